@@ -1,0 +1,555 @@
+"""The exchange actor: owns one login at one venue, every order in flight, and what is unknown.
+
+An entry's intent is durable before it leaves; an armed exit leaves at once and is journaled behind. After a start
+nothing is sent until the venue has told what it knows (`reconcile`): an exit that may have been sent is asked for
+first. An answer that does not come makes the order UNKNOWN, and only evidence ends that (`doubt.py`).
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from actors import names
+from actors.doubt import gather_evidence, reconcile
+from actors.journaled import Journaled, Stream
+from actors.messages import (
+    AskAgain,
+    Beat,
+    CancelAnswered,
+    ClearCause,
+    Evidence,
+    ForgetOrders,
+    Reconciled,
+    ReconcileFailed,
+    ResolveOrder,
+    Retire,
+    SetCause,
+    Submitted,
+    VenueReported,
+)
+from actors.world import World
+from domain.effects import AskOrders, CancelOrder, SubmitOrder
+from domain.ids import ClientOrderId, PositionId, account_tag, identity_of
+from domain.inputs import FillReported, OrderEnded
+from domain.modes import Mode, ModeCause
+from domain.order import (
+    AnyOrderEvent,
+    Fill,
+    Order,
+    OrderAccepted,
+    OrderAdopted,
+    OrderBecameUnknown,
+    OrderCanceled,
+    OrderCancelRequested,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderFoundAbsent,
+    OrderIntended,
+    OrderRejected,
+    OrderSent,
+    OrderStatus,
+    OrderTerms,
+    OrderTriggered,
+    evolve,
+)
+from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown, VenueOrder
+from runtime.actor import handles
+
+log = structlog.get_logger("trade.execution")
+
+ANSWER_WITHIN_S = 5.0
+ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+RECONCILE_AGAIN_AFTER_S = 1.0
+ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
+FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
+_S = OrderStatus
+RECONCILING = "RECONCILING"
+_DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
+
+
+class _Send:
+    """Effect: the intent is durable, let the request leave."""
+
+    __slots__ = ("order_id",)
+
+    def __init__(self, order_id: ClientOrderId) -> None:
+        self.order_id = order_id
+
+
+class _Tell:
+    """Effect: pass on what is durable now."""
+
+    __slots__ = ("message", "names")
+
+    def __init__(self, message: Any, *to: str) -> None:
+        self.message = message
+        self.names = to
+
+
+class ExchangeActor(Journaled):
+    """Owns the orders of one account."""
+
+    def __init__(self, world: World, port: Exchange) -> None:
+        super().__init__(world)
+        self.port = port
+        self.of_position: dict[PositionId, set[ClientOrderId]] = {}
+        self.cancel_wanted: set[ClientOrderId] = set()
+        self.sent_at: dict[ClientOrderId, float] = {}
+        self.in_doubt: set[ClientOrderId] = set()
+        self.short_of_fills: set[ClientOrderId] = set()
+        self.reconciled = False
+        self.waiting: list[SubmitOrder] = []  # asked before the venue was
+
+    # --- life ---
+
+    def on_start(self) -> None:
+        """Take over every live order; ask the venue before anything is sent."""
+        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        prefix = "order/"
+        for name in [name for name in self.world.states.latest if name.startswith(prefix)]:
+            stream = self.open_stream(name)
+            order: Order = stream.state
+            self._index(order.terms)
+            if order.status in {_S.INTENT, _S.SENDING, _S.CANCEL_PENDING, _S.AMEND_PENDING}:
+                why = "the daemon stopped between intent and answer"
+                self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
+        self.run(self._connect())
+
+    async def _connect(self) -> None:
+        await self.port.start(self._on_update)
+        await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        positions = self.world.states.latest_of("position")
+        since = min((position.intended_at for position in positions), default=None)
+        self.tell(self.name, await reconcile(self.port, since, nothing=not positions))
+
+    def _on_update(self, update: VenueOrder | Fill) -> None:
+        self.tell(self.name, VenueReported(update))
+
+    @handles(ReconcileFailed)
+    def on_reconcile_failed(self, failed: ReconcileFailed) -> None:
+        """Keep asking; nothing new is sent meanwhile, armed guards stay up."""
+        log.warning("reconcile_failed", why=failed.why)
+        self.after(RECONCILE_AGAIN_AFTER_S, Beat())
+
+    @handles(Beat)
+    def on_beat(self, beat: Beat) -> None:
+        """Ask the venue again."""
+        del beat
+        self.run(self._reconcile())
+
+    @handles(Reconciled)
+    def on_reconciled(self, found: Reconciled) -> None:
+        """Book what happened while nobody listened, then let orders go."""
+        known = {order.terms.client_order_id: order for order in found.found}
+        for fill in found.fills:
+            self._book(fill, known.get(fill.client_order_id))
+        for venue_order in found.found:
+            self._apply(venue_order)
+        self.reconciled = True
+        for name in list(self.streams):
+            order: Order = self.streams[name].state
+            if order.status is _S.UNKNOWN:
+                self._doubt(order.terms.client_order_id)
+        self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
+        waiting, self.waiting = self.waiting, []
+        for effect in waiting:
+            self.on_submit(effect)
+        log.info("reconciled", orders=len(found.found), fills=len(found.fills))
+
+    # --- sending ---
+
+    @handles(SubmitOrder)
+    def on_submit(self, effect: SubmitOrder) -> None:
+        """Journal the intent, then send; an order that is known already is never sent again."""
+        terms = effect.terms
+        if self._stream(terms.client_order_id) is not None:
+            self._tell_again(terms.position_id, terms.client_order_id)
+            return
+        if not self.reconciled:
+            self.waiting.append(effect)
+            return
+        now = self.world.clock.now()
+        self._index(terms)
+        stream = self.open_stream(names.order_stream(terms.client_order_id))
+        if effect.expires_at is not None and now > effect.expires_at:
+            self._record(
+                stream,
+                OrderIntended(terms, now),
+                OrderDenied("EXPIRED", "decided for an older market", now),
+            )
+            self._ended(stream)
+            return
+        if effect.armed:
+            self._record(stream, OrderIntended(terms, now), OrderSent(now))
+            self._send(terms)
+            return
+        self.journal(stream, (OrderIntended(terms, now),), evolve, (_Send(terms.client_order_id),))
+
+    def _send(self, terms: OrderTerms) -> None:
+        """Hand the order to the venue now; its answer comes back as a message."""
+        self.sent_at[terms.client_order_id] = self.world.clock.monotonic()
+        log.info(
+            "order_sent",
+            client_order_id=terms.client_order_id,
+            position_id=terms.position_id,
+            side=terms.side.value,
+            quantity=terms.quantity,
+            symbol=terms.symbol,
+        )
+        answer = self.port.submit(terms)
+        self.run(self._await_answer(terms.client_order_id, answer, Submitted))
+
+    async def _await_answer(
+        self,
+        order_id: ClientOrderId,
+        answer: Awaitable[Submission],
+        message: type[Submitted] | type[CancelAnswered],
+    ) -> None:
+        try:
+            outcome = await asyncio.wait_for(answer, ANSWER_WITHIN_S)
+        except TimeoutError:
+            outcome = Unknown(f"no answer within {ANSWER_WITHIN_S:.0f} s")
+        self.tell(self.name, message(order_id, outcome))
+
+    @handles(Submitted)
+    def on_submitted(self, submitted: Submitted) -> None:
+        """Take the venue's answer for what it is: yes, no, or none."""
+        stream = self._stream(submitted.client_order_id)
+        if stream is None:
+            return
+        order: Order = stream.state
+        now = self.world.clock.now()
+        seconds = self.world.clock.monotonic() - self.sent_at.pop(
+            submitted.client_order_id, self.world.clock.monotonic()
+        )
+        outcome = submitted.outcome
+        kind = type(outcome).__name__.lower()
+        self.world.telemetry.order_sent(self.world.venue, order.terms.type.value, kind, seconds)
+        if isinstance(outcome, Accepted):
+            if order.venue_order_id is None:
+                self._record(stream, OrderAccepted(outcome.venue_order_id, now))
+            if submitted.client_order_id in self.cancel_wanted:
+                self._cancel(stream)
+            return
+        if order.is_terminal or order.filled:
+            return  # fills came first: they are the answer
+        if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
+            self._record(stream, OrderRejected(outcome.code, outcome.text, now))
+            log.warning(
+                "order_rejected",
+                client_order_id=submitted.client_order_id,
+                code=outcome.code,
+                text=outcome.text,
+            )
+            self._ended(stream)
+            return
+        why = outcome.why if isinstance(outcome, Unknown) else outcome.text
+        self._record(stream, OrderBecameUnknown(why, now))
+        log.warning("order_unknown", client_order_id=submitted.client_order_id, why=why)
+        self._doubt(submitted.client_order_id)
+
+    # --- cancel ---
+
+    @handles(CancelOrder)
+    def on_cancel(self, cancel: CancelOrder) -> None:
+        """Take an order out: at once when it rests, later when its own answer is outstanding."""
+        stream = self._stream(cancel.client_order_id)
+        if stream is None:
+            return
+        order: Order = stream.state
+        if order.is_terminal:
+            self._tell_again(order.terms.position_id, cancel.client_order_id)
+        elif order.status is _S.INTENT:
+            now = self.world.clock.now()
+            self._record(stream, OrderDenied("CANCELED", "canceled before it was sent", now))
+            self._ended(stream)
+        elif order.status in {_S.OPEN, _S.PARTIAL}:
+            self._cancel(stream)
+        else:
+            self.cancel_wanted.add(cancel.client_order_id)
+
+    def _cancel(self, stream: Stream) -> None:
+        order: Order = stream.state
+        order_id = order.terms.client_order_id
+        self.cancel_wanted.discard(order_id)
+        if order.status not in {_S.OPEN, _S.PARTIAL}:
+            return
+        self._record(stream, OrderCancelRequested(self.world.clock.now()))
+        answer = self.port.cancel(order.terms.symbol, order_id)
+        self.run(self._await_answer(order_id, answer, CancelAnswered))
+
+    @handles(CancelAnswered)
+    def on_cancel_answered(self, answered: CancelAnswered) -> None:
+        """A cancel that is not confirmed may have met a fill: ask."""
+        stream = self._stream(answered.client_order_id)
+        if stream is None or stream.state.is_terminal:
+            return
+        if isinstance(answered.outcome, Accepted):
+            self._record(stream, OrderCanceled(self.world.clock.now()))
+            self._ended(stream)
+            return
+        why = (
+            f"cancel refused: {answered.outcome.code}"
+            if isinstance(answered.outcome, Refused)
+            else answered.outcome.why
+        )
+        self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
+        self._doubt(answered.client_order_id)
+
+    # --- what the venue reports ---
+
+    @handles(VenueReported)
+    def on_report(self, report: VenueReported) -> None:
+        """Book a fill or a change of status."""
+        if isinstance(report.update, Fill):
+            self._book(report.update, None)
+        else:
+            self._apply(report.update)
+
+    def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
+        stream = self._stream(fill.client_order_id)
+        if stream is None:
+            if venue_order is None:
+                self._adopt_later(fill)
+                return
+            stream = self._adopt(venue_order.terms)
+            if stream is None:
+                return
+        order: Order = stream.state
+        if order.has(fill.trade_id):
+            return
+        tell = _Tell(
+            FillReported(order.terms.position_id, fill),
+            names.position(order.terms.position_id),
+            names.PORTFOLIO,
+        )
+        self.journal(stream, (OrderFilled(fill),), evolve, (tell,))
+        if stream.state.late_fill:
+            self.world.telemetry.alarm("LATE_FILL", f"{fill.client_order_id} filled when over")
+        if stream.state.status is _S.FILLED:
+            self._ended(stream)
+
+    def _adopt_later(self, fill: Fill) -> None:
+        """Ask for the terms of an order of ours that nobody knows; its fills come with the answer."""
+        if self._is_live(fill.client_order_id):
+            self.run(self._ask(fill.client_order_id, fill.symbol, 0))
+
+    def _is_live(self, order_id: ClientOrderId) -> bool:
+        """Whether an id names a live position of this account; a stranger's raises an alarm."""
+        identity = identity_of(order_id)
+        if identity is None or identity.account_tag != account_tag(self.world.account):
+            self.world.telemetry.alarm("FOREIGN_ORDER", f"{order_id} is not ours")
+            log.warning("foreign_order", client_order_id=order_id)
+            return False
+        return names.position(identity.position_id) in self.world.states.latest
+
+    def _adopt(self, terms: OrderTerms) -> Stream | None:
+        """Take over an order with an id of ours that the journal lacks: an exit sent before a crash."""
+        if not self._is_live(terms.client_order_id):
+            return None
+        identity = identity_of(terms.client_order_id)
+        assert identity is not None
+        terms = replace(terms, position_id=identity.position_id)  # a venue knows our id, no more
+        self._index(terms)
+        stream = self.open_stream(names.order_stream(terms.client_order_id))
+        self._record(stream, OrderAdopted(terms, self.world.clock.now()))
+        return stream
+
+    def _apply(self, venue_order: VenueOrder) -> None:
+        """Bring an order to the status the venue reports; fills are booked by their own reports."""
+        stream = self._stream(venue_order.terms.client_order_id)
+        if stream is None:
+            stream = self._adopt(venue_order.terms)
+        if stream is None or stream.state.is_terminal:
+            return
+        if venue_order.filled > stream.state.filled:
+            # Its fills are still to come, and only they move quantities: look again.
+            order_id = venue_order.terms.client_order_id
+            if order_id not in self.short_of_fills:
+                self.short_of_fills.add(order_id)
+                self.after(FILLS_WITHIN_S, VenueReported(venue_order))
+            else:
+                self.short_of_fills.discard(order_id)
+                self.run(self._ask(order_id, venue_order.terms.symbol, 0))
+            return
+        self.short_of_fills.discard(venue_order.terms.client_order_id)
+        event = _event_for(stream.state, venue_order)
+        if event is not None:
+            self._record(stream, event)
+            if stream.state.is_terminal:
+                self._ended(stream)
+        if stream.state.terms.client_order_id in self.cancel_wanted:
+            self._cancel(stream)
+
+    # --- doubt ---
+
+    def _doubt(self, order_id: ClientOrderId) -> None:
+        if order_id not in self.in_doubt and self.reconciled:
+            self.in_doubt.add(order_id)
+            self.after(ASK_AGAIN_AFTER_S[0], ResolveOrder(order_id, 0))
+
+    @handles(ResolveOrder)
+    def on_resolve(self, resolve: ResolveOrder) -> None:
+        """Ask the venue what became of an order."""
+        stream = self._stream(resolve.client_order_id)
+        if stream is None or stream.state.status is not _S.UNKNOWN:
+            self.in_doubt.discard(resolve.client_order_id)
+            return
+        self.run(self._ask(resolve.client_order_id, stream.state.terms.symbol, resolve.attempt))
+
+    async def _ask(self, order_id: ClientOrderId, symbol: Any, attempt: int) -> None:
+        stream = self._stream(order_id)
+        since = stream.state.intended_at if stream is not None else None
+        expected = self._net(symbol)
+        evidence = await gather_evidence(self.port, symbol, order_id, since, expected)
+        self.tell(self.name, evidence)
+        if stream is not None and stream.state.status is _S.UNKNOWN:
+            again = min(attempt + 1, len(ASK_AGAIN_AFTER_S) - 1)
+            self.after(ASK_AGAIN_AFTER_S[again], ResolveOrder(order_id, again))
+
+    @handles(Evidence)
+    def on_evidence(self, evidence: Evidence) -> None:
+        """Conclude from what the venue says; absent only when everything agrees and time has passed."""
+        for fill in evidence.fills:
+            self._book(fill, evidence.order)
+        if evidence.order is not None:
+            self._apply(evidence.order)
+            return
+        stream = self._stream(evidence.client_order_id)
+        if stream is None or stream.state.status is not _S.UNKNOWN:
+            return
+        order: Order = stream.state
+        now = self.world.clock.now()
+        waited = (now - order.intended_at).total_seconds()
+        proven = evidence.complete and evidence.position_agrees and not evidence.fills
+        if proven and waited >= ACCEPTANCE_WINDOW_S:
+            text = f"order query, fills and position agree after {waited:.1f} s"
+            self._record(stream, OrderFoundAbsent(text, now))
+            self._ended(stream)
+
+    def _net(self, symbol: Any) -> Any:
+        """Return the signed quantity that our fills amount to."""
+        return sum(
+            fill.quantity if fill.side.value == "buy" else -fill.quantity
+            for stream in self.streams.values()
+            if stream.state is not None and stream.state.terms.symbol == symbol
+            for fill in stream.state.fills
+        )
+
+    # --- telling ---
+
+    @handles(AskOrders)
+    def on_ask_orders(self, ask: AskOrders) -> None:
+        """Tell a restarted position its orders' fates; find out what nobody knows."""
+        terms = {each.client_order_id: each for each in ask.terms}
+        for order_id in ask.client_order_ids:
+            if self._stream(order_id) is not None:
+                self._tell_again(ask.position_id, order_id)
+            elif order_id in terms:
+                stream = self._adopt(terms[order_id])
+                if stream is not None:
+                    self._doubt(order_id)
+            else:
+                # An entry's intent is durable before it leaves; without one it never left.
+                ended = OrderEnded(ask.position_id, order_id, _S.DENIED, "it was never sent")
+                self.tell(names.position(ask.position_id), ended)
+
+    @handles(AskAgain)
+    def on_ask_again(self, ask: AskAgain) -> None:
+        """Tell the portfolio all fills again, so that it can book what it lacks."""
+        for position_id in ask.position_ids:
+            for order_id in sorted(self.of_position.get(position_id, ())):
+                self._tell_again(position_id, order_id, (names.PORTFOLIO,))
+
+    def _tell_again(
+        self, position_id: PositionId, order_id: ClientOrderId, to: tuple[str, ...] = ()
+    ) -> None:
+        stream = self._stream(order_id)
+        if stream is None:
+            return
+        receivers = to or (names.position(position_id),)
+        order: Order = stream.state
+        effects: list[Any] = [
+            _Tell(FillReported(position_id, fill), *receivers) for fill in order.fills
+        ]
+        if order.is_terminal:
+            ended = OrderEnded(position_id, order_id, order.status, order.reason)
+            effects.append(_Tell(ended, *receivers))
+        self.journal(stream, (), evolve, effects)
+
+    @handles(ForgetOrders)
+    def on_forget(self, forget: ForgetOrders) -> None:
+        """Drop the orders of a position that is over and booked by everybody."""
+        orders = self.of_position.pop(forget.position_id, set())
+        retired = []
+        for order_id in sorted(orders):
+            stream = self.streams.pop(names.order_stream(order_id), None)
+            if stream is not None:
+                retired.append(stream.name)
+        if retired:
+            self.tell(names.PERSISTENCE, Retire(tuple(retired)))
+
+    def _ended(self, stream: Stream) -> None:
+        order: Order = stream.state
+        terms = order.terms
+        self.in_doubt.discard(terms.client_order_id)
+        self.cancel_wanted.discard(terms.client_order_id)
+        self.world.telemetry.order_ended(self.world.venue, order.status.value)
+        ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
+        tell = _Tell(ended, names.position(terms.position_id), names.PORTFOLIO)
+        self.journal(stream, (), evolve, (tell,))
+
+    # --- streams ---
+
+    def _stream(self, order_id: ClientOrderId) -> Stream | None:
+        return self.streams.get(names.order_stream(order_id))
+
+    def _index(self, terms: OrderTerms) -> None:
+        self.of_position.setdefault(terms.position_id, set()).add(terms.client_order_id)
+
+    def _record(self, stream: Stream, *events: AnyOrderEvent) -> None:
+        self.journal(stream, events, evolve)
+
+    def release(self, effect: Any) -> None:
+        """Send what is durable; pass on what is durable."""
+        if isinstance(effect, _Tell):
+            for name in effect.names:
+                self.tell(name, effect.message)
+            return
+        stream = self._stream(effect.order_id)
+        if stream is not None and stream.state.status is _S.INTENT:  # else canceled meanwhile
+            self._record(stream, OrderSent(self.world.clock.now()))
+            self._send(stream.state.terms)
+
+
+def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
+    """Return the event that brings our order to the venue's status; None when there is nothing new."""
+    at = venue_order.updated_at
+    match venue_order.status:
+        case _S.CANCELED:
+            return OrderCanceled(at)
+        case _S.EXPIRED:
+            return OrderExpired(at)
+        case _S.REJECTED:
+            return OrderRejected("VENUE", venue_order.reason, at)
+        case _S.TRIGGERED if order.status is not _S.TRIGGERED:
+            return OrderTriggered(at)
+        case _S.OPEN | _S.PARTIAL if order.venue_order_id is None or order.status is _S.UNKNOWN:
+            return OrderAccepted(venue_order.venue_order_id, at)
+        case _:
+            return None
+
+
+def _reconciling() -> ModeCause:
+    return ModeCause(
+        code=RECONCILING,
+        mode=Mode.NO_ENTRY,
+        message="Orders and fills are being compared with the venue.",
+        way_out="It ends by itself once the venue has answered.",
+    )

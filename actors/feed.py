@@ -1,0 +1,391 @@
+"""The feed actor: owns the prices of one venue stream and the trigger index derived from them.
+
+Ticks do not pass through its mailbox: the stream calls it for every frame, in arrival order, from the socket's
+callback. When a tick wakes somebody, the dispatcher runs at once (`drain`), so that an exit leaves before the next
+frame is read. Everything else (arming, subscriptions, the second's beat) comes as messages.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from actors import names
+from actors.journaled import Journaled
+from actors.line import PriceLine
+from actors.messages import Beat, CandleClosed, ClearCause, Marks, SetCause, SubscribeCandles
+from actors.world import World
+from domain.candles import Candle, Timeframe
+from domain.effects import Arm, Disarm, RejectCrossing
+from domain.feed_state import (
+    AnyFeedEvent,
+    ExtremeRow,
+    ExtremesForgotten,
+    ExtremesSeen,
+    FeedState,
+    evolve,
+)
+from domain.ids import PositionId, Symbol
+from domain.inputs import Armed, Crossed
+from domain.instrument import PriceSource
+from domain.modes import Mode, ModeCause
+from domain.plausibility import PriceGuard
+from domain.protection import Level, TrailLevel
+from domain.triggers import Hit
+from exchanges.market import MarketSink, MarketStream
+from runtime.actor import handles
+
+log = structlog.get_logger("market.data")
+FEED_DOWN = "FEED_DOWN"
+BEAT_S = 1.0
+CANDLE_GRACE_MS = 1000  # how long a quiet candle waits for a trade that is on its way
+FORGET_EVERY_S = 600.0
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class _ReleaseHeld:
+    """Message: a suspected spike has waited long enough."""
+
+    __slots__ = ("symbol",)
+    lane = 1
+
+    def __init__(self, symbol: Symbol) -> None:
+        self.symbol = symbol
+
+
+class FeedActor(Journaled):
+    """Owns last, bid, ask, mark, candles and triggers of one stream."""
+
+    def __init__(
+        self,
+        world: World,
+        stream: MarketStream,
+        *,
+        listener: MarketSink | None = None,
+        spike_ratio: float = 0.03,
+        spike_hold_s: float = 0.3,
+    ) -> None:
+        super().__init__(world)
+        self.source = stream
+        self.listener = listener  # the paper venue sees each price before the positions do
+        self.stream = self.open_stream(names.feed(world.venue))
+        self.frames = 0
+        self.bad_frames = 0
+        self.connected = False
+        self.now_s = world.clock.monotonic()
+        self.armed_since: dict[PositionId, datetime] = {}
+        self.subscribers: dict[tuple[Symbol, Timeframe], list[str]] = {}
+        self.woke = False
+        self.spike_hold_s = spike_hold_s
+        self.forgot_s = self.now_s
+        stamp = self._state.stamp
+        now = world.clock.now()
+        self.stamp = now if stamp is None else max(now, stamp + _MICROSECOND)
+        self.lines = {
+            symbol: PriceLine(
+                symbol,
+                world.prices.prices[symbol],
+                PriceGuard(spike_ratio, spike_hold_s),
+                self._on_hits,
+                self._on_candles,
+                self.stamp,
+            )
+            for symbol in world.instruments
+        }
+
+    @property
+    def _state(self) -> FeedState:
+        return self.stream.state or FeedState()
+
+    def on_start(self) -> None:
+        """Begin to read; entries wait until the stream is up."""
+        self.every(BEAT_S, Beat())
+        self.tell(names.PORTFOLIO, SetCause(_down("The market data stream is connecting.")))
+        self.run(self._read())
+
+    async def _read(self) -> None:
+        await self.source.run(self)
+        log.info("stream_ended", frames=self.frames)
+
+    # --- the stream's calls (MarketSink) ---
+
+    def on_frame(self) -> None:
+        """Count a frame and note when it came."""
+        self.frames += 1
+        self.now_s = self.world.clock.monotonic()
+
+    def on_trade(
+        self, symbol: Symbol, price: str, quantity: str, trade_id: str, event_ms: int
+    ) -> None:
+        """Let a trade price act."""
+        if self.listener is not None:
+            self.listener.on_trade(symbol, price, quantity, trade_id, event_ms)
+        line = self.lines[symbol]
+        if line.on_trade(price, quantity, trade_id, event_ms, self.frames, self.now_s):
+            self.after(self.spike_hold_s, _ReleaseHeld(symbol))
+            log.warning("spike_held", symbol=symbol, price=price)
+        if self.woke:
+            self._let_act()
+
+    def on_quote(self, symbol: Symbol, bid: str, ask: str, update_id: str, event_ms: int) -> None:
+        """Let bid and ask act."""
+        if self.listener is not None:
+            self.listener.on_quote(symbol, bid, ask, update_id, event_ms)
+        self.lines[symbol].on_quote(bid, ask, update_id, event_ms, self.frames, self.now_s)
+        if self.woke:
+            self._let_act()
+
+    def on_mark(self, symbol: Symbol, price: str, event_ms: int) -> None:
+        """Let the mark price act."""
+        if self.listener is not None:
+            self.listener.on_mark(symbol, price, event_ms)
+        self.lines[symbol].on_mark(price, event_ms, self.frames, self.now_s)
+        if self.woke:
+            self._let_act()
+
+    def on_connected(self) -> None:
+        """Entries may go on; what was missed leaves a hole in the candles."""
+        self.connected = True
+        log.info("connected", venue=self.world.venue, symbols=len(self.lines))
+        until = self._venue_ms()
+        for line in self.lines.values():
+            line.candles.unseen_until(until)
+        self.tell(names.PORTFOLIO, ClearCause(FEED_DOWN))
+
+    def on_disconnected(self, why: str) -> None:
+        """Open nothing until it is back."""
+        self.connected = False
+        log.warning("disconnected", venue=self.world.venue, why=why)
+        self.tell(names.PORTFOLIO, SetCause(_down(f"The market data stream is down: {why}.")))
+
+    def on_bad_frame(self, why: str) -> None:
+        """Count a frame nobody can use; log the first and then each thousandth."""
+        self.bad_frames += 1
+        if self.bad_frames % 1000 == 1:
+            log.warning("bad_frame", why=why, count=self.bad_frames)
+
+    def _let_act(self) -> None:
+        """Run whoever was woken before the next frame is read."""
+        self.woke = False
+        self.system.dispatcher.drain()
+
+    def _on_hits(
+        self,
+        line: PriceLine,
+        source: PriceSource,
+        hits: Sequence[Hit],
+        text: str,
+        tick_id: str,
+        event_ms: int,
+        frame: int,
+    ) -> None:
+        price = Decimal(text)
+        at = datetime.fromtimestamp(event_ms / 1000, UTC) if event_ms else self.world.clock.now()
+        for hit in hits:
+            low, high = self._extremes(line, source, self.armed_since.get(hit.key))
+            crossed = Crossed(
+                position_id=hit.key,
+                exit_id=hit.exit_id,
+                version=hit.version,
+                price=price,
+                source=source,
+                frame=frame,
+                tick_id=tick_id,
+                at=at,
+                best=None if hit.best is None else Decimal(hit.best),
+                low=low,
+                high=high,
+            )
+            self.tell(names.position(hit.key), crossed)
+        self.woke = True
+
+    def _on_candles(self, closed: Sequence[Candle]) -> None:
+        for candle in closed:
+            for name in self.subscribers.get((candle.symbol, candle.timeframe), ()):
+                self.tell(name, CandleClosed(candle))
+                self.woke = True
+
+    @handles(_ReleaseHeld)
+    def on_release_held(self, message: _ReleaseHeld) -> None:
+        """A suspected spike was not contradicted in time."""
+        self.lines[message.symbol].release_held(self.world.clock.monotonic())
+
+    # --- arming ---
+
+    @handles(Arm)
+    def on_arm(self, arm: Arm) -> None:
+        """Watch these levels instead of any before; a price already beyond one reports it."""
+        line = self.lines[arm.symbol]
+        self._disarm(line, arm.position_id)
+        since = self._cut(line)
+        self.armed_since.setdefault(arm.position_id, arm.since or since)
+        sources = set()
+        for level in arm.levels:
+            source = self._arm_level(line, arm, level)
+            sources.add(source)
+        self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
+        if self.world.prices.is_fresh(arm.symbol):
+            for source in sorted(sources, key=lambda each: each.value):
+                text = line.text_of(source)
+                hits = line.index_for(source).check(float(text), text) if text else ()
+                if hits:
+                    event_ms = line.book.event_ms
+                    self._on_hits(line, source, hits, text, "armed", event_ms, self.frames)
+        self.woke = False  # this is a handler: the dispatcher runs anyway
+
+    def _arm_level(self, line: PriceLine, arm: Arm, level: Level | TrailLevel) -> PriceSource:
+        key, version = arm.position_id, arm.version
+        if isinstance(level, Level):
+            index = line.index_for(level.watches)
+            index.arm(key, level.exit_id, version, level.price, below=level.below)
+            return level.watches
+        trail = level.trail
+        low, high = self._extremes(line, trail.watches, trail.since)
+        seen = high if level.below else low
+        best = trail.anchor
+        if seen is not None and trail.since is not None:
+            best = max(best, seen) if level.below else min(best, seen)
+        line.index_for(trail.watches).arm_trail(
+            key,
+            level.exit_id,
+            version,
+            below=level.below,
+            best=best,
+            ratio=trail.ratio,
+            distance=trail.distance,
+        )
+        return trail.watches
+
+    @handles(Disarm)
+    def on_disarm(self, disarm: Disarm) -> None:
+        """Stop watching."""
+        line = self.lines[disarm.symbol]
+        if disarm.exit_id is None:
+            self._disarm(line, disarm.position_id)
+            self.armed_since.pop(disarm.position_id, None)
+            return
+        for index in _indices(line):
+            index.disarm(disarm.position_id, disarm.exit_id)
+
+    def _disarm(self, line: PriceLine, position_id: PositionId) -> None:
+        for index in _indices(line):
+            index.disarm_all(position_id)
+
+    @handles(RejectCrossing)
+    def on_reject(self, reject: RejectCrossing) -> None:
+        """The owner says it was none: watch on."""
+        for index in _indices(self.lines[reject.symbol]):
+            index.not_crossed(reject.position_id, reject.exit_id, reject.version)
+
+    # --- extremes ---
+
+    def _extremes(
+        self, line: PriceLine, source: PriceSource, since: datetime | None
+    ) -> tuple[Decimal | None, Decimal | None]:
+        """Return low and high since `since`, the present interval included."""
+        if since is None:
+            return None, None
+        seen = self._state.of(line.symbol, source).since(since)
+        span = line.interval_for(source).span(self.stamp)
+        lows = [] if seen is None else [seen[0]]
+        highs = [] if seen is None else [seen[1]]
+        if span is not None and span.begin >= since:
+            lows.append(span.low)
+            highs.append(span.high)
+        return min(lows, default=None), max(highs, default=None)
+
+    def _now_stamp(self) -> datetime:
+        """Return a stamp that is later than any before, whatever the wall clock does."""
+        self.stamp = max(self.stamp + _MICROSECOND, self.world.clock.now())
+        return self.stamp
+
+    def _cut(self, line: PriceLine) -> datetime:
+        """Begin new intervals for a symbol: extremes count from the returned stamp for who is armed now."""
+        stamp = self._now_stamp()
+        rows = []
+        for source, interval in line.intervals():
+            span = interval.cut(stamp)
+            if span is not None and self.armed_since:
+                rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
+        if rows:
+            self._record(ExtremesSeen(tuple(rows), stamp))
+        return stamp
+
+    def _report_extremes(self) -> None:
+        """Journal the ranges that have grown within the last second."""
+        stamp = self._now_stamp()
+        rows = []
+        for line in self.lines.values():
+            for source, interval in line.intervals():
+                span = interval.report(stamp)
+                if span is not None and self.armed_since:
+                    rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
+        if rows:
+            self._record(ExtremesSeen(tuple(rows), stamp))
+
+    def _record(self, event: AnyFeedEvent) -> None:
+        self.journal(self.stream, (event,), evolve)
+
+    # --- the second's beat ---
+
+    @handles(Beat)
+    def on_beat(self, beat: Beat) -> None:
+        """Journal extremes, close quiet candles, value accounts."""
+        del beat
+        self._report_extremes()
+        if self.connected:
+            until = self._venue_ms() - CANDLE_GRACE_MS
+            for line in self.lines.values():
+                closed = line.candles.close_until(until)
+                if closed:
+                    self._on_candles(closed)
+            self.woke = False
+        marks = self.world.prices.marks()
+        if marks:
+            self.tell(names.PORTFOLIO, Marks(marks))
+        now_s = self.world.clock.monotonic()
+        if now_s - self.forgot_s > FORGET_EVERY_S:
+            self.forgot_s = now_s
+            oldest = min(self.armed_since.values(), default=self.stamp)
+            self._record(ExtremesForgotten(oldest))
+
+    def _venue_ms(self) -> int:
+        """Estimate the venue's clock: ours, shifted by how far its last event was ahead of us."""
+        clock = self.world.clock
+        now_ms = int(clock.now().timestamp() * 1000)
+        mono = clock.monotonic()
+        offsets = [
+            line.book.event_ms - (now_ms - int((mono - line.book.received) * 1000))
+            for line in self.lines.values()
+            if line.book.event_ms
+        ]
+        return now_ms + max(offsets, default=0)
+
+    @handles(SubscribeCandles)
+    def on_subscribe(self, subscribe: SubscribeCandles) -> None:
+        """Build these candles and tell them to the subscriber."""
+        timeframe = Timeframe.parse(subscribe.timeframe)
+        for symbol in subscribe.symbols:
+            self.lines[symbol].candles.add(timeframe)
+            receivers = self.subscribers.setdefault((symbol, timeframe), [])
+            if subscribe.subscriber not in receivers:
+                receivers.append(subscribe.subscriber)
+
+    def release(self, effect: Any) -> None:
+        """A feed's events have no effects."""
+        raise TypeError(f"a feed has no effect {type(effect).__name__}")
+
+
+def _indices(line: PriceLine) -> list[Any]:
+    return [line.index, *(index for index, _ in line.others.values())]
+
+
+def _down(message: str) -> ModeCause:
+    return ModeCause(
+        code=FEED_DOWN,
+        mode=Mode.NO_ENTRY,
+        message=message,
+        way_out="It ends by itself when the stream is back; `holdfast status` shows its age.",
+    )

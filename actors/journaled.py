@@ -1,0 +1,96 @@
+"""The shell that all owners of facts share: journal what was decided, release its effects once it is durable."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors import names
+from actors.messages import Append, Committed
+from actors.world import World
+from runtime.actor import Actor, handles
+
+
+class Stream:
+    """One stream that an actor writes: its version, what of it is durable, what waits for that."""
+
+    __slots__ = ("durable", "held", "name", "state", "version")
+
+    def __init__(self, name: str, version: int, durable: int, state: Any) -> None:
+        self.name = name
+        self.version = version
+        self.durable = durable
+        self.state = state
+        self.held: deque[tuple[int, Any]] = deque()  # (version it waits for, effect)
+
+
+class Journaled(Actor):
+    """An actor whose facts are streams of events.
+
+    State evolves at once, effects wait: what the world sees never runs ahead of the disk. `release` is called for
+    every effect, in order.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.streams: dict[str, Stream] = {}
+
+    def open_stream(self, name: str) -> Stream:
+        """Go on with a stream from its latest state; a new one starts at version 0."""
+        version, state = self.world.states.latest.get(name, (0, None))
+        durable, _ = self.world.states.durable.get(name, (0, None))
+        stream = self.streams[name] = Stream(name, version, durable, state)
+        return stream
+
+    def journal(
+        self,
+        stream: Stream,
+        events: Sequence[Any],
+        evolve: Callable[[Any, Any], Any],
+        then: Sequence[Any] = (),
+    ) -> None:
+        """Evolve the stream's state by `events`, send them to the journal, hold `then` until durable."""
+        if events:
+            first = stream.version + 1
+            states = []
+            for event in events:
+                stream.state = evolve(stream.state, event)
+                states.append(stream.state)
+            stream.version += len(events)
+            self.world.states.latest[stream.name] = (stream.version, stream.state)
+            self.tell(
+                names.PERSISTENCE,
+                Append(
+                    writer=self.name,
+                    stream=stream.name,
+                    first_version=first,
+                    events=tuple(events),
+                    states=tuple(states),
+                    at=self.world.clock.now(),
+                ),
+            )
+        for effect in then:
+            if stream.durable >= stream.version or self.may_leave_at_once(effect):
+                self.release(effect)
+            else:
+                stream.held.append((stream.version, effect))
+
+    @handles(Committed)
+    def on_committed(self, committed: Committed) -> None:
+        """Release what waited for these events."""
+        stream = self.streams.get(committed.stream)
+        if stream is None:
+            return
+        stream.durable = max(stream.durable, committed.version)
+        held = stream.held
+        while held and held[0][0] <= stream.durable:
+            self.release(held.popleft()[1])
+
+    def may_leave_at_once(self, effect: Any) -> bool:
+        """Whether an effect needs no durable event before it."""
+        del effect
+        return False
+
+    def release(self, effect: Any) -> None:
+        """Do what an effect says: usually, tell somebody."""
+        raise NotImplementedError

@@ -1,0 +1,188 @@
+"""A price line: everything the feed does with the prices of one symbol, in the socket's own callback.
+
+The order is that of importance: the spike guard decides whether a trade price counts, the trigger index whom it
+wakes, the extremes what a recovered trail must remember, the candles what strategies see.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from actors.world import Price
+from domain.candles import Candle, CandleBook
+from domain.extremes import Interval
+from domain.ids import Symbol
+from domain.instrument import PriceSource
+from domain.plausibility import PriceGuard, Verdict
+from domain.triggers import Hit, TriggerIndex
+
+Held = tuple[float, str, str, str, int, int]  # price, text, quantity, trade id, event_ms, frame
+
+
+class PriceLine:
+    """The hot path of one symbol. `on_hits` and `on_candles` are called only when there is something."""
+
+    __slots__ = (
+        "book",
+        "candles",
+        "guard",
+        "held",
+        "index",
+        "interval",
+        "on_candles",
+        "on_hits",
+        "others",
+        "symbol",
+        "ticks",
+    )
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        book: Price,
+        guard: PriceGuard,
+        on_hits: "Callable[[PriceLine, PriceSource, Sequence[Hit], str, str, int, int], None]",
+        on_candles: Callable[[Sequence[Candle]], None],
+        begin: datetime,
+    ) -> None:
+        self.symbol = symbol
+        self.book = book
+        self.guard = guard
+        self.held: Held | None = None
+        self.index = TriggerIndex()  # on the last price
+        self.interval = Interval(begin)
+        # Bid, ask and mark cost something only where an exit watches them.
+        self.others: dict[PriceSource, tuple[TriggerIndex, Interval]] = {}
+        self.candles = CandleBook(symbol)
+        self.on_hits = on_hits
+        self.on_candles = on_candles
+        self.ticks = 0
+
+    def index_for(self, source: PriceSource) -> TriggerIndex:
+        """Return the index on one of the four prices."""
+        if source is PriceSource.LAST:
+            return self.index
+        if source not in self.others:
+            self.others[source] = (TriggerIndex(), Interval(self.interval.begin))
+        return self.others[source][0]
+
+    def interval_for(self, source: PriceSource) -> Interval:
+        """Return the extremes of one of the four prices since they were last cut."""
+        if source is PriceSource.LAST:
+            return self.interval
+        self.index_for(source)
+        return self.others[source][1]
+
+    def intervals(self) -> Iterator[tuple[PriceSource, Interval]]:
+        """Return every price whose extremes are kept."""
+        yield PriceSource.LAST, self.interval
+        for source, (_, interval) in self.others.items():
+            yield source, interval
+
+    def text_of(self, source: PriceSource) -> str:
+        """Return the present price as text; empty when there is none."""
+        text: str = getattr(self.book, source.value)
+        return text
+
+    # --- the hot path ---
+
+    def on_trade(
+        self, text: str, quantity: str, trade_id: str, event_ms: int, frame: int, now_s: float
+    ) -> bool:
+        """Take a trade; return whether it was held back as a suspected spike."""
+        price = float(text)
+        guard = self.guard
+        self.ticks += 1
+        self.book.received = now_s
+        if guard.low <= price <= guard.high:
+            guard.previous = price
+            self.apply(price, text, quantity, trade_id, event_ms, frame)
+            return False
+        return self._judge((price, text, quantity, trade_id, event_ms, frame), now_s)
+
+    def apply(
+        self, price: float, text: str, quantity: str, trade_id: str, event_ms: int, frame: int
+    ) -> None:
+        """Let an accepted trade price act."""
+        book = self.book
+        book.last = text
+        book.event_ms = event_ms
+        index = self.index
+        interval = self.interval
+        if not interval.low < price < interval.high:
+            interval.see(price, text)
+        if not index.below_at < price < index.above_at:
+            hits = index.on_price(price, text)
+            if hits:
+                self.on_hits(self, PriceSource.LAST, hits, text, trade_id, event_ms, frame)
+        closed = self.candles.on_trade(price, text, quantity, event_ms)
+        if closed:
+            self.on_candles(closed)
+
+    def on_quote(
+        self, bid: str, ask: str, update_id: str, event_ms: int, frame: int, now_s: float
+    ) -> None:
+        """Take best bid and ask."""
+        self.ticks += 1
+        book = self.book
+        book.bid = bid
+        book.ask = ask
+        book.received = now_s
+        if event_ms:
+            book.event_ms = event_ms
+        if self.others:
+            self._watch(PriceSource.BID, bid, update_id, event_ms, frame)
+            self._watch(PriceSource.ASK, ask, update_id, event_ms, frame)
+
+    def on_mark(self, text: str, event_ms: int, frame: int, now_s: float) -> None:
+        """Take the mark price."""
+        self.ticks += 1
+        self.book.mark = text
+        self.book.received = now_s
+        self.book.event_ms = event_ms
+        if self.others:
+            self._watch(PriceSource.MARK, text, str(event_ms), event_ms, frame)
+
+    def _watch(
+        self, source: PriceSource, text: str, tick_id: str, event_ms: int, frame: int
+    ) -> None:
+        pair = self.others.get(source)
+        if pair is None:
+            return
+        index, interval = pair
+        price = float(text)
+        if not interval.low < price < interval.high:
+            interval.see(price, text)
+        if not index.below_at < price < index.above_at:
+            hits = index.on_price(price, text)
+            if hits:
+                self.on_hits(self, source, hits, text, tick_id, event_ms, frame)
+
+    # --- suspected spikes ---
+
+    def _judge(self, tick: Held, now_s: float) -> bool:
+        verdict = self.guard.judge(tick[0], self._middle(), now_s)
+        held = self.held
+        if verdict in {Verdict.APPLY_HELD, Verdict.APPLY_HELD_THEN_HOLD} and held is not None:
+            self.apply(*held)
+        self.held = None
+        if verdict in {Verdict.HOLD, Verdict.APPLY_HELD_THEN_HOLD}:
+            self.held = tick
+            return True
+        self.apply(*tick)
+        return False
+
+    def release_held(self, now_s: float) -> None:
+        """Let a held trade act once its time is over."""
+        held = self.held
+        if held is not None and self.guard.release(now_s):
+            self.held = None
+            self.apply(*held)
+
+    def _middle(self) -> float | None:
+        """Return the mark, else the mid."""
+        book = self.book
+        if book.mark:
+            return float(book.mark)
+        if book.bid and book.ask:
+            return (float(book.bid) + float(book.ask)) / 2
+        return None

@@ -1,0 +1,236 @@
+"""What actors tell each other besides the domain's commands, inputs and effects. Names and values only."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import msgspec
+
+from domain.candles import Candle
+from domain.commands import EntryRequest
+from domain.errors import Refusal
+from domain.ids import ClientOrderId, PositionId, RequestId, Symbol, TraderName
+from domain.inputs import EXITS, FILLS, PRICES
+from domain.modes import ModeCause
+from domain.order import Fill, OrderTerms
+from domain.risk import TraderLimits
+from exchanges.port import Submission, VenueOrder
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Journal these events of one stream; `state` is what they lead to."""
+
+    lane: ClassVar[int] = FILLS  # never refused: it has happened
+    writer: str
+    stream: str
+    first_version: int
+    events: tuple[Any, ...]
+    states: tuple[Any, ...]  # after each event
+    at: datetime
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """All events of a stream up to `version` are durable."""
+
+    lane: ClassVar[int] = FILLS
+    stream: str
+    version: int
+
+
+class Retire(msgspec.Struct, frozen=True):
+    """These streams are over: no snapshot needs them any more."""
+
+    lane: ClassVar[int] = FILLS
+    streams: tuple[str, ...]
+
+
+class TakeSnapshot(msgspec.Struct, frozen=True):
+    """Write a snapshot now."""
+
+    request_id: RequestId
+
+
+class RequestApproval(msgspec.Struct, frozen=True):
+    """A trader asks the portfolio for an entry, with the trader's own limits."""
+
+    request: EntryRequest
+    limits: TraderLimits
+    live: bool = True
+
+
+class EntryRefused(msgspec.Struct, frozen=True):
+    """The portfolio said no to a trader."""
+
+    position_id: PositionId
+    symbol: Symbol
+    refusal: Refusal
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """The venue's answer to a submission, or the lack of one."""
+
+    lane: ClassVar[int] = FILLS
+    client_order_id: ClientOrderId
+    outcome: Submission
+
+
+class CancelAnswered(msgspec.Struct, frozen=True):
+    """The venue's answer to a cancel, or the lack of one."""
+
+    lane: ClassVar[int] = FILLS
+    client_order_id: ClientOrderId
+    outcome: Submission
+
+
+class VenueReported(msgspec.Struct, frozen=True):
+    """The venue's private stream reported."""
+
+    lane: ClassVar[int] = FILLS
+    update: VenueOrder | Fill
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What the venue says about an order in doubt. Only a complete answer proves absence."""
+
+    lane: ClassVar[int] = FILLS
+    client_order_id: ClientOrderId
+    order: VenueOrder | None
+    fills: tuple[Fill, ...]
+    complete: bool  # order, fills and positions were all answered
+    position_agrees: bool
+    why: str = ""
+
+
+class ResolveOrder(msgspec.Struct, frozen=True):
+    """Ask the venue again about an order in doubt."""
+
+    lane: ClassVar[int] = EXITS
+    client_order_id: ClientOrderId
+    attempt: int
+
+
+class Reconciled(msgspec.Struct, frozen=True):
+    """The venue answered all questions a start-up asks."""
+
+    lane: ClassVar[int] = FILLS
+    found: tuple[VenueOrder, ...]
+    fills: tuple[Fill, ...]
+
+
+class ReconcileFailed(msgspec.Struct, frozen=True):
+    """The venue did not answer; ask again."""
+
+    lane: ClassVar[int] = FILLS
+    why: str
+
+
+class ForgetOrders(msgspec.Struct, frozen=True):
+    """Everybody has booked the fills of a position that is over."""
+
+    position_id: PositionId
+
+
+class AskAgain(msgspec.Struct, frozen=True):
+    """The portfolio wants all fills and ends of these positions' orders told again."""
+
+    position_ids: tuple[PositionId, ...]
+
+
+class PositionOver(msgspec.Struct, frozen=True):
+    """A position is closed; sent again at recovery until the holding is gone."""
+
+    position_id: PositionId
+
+
+class SetCause(msgspec.Struct, frozen=True):
+    """A reason for a safer mode holds from now on."""
+
+    lane: ClassVar[int] = EXITS
+    cause: ModeCause
+
+
+class ClearCause(msgspec.Struct, frozen=True):
+    """A reason for a safer mode is gone."""
+
+    lane: ClassVar[int] = EXITS
+    code: str
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """A second has passed."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """The latest price of every symbol that has one."""
+
+    lane: ClassVar[int] = PRICES
+    prices: Mapping[Symbol, Decimal]
+
+
+class SubscribeCandles(msgspec.Struct, frozen=True):
+    """A trader wants closed candles."""
+
+    subscriber: str
+    symbols: tuple[Symbol, ...]
+    timeframe: str
+
+
+class CandleClosed(msgspec.Struct, frozen=True):
+    """A candle is final."""
+
+    lane: ClassVar[int] = PRICES
+    candle: Candle
+
+
+class PauseTrader(msgspec.Struct, frozen=True):
+    """Let a trader open nothing new."""
+
+    trader: TraderName
+    request_id: RequestId
+
+
+class ResumeTrader(msgspec.Struct, frozen=True):
+    """Let a trader open again."""
+
+    trader: TraderName
+    request_id: RequestId
+
+
+class StopEntries(msgspec.Struct, frozen=True):
+    """Open nothing, whoever asks."""
+
+    request_id: RequestId
+    by: str
+
+
+class ResumeEntries(msgspec.Struct, frozen=True):
+    """Take the operator's stop back."""
+
+    request_id: RequestId
+    by: str
+
+
+class ResetKillSwitch(msgspec.Struct, frozen=True):
+    """A person takes responsibility for going on after the kill switch."""
+
+    request_id: RequestId
+    by: str
+
+
+class SentWithoutJournal(msgspec.Struct, frozen=True):
+    """An armed exit that may have left although only its firing was journaled."""
+
+    terms: OrderTerms
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The answer to a question from outside."""
+
+    lane: ClassVar[int] = EXITS
+    request_id: RequestId
+    refusal: Refusal | None = None
+    position_id: PositionId | None = None
+    note: str = ""

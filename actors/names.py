@@ -1,0 +1,37 @@
+"""Addresses. Actors know each other by name and nothing else."""
+
+from domain.ids import AccountName, ClientOrderId, PositionId, TraderName
+
+PERSISTENCE = "persistence"
+PORTFOLIO = "portfolio"
+EXCHANGE = "exchange"
+FEED = "feed"
+POSITIONS = "positions"
+TRADERS = "traders"
+EDGE = "edge"  # where questions from outside wait for their answers
+MANUAL = TraderName("manual")  # the built-in trader that people act through
+
+
+def position(position_id: PositionId) -> str:
+    """Return the address, and the journal stream, of a position."""
+    return f"position/{position_id}"
+
+
+def order_stream(order_id: ClientOrderId) -> str:
+    """Return the journal stream of an order; the exchange actor owns it."""
+    return f"order/{order_id}"
+
+
+def trader(name: TraderName) -> str:
+    """Return the address, and the journal stream, of a trader."""
+    return f"trader/{name}"
+
+
+def portfolio(account: AccountName) -> str:
+    """Return the journal stream of an account."""
+    return f"portfolio/{account}"
+
+
+def feed(venue: str) -> str:
+    """Return the journal stream of a feed."""
+    return f"feed/{venue}"

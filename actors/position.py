@@ -1,0 +1,164 @@
+"""The position actor: owns one position, its protection, its orders and their versions."""
+
+from typing import Any
+
+import structlog
+
+from actors import names
+from actors.journaled import Journaled
+from actors.messages import Answered, PositionOver
+from actors.world import World
+from domain.commands import ClosePosition, ModifyProtection
+from domain.effects import (
+    Alarm,
+    AnnounceClosed,
+    AnnounceOpened,
+    Answer,
+    Arm,
+    AskOrders,
+    CancelOrder,
+    Disarm,
+    RejectCrossing,
+    SubmitOrder,
+    WakeAfter,
+)
+from domain.ids import PositionId
+from domain.inputs import (
+    Armed,
+    BeginEntry,
+    Crossed,
+    FillReported,
+    GuardLost,
+    OrderEnded,
+    ResolveConflict,
+    Wake,
+)
+from domain.position import Position, PositionFilled, ProtectionSet
+from domain.position_decide import PositionInput, decide, resume
+from domain.position_life import evolve
+from runtime.actor import handles
+from runtime.system import Restarted
+
+log = structlog.get_logger("trade.execution")
+
+
+class PositionActor(Journaled):
+    """Owns one position."""
+
+    def __init__(self, world: World, position_id: PositionId) -> None:
+        super().__init__(world)
+        self.position_id = position_id
+        self.stream = self.open_stream(names.position(position_id))
+        self.protection_version = 0  # stream version at which the armed ids were journaled
+        self.guarded = False  # the feed has confirmed the levels since the last (re)start
+
+    @property
+    def position(self) -> Position | None:
+        """What is known; None before the entry is intended."""
+        state: Position | None = self.stream.state
+        return state
+
+    def on_start(self) -> None:
+        """Put guards and open questions in place again after a restart."""
+        self.protection_version = self.stream.version
+        self.watch(names.FEED)
+        self.watch(names.EXCHANGE)
+        if self.position is not None:
+            for effect in resume(self.position, self.world.clock.now(), self.world.rules):
+                self.release(effect)
+        if self.position is not None and self.position.is_closed:
+            self.stop()
+
+    @handles(
+        BeginEntry,
+        FillReported,
+        OrderEnded,
+        Armed,
+        Crossed,
+        GuardLost,
+        Wake,
+        ClosePosition,
+        ModifyProtection,
+        ResolveConflict,
+    )
+    def on_message(self, message: PositionInput) -> None:
+        """Decide, evolve, journal."""
+        if isinstance(message, Armed):
+            self.guarded = True
+        if isinstance(message, Wake) and message.purpose == "unprotected" and self.guarded:
+            return
+        market = self.world.prices.market(self._symbol(message))
+        decision = decide(self.position, message, self.world.clock.now(), self.world.rules, market)
+        before = self.stream.version
+        for offset, event in enumerate(decision.events, start=1):
+            if isinstance(event, ProtectionSet):
+                self.protection_version = before + offset
+            if isinstance(event, PositionFilled):
+                log.info(
+                    "position_filled",
+                    position_id=self.position_id,
+                    exit_id=event.exit_id,
+                    quantity=event.fill.quantity,
+                    price=event.fill.price,
+                    client_order_id=event.fill.client_order_id,
+                )
+        self.journal(self.stream, decision.events, evolve, decision.effects)
+
+    @handles(Restarted)
+    def on_restarted(self, restarted: Restarted) -> None:
+        """Ask again what a restarted neighbor may have forgotten."""
+        if self.position is None:
+            return
+        if restarted.name == names.FEED:
+            self.guarded = False
+            self.release(WakeAfter(self.world.rules.unprotected_after_s, "unprotected"))
+            self.on_message(GuardLost("the feed restarted"))
+        else:
+            for effect in resume(self.position, self.world.clock.now(), self.world.rules):
+                if isinstance(effect, AskOrders):
+                    self.release(effect)
+
+    def _symbol(self, message: PositionInput) -> Any:
+        if self.position is not None:
+            return self.position.instrument.symbol
+        return message.instrument.symbol if isinstance(message, BeginEntry) else ""
+
+    def may_leave_at_once(self, effect: Any) -> bool:
+        """Armed exits do not wait for the disk; nor do looks at clocks, alarms and index answers."""
+        if isinstance(effect, SubmitOrder):
+            return effect.armed and self.protection_version <= self.stream.durable
+        return isinstance(effect, WakeAfter | Alarm | RejectCrossing)
+
+    def release(self, effect: Any) -> None:
+        """Tell whom it concerns."""
+        match effect:
+            case SubmitOrder() | CancelOrder() | AskOrders():
+                self.tell(names.EXCHANGE, effect)
+            case Arm() | Disarm() | RejectCrossing():
+                self.tell(names.FEED, effect)
+            case WakeAfter(delay_s=delay, purpose=purpose, exit_id=exit_id, version=version):
+                self.after(delay, Wake(purpose, exit_id, version))
+            case Answer(request_id=request_id, refusal=refusal, position_id=position_id):
+                self.tell(names.EDGE, Answered(request_id, refusal, position_id))
+            case AnnounceOpened(trader=trader):
+                self.tell(names.trader(trader), effect)
+            case AnnounceClosed(trader=trader):
+                self._announce_closed(effect)
+            case Alarm(code=code, message=text):
+                log.warning("alarm", code=code, message=text, position_id=self.position_id)
+                self.world.telemetry.alarm(code, text)
+            case _:
+                raise TypeError(f"a position has no effect {type(effect).__name__}")
+
+    def _announce_closed(self, effect: AnnounceClosed) -> None:
+        log.info(
+            "position_closed",
+            position_id=self.position_id,
+            trader=effect.trader,
+            symbol=effect.symbol,
+            reason=effect.reason.value,
+            realized_pnl=effect.realized_pnl,
+        )
+        self.tell(names.trader(effect.trader), effect)
+        self.tell(names.PORTFOLIO, PositionOver(self.position_id))
+        self.stop()

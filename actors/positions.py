@@ -1,0 +1,47 @@
+"""The supervisor of positions: gives birth to one actor per approved entry, quarantines one that keeps failing."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from actors import names
+from actors.position import PositionActor
+from actors.world import World
+from domain.ids import PositionId
+from domain.inputs import BeginEntry
+from runtime.actor import handles
+from runtime.supervisor import Backoff, ChildSpec, Exhausted, Intensity, Restart, Supervisor
+
+log = structlog.get_logger("system.error")
+POSITION_INTENSITY = Intensity(max_restarts=5, period_s=60)
+
+
+class PositionsSupervisor(Supervisor):
+    """Supervises positions one for one."""
+
+    def __init__(self, world: World, recovered: Sequence[PositionId]) -> None:
+        super().__init__([self.spec(world, position_id) for position_id in recovered])
+        self.world = world
+
+    @staticmethod
+    def spec(world: World, position_id: PositionId) -> ChildSpec:
+        """Return how a position's actor is made; it takes its state from the journal."""
+        return ChildSpec(
+            name=names.position(position_id),
+            factory=lambda: PositionActor(world, position_id),
+            restart=Restart.TRANSIENT,
+            intensity=POSITION_INTENSITY,
+            backoff=Backoff(first_s=0.0, max_s=1.0, jitter_ratio=0.1),
+            on_exhausted=Exhausted.QUARANTINE,
+        )
+
+    @handles(BeginEntry)
+    def on_begin(self, begin: BeginEntry) -> None:
+        """Start the actor of a new position and hand it its entry."""
+        self.start_child(self.spec(self.world, begin.position_id))
+        self.tell(names.position(begin.position_id), begin)
+
+    def on_quarantined(self, name: str, exc: BaseException) -> None:
+        """Hands off: the venue's stop stays, a person must look."""
+        log.error("position_quarantined", name=name, error=repr(exc))
+        self.world.telemetry.alarm("QUARANTINED", name)

@@ -1,0 +1,329 @@
+"""The trader actor: owns a strategy's memory and its wish to trade. The portfolio decides what becomes of it."""
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from actors import names
+from actors.journaled import Journaled
+from actors.messages import (
+    Answered,
+    CandleClosed,
+    EntryRefused,
+    PauseTrader,
+    RequestApproval,
+    ResumeTrader,
+    SubscribeCandles,
+)
+from actors.world import World
+from domain.commands import (
+    ClosePosition,
+    EntryRequest,
+    ModificationType,
+    ModifyProtection,
+    ProtectionPlan,
+    RequestedBy,
+)
+from domain.effects import AnnounceClosed, AnnounceOpened
+from domain.errors import Refusal
+from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol
+from domain.instrument import Direction
+from domain.money import ONE, ZERO
+from domain.portfolio import Portfolio, equity
+from domain.position import Position
+from domain.protection import ExitReason
+from domain.trader_state import (
+    AnyTraderEvent,
+    DecisionMade,
+    DecisionRefused,
+    StrategyAdvanced,
+    Trader,
+    TraderPaused,
+    TraderResumed,
+    TraderSettings,
+    evolve,
+)
+from runtime.actor import handles
+from runtime.system import Restarted
+from strategies.base import Action, Decision, Held, Strategy, View
+
+log = structlog.get_logger("trade.intent")
+ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
+DECISION_EXPIRES_S = 5.0
+
+
+class TraderActor(Journaled):
+    """Owns one configured trader; without a strategy it serves a person."""
+
+    def __init__(self, world: World, settings: TraderSettings, strategy: Strategy | None) -> None:
+        super().__init__(world)
+        self.settings = settings
+        self.strategy = strategy
+        self.stream = self.open_stream(names.trader(settings.name))
+        self.memory: dict[Symbol, Any] = {}
+        self.held: dict[Symbol, PositionId] = {}
+        self.entering: dict[Symbol, float] = {}  # since when, monotonic
+        self.cooling: dict[Symbol, float] = {}  # until when
+
+    @property
+    def trader(self) -> Trader:
+        """What is known of this trader."""
+        return self.stream.state or Trader()
+
+    def on_start(self) -> None:
+        """Remember; find own positions; ask for candles."""
+        if self.strategy is None:
+            return
+        for symbol, saved in self.trader.saved.items():
+            self.memory[symbol] = self.strategy.restored(saved)
+        for position in self.world.states.latest_of("position"):
+            if position.trader == self.settings.name and not position.is_closed:
+                self.held[position.instrument.symbol] = position.id
+        self.watch(names.FEED)
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        settings = self.settings
+        wanted = SubscribeCandles(self.name, settings.symbols, settings.timeframe)
+        self.tell(names.FEED, wanted)
+
+    @handles(Restarted)
+    def on_restarted(self, restarted: Restarted) -> None:
+        """A restarted feed has forgotten its subscribers."""
+        del restarted
+        self._subscribe()
+
+    # --- strategy ---
+
+    @handles(CandleClosed)
+    def on_candle(self, message: CandleClosed) -> None:
+        """Let the strategy see a candle, remember what it made of it, act on what it wants."""
+        candle = message.candle
+        symbol = candle.symbol
+        strategy = self.strategy
+        if strategy is None or candle.close_ms <= self.trader.seen_until_ms.get(symbol, 0):
+            return
+        state = self.memory.get(symbol)
+        if symbol not in self.memory:
+            state = strategy.initial()
+        view = self._view(symbol)
+        if view is None:
+            return
+        step = strategy.on_candle(state, candle, view)
+        self.memory[symbol] = step.state
+        now = self.world.clock.now()
+        advanced = StrategyAdvanced(symbol, candle.close_ms, strategy.save(step.state), now)
+        wish = None if step.decision is None else self._wish(step.decision, view)
+        self.world.telemetry.evaluated("decision" if wish else "nothing")
+        if wish is None:
+            self._record(advanced)
+            return
+        made, then = wish
+        log.info(
+            "decision",
+            decision_id=made.decision_id,
+            trader=self.settings.name,
+            symbol=symbol,
+            action=made.action,
+            rationale=made.rationale,
+        )
+        self._record(advanced, made, then=then)
+
+    def _view(self, symbol: Symbol) -> View | None:
+        last = self.world.prices.last(symbol)
+        if last is None:
+            return None
+        name = names.portfolio(self.world.account)
+        portfolio: Portfolio | None = self.world.states.latest.get(name, (0, None))[1]
+        worth = ZERO if portfolio is None else equity(portfolio, self.world.prices.marks())
+        held = self._held(symbol)
+        now = self.world.clock.monotonic()
+        return View(
+            symbol=symbol,
+            now=self.world.clock.now(),
+            last=last,
+            equity=worth,
+            held=None if held is None else _seen(held, last),
+            is_entering=now - self.entering.get(symbol, -ENTRY_WITHIN_S) < ENTRY_WITHIN_S
+            or (held is not None and not held.fills),
+        )
+
+    def _held(self, symbol: Symbol) -> Position | None:
+        position_id = self.held.get(symbol)
+        if position_id is None:
+            return None
+        position: Position | None = self.world.states.latest.get(
+            names.position(position_id), (0, None)
+        )[1]
+        return None if position is None or position.is_closed else position
+
+    def _wish(self, decision: Decision, view: View) -> tuple[DecisionMade, tuple[Any, ...]] | None:
+        """Return what to keep of a decision and what to ask for; None when there is nothing to keep."""
+        decision_id = DecisionId(self.world.ids.uuid())
+        position_id = view.held.position_id if view.held is not None else None
+        message: Any = None
+        if decision.action in {Action.LONG, Action.SHORT}:
+            if not self._may_enter(decision, view):
+                return None
+            position_id = PositionId(self.world.ids.uuid())
+            message = self._approval(decision, view, position_id, decision_id)
+            self.entering[view.symbol] = self.world.clock.monotonic()
+        elif position_id is not None:
+            message = _change(decision, position_id, self._held(view.symbol))
+        made = DecisionMade(
+            decision_id=decision_id,
+            position_id=position_id,
+            symbol=view.symbol,
+            action=decision.action.value,
+            confidence=decision.confidence,
+            rationale=decision.rationale,
+            price=view.last,
+            plan=decision.plan,
+            at=view.now,
+        )
+        return made, (() if message is None else (message,))
+
+    def _may_enter(self, decision: Decision, view: View) -> bool:
+        cooling = self.world.clock.monotonic() < self.cooling.get(view.symbol, 0.0)
+        return view.is_free and not cooling and not self.trader.paused and decision.plan is not None
+
+    def _approval(
+        self, decision: Decision, view: View, position_id: PositionId, decision_id: DecisionId
+    ) -> RequestApproval:
+        settings = self.settings
+        long = decision.action is Action.LONG
+        request = EntryRequest(
+            position_id=position_id,
+            trader=settings.name,
+            symbol=view.symbol,
+            direction=Direction.LONG if long else Direction.SHORT,
+            size_by=settings.size_by,
+            size=settings.size,
+            plan=decision.plan or ProtectionPlan(),
+            limit_price=decision.limit_price,
+            leverage=settings.leverage,
+            confidence=decision.confidence,
+            volatility=decision.volatility,
+            requested_by=RequestedBy.RULE_ENGINE,
+            decision_id=decision_id,
+            rationale=decision.rationale,
+            expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
+        )
+        return RequestApproval(request, settings.limits)
+
+    # --- what became of it ---
+
+    @handles(EntryRefused)
+    def on_refused(self, refused: EntryRefused) -> None:
+        """Keep why an entry was not made."""
+        self.entering.pop(refused.symbol, None)
+        if self.strategy is not None:
+            now = self.world.clock.now()
+            refusal = refused.refusal
+            self._record(DecisionRefused(refused.position_id, refusal.rule, refusal.message, now))
+
+    @handles(AnnounceOpened)
+    def on_opened(self, opened: AnnounceOpened) -> None:
+        """One of its positions has its first fill."""
+        self.held[opened.symbol] = opened.position_id
+        self.entering.pop(opened.symbol, None)
+
+    @handles(AnnounceClosed)
+    def on_closed(self, closed: AnnounceClosed) -> None:
+        """One of its positions is over."""
+        self.entering.pop(closed.symbol, None)
+        if self.held.get(closed.symbol) == closed.position_id:
+            del self.held[closed.symbol]
+        self.cooling[closed.symbol] = self.world.clock.monotonic() + self.settings.cooldown_s
+
+    # --- people ---
+
+    @handles(EntryRequest)
+    def on_manual_entry(self, request: EntryRequest) -> None:
+        """Ask the portfolio on a person's behalf."""
+        if self.trader.paused:
+            refusal = Refusal(
+                "TRADER_PAUSED",
+                f"Trader {self.settings.name} is paused.",
+                f"Resume it: holdfast resume {self.settings.name}",
+            )
+            if request.request_id != NO_REQUEST:
+                self.tell(names.EDGE, Answered(request.request_id, refusal))
+            return
+        self.tell(names.PORTFOLIO, RequestApproval(request, self.settings.limits))
+
+    @handles(PauseTrader)
+    def on_pause(self, command: PauseTrader) -> None:
+        """Open nothing new; what is open stays guarded."""
+        if self.trader.paused:
+            note = "it was paused already"
+            self.tell(names.EDGE, Answered(command.request_id, note=note))
+            return
+        self._record(
+            TraderPaused("operator", self.world.clock.now()), then=(Answered(command.request_id),)
+        )
+
+    @handles(ResumeTrader)
+    def on_resume(self, command: ResumeTrader) -> None:
+        """May open again."""
+        if not self.trader.paused:
+            note = "it was not paused"
+            self.tell(names.EDGE, Answered(command.request_id, note=note))
+            return
+        self._record(
+            TraderResumed("operator", self.world.clock.now()), then=(Answered(command.request_id),)
+        )
+
+    # --- journal ---
+
+    def _record(self, *events: AnyTraderEvent, then: tuple[Any, ...] = ()) -> None:
+        self.journal(self.stream, events, evolve, then)
+
+    def release(self, effect: Any) -> None:
+        """A decision is durable: ask for it."""
+        match effect:
+            case RequestApproval():
+                self.tell(names.PORTFOLIO, effect)
+            case ClosePosition() | ModifyProtection():
+                self.tell(names.position(effect.position_id), effect)
+            case Answered():
+                self.tell(names.EDGE, effect)
+            case _:
+                raise TypeError(f"a trader has no effect {type(effect).__name__}")
+
+
+def _seen(position: Position, last: Any) -> Held:
+    price = position.entry_price
+    gain = ZERO if price == ZERO else (last - price) / price * position.direction.sign
+    stop = position.protection.stop
+    return Held(
+        position_id=position.id,
+        direction=position.direction,
+        entry_price=price,
+        quantity=position.remaining,
+        stop_price=None if stop is None else stop.price,
+        unrealized=gain,
+    )
+
+
+def _change(decision: Decision, position_id: PositionId, position: Position | None) -> Any:
+    """Return the command that a decision about an open position means."""
+    if decision.action in {Action.CLOSE, Action.PARTIAL_TP}:
+        return ClosePosition(
+            position_id,
+            part=ONE if decision.part is None else decision.part,
+            reason=ExitReason.DECISION_CLOSE,
+            requested_by=RequestedBy.RULE_ENGINE,
+        )
+    if decision.action is Action.MOVE_SL and position is not None:
+        return ModifyProtection(
+            position_id,
+            ModificationType.MOVE_SL,
+            price=decision.stop_price,
+            requested_by=RequestedBy.RULE_ENGINE,
+            confidence=decision.confidence,
+            reason=decision.rationale,
+            based_on=position.protection.version,
+        )
+    return None

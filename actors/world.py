@@ -1,0 +1,127 @@
+"""What every actor may look at: clock, ids, rules, the latest states, prices, and where telemetry goes.
+
+Each of these has one writer. A stream's owner writes its latest state, the persistence actor the durable ones, the
+feed the prices; everybody else reads immutable values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from domain.extremes import Extremes
+from domain.ids import AccountName, Symbol
+from domain.instrument import Instrument, PriceSource
+from domain.modifications import NO_MARKET, Market
+from domain.position_decide import PositionRules
+from domain.risk import AccountLimits
+from runtime.ports import Clock, Ids
+
+
+@dataclass(slots=True)
+class Price:
+    """The prices of one symbol as last received; written by the feed alone."""
+
+    last: str = ""  # the venue's text; empty: none yet
+    bid: str = ""
+    ask: str = ""
+    mark: str = ""
+    received: float = -1e9  # monotonic seconds of the last tick
+    event_ms: int = 0  # venue time of the last tick that had one
+
+
+class PriceBoard:
+    """Latest prices by symbol."""
+
+    def __init__(self, clock: Clock, symbols: tuple[Symbol, ...], stale_after_s: float) -> None:
+        self._clock = clock
+        self.stale_after_s = stale_after_s
+        self.prices: dict[Symbol, Price] = {symbol: Price() for symbol in symbols}
+
+    def last(self, symbol: Symbol) -> Decimal | None:
+        """Return the last trade price; None before the first."""
+        price = self.prices.get(symbol)
+        return Decimal(price.last) if price is not None and price.last else None
+
+    def age_s(self, symbol: Symbol) -> float:
+        """Return seconds since anything was received for the symbol."""
+        return self._clock.monotonic() - self.prices[symbol].received
+
+    def is_fresh(self, symbol: Symbol) -> bool:
+        """Whether a decision may rely on the price."""
+        price = self.prices.get(symbol)
+        return price is not None and bool(price.last) and self.age_s(symbol) < self.stale_after_s
+
+    def market(self, symbol: Symbol) -> Market:
+        """Return the price for a decision, and whether it is fresh."""
+        last = self.last(symbol)
+        return NO_MARKET if last is None else Market(last, self.is_fresh(symbol))
+
+    def marks(self) -> Mapping[Symbol, Decimal]:
+        """Return the value of one base unit of every symbol that has a price: the mark, else the last."""
+        return {
+            symbol: Decimal(price.mark or price.last)
+            for symbol, price in self.prices.items()
+            if price.mark or price.last
+        }
+
+
+class StateBook:
+    """The latest and the durable state of every stream.
+
+    `latest` includes events that are still on their way to the disk: an actor restarted within the process goes on
+    from there. What people see comes from `durable`.
+    """
+
+    def __init__(self) -> None:
+        self.latest: dict[str, tuple[int, Any]] = {}
+        self.durable: dict[str, tuple[int, Any]] = {}
+
+    def of_kind(self, kind: str) -> list[Any]:
+        """Return the durable states of one kind of stream."""
+        prefix = kind + "/"
+        return [state for name, (_, state) in self.durable.items() if name.startswith(prefix)]
+
+    def latest_of(self, kind: str) -> list[Any]:
+        """Return the latest states of one kind of stream."""
+        prefix = kind + "/"
+        return [state for name, (_, state) in self.latest.items() if name.startswith(prefix)]
+
+
+class Telemetry(Protocol):
+    """Where actors report what metrics count. Must be cheap and must not fail."""
+
+    def order_sent(self, venue: str, order_type: str, status: str, seconds: float) -> None:
+        """Count an order's outcome and the time from decision to answer."""
+
+    def order_ended(self, venue: str, status: str) -> None:
+        """Count an order's end."""
+
+    def committed(self, rows: int, seconds: float) -> None:
+        """Record a group commit."""
+
+    def evaluated(self, result: str) -> None:
+        """Count a strategy's evaluation."""
+
+    def alarm(self, code: str, message: str) -> None:
+        """Count an alarm."""
+
+
+@dataclass(slots=True)
+class World:
+    """Handed to every actor at birth."""
+
+    clock: Clock
+    ids: Ids
+    account: AccountName
+    venue: str
+    instruments: Mapping[Symbol, Instrument]
+    prices: PriceBoard
+    telemetry: Telemetry
+    rules: PositionRules
+    limits: AccountLimits
+    states: StateBook = field(default_factory=StateBook)
+    extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
+    entry_expires_s: float = 5.0
+    started_at: datetime | None = None

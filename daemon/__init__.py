@@ -1,0 +1,1 @@
+"""The process: configuration, start and stop, admin socket, metrics, logs, command line."""

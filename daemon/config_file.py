@@ -1,0 +1,79 @@
+"""Where the configuration is, and whether it can be read; no models, so it is quick to import.
+
+Commands that only look for the daemon need no more: `holdfast close --all` must reach it while
+somebody is still editing the file.
+"""
+
+from pathlib import Path
+
+from daemon.yaml_lines import Document, Problem, dotted, read_yaml
+
+SOCKET_NAME = "holdfast.sock"
+DATA_DIR = "var"
+_MAX_BYTES = 1024 * 1024
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `problems` are in the order of the file."""
+
+    def __init__(self, path: Path, problems: tuple[Problem, ...]) -> None:
+        self.path = path
+        self.problems = problems
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """Return one line a problem: `config.yaml:14: traders[0].strategy: …`."""
+        return [
+            f"{self.path}:{one.line}: {dotted(one.path)}{': ' if one.path else ''}{one.message}"
+            for one in self.problems
+        ]
+
+
+class ConfigFile:
+    """A file's place and text. `base` is what relative paths in it count from."""
+
+    def __init__(self, path: Path, base: Path | None = None) -> None:
+        self.path = path
+        self.base = (base or path.parent).absolute()
+
+    def read(self) -> Document:
+        """Read the YAML, with its problems. Raises `ConfigError` when there is no text to read."""
+        try:
+            data = self.path.read_bytes()
+            if len(data) <= _MAX_BYTES:
+                return read_yaml(data.decode())
+            why = f"larger than {_MAX_BYTES} bytes"
+        except OSError as error:
+            why = f"cannot be read: {error.strerror}"
+        except UnicodeDecodeError as error:
+            why = f"not UTF-8 text (byte {error.start})"
+        raise ConfigError(self.path, (Problem(1, (), why),))
+
+    def socket_path(self) -> Path:
+        """Find the admin socket, even in a file that has errors elsewhere. Raises `ConfigError`."""
+        document = self.read()
+        if not isinstance(document.value, dict) or (document.problems and not document.value):
+            problems = document.problems or (Problem(1, (), "a mapping of keys is expected"),)
+            raise ConfigError(self.path, problems)
+        admin = document.value.get("admin")
+        named = admin.get("socket") if isinstance(admin, dict) else None
+        if isinstance(named, str):
+            return self.base / Path(named).expanduser()
+        data_dir = document.value.get("data_dir")
+        directory = Path(data_dir if isinstance(data_dir, str) else DATA_DIR).expanduser()
+        return self.base / directory / SOCKET_NAME
+
+
+def find(named: Path | None) -> ConfigFile:
+    """Return the configuration to use: the one named, else ./config.yaml, else the shipped one."""
+    if named is not None:
+        return ConfigFile(named)
+    here = Path("config.yaml")
+    return ConfigFile(here) if here.exists() else shipped("config.yaml")
+
+
+def shipped(name: str) -> ConfigFile:
+    """Return a file that came with the program; paths in it count from the current directory."""
+    packaged = Path(__file__).parent / "shipped" / name
+    path = packaged if packaged.exists() else Path(__file__).parent.parent / name
+    return ConfigFile(path, base=Path.cwd())

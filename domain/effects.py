@@ -1,0 +1,126 @@
+"""What a decision asks of the world. The shell releases an effect when the events before it are durable."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from domain.errors import Refusal
+from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
+from domain.instrument import Direction
+from domain.order import OrderTerms
+from domain.protection import ExitReason, Level, TrailLevel
+
+
+class SubmitOrder(msgspec.Struct, frozen=True):
+    """Send an order through the exchange actor.
+
+    `armed` exits have had their id durable since their rule was set: they leave at once, the journal follows.
+    """
+
+    terms: OrderTerms
+    armed: bool = False
+    expires_at: datetime | None = None  # an entry decided for an older market is not sent
+
+
+class CancelOrder(msgspec.Struct, frozen=True):
+    """Take one order out, by id; never "all"."""
+
+    client_order_id: ClientOrderId
+    symbol: Symbol
+
+
+class AskOrders(msgspec.Struct, frozen=True):
+    """Tell again all fills and ends of these orders; what the exchange does not know it must find out."""
+
+    position_id: PositionId
+    client_order_ids: tuple[ClientOrderId, ...]
+    terms: tuple[
+        OrderTerms, ...
+    ] = ()  # of exits that may have been sent though nobody journaled it
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """Watch exactly these levels for the position, instead of any before."""
+
+    position_id: PositionId
+    symbol: Symbol
+    version: int
+    levels: tuple[Level | TrailLevel, ...]
+    since: datetime | None  # when the position was first armed
+
+
+class Disarm(msgspec.Struct, frozen=True):
+    """Stop watching one level, or all."""
+
+    position_id: PositionId
+    symbol: Symbol
+    exit_id: ExitId | None = None
+
+
+class RejectCrossing(msgspec.Struct, frozen=True):
+    """The exact judge says no: the level stays armed."""
+
+    position_id: PositionId
+    symbol: Symbol
+    exit_id: ExitId
+    version: int
+
+
+class WakeAfter(msgspec.Struct, frozen=True):
+    """Send the position a `Wake` later."""
+
+    delay_s: float
+    purpose: str
+    exit_id: ExitId | None = None
+    version: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Answer a question from outside: what was done, or why not."""
+
+    request_id: RequestId
+    position_id: PositionId
+    refusal: Refusal | None = None
+
+
+class AnnounceOpened(msgspec.Struct, frozen=True):
+    """Tell the trader that a position has its first fill."""
+
+    position_id: PositionId
+    trader: TraderName
+    symbol: Symbol
+    direction: Direction
+
+
+class AnnounceClosed(msgspec.Struct, frozen=True):
+    """Tell trader and portfolio that a position is over."""
+
+    position_id: PositionId
+    trader: TraderName
+    symbol: Symbol
+    reason: ExitReason
+    realized_pnl: Decimal  # quote, net of fees
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """Something a person must know now."""
+
+    code: str
+    message: str
+    position_id: PositionId | None = None
+
+
+PositionEffect = (
+    SubmitOrder
+    | CancelOrder
+    | AskOrders
+    | Arm
+    | Disarm
+    | RejectCrossing
+    | WakeAfter
+    | Answer
+    | AnnounceOpened
+    | AnnounceClosed
+    | Alarm
+)

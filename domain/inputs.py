@@ -1,0 +1,114 @@
+"""What reaches a position or an order's owner from inside the daemon: facts from the venue and from the feed.
+
+Lanes order a mailbox: 0 fills, 1 exits, 2 commands, 3 prices (see the kernel's mailbox).
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import ClassVar
+
+import msgspec
+
+from domain.commands import ProtectionPlan
+from domain.ids import (
+    NO_REQUEST,
+    AccountName,
+    ClientOrderId,
+    DecisionId,
+    ExitId,
+    PositionId,
+    RequestId,
+    TraderName,
+)
+from domain.instrument import Direction, Instrument, PriceSource
+from domain.order import Fill, OrderStatus
+
+FILLS, EXITS, COMMANDS, PRICES = range(4)
+
+
+class BeginEntry(msgspec.Struct, frozen=True):
+    """The portfolio approved, sized and reserved an entry: a position is born."""
+
+    position_id: PositionId
+    account: AccountName
+    trader: TraderName
+    instrument: Instrument
+    direction: Direction
+    client_order_id: ClientOrderId
+    quantity: Decimal
+    limit_price: Decimal | None
+    leverage: Decimal
+    plan: ProtectionPlan
+    expires_at: datetime
+    decision_id: DecisionId | None = None
+    rationale: str = ""
+    request_id: RequestId = NO_REQUEST
+
+
+class FillReported(msgspec.Struct, frozen=True):
+    """The exchange actor journaled a fill of one of our orders; possibly told before."""
+
+    lane: ClassVar[int] = FILLS
+    position_id: PositionId
+    fill: Fill
+
+
+class OrderEnded(msgspec.Struct, frozen=True):
+    """An order of ours is terminal; every fill it had was told before."""
+
+    lane: ClassVar[int] = FILLS
+    position_id: PositionId
+    client_order_id: ClientOrderId
+    status: OrderStatus
+    why: str
+
+
+class Armed(msgspec.Struct, frozen=True):
+    """The feed watches the levels of this protection version from now on."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    version: int
+    since: datetime  # the feed's stamp: non-decreasing, extremes after it count
+
+
+class Crossed(msgspec.Struct, frozen=True):
+    """A price touched or passed a level, as far as floats can tell; the owner judges exactly."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    exit_id: ExitId
+    version: int
+    price: Decimal
+    source: PriceSource
+    frame: int
+    tick_id: str
+    at: datetime  # venue time
+    best: Decimal | None = None  # of a trail: best price since it was armed
+    low: Decimal | None = None  # extremes since the position was armed first
+    high: Decimal | None = None
+
+
+class GuardLost(msgspec.Struct, frozen=True):
+    """The feed restarted: what it watched must be armed again."""
+
+    lane: ClassVar[int] = EXITS
+    why: str
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """A timer the position asked for has run out."""
+
+    lane: ClassVar[int] = EXITS
+    purpose: str  # "time_exit", "retry_exit", "unprotected", "overdue"
+    exit_id: ExitId | None = None
+    version: int = 0
+
+
+class ResolveConflict(msgspec.Struct, frozen=True):
+    """A person accepts or refuses a held automatic change."""
+
+    position_id: PositionId
+    conflict_id: str
+    accept: bool
+    request_id: RequestId = NO_REQUEST

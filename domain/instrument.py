@@ -1,0 +1,87 @@
+"""What can be traded, and the grid its prices and quantities lie on."""
+
+from decimal import Decimal
+from enum import Enum
+
+import msgspec
+
+from domain.ids import Symbol
+from domain.money import ONE, ZERO, ceil_to, floor_to
+
+
+class Side(Enum):
+    """Of an order or a fill."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def opposite(self) -> "Side":
+        """Return the other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Direction(Enum):
+    """Of a position."""
+
+    LONG = "long"
+    SHORT = "short"
+
+    @property
+    def sign(self) -> int:
+        """+1 when a rising price earns, -1 when a falling one does."""
+        return 1 if self is Direction.LONG else -1
+
+    @property
+    def entry_side(self) -> Side:
+        """Return the side of orders that open."""
+        return Side.BUY if self is Direction.LONG else Side.SELL
+
+    @property
+    def exit_side(self) -> Side:
+        """Return the side of orders that close."""
+        return self.entry_side.opposite
+
+
+class Kind(Enum):
+    """Whether owning it means holding the base asset or a contract on it."""
+
+    SPOT = "spot"
+    SWAP = "swap"  # linear perpetual, settled in quote
+
+
+class PriceSource(Enum):
+    """Which price an exit watches."""
+
+    LAST = "last"
+    BID = "bid"
+    ASK = "ask"
+    MARK = "mark"
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """One tradable thing at a venue and its rules."""
+
+    symbol: Symbol
+    venue_symbol: str  # "BTCUSDT" at Binance
+    base: str
+    quote: str
+    kind: Kind
+    tick_size: Decimal
+    lot_size: Decimal  # base units
+    min_quantity: Decimal  # base units
+    min_notional: Decimal  # quote
+    max_leverage: Decimal = ONE
+    contract_size: Decimal = ONE  # base units a contract
+
+    def whole_lots(self, quantity: Decimal) -> Decimal:
+        """Round a quantity down to the lot; never up, so that nothing unpaid is ordered."""
+        return max(ZERO, floor_to(quantity, self.lot_size))
+
+    def on_tick_for(self, side: Side, price: Decimal) -> Decimal:
+        """Round a limit price to the tick so that it never gets worse for its owner: a buy down, a sell up."""
+        return (floor_to if side is Side.BUY else ceil_to)(price, self.tick_size)
+
+    def is_on_tick(self, price: Decimal) -> bool:
+        """Whether the venue accepts `price` as it stands."""
+        return price % self.tick_size == 0

@@ -1,0 +1,146 @@
+"""What happens to an account. Each event carries what the state does not tell."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import msgspec
+
+from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TraderName
+from domain.instrument import Direction, Instrument
+from domain.modes import ModeCause
+from domain.order import Fill
+
+
+class PortfolioEvent(msgspec.Struct, frozen=True):
+    """Something that happened to one account."""
+
+
+class PortfolioOpened(PortfolioEvent, frozen=True):
+    """The account is kept from here on, flat, with this balance."""
+
+    account: AccountName
+    quote: str
+    balance: Decimal  # quote
+    at: datetime
+
+
+class EntryReserved(PortfolioEvent, frozen=True):
+    """An entry was approved and sized; its balance is set aside until the order ends."""
+
+    position_id: PositionId
+    client_order_id: ClientOrderId
+    trader: TraderName
+    instrument: Instrument
+    direction: Direction
+    quantity: Decimal  # base units, whole lots
+    price: Decimal  # quote; the worst of limit price and market, without slippage
+    amount: Decimal  # quote set aside: margin, fee and slippage
+    leverage: Decimal
+    risk: Decimal | None  # quote lost when the stop is hit; None: nothing bounds it
+    at: datetime
+
+    @property
+    def symbol(self) -> Symbol:
+        """Of the instrument."""
+        return self.instrument.symbol
+
+
+class ReservationReleased(PortfolioEvent, frozen=True):
+    """The order will fill no further; what it did not use is free again."""
+
+    client_order_id: ClientOrderId
+    why: str
+    at: datetime
+
+
+class HoldingAdopted(PortfolioEvent, frozen=True):
+    """A position fills that nothing is reserved for: a fill after its order's end, or a find."""
+
+    position_id: PositionId
+    trader: TraderName
+    instrument: Instrument
+    direction: Direction
+    leverage: Decimal
+    at: datetime
+
+
+class FillBooked(PortfolioEvent, frozen=True):
+    """An order of a position executed."""
+
+    position_id: PositionId
+    fill: Fill
+    is_entry: bool
+    at: datetime  # venue time
+
+
+class HoldingClosed(PortfolioEvent, frozen=True):
+    """A position is over."""
+
+    position_id: PositionId
+    realized_pnl: Decimal  # quote, net of fees
+    dust: Decimal  # base units that stay in the account, too few to sell
+    at: datetime
+
+
+class EquityMarked(PortfolioEvent, frozen=True):
+    """A point of the equity curve."""
+
+    equity: Decimal  # quote
+    balance: Decimal  # quote
+    at: datetime
+
+
+class DayRolled(PortfolioEvent, frozen=True):
+    """A new UTC day began; causes that last a day end."""
+
+    day: date
+    equity: Decimal  # quote, what the daily drawdown counts from
+    at: datetime
+
+
+class EntriesStopped(PortfolioEvent, frozen=True):
+    """A reason to open nothing holds until it is lifted; it outlives a restart."""
+
+    cause: ModeCause
+    at: datetime
+
+
+class EntriesResumed(PortfolioEvent, frozen=True):
+    """A reason was lifted."""
+
+    code: str
+    by: str
+    at: datetime
+
+
+class KillSwitchTripped(PortfolioEvent, frozen=True):
+    """The total drawdown reached its limit: everything is to be closed, nothing opened."""
+
+    drawdown: Decimal  # fraction below the high-water mark
+    limit: Decimal
+    equity: Decimal  # quote
+    at: datetime
+
+
+class KillSwitchReset(PortfolioEvent, frozen=True):
+    """A person lets the account trade again; drawdown counts from this equity."""
+
+    by: str
+    equity: Decimal  # quote
+    at: datetime
+
+
+AnyPortfolioEvent = (
+    PortfolioOpened
+    | EntryReserved
+    | ReservationReleased
+    | HoldingAdopted
+    | FillBooked
+    | HoldingClosed
+    | EquityMarked
+    | DayRolled
+    | EntriesStopped
+    | EntriesResumed
+    | KillSwitchTripped
+    | KillSwitchReset
+)

@@ -1,0 +1,237 @@
+"""What becomes of an account when something has happened: `evolve`, the only way it changes."""
+
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from domain import pnl
+from domain.errors import InvariantError
+from domain.ids import ClientOrderId, PositionId
+from domain.modes import DAILY_DRAWDOWN, DAILY_LOSS, KILL_SWITCH, Mode, ModeCause
+from domain.performance import TradeRecord
+from domain.pnl import Ledger
+from domain.portfolio_events import (
+    AnyPortfolioEvent,
+    DayRolled,
+    EntriesResumed,
+    EntriesStopped,
+    EntryReserved,
+    EquityMarked,
+    FillBooked,
+    HoldingAdopted,
+    HoldingClosed,
+    KillSwitchReset,
+    KillSwitchTripped,
+    PortfolioOpened,
+    ReservationReleased,
+)
+from domain.portfolio_state import Holding, Portfolio, Reservation, SymbolBook
+from domain.risk import percent
+
+# Closed positions whose fills are still recognized when a venue or a recovery tells them again.
+REMEMBERED_CLOSED = 500
+_DAY_CAUSES = frozenset({DAILY_DRAWDOWN, DAILY_LOSS})
+
+
+def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
+    """Return the account after `event`. Raises `InvariantError` where nothing can be made of it."""
+    if isinstance(event, PortfolioOpened):
+        if portfolio is not None:
+            raise InvariantError(f"portfolio {portfolio.account} opened twice")
+        return Portfolio(
+            account=event.account,
+            quote=event.quote,
+            balance=event.balance,
+            high_water_mark=event.balance,
+            day=event.at.date(),
+            day_start_equity=event.balance,
+            marked_at=event.at,
+        )
+    if portfolio is None:
+        raise InvariantError(f"{type(event).__name__} before the portfolio was opened")
+    match event:
+        case EntryReserved():
+            return _reserved(portfolio, event)
+        case ReservationReleased(client_order_id=order_id):
+            return _released(portfolio, order_id)
+        case HoldingAdopted():
+            return _adopted(portfolio, event)
+        case FillBooked():
+            return _booked(portfolio, event)
+        case HoldingClosed():
+            return _closed(portfolio, event)
+        case EquityMarked(equity=value, at=at):
+            peak = max(portfolio.high_water_mark, value)
+            return replace(portfolio, high_water_mark=peak, marked_at=at)
+        case DayRolled(day=day, equity=value):
+            left = tuple(cause for cause in portfolio.causes if cause.code not in _DAY_CAUSES)
+            return replace(portfolio, day=day, day_start_equity=value, causes=left)
+        case EntriesStopped(cause=cause):
+            return replace(portfolio, causes=(*_without(portfolio, cause.code), cause))
+        case EntriesResumed(code=code):
+            return replace(portfolio, causes=_without(portfolio, code))
+        case KillSwitchTripped():
+            causes = (*_without(portfolio, KILL_SWITCH), _kill_cause(event))
+            return replace(portfolio, causes=causes)
+        case KillSwitchReset(equity=value):
+            causes = _without(portfolio, KILL_SWITCH)
+            return replace(portfolio, causes=causes, high_water_mark=value)
+
+
+def _without(portfolio: Portfolio, code: str) -> tuple[ModeCause, ...]:
+    return tuple(cause for cause in portfolio.causes if cause.code != code)
+
+
+def _kill_cause(event: KillSwitchTripped) -> ModeCause:
+    return ModeCause(
+        code=KILL_SWITCH,
+        mode=Mode.NO_ENTRY,
+        message=f"Drawdown {percent(round(event.drawdown, 4))} reached the kill switch at "
+        f"{percent(event.limit)}.",
+        way_out="Find out why, then reset the kill switch.",
+    )
+
+
+def _holding(portfolio: Portfolio, position_id: PositionId) -> Holding:
+    holding = portfolio.holdings.get(position_id)
+    if holding is None:
+        raise InvariantError(f"portfolio {portfolio.account} holds no position {position_id}")
+    return holding
+
+
+def _reserved(portfolio: Portfolio, event: EntryReserved) -> Portfolio:
+    if event.client_order_id in portfolio.reservations:
+        raise InvariantError(f"order {event.client_order_id} reserved twice")
+    reservation = Reservation(
+        position_id=event.position_id,
+        quantity=event.quantity,
+        price=event.price,
+        amount=event.amount,
+    )
+    holding = portfolio.holdings.get(event.position_id) or Holding(
+        trader=event.trader,
+        instrument=event.instrument,
+        direction=event.direction,
+        leverage=event.leverage,
+    )
+    risk = None if event.risk is None or holding.risk is None else holding.risk + event.risk
+    holding = replace(holding, pending=holding.pending + 1, risk=risk)
+    return replace(
+        _with_reservation(portfolio, event.client_order_id, reservation),
+        holdings={**portfolio.holdings, event.position_id: holding},
+    )
+
+
+def _with_reservation(
+    portfolio: Portfolio, order_id: ClientOrderId, reservation: Reservation | None
+) -> Portfolio:
+    """Put this reservation in the place of what was there; None takes it out."""
+    before = portfolio.reservations.get(order_id)
+    reservations = dict(portfolio.reservations)
+    reserved, notional = portfolio.reserved, portfolio.reserved_notional
+    if before is not None:
+        del reservations[order_id]
+        reserved -= before.open_amount
+        notional -= before.open_notional
+    if reservation is not None:
+        reservations[order_id] = reservation
+        reserved += reservation.open_amount
+        notional += reservation.open_notional
+    return replace(
+        portfolio, reservations=reservations, reserved=reserved, reserved_notional=notional
+    )
+
+
+def _released(portfolio: Portfolio, order_id: ClientOrderId) -> Portfolio:
+    reservation = portfolio.reservations.get(order_id)
+    if reservation is None:
+        raise InvariantError(f"nothing is reserved for order {order_id}")
+    holding = _holding(portfolio, reservation.position_id)
+    holding = replace(holding, pending=holding.pending - 1)
+    holdings = {**portfolio.holdings, reservation.position_id: holding}
+    if not holding.pending and not holding.ledger.quantity:
+        del holdings[reservation.position_id]  # never came to be
+    return replace(_with_reservation(portfolio, order_id, None), holdings=holdings)
+
+
+def _adopted(portfolio: Portfolio, event: HoldingAdopted) -> Portfolio:
+    if event.position_id in portfolio.holdings:
+        raise InvariantError(f"position {event.position_id} adopted though held")
+    holding = Holding(
+        trader=event.trader,
+        instrument=event.instrument,
+        direction=event.direction,
+        leverage=event.leverage,
+        risk=None,
+        trade_ids=portfolio.closed.get(event.position_id, frozenset()),
+    )
+    return replace(portfolio, holdings={**portfolio.holdings, event.position_id: holding})
+
+
+def _booked(portfolio: Portfolio, event: FillBooked) -> Portfolio:
+    fill = event.fill
+    holding = _holding(portfolio, event.position_id)
+    if event.is_entry:
+        ledger = pnl.opened(holding.ledger, fill, holding.instrument)
+    else:
+        ledger = pnl.reduced(holding.ledger, fill, holding.instrument, holding.direction)
+    after = replace(holding, ledger=ledger, trade_ids=holding.trade_ids | {fill.trade_id})
+    if event.is_entry and fill.client_order_id in portfolio.reservations:
+        portfolio, after = _used(portfolio, after, fill.client_order_id, fill.quantity)
+    return replace(
+        _with_books(portfolio, holding, after),
+        balance=portfolio.balance + ledger.realized_pnl - holding.ledger.realized_pnl,
+        margin=portfolio.margin + after.margin - holding.margin,
+        holdings={**portfolio.holdings, event.position_id: after},
+    )
+
+
+def _used(
+    portfolio: Portfolio, holding: Holding, order_id: ClientOrderId, quantity: Decimal
+) -> tuple[Portfolio, Holding]:
+    """Turn so much of a reservation into margin; it ends with its last unit."""
+    reservation = portfolio.reservations[order_id]
+    filled = reservation.filled + quantity
+    if filled < reservation.quantity:
+        return _with_reservation(portfolio, order_id, replace(reservation, filled=filled)), holding
+    holding = replace(holding, pending=holding.pending - 1)
+    return _with_reservation(portfolio, order_id, None), holding
+
+
+def _with_books(portfolio: Portfolio, before: Holding, after: Holding) -> Portfolio:
+    quantity = after.ledger.remaining - before.ledger.remaining
+    cost = after.ledger.cost - before.ledger.cost
+    symbol = after.instrument.symbol
+    book = portfolio.books.get(symbol, SymbolBook()).plus(quantity, cost, after.direction)
+    books = {**portfolio.books, symbol: book}
+    if not book.gross_quantity:
+        del books[symbol]
+    return replace(portfolio, books=books)
+
+
+def _closed(portfolio: Portfolio, event: HoldingClosed) -> Portfolio:
+    holding = _holding(portfolio, event.position_id)
+    holdings = dict(portfolio.holdings)
+    del holdings[event.position_id]
+    record = portfolio.records.get(holding.trader, TradeRecord()).after(event.realized_pnl)
+    closed = {**portfolio.closed, event.position_id: holding.trade_ids}
+    for oldest in list(closed)[:-REMEMBERED_CLOSED]:
+        del closed[oldest]
+    over = replace(
+        portfolio,
+        holdings=holdings,
+        records={**portfolio.records, holding.trader: record},
+        closed=closed,
+    )
+    if event.dust:
+        return _with_dust(over, holding)
+    gone = replace(holding, ledger=Ledger())
+    return replace(_with_books(over, holding, gone), margin=over.margin - holding.margin)
+
+
+def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
+    """Leave what remains in the sums: it is still owned, only no position is."""
+    symbol = holding.instrument.symbol
+    book = portfolio.books[symbol]
+    book = replace(book, dust=book.dust + holding.ledger.remaining)
+    return replace(portfolio, books={**portfolio.books, symbol: book})

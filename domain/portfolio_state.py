@@ -1,0 +1,157 @@
+"""An account: its data and what its figures mean. What becomes of it is in `portfolio_life.py`.
+
+Balance is cash: it changes by realized P&L and fees only, on spot as on swaps. What is held
+is valued apart, so one set of rules serves both kinds:
+
+    equity    = balance + unrealized P&L
+    available = balance - margin of what is held - reservations - a loss not yet realized
+    margin    = cost of what is held / leverage (spot: leverage 1, so the whole cost)
+
+Sums are kept per symbol and changed with each fill: a price costs a few operations per symbol,
+however many positions there are. A symbol without a price is valued at its cost, which is neither a
+gain nor a loss; whoever judges drawdown waits until every held symbol has a price.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import ROUND_UP, Decimal
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
+from domain.instrument import Direction, Instrument
+from domain.modes import ModeCause
+from domain.money import ONE, ZERO
+from domain.performance import TradeRecord, drawdown_of
+from domain.pnl import QUANTUM, Ledger
+
+Marks = Mapping[Symbol, Decimal]  # quote per base unit
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Balance set aside for an entry order that may still fill."""
+
+    position_id: PositionId
+    quantity: Decimal  # base units
+    price: Decimal  # quote
+    amount: Decimal  # quote, for all of it
+    filled: Decimal = ZERO  # base units
+
+    @property
+    def open_amount(self) -> Decimal:
+        """Quote still set aside: for what has not filled."""
+        if not self.filled:
+            return self.amount
+        share = self.amount * (self.quantity - self.filled) / self.quantity
+        return share.quantize(QUANTUM, ROUND_UP)
+
+    @property
+    def open_notional(self) -> Decimal:
+        """Quote that may still be added to the exposure."""
+        return (self.quantity - self.filled) * self.price
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """What the account knows of one position that is not over; nothing may have filled yet."""
+
+    trader: TraderName
+    instrument: Instrument
+    direction: Direction
+    leverage: Decimal = ONE
+    risk: Decimal | None = ZERO  # quote lost at the stop planned at entry; None: unbounded
+    ledger: Ledger = Ledger()
+    trade_ids: frozenset[TradeId] = frozenset()
+    pending: int = 0  # reservations that stand for it
+
+    @property
+    def margin(self) -> Decimal:
+        """Quote that it ties up."""
+        return (self.ledger.cost / self.leverage).quantize(QUANTUM)
+
+
+class SymbolBook(msgspec.Struct, frozen=True):
+    """Sums over everything held of one symbol, dust included. Signed: shorts count below zero."""
+
+    net_quantity: Decimal = ZERO  # base units
+    net_cost: Decimal = ZERO  # quote
+    gross_quantity: Decimal = ZERO  # base units
+    gross_cost: Decimal = ZERO  # quote
+    dust: Decimal = ZERO  # base units left over by closed positions
+
+    def unrealized_pnl(self, mark: Decimal | None) -> Decimal:
+        """Quote, at `mark`; zero without one."""
+        return ZERO if mark is None else self.net_quantity * mark - self.net_cost
+
+    def notional(self, mark: Decimal | None) -> Decimal:
+        """Quote, longs and shorts added, at `mark`; at cost without one."""
+        return self.gross_cost if mark is None else self.gross_quantity * mark
+
+    def plus(self, quantity: Decimal, cost: Decimal, direction: Direction) -> "SymbolBook":
+        """Return the sums with so much more held (less, when negative)."""
+        return replace(
+            self,
+            net_quantity=self.net_quantity + quantity * direction.sign,
+            net_cost=self.net_cost + cost * direction.sign,
+            gross_quantity=self.gross_quantity + quantity,
+            gross_cost=self.gross_cost + cost,
+        )
+
+
+class Portfolio(msgspec.Struct, frozen=True):
+    """Everything known about one account. Its maps are never changed in place."""
+
+    account: AccountName
+    quote: str
+    balance: Decimal  # quote
+    high_water_mark: Decimal  # quote, of equity
+    day: date  # UTC
+    day_start_equity: Decimal  # quote
+    marked_at: datetime  # of the last `EquityMarked`
+    holdings: dict[PositionId, Holding] = {}
+    reservations: dict[ClientOrderId, Reservation] = {}
+    books: dict[Symbol, SymbolBook] = {}  # derived from the holdings
+    margin: Decimal = ZERO  # quote, of all holdings and dust
+    reserved: Decimal = ZERO  # quote, of all reservations
+    reserved_notional: Decimal = ZERO  # quote
+    causes: tuple[ModeCause, ...] = ()
+    records: dict[TraderName, TradeRecord] = {}
+    closed: dict[PositionId, frozenset[TradeId]] = {}  # the last ones, oldest first
+
+
+def unrealized_pnl(portfolio: Portfolio, marks: Marks) -> Decimal:
+    """Quote, over everything held."""
+    books = portfolio.books.items()
+    return sum((book.unrealized_pnl(marks.get(symbol)) for symbol, book in books), ZERO)
+
+
+def equity(portfolio: Portfolio, marks: Marks) -> Decimal:
+    """Quote: what all would be worth if closed at `marks`, before the fees of closing."""
+    return portfolio.balance + unrealized_pnl(portfolio, marks)
+
+
+def available(portfolio: Portfolio, marks: Marks) -> Decimal:
+    """Quote that nothing claims; below zero when losses ate into what is claimed."""
+    loss = min(ZERO, unrealized_pnl(portfolio, marks))
+    return portfolio.balance - portfolio.margin - portfolio.reserved + loss
+
+
+def exposure(portfolio: Portfolio, marks: Marks) -> Decimal:
+    """Quote: notional of everything held, longs and shorts added, and of entries under way."""
+    held = (book.notional(marks.get(symbol)) for symbol, book in portfolio.books.items())
+    return sum(held, portfolio.reserved_notional)
+
+
+def drawdown(portfolio: Portfolio, marks: Marks) -> Decimal:
+    """Fraction by which equity lies below the high-water mark, >= 0."""
+    return drawdown_of(equity(portfolio, marks), portfolio.high_water_mark)
+
+
+def daily_drawdown(portfolio: Portfolio, marks: Marks) -> Decimal:
+    """Fraction by which equity lies below that of the start of the UTC day, >= 0."""
+    return drawdown_of(equity(portfolio, marks), portfolio.day_start_equity)
+
+
+def daily_loss(portfolio: Portfolio, marks: Marks) -> Decimal:
+    """Quote lost since the start of the UTC day, >= 0."""
+    return max(ZERO, portfolio.day_start_equity - equity(portfolio, marks))

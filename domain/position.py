@@ -1,0 +1,384 @@
+"""A position: its data and its events. What may happen to it is in `position_life.py`.
+
+A position is born when an entry is intended and owns everything that closes it again. Its quantity comes from its
+fills and from nothing else.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+
+import msgspec
+
+from domain.commands import ModificationType, ProtectionPlan, RequestedBy
+from domain.ids import (
+    AccountName,
+    ClientOrderId,
+    DecisionId,
+    ExitId,
+    PositionId,
+    TraderName,
+)
+from domain.instrument import Direction, Instrument, PriceSource
+from domain.money import ONE, ZERO
+from domain.order import Fill, OrderStatus, OrderType
+from domain.pnl import Ledger
+from domain.protection import ExitReason, Protection
+
+
+class PositionStatus(Enum):
+    """Where a position is in its life."""
+
+    ENTRY_PENDING = "entry_pending"
+    OPEN_UNPROTECTED = "open_unprotected"
+    OPEN_PROTECTED = "open_protected"
+    MODIFYING = "modifying"  # a change of protection is on its way to where the stop lives
+    CLOSING = "closing"  # an exit of everything that remains is on its way
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+    ADOPTED = "adopted"
+    QUARANTINED = "quarantined"  # hands off, alarm
+    CLOSED_EXTERNAL = "closed_external"
+    LIQUIDATED = "liquidated"
+    CLOSED_WITH_DUST = "closed_with_dust"
+
+
+_S = PositionStatus
+CLOSED_STATUSES = frozenset({_S.CLOSED, _S.CLOSED_EXTERNAL, _S.LIQUIDATED, _S.CLOSED_WITH_DUST})
+_ENDS = frozenset({_S.CLOSED_EXTERNAL, _S.LIQUIDATED})
+_ASIDE = frozenset({_S.UNKNOWN, _S.QUARANTINED})
+
+TRANSITIONS: dict[PositionStatus, frozenset[PositionStatus]] = {
+    _S.ENTRY_PENDING: frozenset({_S.OPEN_UNPROTECTED, _S.CLOSED}) | _ASIDE,
+    _S.OPEN_UNPROTECTED: frozenset({_S.OPEN_PROTECTED, _S.CLOSING, _S.CLOSED}) | _ENDS | _ASIDE,
+    _S.OPEN_PROTECTED: frozenset({_S.MODIFYING, _S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED})
+    | _ENDS
+    | _ASIDE,
+    _S.MODIFYING: frozenset({_S.OPEN_PROTECTED, _S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED})
+    | _ENDS
+    | _ASIDE,
+    _S.CLOSING: frozenset({_S.CLOSED, _S.CLOSED_WITH_DUST, _S.OPEN_UNPROTECTED}) | _ENDS | _ASIDE,
+    _S.UNKNOWN: frozenset(PositionStatus) - {_S.ENTRY_PENDING},
+    _S.ADOPTED: frozenset({_S.OPEN_UNPROTECTED, _S.OPEN_PROTECTED, _S.CLOSING}) | _ENDS | _ASIDE,
+    _S.QUARANTINED: frozenset({_S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED}) | _ENDS,
+    _S.CLOSED: frozenset(),
+    _S.CLOSED_EXTERNAL: frozenset(),
+    _S.LIQUIDATED: frozenset(),
+    _S.CLOSED_WITH_DUST: frozenset(),
+}
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """The market event that fired an exit, exact enough to find it again in a recording."""
+
+    price: Decimal  # the price that crossed
+    level: Decimal  # the level it crossed
+    source: PriceSource
+    frame: int  # how many frames the feed had received, this one included
+    tick_id: str  # the venue's trade or update id
+    at: datetime  # venue time, UTC
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """The order that opens a position, as sized and approved."""
+
+    client_order_id: ClientOrderId
+    type: OrderType  # MARKET or LIMIT
+    quantity: Decimal  # base units
+    limit_price: Decimal | None = None
+    status: OrderStatus = OrderStatus.INTENT
+
+
+class ExitOrder(msgspec.Struct, frozen=True):
+    """An exit order of this position, from firing to its end."""
+
+    exit_id: ExitId
+    client_order_id: ClientOrderId
+    reason: ExitReason
+    quantity: Decimal  # base units asked
+    filled: Decimal = ZERO
+    done: bool = False  # nothing more will come
+    whole: bool = True  # meant to close everything that remained
+    trigger: Trigger | None = None
+
+    @property
+    def outstanding(self) -> Decimal:
+        """Base units that may still be sold by it."""
+        return ZERO if self.done else self.quantity - self.filled
+
+
+class ArmedExit(msgspec.Struct, frozen=True):
+    """The id that an exit's order will carry; journaled before it may fire."""
+
+    exit_id: ExitId
+    client_order_id: ClientOrderId
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One constraint of a validation: what is, and what is required."""
+
+    name: str
+    current: str
+    required: str
+
+
+class Validation(msgspec.Struct, frozen=True):
+    """The result of checking a change."""
+
+    errors: tuple[str, ...] = ()  # codes
+    warnings: tuple[str, ...] = ()
+    constraints: tuple[Check, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Nothing forbids it."""
+        return not self.errors
+
+
+class Modification(msgspec.Struct, frozen=True):
+    """A change of protection, done or refused, as it is kept for ever."""
+
+    type: ModificationType
+    requested_by: RequestedBy
+    reason: str
+    previous: Protection
+    new: Protection  # equal to `previous` when refused
+    validation: Validation
+    at: datetime
+    error: str = ""  # empty when done
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """An automatic suggestion that met a manual change; a person accepts or refuses it."""
+
+    conflict_id: str
+    modification: Modification
+
+
+class PositionEvent(msgspec.Struct, frozen=True):
+    """Something that happened to one position."""
+
+
+class PositionIntended(PositionEvent, frozen=True):
+    """An entry was approved, sized and reserved for; the position exists from here."""
+
+    position_id: PositionId
+    account: AccountName
+    trader: TraderName
+    instrument: Instrument
+    direction: Direction
+    entry: Entry
+    plan: ProtectionPlan
+    leverage: Decimal
+    at: datetime
+    paper: bool = True
+    user: str = ""
+    decision_id: DecisionId | None = None
+    rationale: str = ""
+
+
+class EntryEnded(PositionEvent, frozen=True):
+    """The entry order will fill no further."""
+
+    client_order_id: ClientOrderId
+    status: OrderStatus
+    why: str
+    at: datetime
+
+
+class PositionFilled(PositionEvent, frozen=True):
+    """One of its orders executed."""
+
+    fill: Fill
+    exit_id: ExitId | None = None  # None: the entry
+
+
+class ProtectionSet(PositionEvent, frozen=True):
+    """The rules in force from now on, and the order ids they will use (`ExitArmed` of every exit)."""
+
+    protection: Protection
+    armed: tuple[ArmedExit, ...]
+    at: datetime
+
+
+class ProtectionAcknowledged(PositionEvent, frozen=True):
+    """Where the stop lives, it is in force."""
+
+    version: int
+    since: datetime  # the feed's stamp; a new trail counts extremes from here
+    at: datetime
+
+
+class ProtectionLost(PositionEvent, frozen=True):
+    """Nothing guards the position for the moment."""
+
+    why: str
+    at: datetime
+
+
+class ExitFired(PositionEvent, frozen=True):
+    """An exit's order was sent (written behind for armed exits)."""
+
+    exit: ExitOrder
+    at: datetime
+    best_price: Decimal | None = None  # extremes since entry, as the feed saw them
+    worst_price: Decimal | None = None
+
+
+class ExitEnded(PositionEvent, frozen=True):
+    """An exit order ended with a remainder."""
+
+    client_order_id: ClientOrderId
+    status: OrderStatus
+    why: str
+    at: datetime
+
+
+class ProtectionModified(PositionEvent, frozen=True):
+    """A change was accepted; `ProtectionSet` follows in the same step."""
+
+    modification: Modification
+
+
+class ModificationRefused(PositionEvent, frozen=True):
+    """A change was refused; nothing moved."""
+
+    modification: Modification
+
+
+class SuggestionHeld(PositionEvent, frozen=True):
+    """An automatic change waits for a person because a manual one came first."""
+
+    conflict: Conflict
+
+
+class ConflictResolved(PositionEvent, frozen=True):
+    """A person accepted or refused a held suggestion."""
+
+    conflict_id: str
+    accepted: bool
+    at: datetime
+
+
+class PositionQuarantined(PositionEvent, frozen=True):
+    """Its actor kept failing: hands off, alarm."""
+
+    why: str
+    at: datetime
+
+
+class PositionClosed(PositionEvent, frozen=True):
+    """Nothing remains, or only dust that cannot be sold."""
+
+    status: PositionStatus
+    reason: ExitReason
+    realized_pnl: Decimal  # quote, net of fees
+    fees: Decimal  # quote
+    dust: Decimal  # base units left over
+    at: datetime
+
+
+AnyPositionEvent = (
+    PositionIntended
+    | EntryEnded
+    | PositionFilled
+    | ProtectionSet
+    | ProtectionAcknowledged
+    | ProtectionLost
+    | ExitFired
+    | ExitEnded
+    | ProtectionModified
+    | ModificationRefused
+    | SuggestionHeld
+    | ConflictResolved
+    | PositionQuarantined
+    | PositionClosed
+)
+
+
+NO_PROTECTION = Protection(version=0)  # before the first fill
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Everything known about one position, as of its last event."""
+
+    id: PositionId
+    account: AccountName
+    trader: TraderName
+    instrument: Instrument
+    direction: Direction
+    status: PositionStatus
+    entry: Entry
+    plan: ProtectionPlan
+    intended_at: datetime
+    leverage: Decimal = ONE
+    paper: bool = True
+    user: str = ""
+    decision_id: DecisionId | None = None
+    rationale: str = ""
+    fills: tuple[Fill, ...] = ()
+    ledger: Ledger = Ledger()
+    protection: Protection = NO_PROTECTION
+    acknowledged_version: int = 0
+    armed_since: datetime | None = None  # the feed's stamp of the first arming
+    armed: tuple[ArmedExit, ...] = ()
+    epochs: tuple[tuple[ExitId, int], ...] = ()  # legs whose order had to be replaced
+    exits: tuple[ExitOrder, ...] = ()
+    modifications: tuple[
+        Modification, ...
+    ] = ()  # the last few; all are in the journal and the read table
+    modification_count: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+    manual_lock: bool = False  # a person changed the protection; automatic changes become conflicts
+    last_automatic_at: datetime | None = None
+    opened_at: datetime | None = None  # first fill
+    closed_at: datetime | None = None
+    modified_at: datetime | None = None
+    best_price: Decimal | None = None
+    worst_price: Decimal | None = None
+    exit_reason: ExitReason | None = None
+    failed_exits: int = 0  # in a row; slows down how fast a refused exit is tried again
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing will happen to it any more."""
+        return self.status in CLOSED_STATUSES
+
+    @property
+    def entry_quantity(self) -> Decimal:
+        """Base units bought (sold, for a short) in all."""
+        return self.ledger.quantity
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average, quote per base unit; 0 before the first fill."""
+        return self.ledger.average_price
+
+    @property
+    def remaining(self) -> Decimal:
+        """Base units still held."""
+        return self.ledger.remaining
+
+    @property
+    def fees(self) -> Decimal:
+        """Quote, all fills; fees in base valued at their fill."""
+        return self.ledger.fees
+
+    @property
+    def outstanding_exits(self) -> Decimal:
+        """Base units that exits under way may still close."""
+        return sum((order.outstanding for order in self.exits), ZERO)
+
+    @property
+    def free_quantity(self) -> Decimal:
+        """Base units that no exit under way has claimed."""
+        return self.remaining - self.outstanding_exits
+
+    @property
+    def realized_pnl(self) -> Decimal:
+        """Quote, net of all fees so far."""
+        return self.ledger.gross_pnl - self.ledger.fees
+
+    def unrealized_pnl(self, price: Decimal) -> Decimal:
+        """Quote, of what remains, at `price`."""
+        return (price - self.entry_price) * self.remaining * self.direction.sign

@@ -1,0 +1,186 @@
+"""What people and strategies change: closing by command, modifications, held suggestions."""
+
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from domain.commands import (
+    ClosePosition,
+    ModifyProtection,
+)
+from domain.effects import (
+    CancelOrder,
+)
+from domain.errors import Refusal
+from domain.ids import ExitId
+from domain.inputs import (
+    ResolveConflict,
+)
+from domain.modifications import Market, draft, validate
+from domain.money import ONE, ZERO, ceil_to
+from domain.position import (
+    Conflict,
+    ConflictResolved,
+    Modification,
+    ModificationRefused,
+    Position,
+    PositionStatus,
+    ProtectionModified,
+    ProtectionSet,
+    SuggestionHeld,
+    Validation,
+)
+from domain.position_draft import HOLDS, Draft
+from domain.position_exits import armed_exits, fire, fire_all
+from domain.position_guards import guards
+from domain.protection import (
+    ExitReason,
+)
+
+
+def close(decision: Draft, close: ClosePosition) -> None:
+    """Fire an exit of all, or of a part, by command; an entry that has not filled is canceled."""
+    position = decision.position
+    refusal = _close_refusal(position, close)
+    if refusal is not None:
+        decision.answer(close.request_id, refusal)
+        return
+    if position.status is PositionStatus.ENTRY_PENDING:
+        decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+        decision.answer(close.request_id)
+        return
+    kill = close.reason is ExitReason.KILL_SWITCH
+    exit_id = ExitId(f"{'kill' if kill else 'close'}-{len(position.exits) + 1}")
+    if close.part == ONE:
+        fire_all(decision, exit_id, close.reason)
+    else:
+        instrument = position.instrument
+        quantity = instrument.whole_lots(position.free_quantity * close.part)
+        if quantity < max(instrument.lot_size, instrument.min_quantity):
+            decision.answer(close.request_id, _part_too_small(position, close.part))
+            return
+        whole = position.free_quantity - quantity < instrument.lot_size
+        fire(decision, exit_id, close.reason, quantity, None, None, whole=whole, armed=False)
+    decision.answer(close.request_id)
+
+
+def _close_refusal(position: Position, close: ClosePosition) -> Refusal | None:
+    if position.is_closed:
+        return Refusal("ALREADY_CLOSED", f"Position {position.id} is closed.")
+    if not ZERO < close.part <= ONE:
+        return Refusal(
+            "INVALID_PART",
+            f"Part {close.part} is not between 0 and 1.",
+            "Give a part such as 50% or 0.5.",
+        )
+    if position.status is PositionStatus.CLOSING:
+        return Refusal(
+            "ALREADY_CLOSING",
+            f"An exit of position {position.id} is under way.",
+            "Wait for its fill: `holdfast position ID` shows it.",
+        )
+    if position.status is not PositionStatus.ENTRY_PENDING and position.free_quantity <= ZERO:
+        return Refusal("ALREADY_CLOSING", "Exits under way have claimed all that remains.")
+    return None
+
+
+def _part_too_small(position: Position, part: Decimal) -> Refusal:
+    instrument = position.instrument
+    least = max(instrument.lot_size, instrument.min_quantity)
+    return Refusal(
+        "QUANTITY_BELOW_LOT",
+        f"{part} of {position.free_quantity} {instrument.base} is below {least}.",
+        f"Close at least {ceil_to(least / position.free_quantity * 100, Decimal('0.1'))} %.",
+        actual=str(position.free_quantity * part),
+        limit=str(least),
+    )
+
+
+def modify(decision: Draft, command: ModifyProtection, market: Market) -> None:
+    """Check a change of protection, then do it, refuse it, or hold it for a person."""
+    position = decision.position
+    rules = decision.rules.modifications
+    validation = validate(position, command, decision.now, rules, market)
+    new = draft(position, command, market) if validation.passed else position.protection
+    modification = Modification(
+        type=command.type,
+        requested_by=command.requested_by,
+        reason=command.reason,
+        previous=position.protection,
+        new=new,
+        validation=validation,
+        at=decision.now,
+        error="; ".join(validation.errors),
+    )
+    if not validation.passed:
+        if not position.is_closed:
+            decision.record(ModificationRefused(modification))
+        decision.answer(command.request_id, _refusal(validation))
+        return
+    if position.manual_lock and not command.requested_by.is_manual:
+        conflict = Conflict(
+            f"c{position.modification_count}-{len(position.conflicts)}", modification
+        )
+        decision.record(SuggestionHeld(conflict))
+        decision.answer(
+            command.request_id,
+            Refusal(
+                "MANUAL_LOCK",
+                "A person changed this position; the suggestion is kept for a decision.",
+                f"Accept or refuse it: conflict {conflict.conflict_id}.",
+            ),
+        )
+        return
+    _apply(decision, modification)
+    decision.answer(command.request_id)
+
+
+def _apply(decision: Draft, modification: Modification) -> None:
+    new = replace(modification.new, version=decision.position.protection.version + 1)
+    modification = replace(modification, new=new)
+    decision.record(ProtectionSet(new, armed_exits(decision.position, new), decision.now))
+    decision.record(ProtectionModified(modification))
+    decision.then(*guards(decision.position, decision.rules))
+
+
+def _refusal(validation: Validation) -> Refusal:
+    code = validation.errors[0]
+    check = next((each for each in validation.constraints if each.name == code), None)
+    if check is None:
+        return Refusal(code, "The change is not allowed.")
+    return Refusal(
+        code,
+        f"It is {check.current}; required: {check.required}.",
+        actual=check.current,
+        limit=check.required,
+    )
+
+
+def resolve(decision: Draft, command: ResolveConflict, market: Market) -> None:
+    """Do or drop a held suggestion."""
+    position = decision.position
+    conflict = next(
+        (each for each in position.conflicts if each.conflict_id == command.conflict_id), None
+    )
+    if conflict is None:
+        known = ", ".join(each.conflict_id for each in position.conflicts) or "none"
+        decision.answer(
+            command.request_id,
+            Refusal("UNKNOWN_CONFLICT", f"No conflict {command.conflict_id}.", f"Known: {known}."),
+        )
+        return
+    stale = conflict.modification.previous.version != position.protection.version
+    if command.accept and (stale or position.status not in HOLDS or not market.is_fresh):
+        decision.answer(
+            command.request_id,
+            Refusal(
+                "STALE_VERSION",
+                "The protection changed since the suggestion was made.",
+                "Refuse it; make the change yourself if it is still wanted.",
+            ),
+        )
+        return
+    decision.record(ConflictResolved(command.conflict_id, command.accept, decision.now))
+    if command.accept:
+        _apply(decision, conflict.modification)
+    decision.answer(command.request_id)

@@ -1,0 +1,318 @@
+"""What a position does about what reaches it: `decide`, pure. Events first, then the effects they call for.
+
+The order of precautions is the same everywhere: what is booked twice counts once, what is stale is ignored, an exit
+never asks for more than what no other exit has claimed, and an exit that failed is tried again under the next id.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from domain.commands import (
+    ClosePosition,
+    ModifyProtection,
+)
+from domain.effects import (
+    Alarm,
+    AnnounceClosed,
+    AnnounceOpened,
+    AskOrders,
+    CancelOrder,
+    Disarm,
+    PositionEffect,
+    SubmitOrder,
+    WakeAfter,
+)
+from domain.ids import ClientOrderId, ExitId
+from domain.inputs import (
+    Armed,
+    BeginEntry,
+    Crossed,
+    FillReported,
+    GuardLost,
+    OrderEnded,
+    ResolveConflict,
+    Wake,
+)
+from domain.modifications import Market
+from domain.money import ZERO
+from domain.order import OrderTerms, OrderType
+from domain.position import (
+    Entry,
+    EntryEnded,
+    ExitEnded,
+    ExitFired,
+    ExitOrder,
+    Position,
+    PositionClosed,
+    PositionFilled,
+    PositionIntended,
+    PositionStatus,
+)
+from domain.position_changes import close, modify, resolve
+from domain.position_draft import HOLDS, Decision, Draft, PositionRules
+from domain.position_exits import closing_reason, exit_terms, fire_all, reason_of, target_quantity
+from domain.position_guards import (
+    confirm_armed,
+    crossed_level,
+    guards,
+    protect,
+    time_exit_timer,
+    wake_up,
+)
+from domain.position_life import entry_is_working, is_known_fill
+from domain.protection import (
+    ExitReason,
+)
+
+PositionInput = (
+    BeginEntry
+    | FillReported
+    | OrderEnded
+    | Armed
+    | Crossed
+    | GuardLost
+    | Wake
+    | ClosePosition
+    | ModifyProtection
+    | ResolveConflict
+)
+
+
+def decide(
+    position: Position | None,
+    message: PositionInput,
+    now: datetime,
+    rules: PositionRules,
+    market: Market,
+) -> Decision:
+    """Return the events that `message` causes and the effects they call for; `position` is unchanged."""
+    decision = Draft(position, rules, now)
+    match message:
+        case BeginEntry():
+            if position is None:
+                _begin(decision, message)
+        case FillReported():
+            _fill(decision, message)
+        case OrderEnded():
+            _order_ended(decision, message)
+        case Armed():
+            confirm_armed(decision, message)
+        case Crossed():
+            crossed_level(decision, message)
+        case GuardLost():
+            decision.then(*guards(decision.position, rules))
+        case Wake():
+            wake_up(decision, message)
+        case ClosePosition():
+            close(decision, message)
+        case ModifyProtection():
+            modify(decision, message, market)
+        case ResolveConflict():
+            resolve(decision, message, market)
+        case _:
+            assert_never(message)
+    return decision.finish()
+
+
+def _begin(decision: Draft, begin: BeginEntry) -> None:
+    entry = Entry(
+        client_order_id=begin.client_order_id,
+        type=OrderType.MARKET if begin.limit_price is None else OrderType.LIMIT,
+        quantity=begin.quantity,
+        limit_price=begin.limit_price,
+    )
+    decision.record(
+        PositionIntended(
+            position_id=begin.position_id,
+            account=begin.account,
+            trader=begin.trader,
+            instrument=begin.instrument,
+            direction=begin.direction,
+            entry=entry,
+            plan=begin.plan,
+            leverage=begin.leverage,
+            at=decision.now,
+            decision_id=begin.decision_id,
+            rationale=begin.rationale,
+        )
+    )
+    terms = entry_terms(decision.position)
+    decision.then(SubmitOrder(terms, expires_at=begin.expires_at))
+    decision.answer(begin.request_id)
+
+
+def entry_terms(position: Position) -> OrderTerms:
+    """Return the order that opens this position."""
+    entry = position.entry
+    return OrderTerms(
+        client_order_id=entry.client_order_id,
+        position_id=position.id,
+        symbol=position.instrument.symbol,
+        side=position.direction.entry_side,
+        type=entry.type,
+        quantity=entry.quantity,
+        price=entry.limit_price,
+        leverage=position.leverage,
+    )
+
+
+def _fill(decision: Draft, report: FillReported) -> None:
+    position, fill = decision.position, report.fill
+    if is_known_fill(position, fill):
+        return  # venues repeat themselves after a reconnect
+    if position.is_closed:
+        decision.then(
+            Alarm("LATE_FILL", f"{fill.quantity} filled after the position closed", position.id)
+        )
+        return
+    if fill.client_order_id == position.entry.client_order_id:
+        _entry_fill(decision, report)
+        return
+    exit_id = _exit_of(position, fill.client_order_id)
+    if exit_id is None:
+        decision.then(
+            Alarm("FOREIGN_FILL", f"order {fill.client_order_id} is not ours", position.id)
+        )
+        return
+    if not any(order.client_order_id == fill.client_order_id for order in position.exits):
+        _fired_before_the_crash(decision, exit_id, report)
+    decision.record(PositionFilled(fill, exit_id))
+    _close_if_nothing_remains(decision)
+
+
+def _entry_fill(decision: Draft, report: FillReported) -> None:
+    first = not decision.position.fills
+    decision.record(PositionFilled(report.fill))
+    if first:
+        protect(decision)
+        position = decision.position
+        decision.then(
+            AnnounceOpened(
+                position.id, position.trader, position.instrument.symbol, position.direction
+            )
+        )
+    elif decision.position.status is PositionStatus.CLOSING:
+        fire_all(
+            decision, ExitId(f"close-{len(decision.position.exits)}"), closing_reason(decision)
+        )
+
+
+def _exit_of(position: Position, order_id: ClientOrderId) -> ExitId | None:
+    for order in position.exits:
+        if order.client_order_id == order_id:
+            return order.exit_id
+    return next(
+        (armed.exit_id for armed in position.armed if armed.client_order_id == order_id), None
+    )
+
+
+def _fired_before_the_crash(decision: Draft, exit_id: ExitId, report: FillReported) -> None:
+    """Note an armed exit that the venue executed though the journal lost its firing."""
+    position = decision.position
+    whole = position.protection.target(exit_id) is None
+    quantity = position.free_quantity if whole else target_quantity(position, exit_id)
+    order = ExitOrder(
+        exit_id=exit_id,
+        client_order_id=report.fill.client_order_id,
+        reason=reason_of(position, exit_id),
+        quantity=max(quantity, report.fill.quantity),
+        whole=whole or quantity == position.free_quantity,
+    )
+    decision.record(ExitFired(order, decision.now))
+
+
+def _order_ended(decision: Draft, ended: OrderEnded) -> None:
+    position = decision.position
+    if position.is_closed:
+        return
+    if ended.client_order_id == position.entry.client_order_id:
+        if entry_is_working(position):
+            decision.record(
+                EntryEnded(ended.client_order_id, ended.status, ended.why, decision.now)
+            )
+            _close_if_nothing_remains(decision)
+        return
+    order = next(
+        (each for each in position.exits if each.client_order_id == ended.client_order_id), None
+    )
+    if order is None or order.done:
+        _close_if_nothing_remains(decision)
+        return
+    decision.record(ExitEnded(ended.client_order_id, ended.status, ended.why, decision.now))
+    position = decision.position
+    if _close_if_nothing_remains(decision):
+        return
+    failures = position.failed_exits
+    delay = min(
+        decision.rules.retry_first_s * 2 ** min(failures - 1, 16), decision.rules.retry_max_s
+    )
+    decision.then(
+        Alarm("EXIT_FAILED", f"{order.exit_id}: {ended.status.value} {ended.why}", position.id),
+        WakeAfter(delay if failures > 1 else 0.0, "retry_exit", order.exit_id),
+    )
+
+
+def _close_if_nothing_remains(decision: Draft) -> bool:
+    position = decision.position
+    if position.is_closed:
+        return True
+    if entry_is_working(position) or position.outstanding_exits > ZERO:
+        if position.remaining == ZERO and position.fills and entry_is_working(position):
+            decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+        return False
+    if not position.fills:
+        _finish(decision, PositionStatus.CLOSED, ExitReason.NEVER_FILLED)
+        return True
+    if position.remaining == ZERO:
+        _finish(decision, PositionStatus.CLOSED, closing_reason(decision))
+        return True
+    if position.exits and position.remaining < position.instrument.lot_size:
+        if position.status is not PositionStatus.CLOSING:
+            return False
+        _finish(decision, PositionStatus.CLOSED_WITH_DUST, closing_reason(decision))
+        return True
+    return False
+
+
+def _finish(decision: Draft, status: PositionStatus, reason: ExitReason) -> None:
+    position = decision.position
+    decision.record(
+        PositionClosed(
+            status=status,
+            reason=reason,
+            realized_pnl=position.realized_pnl,
+            fees=position.fees,
+            dust=position.remaining,
+            at=decision.now,
+        )
+    )
+    symbol = position.instrument.symbol
+    decision.then(
+        Disarm(position.id, symbol),
+        AnnounceClosed(position.id, position.trader, symbol, reason, position.realized_pnl),
+    )
+
+
+def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[PositionEffect, ...]:
+    """Return what a restarted position asks: its levels armed, its orders' fates told, its timers set.
+
+    An exit that fired is asked for with its terms: its order may have left though nobody journaled that.
+    """
+    if position.is_closed:
+        return ()
+    working = [order for order in position.exits if not order.done]
+    ids = [order.client_order_id for order in working]
+    if entry_is_working(position) or position.fills:
+        ids.insert(0, position.entry.client_order_id)
+    effects: list[PositionEffect] = [*guards(position, rules)]
+    terms = tuple(exit_terms(position, order) for order in working)
+    effects.append(AskOrders(position.id, tuple(ids), terms))
+    if position.status in HOLDS:
+        if position.protection.guards_loss:
+            effects.append(WakeAfter(rules.unprotected_after_s, "unprotected"))
+        if position.protection.time_exit is not None:
+            effects.append(time_exit_timer(position, position.protection.time_exit, now))
+        if position.failed_exits:
+            failed = [order for order in position.exits if order.filled < order.quantity]
+            effects.append(WakeAfter(rules.retry_first_s, "retry_exit", failed[-1].exit_id))
+    return tuple(effects)

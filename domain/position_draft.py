@@ -1,0 +1,82 @@
+"""A decision in the making, shared by the files that decide for a position."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from domain.effects import (
+    Answer,
+    PositionEffect,
+)
+from domain.errors import Refusal
+from domain.ids import NO_REQUEST, RequestId
+from domain.modifications import ModificationRules
+from domain.position import (
+    AnyPositionEvent,
+    Position,
+    PositionStatus,
+)
+from domain.position_life import evolve
+
+HOLDS = frozenset(
+    {
+        PositionStatus.OPEN_UNPROTECTED,
+        PositionStatus.OPEN_PROTECTED,
+        PositionStatus.MODIFYING,
+        PositionStatus.ADOPTED,
+    }
+)
+
+
+class PositionRules(msgspec.Struct, frozen=True):
+    """Limits and delays that hold for every position of the daemon."""
+
+    modifications: ModificationRules = ModificationRules()
+    taker_fee_ratio: Decimal = Decimal("0.0005")
+    unprotected_after_s: float = 2.0  # then an alarm
+    exit_after_s: float = 5.0  # then out at market
+    retry_first_s: float = 0.1
+    retry_max_s: float = 5.0
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What happened, and what is to be done about it."""
+
+    events: tuple[AnyPositionEvent, ...] = ()
+    effects: tuple[PositionEffect, ...] = ()
+
+
+class Draft:
+    """A decision in the making: records an event, sees its consequence, goes on."""
+
+    def __init__(self, position: Position | None, rules: PositionRules, now: datetime) -> None:
+        self._position = position
+        self.rules = rules
+        self.now = now
+        self.events: list[AnyPositionEvent] = []
+        self.effects: list[PositionEffect] = []
+
+    @property
+    def position(self) -> Position:
+        """The position after the events recorded so far."""
+        assert self._position is not None
+        return self._position
+
+    def record(self, event: AnyPositionEvent) -> None:
+        """Note what happened and see its consequence."""
+        self._position = evolve(self._position, event)
+        self.events.append(event)
+
+    def then(self, *effects: PositionEffect) -> None:
+        """Ask something of the world."""
+        self.effects.extend(effects)
+
+    def answer(self, request_id: RequestId, refusal: Refusal | None = None) -> None:
+        """Answer whoever asked, if anybody did."""
+        if request_id != NO_REQUEST:
+            self.then(Answer(request_id, self.position.id, refusal))
+
+    def finish(self) -> Decision:
+        """Return what was decided."""
+        return Decision(tuple(self.events), tuple(self.effects))

@@ -1,0 +1,180 @@
+"""How an exit fires: how much of the position, under which id, for which reason."""
+
+from decimal import Decimal
+
+from domain.effects import (
+    CancelOrder,
+    Disarm,
+    SubmitOrder,
+)
+from domain.ids import ClientOrderId, ExitId, client_order_id
+from domain.inputs import (
+    Crossed,
+)
+from domain.money import ONE, ZERO
+from domain.order import OrderTerms, OrderType
+from domain.position import (
+    ArmedExit,
+    ExitFired,
+    ExitOrder,
+    Position,
+    Trigger,
+)
+from domain.position_draft import Draft
+from domain.position_life import entry_is_working, epoch_of
+from domain.protection import (
+    STOP,
+    TIME,
+    TRAIL,
+    ExitReason,
+    Protection,
+)
+
+
+def fire_all(
+    decision: Draft,
+    exit_id: ExitId,
+    reason: ExitReason,
+    trigger: Trigger | None = None,
+    crossed: Crossed | None = None,
+    *,
+    armed: bool = False,
+) -> None:
+    """Close everything that no exit under way has claimed."""
+    position = decision.position
+    if entry_is_working(position):
+        decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+    quantity = position.instrument.whole_lots(position.free_quantity)
+    if quantity > ZERO:
+        fire(decision, exit_id, reason, quantity, trigger, crossed, whole=True, armed=armed)
+
+
+def fire_target(
+    decision: Draft, exit_id: ExitId, trigger: Trigger | None, crossed: Crossed | None
+) -> None:
+    """Close the part that a target stands for."""
+    position = decision.position
+    quantity = target_quantity(position, exit_id)
+    if quantity <= ZERO:
+        return
+    whole = quantity >= position.instrument.whole_lots(position.free_quantity)
+    if whole and entry_is_working(position):
+        decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+    fire(
+        decision,
+        exit_id,
+        ExitReason.TAKE_PROFIT,
+        quantity,
+        trigger,
+        crossed,
+        whole=whole,
+        armed=True,
+    )
+
+
+def target_quantity(position: Position, exit_id: ExitId) -> Decimal:
+    """Return what a target closes: its part of the entry, or all that is left when it is the last.
+
+    A rest that could not be sold on its own is taken along.
+    """
+    target = position.protection.target(exit_id)
+    assert target is not None
+    instrument = position.instrument
+    done = sum((each.filled for each in position.exits if each.exit_id == exit_id), ZERO)
+    quantity = instrument.whole_lots(target.part * position.entry_quantity - done)
+    quantity = max(quantity, min(instrument.min_quantity, instrument.lot_size))
+    free = instrument.whole_lots(position.free_quantity)
+    rest = free - quantity
+    parts = sum((each.part for each in position.protection.targets), ZERO)
+    others_open = [each for each in position.protection.open_targets() if each.exit_id != exit_id]
+    last = not others_open and parts >= ONE
+    dust = rest * target.price < instrument.min_notional or rest < instrument.min_quantity
+    return free if last or dust else min(quantity, free)
+
+
+def fire(
+    decision: Draft,
+    exit_id: ExitId,
+    reason: ExitReason,
+    quantity: Decimal,
+    trigger: Trigger | None,
+    crossed: Crossed | None,
+    *,
+    whole: bool,
+    armed: bool,
+) -> None:
+    """Send an exit order; only an id that was durable before may leave at once."""
+    position = decision.position
+    order = ExitOrder(
+        exit_id=exit_id,
+        client_order_id=order_id_of(position, exit_id),
+        reason=reason,
+        quantity=quantity,
+        whole=whole,
+        trigger=trigger,
+    )
+    # Only an id that was durable before may leave at once.
+    known = ArmedExit(exit_id, order.client_order_id) in position.armed
+    best, worst = None, None
+    if crossed is not None:
+        best, worst = crossed.high, crossed.low
+    decision.record(ExitFired(order, decision.now, best, worst))
+    symbol = position.instrument.symbol
+    decision.then(
+        SubmitOrder(exit_terms(position, order), armed=armed and known),
+        Disarm(position.id, symbol, None if whole else exit_id),
+    )
+
+
+def exit_terms(position: Position, order: ExitOrder) -> OrderTerms:
+    """Return the order that an exit sends."""
+    return OrderTerms(
+        client_order_id=order.client_order_id,
+        position_id=position.id,
+        symbol=position.instrument.symbol,
+        side=position.direction.exit_side,
+        type=OrderType.MARKET,
+        quantity=order.quantity,
+        reduce_only=True,
+        leverage=position.leverage,
+    )
+
+
+def armed_exits(position: Position, protection: Protection) -> tuple[ArmedExit, ...]:
+    """Return the order id of every exit that `protection` may fire."""
+    ids = [target.exit_id for target in protection.open_targets()]
+    if protection.stop is not None:
+        ids.insert(0, STOP)
+    if protection.trail is not None:
+        ids.append(TRAIL)
+    if protection.time_exit is not None:
+        ids.append(TIME)
+    return tuple(ArmedExit(exit_id, order_id_of(position, exit_id)) for exit_id in ids)
+
+
+def order_id_of(position: Position, exit_id: ExitId) -> ClientOrderId:
+    """Return the id that the order of an exit has now."""
+    leg = exit_id if "-" in exit_id else f"{exit_id}-0"
+    return client_order_id(position.account, position.id, leg, epoch_of(position, exit_id))
+
+
+def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
+    """Return what the firing of an exit means."""
+    match exit_id:
+        case "stop":
+            return ExitReason.STOP_LOSS
+        case "trail":
+            return ExitReason.TRAILING_STOP
+        case "time":
+            return ExitReason.TIME_EXIT
+        case _ if position.protection.target(exit_id) is not None:
+            return ExitReason.TAKE_PROFIT
+        case _:
+            return ExitReason.MANUAL_CLOSE
+
+
+def closing_reason(decision: Draft) -> ExitReason:
+    """Return why the position closes: the last exit that was meant to end it, else the last one."""
+    exits = decision.position.exits
+    whole = [order for order in exits if order.whole]
+    return (whole or list(exits))[-1].reason

@@ -1,0 +1,270 @@
+"""What guards a position: set at the first fill, confirmed where it lives, judged when a level is reported."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from domain.commands import (
+    ModificationType,
+    RequestedBy,
+)
+from domain.effects import (
+    Alarm,
+    Arm,
+    PositionEffect,
+    RejectCrossing,
+    WakeAfter,
+)
+from domain.ids import ExitId
+from domain.inputs import (
+    Armed,
+    Crossed,
+    Wake,
+)
+from domain.money import ONE, ceil_to, floor_to
+from domain.position import (
+    Modification,
+    Position,
+    PositionStatus,
+    ProtectionAcknowledged,
+    ProtectionLost,
+    ProtectionModified,
+    ProtectionSet,
+    Trigger,
+    Validation,
+)
+from domain.position_draft import HOLDS, Draft, PositionRules
+from domain.position_exits import armed_exits, fire_all, fire_target, reason_of
+from domain.protection import (
+    BREAKEVEN,
+    STOP,
+    TIME,
+    TRAIL,
+    Breakeven,
+    ExitReason,
+    Protection,
+    Stop,
+    Target,
+    Trail,
+    has_crossed,
+    is_tighter,
+    levels_of,
+)
+
+
+def protect(decision: Draft) -> None:
+    """Set the plan's rules at the first fill, when the entry price is known."""
+    position = decision.position
+    protection = planned_protection(position, decision.rules)
+    decision.record(ProtectionSet(protection, armed_exits(position, protection), decision.now))
+    decision.then(*guards(decision.position, decision.rules))
+    if protection.guards_loss:
+        decision.then(WakeAfter(decision.rules.unprotected_after_s, "unprotected", version=1))
+    else:
+        decision.then(Alarm("NO_STOP", "opened without a stop, as asked", position.id))
+    if protection.time_exit is not None:
+        decision.then(time_exit_timer(position, protection.time_exit, decision.now))
+
+
+def planned_protection(position: Position, rules: PositionRules) -> Protection:
+    """Return the rules a plan means, given the price of the first fill."""
+    plan, price = position.plan, position.fills[0].price
+    trail = None
+    if plan.trail_ratio is not None or plan.trail_distance is not None:
+        trail = Trail(price, plan.trail_ratio, plan.trail_distance, plan.watches)
+    even = None
+    if plan.breakeven_price is not None:
+        even = Breakeven(plan.breakeven_price, breakeven_stop(position, rules), plan.watches)
+    time_exit = None
+    if plan.max_holding_s is not None:
+        time_exit = position.fills[0].at + timedelta(seconds=plan.max_holding_s)
+    return Protection(
+        stop=None if plan.stop_price is None else Stop(plan.stop_price, plan.watches),
+        targets=tuple(
+            Target(ExitId(f"target-{number}"), target.price, target.part, plan.watches)
+            for number, target in enumerate(plan.targets, start=1)
+        ),
+        trail=trail,
+        breakeven=even,
+        time_exit=time_exit,
+    )
+
+
+def breakeven_stop(position: Position, rules: PositionRules) -> Decimal:
+    """Return the stop price at which entry and exit fees are earned back, on the tick beyond it."""
+    sign = position.direction.sign
+    price = position.entry_price * (ONE + sign * 2 * rules.taker_fee_ratio)
+    return (ceil_to if sign > 0 else floor_to)(price, position.instrument.tick_size)
+
+
+def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ...]:
+    """Return what puts the position's levels in force where they live; asked again after any restart."""
+    del rules
+    if position.is_closed or position.status is PositionStatus.ENTRY_PENDING:
+        return ()
+    return (
+        Arm(
+            position_id=position.id,
+            symbol=position.instrument.symbol,
+            version=position.protection.version,
+            levels=levels_of(position.protection, position.direction),
+            since=position.armed_since,
+        ),
+    )
+
+
+def confirm_armed(decision: Draft, armed: Armed) -> None:
+    """Note that the feed watches the present version."""
+    position = decision.position
+    if armed.version != position.protection.version or position.is_closed:
+        return
+    if position.acknowledged_version == armed.version:
+        return  # armed again after a restart: nothing new
+    if position.status is PositionStatus.CLOSING:
+        return
+    decision.record(ProtectionAcknowledged(armed.version, armed.since, decision.now))
+
+
+def crossed_level(decision: Draft, crossed: Crossed) -> None:
+    """Judge a reported crossing exactly, and fire."""
+    position = decision.position
+    if position.status not in HOLDS:
+        return  # closing absorbs further triggers
+    level = _level(position.protection, position, crossed)
+    if level is None:
+        return  # of an older version: the rule is gone
+    price, below = level
+    if not has_crossed(level=price, below=below, price=crossed.price):
+        decision.then(
+            RejectCrossing(
+                position.id, position.instrument.symbol, crossed.exit_id, crossed.version
+            )
+        )
+        return
+    if crossed.exit_id == BREAKEVEN:
+        _to_breakeven(decision)
+        return
+    trigger = Trigger(
+        price=crossed.price,
+        level=price,
+        source=crossed.source,
+        frame=crossed.frame,
+        tick_id=crossed.tick_id,
+        at=crossed.at,
+    )
+    if position.protection.target(crossed.exit_id) is None:
+        reason = reason_of(position, crossed.exit_id)
+        fire_all(decision, crossed.exit_id, reason, trigger, crossed, armed=True)
+    else:
+        fire_target(decision, crossed.exit_id, trigger, crossed)
+
+
+def _level(
+    protection: Protection, position: Position, crossed: Crossed
+) -> tuple[Decimal, bool] | None:
+    """Return the level in force now for the reported exit, and its direction."""
+    long = position.direction.sign > 0
+    if crossed.exit_id == STOP and protection.stop is not None:
+        return protection.stop.price, long
+    if crossed.exit_id == TRAIL and protection.trail is not None:
+        best = protection.trail.anchor
+        if crossed.best is not None:
+            best = max(best, crossed.best) if long else min(best, crossed.best)
+        return protection.trail.level(position.direction, best), long
+    even = protection.breakeven
+    if crossed.exit_id == BREAKEVEN and even is not None and not even.done:
+        return even.trigger_price, not long
+    target = protection.target(crossed.exit_id)
+    if target is not None and not target.fired:
+        return target.price, not long
+    return None
+
+
+def _to_breakeven(decision: Draft) -> None:
+    """Move the stop to entry plus fees, once; never looser than it is."""
+    position = decision.position
+    protection = position.protection
+    even = protection.breakeven
+    assert even is not None
+    price = breakeven_stop(position, decision.rules)
+    stop = protection.stop
+    if stop is None or is_tighter(position.direction, new=price, old=stop.price):
+        stop = Stop(price, even.watches)
+    new = replace(
+        protection,
+        stop=stop,
+        breakeven=replace(even, done=True, stop_price=price),
+        version=protection.version + 1,
+    )
+    change = Modification(
+        type=ModificationType.MOVE_SL,
+        requested_by=RequestedBy.RULE_ENGINE,
+        reason=f"breakeven: the price reached {even.trigger_price}",
+        previous=protection,
+        new=new,
+        validation=Validation(),
+        at=decision.now,
+    )
+    decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
+    decision.record(ProtectionModified(change))
+    decision.then(*guards(decision.position, decision.rules))
+
+
+def wake_up(decision: Draft, wake: Wake) -> None:
+    """Do what a timer was set for, if it still applies."""
+    position = decision.position
+    if position.is_closed:
+        return
+    match wake.purpose:
+        case "time_exit":
+            _time_is_up(decision)
+        case "retry_exit":
+            _retry(decision, wake)
+        case "unprotected" if position.status in HOLDS:
+            decision.record(ProtectionLost("no guard in time", decision.now))
+            decision.then(
+                Alarm("UNPROTECTED", "no guard confirmed in time", position.id),
+                *guards(decision.position, decision.rules),
+                WakeAfter(decision.rules.exit_after_s, "overdue", version=wake.version),
+            )
+        case "overdue" if position.status is PositionStatus.OPEN_UNPROTECTED:
+            exit_id = ExitId(f"close-{len(position.exits) + 1}")
+            fire_all(decision, exit_id, ExitReason.UNPROTECTED)
+        case _:
+            pass
+
+
+def _time_is_up(decision: Draft) -> None:
+    position = decision.position
+    limit = position.protection.time_exit
+    if limit is None or position.status not in HOLDS:
+        return
+    if decision.now < limit:
+        decision.then(time_exit_timer(position, limit, decision.now))
+        return
+    fire_all(decision, TIME, ExitReason.TIME_EXIT, armed=True)
+
+
+def time_exit_timer(position: Position, limit: datetime, now: datetime) -> WakeAfter:
+    """Return the timer for the time limit."""
+    del position
+    return WakeAfter(max(0.0, (limit - now).total_seconds()), "time_exit")
+
+
+def _retry(decision: Draft, wake: Wake) -> None:
+    """Try a failed exit again: the whole at once, a target by arming it anew."""
+    position = decision.position
+    if position.status not in HOLDS or wake.exit_id is None:
+        return
+    if position.protection.target(wake.exit_id) is None:
+        fire_all(decision, wake.exit_id, _last_reason(position, wake.exit_id))
+        return
+    new = replace(position.protection, version=position.protection.version + 1)
+    decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
+    decision.then(*guards(decision.position, decision.rules))
+
+
+def _last_reason(position: Position, exit_id: ExitId) -> ExitReason:
+    reasons = [order.reason for order in position.exits if order.exit_id == exit_id]
+    return reasons[-1] if reasons else ExitReason.MANUAL_CLOSE

@@ -1,0 +1,253 @@
+"""What becomes of a position when something has happened to it: `evolve`, the only way its state changes."""
+
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from domain import pnl
+from domain.errors import InvariantError
+from domain.ids import ClientOrderId, ExitId
+from domain.order import Fill, OrderStatus
+from domain.position import (
+    TRANSITIONS,
+    AnyPositionEvent,
+    ConflictResolved,
+    EntryEnded,
+    ExitEnded,
+    ExitFired,
+    ExitOrder,
+    ModificationRefused,
+    Position,
+    PositionClosed,
+    PositionFilled,
+    PositionIntended,
+    PositionQuarantined,
+    PositionStatus,
+    ProtectionAcknowledged,
+    ProtectionLost,
+    ProtectionModified,
+    ProtectionSet,
+    SuggestionHeld,
+)
+
+_S = PositionStatus
+KEPT_MODIFICATIONS = 10  # in memory; the read table has all
+
+
+def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
+    """Return the position after `event`. Raises `InvariantError` where the tables exclude it."""
+    if isinstance(event, PositionIntended):
+        if position is not None:
+            raise InvariantError(f"position {position.id} intended twice")
+        return _born(event)
+    if position is None:
+        raise InvariantError(f"{type(event).__name__} before the position was intended")
+    match event:
+        case PositionFilled(fill=fill, exit_id=None):
+            return _entry_filled(position, fill)
+        case PositionFilled(fill=fill):
+            return _exit_filled(position, fill)
+        case EntryEnded(status=status):
+            return replace(position, entry=replace(position.entry, status=status))
+        case ProtectionSet():
+            return _protection_set(position, event)
+        case ProtectionAcknowledged():
+            return _acknowledged(position, event)
+        case ProtectionLost():
+            return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
+        case ExitFired():
+            return _exit_fired(position, event)
+        case ExitEnded(client_order_id=order_id):
+            return _exit_ended(position, order_id)
+        case PositionQuarantined():
+            return _to(position, _S.QUARANTINED)
+        case PositionClosed(status=status, reason=reason, at=at):
+            return _to(position, status, closed_at=at, exit_reason=reason, armed=())
+        case _:
+            return _changed(position, event)
+
+
+def _changed(
+    position: Position,
+    event: ProtectionModified | ModificationRefused | SuggestionHeld | ConflictResolved,
+) -> Position:
+    match event:
+        case ProtectionModified(modification=done):
+            automatic = not done.requested_by.is_manual
+            return replace(
+                position,
+                modifications=(*position.modifications, done)[-KEPT_MODIFICATIONS:],
+                modification_count=position.modification_count + 1,
+                manual_lock=position.manual_lock or not automatic,
+                last_automatic_at=done.at if automatic else position.last_automatic_at,
+                modified_at=done.at,
+            )
+        case ModificationRefused(modification=refused):
+            kept = (*position.modifications, refused)[-KEPT_MODIFICATIONS:]
+            return replace(position, modifications=kept)
+        case SuggestionHeld(conflict=conflict):
+            return replace(position, conflicts=(*position.conflicts, conflict))
+        case ConflictResolved(conflict_id=conflict_id):
+            left = tuple(each for each in position.conflicts if each.conflict_id != conflict_id)
+            return replace(position, conflicts=left)
+
+
+def _to(position: Position, status: PositionStatus, **changes: object) -> Position:
+    if status is not position.status and status not in TRANSITIONS[position.status]:
+        raise InvariantError(
+            f"position {position.id}: {position.status.value} cannot become {status.value}"
+        )
+    return replace(position, status=status, **changes)
+
+
+def _born(event: PositionIntended) -> Position:
+    return Position(
+        id=event.position_id,
+        account=event.account,
+        trader=event.trader,
+        instrument=event.instrument,
+        direction=event.direction,
+        status=_S.ENTRY_PENDING,
+        entry=event.entry,
+        plan=event.plan,
+        intended_at=event.at,
+        leverage=event.leverage,
+        paper=event.paper,
+        user=event.user,
+        decision_id=event.decision_id,
+        rationale=event.rationale,
+    )
+
+
+def _entry_filled(position: Position, fill: Fill) -> Position:
+    ledger = pnl.opened(position.ledger, fill, position.instrument)
+    first = not position.fills
+    status = _S.OPEN_UNPROTECTED if position.status is _S.ENTRY_PENDING else position.status
+    if position.status is _S.CLOSED:
+        raise InvariantError(f"position {position.id}: entry filled after it was closed")
+    return _to(
+        position,
+        status,
+        fills=(*position.fills, fill),
+        ledger=ledger,
+        opened_at=fill.at if first else position.opened_at,
+        best_price=fill.price if first else position.best_price,
+        worst_price=fill.price if first else position.worst_price,
+    )
+
+
+def _exit_filled(position: Position, fill: Fill) -> Position:
+    exits = tuple(_after_fill(order, fill) for order in position.exits)
+    best, worst = _extremes_with(position, fill.price, fill.price)
+    return replace(
+        position,
+        fills=(*position.fills, fill),
+        ledger=pnl.reduced(position.ledger, fill, position.instrument, position.direction),
+        exits=exits,
+        failed_exits=0,
+        best_price=best,
+        worst_price=worst,
+    )
+
+
+def _after_fill(order: ExitOrder, fill: Fill) -> ExitOrder:
+    if order.client_order_id != fill.client_order_id:
+        return order
+    filled = order.filled + fill.quantity
+    return replace(order, filled=filled, done=order.done or filled >= order.quantity)
+
+
+def _protection_set(position: Position, event: ProtectionSet) -> Position:
+    status = position.status
+    if status is _S.OPEN_PROTECTED:
+        status = _S.MODIFYING
+    return _to(position, status, protection=event.protection, armed=event.armed)
+
+
+def _acknowledged(position: Position, event: ProtectionAcknowledged) -> Position:
+    protection = position.protection
+    if protection.trail is not None and protection.trail.since is None:
+        protection = replace(protection, trail=replace(protection.trail, since=event.since))
+    status = position.status
+    if status in {_S.OPEN_UNPROTECTED, _S.MODIFYING, _S.ADOPTED} and protection.guards_loss:
+        status = _S.OPEN_PROTECTED
+    elif status is _S.MODIFYING:
+        status = _S.OPEN_UNPROTECTED
+    return _to(
+        position,
+        status,
+        protection=protection,
+        acknowledged_version=event.version,
+        armed_since=position.armed_since or event.since,
+    )
+
+
+def _exit_fired(position: Position, event: ExitFired) -> Position:
+    best, worst = _extremes_with(position, event.best_price, event.worst_price)
+    targets = tuple(
+        replace(target, fired=True) if target.exit_id == event.exit.exit_id else target
+        for target in position.protection.targets
+    )
+    return _to(
+        position,
+        _S.CLOSING if event.exit.whole else position.status,
+        exits=(*position.exits, event.exit),
+        protection=replace(position.protection, targets=targets),
+        best_price=best,
+        worst_price=worst,
+    )
+
+
+def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
+    ended = next((each for each in position.exits if each.client_order_id == order_id), None)
+    if ended is None:
+        raise InvariantError(f"position {position.id}: exit {order_id} ended but never fired")
+    exits = tuple(replace(each, done=True) if each is ended else each for each in position.exits)
+    targets = tuple(
+        replace(target, fired=False) if target.exit_id == ended.exit_id else target
+        for target in position.protection.targets
+    )
+    position = replace(
+        position,
+        exits=exits,
+        epochs=_next_epoch(position, ended.exit_id),
+        protection=replace(position.protection, targets=targets),
+        failed_exits=position.failed_exits + 1,
+    )
+    if position.status is _S.CLOSING and not any(each.whole and not each.done for each in exits):
+        return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
+    return position
+
+
+def epoch_of(position: Position, exit_id: ExitId) -> int:
+    """How often the order of this exit had to be replaced."""
+    return next((epoch for leg, epoch in position.epochs if leg == exit_id), 0)
+
+
+def _next_epoch(position: Position, exit_id: ExitId) -> tuple[tuple[ExitId, int], ...]:
+    others = tuple(pair for pair in position.epochs if pair[0] != exit_id)
+    return (*others, (exit_id, epoch_of(position, exit_id) + 1))
+
+
+def _extremes_with(
+    position: Position, one: Decimal | None, other: Decimal | None
+) -> tuple[Decimal | None, Decimal | None]:
+    seen = [
+        price
+        for price in (position.best_price, position.worst_price, one, other)
+        if price is not None
+    ]
+    if not seen:
+        return None, None
+    low, high = min(seen), max(seen)
+    return (high, low) if position.direction.sign > 0 else (low, high)
+
+
+def is_known_fill(position: Position, fill: Fill) -> bool:
+    """Whether that execution was booked; venues repeat themselves."""
+    return any(known.trade_id == fill.trade_id for known in position.fills)
+
+
+def entry_is_working(position: Position) -> bool:
+    """Whether the entry order may still fill."""
+    return position.entry.status is OrderStatus.INTENT

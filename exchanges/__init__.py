@@ -1,0 +1,1 @@
+"""The edge: venues and market data, real and simulated, behind two ports."""

@@ -1,0 +1,153 @@
+"""Binance's public market data over websockets: trades, quotes and marks, spot and USD-M.
+
+The venue's rules, and what follows from each:
+
+| rule | here |
+|---|---|
+| 1,024 streams a connection | more are refused, in the constructor |
+| 5 messages a second from us, else closed with 1008 | 200 streams a message, one message in 0.5 s |
+| a connection ends at 24 h | replaced before, overlapping: nothing is missed |
+| ping every 20 s (spot) | the library answers; 10 s without a frame counts as dead anyway |
+| USD-M since 2026-04-23: trades and quotes on `/public`, marks on `/market` | one connection each |
+
+The last one is treacherous: a stream asked for on the wrong path is confirmed and never sent.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from domain.ids import Symbol
+from domain.instrument import Kind
+from exchanges.binance_line import Line, LineSettings
+from exchanges.market import MarketSink
+from exchanges.recording import Tap
+from runtime.ports import Chance, Clock, Net
+
+SPOT_URL = "wss://stream.binance.com:9443"
+USDM_URL = "wss://fstream.binance.com"
+MAX_STREAMS = 1024  # a connection
+STREAMS = ("trade", "bookTicker", "markPrice")
+
+_ENDINGS = {
+    "trade": "@trade",
+    "aggTrade": "@aggTrade",
+    "bookTicker": "@bookTicker",
+    "markPrice": "@markPrice@1s",
+}
+# developers.binance.com, "Important WebSocket Change Notice" of 2026-03-06; trades by observation.
+USDM_ROUTES: Mapping[str, str] = {
+    "trade": "/public",
+    "bookTicker": "/public",
+    "aggTrade": "/market",
+    "markPrice": "/market",
+}
+_ROUTED_HOSTS = ("fstream.binance.com", "fstream.binancefuture.com")
+
+
+class BinanceStream:
+    """A market stream from Binance, or from whatever speaks like it at `base_url`."""
+
+    def __init__(  # noqa: PLR0913 - wired in one place, by keyword
+        self,
+        net: Net,
+        clock: Clock,
+        chance: Chance,
+        *,
+        base_url: str,
+        kind: Kind,
+        symbols: Mapping[str, Symbol],
+        streams: Sequence[str] = STREAMS,
+        routes: Mapping[str, str] | None = None,
+        settings: LineSettings | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        `symbols` maps the venue's names ("BTCUSDT") to ours. `streams` are the venue's words;
+        markPrice is left out for spot, which has none. `routes` gives the path before `/stream` for
+        each of them; None: what the host in `base_url` is known to need. `tap` sees every raw
+        frame. Raises `ValueError` for what cannot work.
+        """
+        address = urlsplit(base_url)
+        if address.scheme not in ("ws", "wss") or not address.hostname:
+            raise ValueError(f"{base_url!r} is no websocket address; write it like {SPOT_URL!r}")
+        if routes is None:
+            routes = USDM_ROUTES if address.hostname in _ROUTED_HOSTS else {}
+        self._ports = (net, clock, chance)
+        self._symbols = dict(symbols)
+        self._settings = settings or LineSettings()
+        self._tap = tap
+        self._names = _names_by_url(base_url.rstrip("/"), kind, self._symbols, streams, routes)
+
+    async def run(self, sink: MarketSink) -> None:
+        """Feed `sink` until canceled. Raises only what the sink raises."""
+        health = _Health(sink, lines=len(self._names))
+        lines = [
+            Line(
+                self._ports,
+                url=url,
+                names=names,
+                symbols=self._symbols,
+                sink=sink,
+                health=health,
+                settings=self._settings,
+                tap=self._tap,
+            )
+            for url, names in self._names.items()
+        ]
+        if len(lines) == 1:
+            await lines[0].run()
+        async with asyncio.TaskGroup() as group:
+            for line in lines:
+                group.create_task(line.run())
+
+
+def _names_by_url(
+    base_url: str,
+    kind: Kind,
+    symbols: Mapping[str, Symbol],
+    streams: Sequence[str],
+    routes: Mapping[str, str],
+) -> dict[str, list[str]]:
+    """Return what to subscribe to, and where. Raises `ValueError`."""
+    unknown = [stream for stream in streams if stream not in _ENDINGS]
+    if unknown:
+        raise ValueError(f"no stream is called {unknown[0]!r}; there are {', '.join(_ENDINGS)}")
+    names: dict[str, list[str]] = {}
+    for stream in streams:
+        if stream == "markPrice" and kind is Kind.SPOT:
+            continue
+        here = names.setdefault(f"{base_url}{routes.get(stream, '')}/stream", [])
+        here.extend(symbol.lower() + _ENDINGS[stream] for symbol in symbols)
+    if not any(names.values()):
+        raise ValueError("nothing to subscribe to: no symbols, or no streams")
+    for url, here in names.items():
+        if len(here) > MAX_STREAMS:
+            raise ValueError(
+                f"{len(here):,} streams at {url}, but Binance allows {MAX_STREAMS:,} a connection:"
+                f" watch fewer of the {len(symbols):,} symbols, or fewer streams of each"
+            )
+    return names
+
+
+class _Health:
+    """Tells the sink of the first line lost and of the last one restored, each once."""
+
+    def __init__(self, sink: MarketSink, lines: int) -> None:
+        self._sink = sink
+        self._lines = lines
+        self._up: set[str] = set()
+        self._told_down = False
+
+    def on_up(self, url: str) -> None:
+        self._up.add(url)
+        if len(self._up) == self._lines:
+            self._told_down = False
+            self._sink.on_connected()
+
+    def on_down(self, url: str, why: str) -> None:
+        self._up.discard(url)
+        if not self._told_down:
+            self._told_down = True
+            self._sink.on_disconnected(why)

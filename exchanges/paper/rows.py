@@ -1,0 +1,234 @@
+"""The tables of the paper ledger, and how a record becomes a row and a row a record.
+
+Amounts are decimal text without exponent, times ISO 8601 in UTC with microseconds, so that text
+order is time order.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from domain.ids import ClientOrderId, PositionId, Symbol, TradeId
+from domain.instrument import Side
+from domain.money import Fee, plain
+from domain.order import Fill, OrderStatus, OrderTerms, OrderType, TimeInForce
+from exchanges.paper.records import Cash, Execution, Holding, PaperOrder
+
+APPLICATION_ID = 0x48465056  # "HFPV"
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE account (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    asset TEXT NOT NULL,
+    cash TEXT NOT NULL,
+    realized TEXT NOT NULL,
+    fees TEXT NOT NULL,
+    orders INTEGER NOT NULL,
+    trades INTEGER NOT NULL
+);
+CREATE TABLE positions (
+    symbol TEXT PRIMARY KEY,
+    quantity TEXT NOT NULL,
+    cost TEXT NOT NULL,
+    margin TEXT NOT NULL
+);
+CREATE TABLE orders (
+    number INTEGER PRIMARY KEY,
+    client_order_id TEXT NOT NULL UNIQUE,
+    venue_order_id TEXT NOT NULL UNIQUE,
+    position_id TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL,
+    type TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    price TEXT,
+    trigger_price TEXT,
+    reduce_only INTEGER NOT NULL,
+    leverage TEXT NOT NULL,
+    time_in_force TEXT NOT NULL,
+    status TEXT NOT NULL,
+    filled TEXT NOT NULL,
+    value TEXT NOT NULL,
+    frozen TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+);
+CREATE INDEX open_orders ON orders (number) WHERE status IN ('open', 'partial', 'triggered');
+CREATE TABLE fills (
+    number INTEGER PRIMARY KEY,
+    trade_id TEXT NOT NULL UNIQUE,
+    client_order_id TEXT NOT NULL REFERENCES orders (client_order_id),
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    price TEXT NOT NULL,
+    fee TEXT NOT NULL,
+    fee_asset TEXT NOT NULL,
+    realized TEXT NOT NULL,
+    maker INTEGER NOT NULL,
+    at TEXT NOT NULL
+);
+CREATE INDEX fills_by_time ON fills (at);
+"""
+SAVE_ACCOUNT = """
+INSERT INTO account VALUES (1, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (only_row) DO UPDATE SET
+    cash = excluded.cash, realized = excluded.realized, fees = excluded.fees,
+    orders = excluded.orders, trades = excluded.trades
+"""
+SAVE_POSITION = """
+INSERT INTO positions VALUES (?, ?, ?, ?)
+ON CONFLICT (symbol) DO UPDATE SET
+    quantity = excluded.quantity, cost = excluded.cost, margin = excluded.margin
+"""
+# A new order under a used client_order_id violates that column's constraint: all is rolled back.
+SAVE_ORDER = """
+INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (number) DO UPDATE SET
+    status = excluded.status, filled = excluded.filled, value = excluded.value,
+    frozen = excluded.frozen, reason = excluded.reason, updated_at = excluded.updated_at
+"""
+SAVE_FILL = "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+OPEN_ORDERS = (
+    "SELECT * FROM orders WHERE status IN ('open', 'partial', 'triggered') ORDER BY number"
+)
+
+Row = tuple[Any, ...]  # as the driver takes and gives it: text, integers, None
+
+
+def stamp(time: datetime) -> str:
+    """Print a time as the tables hold it."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def account_row(asset: str, cash: Cash) -> Row:
+    """Return a row of `account`, without its key."""
+    amounts = (plain(cash.amount), plain(cash.realized), plain(cash.fees))
+    return (asset, *amounts, cash.orders, cash.trades)
+
+
+def cash_from(row: Row) -> Cash:
+    """Read what `account_row` wrote."""
+    _, amount, realized, fees, orders, trades = row
+    return Cash(
+        amount=Decimal(amount),
+        realized=Decimal(realized),
+        fees=Decimal(fees),
+        orders=orders,
+        trades=trades,
+    )
+
+
+def holding_row(holding: Holding) -> Row:
+    """Return a row of `positions`."""
+    return (
+        holding.symbol,
+        plain(holding.quantity),
+        plain(holding.cost),
+        plain(holding.margin),
+    )
+
+
+def holding_from(row: Row) -> Holding:
+    """Read a row of `positions`."""
+    symbol, quantity, cost, margin = row
+    return Holding(
+        symbol=Symbol(symbol),
+        quantity=Decimal(quantity),
+        cost=Decimal(cost),
+        margin=Decimal(margin),
+    )
+
+
+def order_row(order: PaperOrder) -> Row:
+    """Return a row of `orders`."""
+    terms = order.terms
+    return (
+        order.number,
+        order.id,
+        order.venue_order_id,
+        terms.position_id,
+        terms.symbol,
+        terms.side.value,
+        terms.type.value,
+        plain(terms.quantity),
+        None if terms.price is None else plain(terms.price),
+        None if terms.trigger_price is None else plain(terms.trigger_price),
+        int(terms.reduce_only),
+        plain(terms.leverage),
+        terms.time_in_force.value,
+        order.status.value,
+        plain(order.filled),
+        plain(order.value),
+        plain(order.frozen),
+        order.reason,
+        stamp(order.created_at),
+        stamp(order.updated_at),
+    )
+
+
+def order_from(row: Row) -> PaperOrder:
+    """Read a row of `orders`."""
+    number, order_id, _, position_id, symbol, side, kind, quantity, price, trigger = row[:10]
+    reduce_only, leverage, time_in_force, status, filled, value, frozen, reason = row[10:18]
+    terms = OrderTerms(
+        client_order_id=ClientOrderId(order_id),
+        position_id=PositionId(position_id),
+        symbol=Symbol(symbol),
+        side=Side(side),
+        type=OrderType(kind),
+        quantity=Decimal(quantity),
+        price=None if price is None else Decimal(price),
+        trigger_price=None if trigger is None else Decimal(trigger),
+        reduce_only=bool(reduce_only),
+        leverage=Decimal(leverage),
+        time_in_force=TimeInForce(time_in_force),
+    )
+    return PaperOrder(
+        number=number,
+        terms=terms,
+        status=OrderStatus(status),
+        created_at=datetime.fromisoformat(row[18]),
+        updated_at=datetime.fromisoformat(row[19]),
+        filled=Decimal(filled),
+        value=Decimal(value),
+        frozen=Decimal(frozen),
+        reason=reason,
+    )
+
+
+def fill_row(execution: Execution) -> Row:
+    """Return a row of `fills`."""
+    fill = execution.fill
+    return (
+        execution.number,
+        fill.trade_id,
+        fill.client_order_id,
+        fill.symbol,
+        fill.side.value,
+        plain(fill.quantity),
+        plain(fill.price),
+        plain(fill.fee.amount),
+        fill.fee.asset,
+        plain(execution.realized),
+        int(fill.maker),
+        stamp(fill.at),
+    )
+
+
+def fill_from(row: Row) -> Fill:
+    """Read a row of `fills`."""
+    _, trade_id, order_id, symbol, side, quantity, price, fee, asset, _, maker, at = row
+    return Fill(
+        trade_id=TradeId(trade_id),
+        client_order_id=ClientOrderId(order_id),
+        symbol=Symbol(symbol),
+        side=Side(side),
+        quantity=Decimal(quantity),
+        price=Decimal(price),
+        fee=Fee(amount=Decimal(fee), asset=asset),
+        at=datetime.fromisoformat(at),
+        maker=bool(maker),
+    )

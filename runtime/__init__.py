@@ -1,0 +1,1 @@
+"""The actor kernel: Pykka's actors on one asyncio loop. Knows nothing of trading."""

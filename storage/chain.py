@@ -1,0 +1,185 @@
+"""The chain that ties each journal record to all before it.
+
+A record's hash covers the hash of the record before it and everything the record says, so one flipped bit, a missing,
+added or swapped record shows where it is. The chain protects against disks and bugs; against a person who may write
+the file it protects nothing.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from storage.errors import DamagedRecordError, Trouble, trouble_of, unavailable
+
+HASH_BYTES = 32
+NO_HASH = bytes(HASH_BYTES)  # before the first record
+CHUNK = 1_000  # records read at a time
+
+COLUMNS = (
+    "seq, stream, stream_version, writer_epoch, type, schema_version, time, payload, previous_hash, hash"
+)
+_READ = f"SELECT {COLUMNS} FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
+_READ_STREAM = (
+    f"SELECT {COLUMNS} FROM journal WHERE stream = ? AND stream_version > ?"  # noqa: S608
+    " ORDER BY stream_version LIMIT ?"
+)
+
+Content = tuple[int, str, int, int, str, int, str, str]  # the columns before the hashes
+
+
+class Tail(NamedTuple):
+    """The end of the journal, or a place in it."""
+
+    seq: int = 0
+    hash: bytes = NO_HASH
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One journaled event, as stored."""
+
+    seq: int
+    stream: str
+    version: int
+    epoch: int
+    type: str
+    schema_version: int
+    time: str  # ISO, UTC
+    payload: str  # JSON
+    previous_hash: bytes
+    hash: bytes
+
+
+def seal(previous: bytes, content: Content) -> bytes:
+    """Return the hash of a record. JSON holds no raw newline, so the columns cannot run into each other."""
+    text = "%d\n%s\n%d\n%d\n%s\n%d\n%s\n%s" % content  # noqa: UP031 - a third faster than format
+    return blake2b(previous + text.encode(), digest_size=HASH_BYTES).digest()
+
+
+def tail_of(connection: sqlite3.Connection) -> Tail:
+    """Return the last record's number and hash as stored, unverified."""
+    row = connection.execute("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
+    return Tail() if row is None else Tail(*row)
+
+
+def hash_at(connection: sqlite3.Connection, seq: int) -> bytes | None:
+    """Return the stored hash of one record; None when there is none."""
+    if seq == 0:
+        return NO_HASH
+    row = connection.execute("SELECT hash FROM journal WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else row[0]
+
+
+def verified(connection: sqlite3.Connection, after: Tail = Tail()) -> Iterator[Record]:  # noqa: B008
+    """Yield the records after a trusted place, each checked against the one before.
+
+    Raises `DamagedRecordError` at the first that does not follow, `JournalUnavailableError` when the disk fails.
+    """
+    for row in _rows_after(connection, after.seq):
+        record = _checked(row, after)
+        after = Tail(record.seq, record.hash)
+        yield record
+
+
+def history_of(connection: sqlite3.Connection, stream: str) -> Iterator[Record]:
+    """Yield the records of one stream, each checked by itself.
+
+    Raises `DamagedRecordError`, `JournalUnavailableError`.
+    """
+    version = 0
+    while True:
+        rows = _fetch(connection, _READ_STREAM, (stream, version, CHUNK))
+        if rows is None:
+            raise DamagedRecordError(0, f"pages that hold {stream} are malformed")
+        for row in rows:
+            record = _sealed(row, row[0])
+            if record.version != version + 1:
+                raise DamagedRecordError(record.seq, f"{stream} lacks version {version + 1}")
+            version = record.version
+            yield record
+        if len(rows) < CHUNK:
+            return
+
+
+def _rows_after(connection: sqlite3.Connection, seq: int) -> Iterator[tuple[Any, ...]]:
+    """Yield rows with texts as bytes: damaged text need not be UTF-8."""
+    while True:
+        rows = _fetch(connection, _READ, (seq, CHUNK))
+        if rows is None:  # somewhere in it pages are malformed: go up to them one by one
+            rows = _fetch(connection, _READ, (seq, 1))
+            if rows is None:
+                raise DamagedRecordError(seq + 1, "its page in the database file is malformed")
+        if not rows:
+            return
+        yield from rows
+        last = rows[-1][0]
+        if not isinstance(last, int) or last <= seq:
+            raise DamagedRecordError(seq + 1, f"its number is {last!r}")
+        seq = last
+
+
+def _fetch(
+    connection: sqlite3.Connection, query: str, values: tuple[int | str, ...]
+) -> list[tuple[Any, ...]] | None:
+    """Read some rows; None when the file is malformed there."""
+    connection.text_factory = bytes
+    try:
+        return connection.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        if trouble_of(error) is Trouble.DAMAGED:
+            return None
+        raise unavailable(error) or error from error
+    finally:
+        connection.text_factory = str
+
+
+def _checked(row: tuple[Any, ...], before: Tail) -> Record:
+    expected = before.seq + 1
+    if row[0] != expected:
+        raise DamagedRecordError(expected, f"missing; the next one is {row[0]!r}")
+    record = _sealed(row, expected)
+    if record.previous_hash != before.hash:
+        raise DamagedRecordError(expected, "it does not follow from the record before it")
+    return record
+
+
+def _sealed(row: tuple[Any, ...], seq: int) -> Record:
+    """Return the row as a record if its hash is that of its content."""
+    try:
+        record = _record(row)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DamagedRecordError(seq, f"unreadable ({error})") from error
+    content = (
+        record.seq,
+        record.stream,
+        record.version,
+        record.epoch,
+        record.type,
+        record.schema_version,
+        record.time,
+        record.payload,
+    )
+    if seal(record.previous_hash, content) != record.hash:
+        raise DamagedRecordError(seq, "its content does not match its hash")
+    return record
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    seq, stream, version, epoch, name, schema, time, payload, previous, digest = row
+    for number in (seq, version, epoch, schema):
+        if not isinstance(number, int):
+            raise TypeError(f"{number!r} is no number")
+    return Record(
+        seq=seq,
+        stream=stream.decode(),
+        version=version,
+        epoch=epoch,
+        type=name.decode(),
+        schema_version=schema,
+        time=time.decode(),
+        payload=payload.decode(),
+        previous_hash=previous,
+        hash=digest,
+    )

@@ -1,0 +1,135 @@
+"""The journal: what was decided, in order, for good.
+
+`append` is the only way in. It writes the events of a batch and the rows that follow from them in one transaction
+(group commit), and the chain, the stream versions and the writer epoch stand guard over it. The statements go straight
+to the driver: this is the path that every decision waits for.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from storage.chain import Record, Tail, seal, tail_of, verified
+from storage.codec import time_text
+from storage.connection import Database
+from storage.errors import JournalUnavailableError, VersionConflictError, unavailable
+from storage.projections import ReadTables, Step, write_rows
+from storage.streams import StreamRegistry
+
+_INSERT = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_INTENT = "INSERT INTO intents VALUES (?, ?)"
+
+
+class Entry(NamedTuple):
+    """An event to be journaled, and the state it led to."""
+
+    stream: str  # "kind/rest"
+    version: int  # 1 for the first event of the stream
+    event: Any
+    at: datetime
+    state: Any = None  # needed where the stream's kind has read tables
+
+
+class AppendResult(NamedTuple):
+    """What a batch became."""
+
+    last_seq: int
+    last_hash: bytes
+
+
+class Reopened(NamedTuple):
+    """What the journal turned out to hold after an error."""
+
+    last_seq: int
+    last_hash: bytes
+    has_last_batch: bool  # whether the batch that failed is durable after all
+
+
+class _Batch(NamedTuple):
+    """A batch ready to be written."""
+
+    records: list[tuple[Any, ...]]
+    intents: list[tuple[str, int]]
+    rows: dict[Any, list[tuple[Any, ...]]]
+    tail: Tail
+
+
+class Journal:
+    """Appends to and reads from the journal of an open database."""
+
+    def __init__(
+        self, database: Database, registry: StreamRegistry, read_tables: ReadTables
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._read_tables = read_tables
+        self._attempted: Tail | None = None
+        self.tail = self._read(tail_of)
+
+    @property
+    def journal_hash(self) -> str:
+        """The hash of the last record: equal for equal histories."""
+        return self.tail.hash.hex()
+
+    def append(self, batch: Sequence[Entry]) -> AppendResult:
+        """Make a batch durable, all of it or nothing.
+
+        Raises `JournalUnavailableError` for what the disk does (then call `reopen`, which says whether this batch is
+        in), `FencedError`, `VersionConflictError` when a stream version or an intent is in already, `KeyError` for an
+        event whose type is not registered.
+        """
+        if not batch:
+            return AppendResult(*self.tail)
+        prepared = self._prepare(batch)
+        self._attempted = prepared.tail
+        try:
+            with self._database.transaction() as connection:
+                connection.executemany(_INSERT, prepared.records)
+                if prepared.intents:
+                    connection.executemany(_INSERT_INTENT, prepared.intents)
+                write_rows(connection, prepared.rows)
+        except sqlite3.IntegrityError as error:
+            raise VersionConflictError(f"the journal has it already: {error}") from error
+        self.tail = prepared.tail
+        return AppendResult(*self.tail)
+
+    def reopen(self) -> Reopened:
+        """After `JournalUnavailableError`: find out what is durable; `tail` is exact again.
+
+        Raises `JournalUnavailableError` while the disk is still in trouble, `FencedError`.
+        """
+        self._database.reopen()
+        self.tail = self._read(tail_of)
+        return Reopened(*self.tail, has_last_batch=self.tail == self._attempted)
+
+    def read(self, after: Tail = Tail()) -> Iterator[Record]:  # noqa: B008 - immutable
+        """Yield records after a place, verified. Raises `DamagedRecordError`, `JournalUnavailableError`."""
+        return verified(self._database.connection, after)
+
+    def _read(self, query: Callable[[sqlite3.Connection], Tail]) -> Tail:
+        try:
+            return query(self._database.connection)
+        except sqlite3.Error as error:
+            raise unavailable(error) or error from error
+
+    def _prepare(self, batch: Sequence[Entry]) -> _Batch:
+        encode = self._registry.codec.encode
+        intents_of = self._registry.intents
+        epoch = self._database.epoch
+        seq, previous = self.tail
+        records: list[tuple[Any, ...]] = []
+        intents: list[tuple[str, int]] = []
+        steps: list[tuple[str, Step]] = []
+        for stream, version, event, at, state in batch:
+            seq += 1
+            name, schema, payload = encode(event)
+            content = (seq, stream, version, epoch, name, schema, time_text(at), payload)
+            digest = seal(previous, content)
+            records.append((*content, previous, digest))
+            previous = digest
+            intent_of = intents_of.get(type(event))
+            if intent_of is not None:
+                intents.append((intent_of(event), seq))
+            steps.append((stream, Step(seq, event, state)))
+        return _Batch(records, intents, self._read_tables.rows_of(steps), Tail(seq, previous))

@@ -1,0 +1,576 @@
+"""The trigger index against an exact scan of everything, in decimals."""
+
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from math import inf
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.ids import ExitId, PositionId
+from domain.instrument import Direction
+from domain.protection import BREAKEVEN, STOP, TRAIL, Trail, has_crossed
+from domain.triggers import NOTHING, Hit, TriggerIndex
+
+TARGET = ExitId("target-1")
+RECORDED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+BTC = RECORDED / "usdm_btcusdt_20240808.gz"
+
+
+def position(number: int) -> PositionId:
+    return PositionId(f"position-{number}")
+
+
+ONE, TWO, THREE = position(1), position(2), position(3)
+
+
+def tick(index: TriggerIndex, price: str) -> list[tuple[PositionId, ExitId]]:
+    return [(hit.key, hit.exit_id) for hit in index.on_price(float(price), price)]
+
+
+def level(
+    index: TriggerIndex,
+    key: PositionId,
+    exit_id: ExitId,
+    price: str,
+    *,
+    below: bool,
+    version: int = 1,
+) -> None:
+    index.arm(key, exit_id, version, Decimal(price), below=below)
+
+
+def trail(
+    index: TriggerIndex, key: PositionId, best: str, *, below: bool = True, distance: str = "5"
+) -> None:
+    index.arm_trail(
+        key, TRAIL, 1, below=below, best=Decimal(best), ratio=None, distance=Decimal(distance)
+    )
+
+
+# --- one behavior each
+
+
+def test_a_level_fires_when_it_is_touched() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True)
+    level(index, TWO, STOP, "105", below=False)
+
+    assert tick(index, "95.01") == []
+    assert tick(index, "104.99") == []
+    assert tick(index, "95") == [(ONE, STOP)]
+    assert tick(index, "105") == [(TWO, STOP)]
+
+
+def test_an_empty_index_is_quiet_at_any_price() -> None:
+    index = TriggerIndex()
+
+    assert (index.below_at, index.above_at) == (-inf, inf)
+    assert index.on_price(1e9, "1e9") is NOTHING
+    assert index.nearest() == (None, None)
+
+
+def test_the_alarms_are_the_nearest_levels() -> None:
+    index = TriggerIndex()
+    for number in range(5):
+        level(index, position(number), STOP, str(90 + number), below=True)
+        level(index, position(number), TARGET, str(110 + number), below=False)
+
+    assert (index.below_at, index.above_at) == (94.0, 110.0)
+    assert index.nearest() == (94.0, 110.0)
+
+
+def test_a_crossing_is_reported_once_until_the_owner_answers() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True, version=7)
+
+    assert index.on_price(94.0, "94") == [Hit(ONE, STOP, 7, None)]
+    assert tick(index, "94") == []
+    index.not_crossed(ONE, STOP, 7)
+    assert tick(index, "94") == [(ONE, STOP)]
+
+
+def test_an_answer_to_a_version_that_was_replaced_changes_nothing() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True, version=1)
+    tick(index, "94")
+    level(index, ONE, STOP, "90", below=True, version=2)
+
+    index.not_crossed(ONE, STOP, 1)
+
+    assert tick(index, "94") == []
+    assert index.on_price(90.0, "90") == [Hit(ONE, STOP, 2, None)]
+    index.not_crossed(ONE, STOP, 1)
+    assert tick(index, "90") == []
+
+
+def test_an_answer_about_nothing_changes_nothing() -> None:
+    index = TriggerIndex()
+
+    index.not_crossed(ONE, STOP, 1)
+    index.disarm(ONE, STOP)
+    index.disarm_all(ONE)
+
+    assert len(index) == 0
+
+
+def test_a_moved_level_fires_only_at_its_new_price() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True)
+    level(index, ONE, STOP, "97", below=True, version=2)
+
+    assert len(index) == 1
+    assert index.on_price(96.0, "96") == [Hit(ONE, STOP, 2, None)]
+    assert tick(index, "94") == []
+
+
+def test_a_level_may_change_its_side_and_its_kind() -> None:
+    index = TriggerIndex()
+    level(index, ONE, TRAIL, "95", below=True)
+    index.arm_trail(
+        ONE, TRAIL, 2, below=True, best=Decimal(100), ratio=Decimal("0.1"), distance=None
+    )
+    assert tick(index, "94") == []
+    level(index, ONE, TRAIL, "105", below=False, version=3)
+
+    assert tick(index, "80") == []
+    assert tick(index, "105") == [(ONE, TRAIL)]
+    assert len(index) == 1
+
+
+def test_arming_beyond_the_market_reports_at_the_check_not_by_itself() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True)
+
+    assert [hit.key for hit in index.check(93.0, "93")] == [ONE]
+
+
+def test_a_disarmed_owner_hears_nothing_and_leaves_nothing() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True)
+    level(index, ONE, TARGET, "105", below=False)
+    trail(index, ONE, "100")
+    level(index, TWO, STOP, "90", below=True)
+
+    index.disarm_all(ONE)
+
+    assert tick(index, "105") == []
+    assert tick(index, "95") == []
+    assert [watched.key for watched in index.armed()] == [TWO]
+    assert index.nearest() == (90.0, None)
+
+
+def test_guards_come_before_targets_and_the_first_passed_before_the_next() -> None:
+    index = TriggerIndex()
+    level(index, ONE, TARGET, "90", below=True)  # of a short, passed first of all
+    level(index, TWO, STOP, "85", below=True)
+    level(index, THREE, BREAKEVEN, "85", below=True)
+    trail(index, THREE, "93")  # fires at 88
+    level(index, ONE, STOP, "88", below=True)
+    level(index, TWO, TARGET, "70", below=False)  # armed late, passed by far
+
+    assert tick(index, "80") == [
+        (THREE, TRAIL),
+        (ONE, STOP),
+        (TWO, STOP),
+        (ONE, TARGET),
+        (TWO, TARGET),
+        (THREE, BREAKEVEN),
+    ]
+
+
+def test_what_is_armed_can_be_listed_with_level_best_and_state() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True)
+    trail(index, TWO, "100", below=False)
+    tick(index, "94")
+
+    stop, trailing = index.armed()
+
+    assert (stop.level, stop.best, stop.reported) == (95.0, None, True)
+    assert trailing.level == pytest.approx(99)
+    assert (trailing.best, trailing.reported) == ("94", False)
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "1e999"])
+def test_a_price_that_is_no_finite_number_cannot_be_armed(price: str) -> None:
+    with pytest.raises(ValueError, match="cannot arm"):
+        level(TriggerIndex(), ONE, STOP, price, below=True)
+
+
+@pytest.mark.parametrize(
+    ("best", "ratio", "distance"),
+    [
+        ("0", "0.1", None),
+        ("-1", "0.1", None),
+        ("NaN", "0.1", None),
+        ("100", "-0.1", None),
+        ("100", None, "NaN"),
+        ("100", None, None),
+        ("100", "0.1", "1"),
+    ],
+)
+def test_a_trail_that_makes_no_sense_cannot_be_armed(
+    best: str, ratio: str | None, distance: str | None
+) -> None:
+    with pytest.raises(ValueError, match="trail"):
+        TriggerIndex().arm_trail(
+            ONE,
+            TRAIL,
+            1,
+            below=True,
+            best=Decimal(best),
+            ratio=None if ratio is None else Decimal(ratio),
+            distance=None if distance is None else Decimal(distance),
+        )
+
+
+def test_dead_entries_never_outnumber_the_living() -> None:
+    index = TriggerIndex(spare=10)
+    for number in range(100):
+        level(index, position(number), STOP, str(50 + number % 7), below=True)
+        trail(index, position(number), str(200 - number))
+    for version in range(5000):
+        level(
+            index,
+            position(version % 100),
+            STOP,
+            str(50 + version % 11),
+            below=True,
+            version=version,
+        )
+        trail(index, position(version % 100), str(200 - version % 13))
+
+    assert len(index) == 200
+    assert len(index._below) + len(index._longs) <= 2 * (200 + 10) + 100  # and a group each
+
+
+# --- against an exact scan
+
+
+@dataclass
+class Rule:
+    """What an owner knows of one of its exits."""
+
+    version: int
+    below: bool
+    price: Decimal  # the level; of a trail the best price
+    trail: Trail | None = None
+    reported: bool = False
+
+    def level(self) -> Decimal:
+        if self.trail is None:
+            return self.price
+        return self.trail.level(Direction.LONG if self.below else Direction.SHORT, self.price)
+
+
+class Owners:
+    """All owners at once: they scan every rule at every price, exactly, and judge what the index reports."""
+
+    def __init__(self) -> None:
+        self.index = TriggerIndex(spare=3)
+        self.rules: dict[tuple[PositionId, ExitId], Rule] = {}
+        self.versions = 0
+        self.spurious = 0
+        self.crossings = 0
+
+    def arm(self, key: PositionId, exit_id: ExitId, price: Decimal, *, below: bool) -> None:
+        self.versions += 1
+        self.rules[key, exit_id] = Rule(self.versions, below, price)
+        self.index.arm(key, exit_id, self.versions, price, below=below)
+
+    def arm_trail(
+        self,
+        key: PositionId,
+        exit_id: ExitId,
+        best: Decimal,
+        *,
+        below: bool,
+        ratio: Decimal | None,
+        distance: Decimal | None,
+    ) -> None:
+        self.versions += 1
+        rule = Trail(anchor=best, ratio=ratio, distance=distance)
+        self.rules[key, exit_id] = Rule(self.versions, below, best, rule)
+        self.index.arm_trail(
+            key, exit_id, self.versions, below=below, best=best, ratio=ratio, distance=distance
+        )
+
+    def disarm(self, key: PositionId, exit_id: ExitId) -> None:
+        self.rules.pop((key, exit_id), None)
+        self.index.disarm(key, exit_id)
+
+    def disarm_all(self, key: PositionId) -> None:
+        self.rules = {name: rule for name, rule in self.rules.items() if name[0] != key}
+        self.index.disarm_all(key)
+
+    def answer(self, key: PositionId, exit_id: ExitId, *, stale: bool) -> None:
+        """Say that a reported exit had not crossed, possibly about a version that is gone."""
+        rule = self.rules.get((key, exit_id))
+        version = (rule.version if rule is not None else 0) - stale
+        self.index.not_crossed(key, exit_id, version)
+        if rule is not None and not stale:
+            rule.reported = False
+
+    def price(self, price: Decimal) -> None:
+        """Scan exactly, ask the index, compare."""
+        due = set()
+        for name, rule in self.rules.items():
+            if rule.trail is not None:
+                rule.price = (max if rule.below else min)(rule.price, price)
+            if not rule.reported and has_crossed(level=rule.level(), below=rule.below, price=price):
+                due.add(name)
+        text = str(price)
+        is_quiet = self.index.below_at < float(text) < self.index.above_at
+        hits = self.index.on_price(float(text), text)
+        told = [(hit.key, hit.exit_id) for hit in hits]
+        assert not (is_quiet and (due or hits))
+        assert len(told) == len(set(told))
+        assert due <= set(told)
+        guards = [exit_id in {STOP, TRAIL} for _, exit_id in told]
+        assert guards == sorted(guards, reverse=True)
+        for hit in hits:
+            self._judge(hit, price, is_due=(hit.key, hit.exit_id) in due)
+        self.crossings += len(due)
+
+    def _judge(self, hit: Hit, price: Decimal, *, is_due: bool) -> None:
+        rule = self.rules[hit.key, hit.exit_id]
+        assert not rule.reported, "reported twice"
+        assert hit.version == rule.version, "a stale version came back"
+        assert hit.best is None if rule.trail is None else Decimal(hit.best or "0") == rule.price
+        if is_due:
+            rule.reported = True
+        else:
+            assert abs(rule.level() - price) <= abs(price) * Decimal("2E-15"), "far from crossing"
+            self.spurious += 1
+            self.index.not_crossed(hit.key, hit.exit_id, hit.version)
+
+    def compare_state(self) -> None:
+        watched = {(each.key, each.exit_id): each for each in self.index.armed()}
+        assert watched.keys() == self.rules.keys()
+        assert len(self.index) == len(self.rules)
+        for name, rule in self.rules.items():
+            assert watched[name].reported == rule.reported
+            best = self.index.best_of(*name)
+            assert best is None if rule.trail is None else Decimal(best or "0") == rule.price
+        self._compare_nearest()
+
+    def _compare_nearest(self) -> None:
+        for below, nearest in zip((True, False), self.index.nearest(), strict=True):
+            levels = [
+                float(rule.level())
+                for rule in self.rules.values()
+                if rule.below is below and not rule.reported
+            ]
+            if levels:
+                assert nearest == pytest.approx(max(levels) if below else min(levels), rel=1e-12)
+            else:
+                assert nearest is None
+
+
+# Decimals that are hard on floats: neighbors closer than a float can tell, binary expansions, 25 digits.
+NOISE = st.sampled_from(
+    [Decimal(0)] * 6 + [Decimal(text) for text in ("1E-17", "-1E-17", "7E-15", "-3E-23", "1E-14")]
+)
+GRID = st.builds(
+    lambda cents, noise: Decimal(cents) / 100 + noise, st.integers(9_980, 10_020), NOISE
+)
+BINARY = st.integers(998, 1_002).map(lambda tenths: Decimal(tenths * 0.1))
+PRICES = st.one_of(GRID, GRID, BINARY)
+RATIOS = st.sampled_from(
+    [Decimal(text) for text in ("0.001", "0.0005", "0.0003333333333333333333333333", "0")]
+)
+DISTANCES = st.sampled_from(
+    [Decimal(text) for text in ("0.1", "0.05", "0.30000000000000004", "0")] + [Decimal(0.1 + 0.2)]
+)
+KEYS = st.integers(1, 6).map(position)
+EXITS = st.sampled_from([STOP, TRAIL, TARGET, BREAKEVEN])
+STEPS = st.one_of(
+    st.tuples(st.just("arm"), KEYS, EXITS, PRICES, st.booleans()),
+    st.tuples(st.just("ratio"), KEYS, EXITS, PRICES, st.booleans(), RATIOS),
+    st.tuples(st.just("distance"), KEYS, EXITS, PRICES, st.booleans(), DISTANCES),
+    st.tuples(st.just("disarm"), KEYS, EXITS),
+    st.tuples(st.just("disarm_all"), KEYS),
+    st.tuples(st.just("answer"), KEYS, EXITS, st.booleans()),
+    *[st.tuples(st.just("price"), PRICES)] * 4,
+)
+
+
+def perform(owners: Owners, step: tuple) -> None:
+    match step:
+        case ("arm", key, exit_id, price, below):
+            owners.arm(key, exit_id, price, below=below)
+        case ("ratio", key, exit_id, best, below, ratio):
+            owners.arm_trail(key, exit_id, best, below=below, ratio=ratio, distance=None)
+        case ("distance", key, exit_id, best, below, distance):
+            owners.arm_trail(key, exit_id, best, below=below, ratio=None, distance=distance)
+        case ("disarm", key, exit_id):
+            owners.disarm(key, exit_id)
+        case ("disarm_all", key):
+            owners.disarm_all(key)
+        case ("answer", key, exit_id, stale):
+            owners.answer(key, exit_id, stale=stale)
+        case ("price", price):
+            owners.price(price)
+        case _:
+            raise AssertionError(step)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(STEPS, max_size=60))
+def test_every_exact_crossing_is_reported_at_its_tick_and_nothing_twice(steps: list[tuple]) -> None:
+    owners = Owners()
+
+    for step in steps:
+        perform(owners, step)
+
+    owners.compare_state()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_life_on_a_tick_grid_has_no_false_alarms(seed: int) -> None:
+    chance = random.Random(seed)
+    owners = Owners()
+    cents = 100_000
+    for _ in range(6_000):
+        cents += chance.choice((-20, -5, -1, 0, 0, 1, 5, 20))
+        key = position(chance.randrange(120))
+        below = chance.random() < 0.5
+        near = Decimal(cents + (-1 if below else 1) * chance.randrange(400)) / 100
+        dice = chance.random()
+        if dice < 0.15:
+            owners.arm(key, chance.choice((STOP, TARGET)), near, below=below)
+        elif dice < 0.30:
+            best = Decimal(cents + (1 if below else -1) * chance.randrange(200)) / 100
+            ratio = Decimal(chance.randrange(1, 5000)) / 1_000_000
+            distance = Decimal(chance.randrange(1, 500)) / 100
+            if chance.random() < 0.5:
+                owners.arm_trail(key, TRAIL, best, below=below, ratio=ratio, distance=None)
+            else:
+                owners.arm_trail(key, TRAIL, best, below=below, ratio=None, distance=distance)
+        elif dice < 0.36:
+            owners.disarm(key, chance.choice((STOP, TRAIL, TARGET)))
+        elif dice < 0.38:
+            owners.disarm_all(key)
+        elif dice < 0.44:
+            owners.answer(key, chance.choice((STOP, TRAIL, TARGET)), stale=chance.random() < 0.3)
+        owners.price(Decimal(cents) / 100)
+        if chance.random() < 0.01:
+            owners.compare_state()
+
+    assert owners.crossings > 500
+    assert owners.spurious <= 5  # a trail by ratio may come to lie within 1e-15 of a tick
+
+
+# --- on the recorded market
+
+
+def recorded_trades() -> Iterator[str]:
+    with gzip.open(BTC, "rt") as lines:
+        for line in lines:
+            frame = json.loads(line.split(" ", 1)[1])
+            if frame.get("stream", "").endswith("@trade"):
+                yield frame["data"]["p"]
+
+
+@dataclass
+class Plan:
+    """A rule and the trade before which it is armed."""
+
+    name: tuple[PositionId, ExitId]
+    start: int
+    rule: Rule
+
+
+def seeded_plans(texts: list[str], seed: int) -> list[Plan]:
+    chance = random.Random(seed)
+    plans = []
+    for number in range(400):
+        start = chance.randrange(len(texts) - 500)
+        below = chance.random() < 0.5
+        now = Decimal(texts[start])
+        away = Decimal(chance.randrange(1, 1500)) / 10  # up to 150 quote, on ticks
+        rule = Rule(1, below, now - away if below else now + away)
+        exit_id = STOP
+        if number % 2:
+            exit_id = TRAIL
+            ratio = Decimal(chance.randrange(1, 2000)) / 1_000_000 if number % 4 == 1 else None
+            distance = None if ratio is not None else away
+            rule = Rule(1, below, now, Trail(anchor=now, ratio=ratio, distance=distance))
+        plans.append(Plan((position(number), exit_id), start, rule))
+    return plans
+
+
+def scan(plan: Plan, prices: list[Decimal]) -> tuple[int, Decimal] | None:
+    """Return the first trade that crosses, and the exact level it crosses."""
+    rule = plan.rule
+    best = rule.price
+    direction = Direction.LONG if rule.below else Direction.SHORT
+    for number in range(plan.start, len(prices)):
+        price = prices[number]
+        at = best
+        if rule.trail is not None:
+            best = max(best, price) if rule.below else min(best, price)
+            at = rule.trail.level(direction, best)
+        if has_crossed(level=at, below=rule.below, price=price):
+            return number, at
+    return None
+
+
+@pytest.mark.recorded
+@pytest.mark.skipif(not BTC.exists(), reason=f"the recorded market data is not at {RECORDED}")
+def test_on_recorded_trades_every_exit_fires_where_an_exact_scan_says() -> None:
+    texts = list(recorded_trades())
+    prices = [Decimal(text) for text in texts]
+    plans = sorted(seeded_plans(texts, seed=7), key=lambda plan: plan.start)
+    by_name = {plan.name: plan for plan in plans}
+    expected = {plan.name: found for plan in plans if (found := scan(plan, prices)) is not None}
+    assert len(expected) > 200
+
+    index = TriggerIndex()
+    waiting = iter(plans)
+    following = next(waiting, None)
+    fired: dict[tuple[PositionId, ExitId], tuple[int, Decimal]] = {}
+    for number, text in enumerate(texts):
+        while following is not None and following.start == number:
+            arm_plan(index, following)
+            following = next(waiting, None)
+        price = float(text)
+        if index.below_at < price < index.above_at:
+            continue
+        for hit in index.on_price(price, text):
+            rule = by_name[hit.key, hit.exit_id].rule
+            at = rule.price
+            if rule.trail is not None:
+                direction = Direction.LONG if rule.below else Direction.SHORT
+                at = rule.trail.level(direction, Decimal(hit.best or "0"))
+            if has_crossed(level=at, below=rule.below, price=prices[number]):
+                fired[hit.key, hit.exit_id] = number, at
+                index.disarm(hit.key, hit.exit_id)
+            else:
+                index.not_crossed(hit.key, hit.exit_id, hit.version)
+
+    assert fired == expected
+
+
+def arm_plan(index: TriggerIndex, plan: Plan) -> None:
+    key, exit_id = plan.name
+    rule = plan.rule
+    if rule.trail is None:
+        index.arm(key, exit_id, 1, rule.price, below=rule.below)
+    else:
+        index.arm_trail(
+            key,
+            exit_id,
+            1,
+            below=rule.below,
+            best=rule.price,
+            ratio=rule.trail.ratio,
+            distance=rule.trail.distance,
+        )
