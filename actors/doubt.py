@@ -6,6 +6,7 @@ from decimal import Decimal
 from actors.messages import Evidence, Reconciled, ReconcileFailed
 from domain.ids import ClientOrderId, Symbol
 from domain.money import ZERO
+from domain.order import Fill
 from exchanges.port import Exchange, NotFound, Unknown, VenueOrder
 
 _MARGIN = timedelta(minutes=1)  # the venue's clock is not ours
@@ -50,7 +51,7 @@ async def gather_evidence(
     net = ZERO
     if not isinstance(positions, Unknown):
         net = sum((each.quantity for each in positions if each.symbol == symbol), ZERO)
-    own = ()
+    own: tuple[Fill, ...] = ()
     if not isinstance(fills, Unknown):
         own = tuple(fill for fill in fills if fill.client_order_id == order_id)
     return Evidence(

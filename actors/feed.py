@@ -34,7 +34,7 @@ from domain.modes import Mode, ModeCause
 from domain.plausibility import PriceGuard
 from domain.protection import Level, TrailLevel
 from domain.triggers import Hit
-from exchanges.market import MarketSink, MarketStream
+from exchanges.market import MarketStream, PriceListener
 from runtime.actor import handles
 
 log = structlog.get_logger("market.data")
@@ -63,7 +63,7 @@ class FeedActor(Journaled):
         world: World,
         stream: MarketStream,
         *,
-        listener: MarketSink | None = None,
+        listener: PriceListener | None = None,
         spike_ratio: float = 0.03,
         spike_hold_s: float = 0.3,
     ) -> None:
@@ -108,6 +108,8 @@ class FeedActor(Journaled):
     async def _read(self) -> None:
         await self.source.run(self)
         log.info("stream_ended", frames=self.frames)
+        if self.world.on_stream_end is not None:
+            self.world.on_stream_end()
 
     # --- the stream's calls (MarketSink) ---
 
@@ -323,7 +325,12 @@ class FeedActor(Journaled):
                 if span is not None and self.armed_since:
                     rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
         if rows:
-            self._record(ExtremesSeen(tuple(rows), stamp))
+            lasts = {
+                symbol: Decimal(line.book.last)
+                for symbol, line in self.lines.items()
+                if line.book.last
+            }
+            self._record(ExtremesSeen(tuple(rows), stamp, lasts))
 
     def _record(self, event: AnyFeedEvent) -> None:
         self.journal(self.stream, (event,), evolve)

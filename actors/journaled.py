@@ -7,7 +7,7 @@ from typing import Any
 from actors import names
 from actors.messages import Append, Committed
 from actors.world import World
-from runtime.actor import Actor, handles
+from runtime.actor import Actor, Terminated, handles
 
 
 class Stream:
@@ -85,6 +85,10 @@ class Journaled(Actor):
         held = stream.held
         while held and held[0][0] <= stream.durable:
             self.release(held.popleft()[1])
+
+    @handles(Terminated)
+    def on_terminated(self, terminated: Terminated) -> None:
+        """A watched neighbor is gone for good, as in a shutdown."""
 
     def may_leave_at_once(self, effect: Any) -> bool:
         """Whether an effect needs no durable event before it."""

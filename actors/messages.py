@@ -13,7 +13,7 @@ from domain.errors import Refusal
 from domain.ids import ClientOrderId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import EXITS, FILLS, PRICES
 from domain.modes import ModeCause
-from domain.order import Fill, OrderTerms
+from domain.order import Fill
 from domain.risk import TraderLimits
 from exchanges.port import Submission, VenueOrder
 
@@ -138,7 +138,14 @@ class AskAgain(msgspec.Struct, frozen=True):
 
 
 class PositionOver(msgspec.Struct, frozen=True):
-    """A position is closed; sent again at recovery until the holding is gone."""
+    """A position is closed; told again after a restart until the portfolio has settled it."""
+
+    position_id: PositionId
+    fills: int  # how many the portfolio must have booked
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The portfolio has booked everything of a closed position."""
 
     position_id: PositionId
 
@@ -218,12 +225,6 @@ class ResetKillSwitch(msgspec.Struct, frozen=True):
 
     request_id: RequestId
     by: str
-
-
-class SentWithoutJournal(msgspec.Struct, frozen=True):
-    """An armed exit that may have left although only its firing was journaled."""
-
-    terms: OrderTerms
 
 
 class Answered(msgspec.Struct, frozen=True):

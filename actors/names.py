@@ -9,7 +9,6 @@ FEED = "feed"
 POSITIONS = "positions"
 TRADERS = "traders"
 EDGE = "edge"  # where questions from outside wait for their answers
-MANUAL = TraderName("manual")  # the built-in trader that people act through
 
 
 def position(position_id: PositionId) -> str:

@@ -12,22 +12,23 @@ from actors.messages import (
     AskAgain,
     ClearCause,
     EntryRefused,
-    ForgetOrders,
     Marks,
     PositionOver,
     RequestApproval,
     ResetKillSwitch,
     ResumeEntries,
     SetCause,
+    Settled,
     StopEntries,
 )
 from actors.world import World
 from domain import portfolio as core
 from domain.commands import ClosePosition, RequestedBy
 from domain.errors import Refusal
-from domain.ids import NO_REQUEST, ClientOrderId, client_order_id
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, client_order_id
 from domain.inputs import BeginEntry, FillReported, OrderEnded
 from domain.modes import Mode, ModeCause, operator_stop, worst
+from domain.money import ONE
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
     AnyPortfolioEvent,
@@ -38,9 +39,9 @@ from domain.portfolio_events import (
 from domain.position import Position
 from domain.protection import ExitReason
 from exchanges.port import Balance
-from runtime.actor import handles
-from runtime.system import Restarted
+from runtime.actor import Restarted, handles
 
+BOOK_AGAIN_AFTER_S = 0.2
 log = structlog.get_logger("trade.intent")
 
 
@@ -89,14 +90,11 @@ class PortfolioActor(Journaled):
         holdings = tuple(self.portfolio.holdings)
         if holdings:
             self.tell(names.EXCHANGE, AskAgain(holdings))
-        for position_id in holdings:
-            if names.position(position_id) not in live:
-                self.tell(self.name, PositionOver(position_id))
         for order_id, reservation in self.portfolio.reservations.items():
             position = live.get(names.position(reservation.position_id), (0, None))[1]
             if position is None or not _entry_works(position, order_id):
                 ended = core.end_order(
-                    self.portfolio, order_id, "no intent survived", self.world.clock.now()
+                    self.portfolio, order_id, "no intent survived", now=self.world.clock.now()
                 )
                 self._record(*ended)
 
@@ -211,6 +209,8 @@ class PortfolioActor(Journaled):
                 is_entry=fill.side is direction.entry_side,
                 instrument=instrument,
                 direction=direction,
+                trader=MANUAL if position is None else position.trader,
+                leverage=ONE if position is None else position.leverage,
             )
         )
 
@@ -219,15 +219,20 @@ class PortfolioActor(Journaled):
         """Free what an order will not use any more."""
         now = self.world.clock.now()
         self._record(
-            *core.end_order(self.portfolio, ended.client_order_id, ended.status.value, now)
+            *core.end_order(self.portfolio, ended.client_order_id, ended.status.value, now=now)
         )
 
     @handles(PositionOver)
     def on_position_over(self, over: PositionOver) -> None:
-        """Close the holding; then nobody needs the position's orders any more."""
+        """Close the holding once all its fills are booked; then nobody needs the position any more."""
+        holding = self.portfolio.holdings.get(over.position_id)
+        if holding is not None and len(holding.trade_ids) < over.fills:
+            self.tell(names.EXCHANGE, AskAgain((over.position_id,)))
+            self.after(BOOK_AGAIN_AFTER_S, over)
+            return
         now = self.world.clock.now()
-        events = core.close_holding(self.portfolio, over.position_id, now)
-        self._record(*events, then=(ForgetOrders(over.position_id),))
+        events = core.close_holding(self.portfolio, over.position_id, now=now)
+        self._record(*events, then=(Settled(over.position_id),))
 
     @handles(Marks)
     def on_marks(self, marks: Marks) -> None:
@@ -281,7 +286,7 @@ class PortfolioActor(Journaled):
     def on_stop_entries(self, command: StopEntries) -> None:
         """Open nothing until an operator resumes; survives a restart."""
         now = self.world.clock.now()
-        events = core.stop_entries(self.portfolio, operator_stop(command.by), now)
+        events = core.stop_entries(self.portfolio, operator_stop(command.by), now=now)
         self._answer(command.request_id, events)
 
     @handles(ResumeEntries)
@@ -319,8 +324,8 @@ class PortfolioActor(Journaled):
         match effect:
             case BeginEntry():
                 self.tell(names.POSITIONS, effect)
-            case ForgetOrders():
-                self.tell(names.EXCHANGE, effect)
+            case Settled(position_id=position_id):
+                self.tell(names.position(position_id), effect)
             case Answered():
                 self.tell(names.EDGE, effect)
             case _:

@@ -6,7 +6,7 @@ import structlog
 
 from actors import names
 from actors.journaled import Journaled
-from actors.messages import Answered, PositionOver
+from actors.messages import Answered, ForgetOrders, PositionOver, Retire, Settled
 from actors.world import World
 from domain.commands import ClosePosition, ModifyProtection
 from domain.effects import (
@@ -33,11 +33,10 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
-from domain.position import Position, PositionFilled, ProtectionSet
+from domain.position import Position, PositionFilled, PositionSettled, ProtectionSet
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_life import evolve
-from runtime.actor import handles
-from runtime.system import Restarted
+from runtime.actor import Restarted, handles
 
 log = structlog.get_logger("trade.execution")
 
@@ -67,7 +66,7 @@ class PositionActor(Journaled):
             for effect in resume(self.position, self.world.clock.now(), self.world.rules):
                 self.release(effect)
         if self.position is not None and self.position.is_closed:
-            self.stop()
+            self.tell(names.PORTFOLIO, PositionOver(self.position_id, len(self.position.fills)))
 
     @handles(
         BeginEntry,
@@ -144,6 +143,10 @@ class PositionActor(Journaled):
                 self.tell(names.trader(trader), effect)
             case AnnounceClosed(trader=trader):
                 self._announce_closed(effect)
+            case Settled():
+                self.tell(names.EXCHANGE, ForgetOrders(self.position_id))
+                self.tell(names.PERSISTENCE, Retire((self.stream.name,)))
+                self.stop()
             case Alarm(code=code, message=text):
                 log.warning("alarm", code=code, message=text, position_id=self.position_id)
                 self.world.telemetry.alarm(code, text)
@@ -160,5 +163,14 @@ class PositionActor(Journaled):
             realized_pnl=effect.realized_pnl,
         )
         self.tell(names.trader(effect.trader), effect)
-        self.tell(names.PORTFOLIO, PositionOver(self.position_id))
-        self.stop()
+        assert self.position is not None
+        self.tell(names.PORTFOLIO, PositionOver(self.position_id, len(self.position.fills)))
+
+    @handles(Settled)
+    def on_settled(self, settled: Settled) -> None:
+        """Everything is booked: the life of this position is over."""
+        position = self.position
+        if position is None or not position.is_closed or position.is_settled:
+            return
+        event = PositionSettled(self.world.clock.now())
+        self.journal(self.stream, (event,), evolve, (settled,))

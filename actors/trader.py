@@ -44,8 +44,7 @@ from domain.trader_state import (
     TraderSettings,
     evolve,
 )
-from runtime.actor import handles
-from runtime.system import Restarted
+from runtime.actor import Restarted, handles
 from strategies.base import Action, Decision, Held, Strategy, View
 
 log = structlog.get_logger("trade.intent")

@@ -4,7 +4,7 @@ Each of these has one writer. A stream's owner writes its latest state, the pers
 feed the prices; everybody else reads immutable values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from domain.extremes import Extremes
 from domain.ids import AccountName, Symbol
 from domain.instrument import Instrument, PriceSource
 from domain.modifications import NO_MARKET, Market
-from domain.position_decide import PositionRules
+from domain.position_draft import PositionRules
 from domain.risk import AccountLimits
 from runtime.ports import Clock, Ids
 
@@ -125,3 +125,4 @@ class World:
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0
     started_at: datetime | None = None
+    on_stream_end: Callable[[], None] | None = None  # a recording has an end

@@ -145,7 +145,7 @@ def invalid(argument: str, value: object, why: str) -> Refusal:
     """Refuse one argument's value; `why` completes "… is"."""
     rule = _rule_of(argument)
     shown = _short(str(value))
-    message = f"The {argument.replace('_', ' ')} {shown!r} is {why}."
+    message = f"The {_SPOKEN.get(argument, argument.replace('_', ' '))} {shown!r} is {why}."
     return Refusal(rule, message, _REMEDIES.get(rule, ""), actual=shown)
 
 
@@ -261,6 +261,7 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "target": ("INVALID_NAME", _is_name),
     "name": ("INVALID_NAME", _is_name),
 }
+_SPOKEN = {"max_holding_s": "holding time", "subject": "id", "position": "position id"}
 _REMEDIES = {
     "INVALID_SYMBOL": "Give base and quote, such as BTC/USDT.",
     "INVALID_DIRECTION": "Give long or short.",

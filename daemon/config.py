@@ -17,11 +17,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from daemon.config_file import ConfigError, ConfigFile
-from daemon.config_models import MANUAL, SECRET_KEY, Config, SecretRef
+from daemon.config_models import SECRET_KEY, Config, SecretRef
 from daemon.instruments import missing_rules
 from daemon.yaml_lines import Document, KeyPath, Problem
-from domain.money import ONE, ZERO
-from domain.risk import AccountLimits, TraderLimits
+from domain.ids import MANUAL
 
 _SHOWN = 60
 Fault = tuple[KeyPath, str]  # where, and what is wrong
@@ -56,7 +55,7 @@ def load(file: ConfigFile) -> Loaded:
         except ValidationError as error:
             problems += (_problem(document, *_fault(found)) for found in error.errors())
         problems += (_problem(document, *fault) for fault in _whole(raw))
-    else:
+    elif raw is not None:
         problems.append(Problem(1, (), "a mapping of keys is expected, such as market: …"))
     if problems or config is None:
         raise ConfigError(file.path, _in_order(problems))
@@ -106,6 +105,8 @@ _KEYS_WITH_PATTERNS = {
 def _fault(found: ErrorDetails) -> Fault:
     path: KeyPath = tuple(step for step in found["loc"] if step != "[key]")
     kind, given = found["type"], found["input"]
+    if path[:1] == ("secrets",) and isinstance(given, str):
+        given = "****"  # somebody wrote the secret itself
     if kind == "extra_forbidden":
         return path, _unknown_key(path)
     if kind in {"literal_error", "enum"}:
@@ -116,6 +117,8 @@ def _fault(found: ErrorDetails) -> Fault:
     if kind == "value_error":
         return path, found["msg"].removeprefix("Value error, ")
     message = _WORDS.get(kind)
+    if kind == "too_short":
+        return path, "at least one is needed"
     if message is None:  # bounds: "Input should be greater than 0"
         return path, f"{_shown(given)} is refused: {found['msg'].replace('Input', 'it')}"
     return path, message if kind == "missing" else f"{message}, not {_shown(given)}"
@@ -181,7 +184,7 @@ def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:
     yield from _instruments(raw, symbols)
     yield from _traders(raw, symbols)
     for key, source in _ONLY_OF.items():
-        if key in market and market.get("source") in _SOURCES - {source}:
+        if market.get(key) is not None and market.get("source") in _SOURCES - {source}:
             yield ("market", key), f"only the source {source!r} has it"
 
 
@@ -242,30 +245,6 @@ def _items(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-# What others make of a configuration.
-
-
-def account_limits(config: Config) -> AccountLimits:
-    """Return the account's limits, with the costs of the venue it trades at."""
-    return AccountLimits(
-        **config.limits.model_dump(),
-        fee_ratio=max(ZERO, config.paper.taker_fee),
-        slippage_ratio=config.paper.slippage[1],
-    )
-
-
-def trader_limits(config: Config, name: str) -> TraderLimits:
-    """Return a trader's own limits. People (`manual`) are bound by the account's alone."""
-    if name == MANUAL:
-        return TraderLimits(
-            max_positions=config.limits.max_positions,
-            max_risk_ratio=ONE,
-            max_position_ratio=config.limits.max_leverage,
-        )
-    trader = next(one for one in config.traders if one.name == name)
-    return TraderLimits(**trader.limits.model_dump())
-
-
 def secrets_of(loaded: Loaded) -> dict[str, str]:
     """Fetch the secrets from where they are; they are never logged and never shown.
 
@@ -274,7 +253,7 @@ def secrets_of(loaded: Loaded) -> dict[str, str]:
     values: dict[str, str] = {}
     faults: list[Fault] = []
     for name, reference in loaded.config.secrets.items():
-        value = _secret(reference, loaded.file.base)
+        value = secret_of(reference, loaded.file.base)
         if value:
             values[name] = value
         else:
@@ -285,7 +264,8 @@ def secrets_of(loaded: Loaded) -> dict[str, str]:
     return values
 
 
-def _secret(reference: SecretRef, base: Path) -> str:
+def secret_of(reference: SecretRef, base: Path) -> str:
+    """Fetch one secret; empty when it is not there."""
     if reference.env is not None:
         return os.environ.get(reference.env, "")
     assert reference.file is not None  # one of the two, by its model

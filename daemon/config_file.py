@@ -52,7 +52,7 @@ class ConfigFile:
     def socket_path(self) -> Path:
         """Find the admin socket, even in a file that has errors elsewhere. Raises `ConfigError`."""
         document = self.read()
-        if not isinstance(document.value, dict) or (document.problems and not document.value):
+        if not isinstance(document.value, dict):
             problems = document.problems or (Problem(1, (), "a mapping of keys is expected"),)
             raise ConfigError(self.path, problems)
         admin = document.value.get("admin")

@@ -26,12 +26,9 @@ from daemon.config_file import DATA_DIR, SOCKET_NAME
 from daemon.yaml_lines import Number
 from domain.candles import Timeframe
 from domain.commands import SizeBy
-from domain.ids import TraderName
 from domain.instrument import Kind
 from domain.money import HUNDRED, InvalidNumberError, decimal_from
 from domain.risk import MAX_NUMBER
-
-MANUAL = TraderName("manual")  # the built-in trader that owns what people open
 
 _Number = TypeVar("_Number", Decimal, float)
 _INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
@@ -144,7 +141,9 @@ class Market(Section):
     symbols: Annotated[tuple[SymbolName, ...], Field(min_length=1, max_length=1000)]
     url: Annotated[str, AfterValidator(_websocket_url)] | None = None
     seed: Seed = 7
-    ticks_per_second: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 50.0
+    ticks_per_second: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = (
+        5.0  # per symbol
+    )
     max_silence_s: Seconds = 3.0  # nothing received: the stream is connected anew
     stale_after_s: Seconds = 5.0  # no price of a symbol: no entries
     spike_ratio: Ratio = Decimal("0.03")  # a last price further off waits for contradiction
@@ -168,7 +167,7 @@ class Paper(Section):
     slippage: SlippageRange = (Decimal("0.0005"), Decimal("0.001"))
     latency_ms: LatencyRange = (20.0, 60.0)
     maker_fee: Fee = Decimal("0.0002")
-    taker_fee: Fee = Decimal("0.0005")
+    taker_fee: Ratio = Decimal("0.0005")
     partial_fill_chance: Chance = 0.0
     reject_chance: Chance = 0.0
     seed: Seed = 11
@@ -284,9 +283,9 @@ class LogSection(Section):
 class Config(Section):
     """The whole file. Paths are absolute: relative ones count from the file's directory."""
 
-    market: Market
     data_dir: Annotated[Path, Field(validate_default=True)] = Path(DATA_DIR)
     account: Account = Field(default_factory=Account.model_construct)
+    market: Market
     instruments: dict[SymbolName, InstrumentRules] = {}
     paper: Paper = Field(default_factory=Paper.model_construct)
     limits: Limits = Field(default_factory=Limits.model_construct)

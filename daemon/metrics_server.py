@@ -48,6 +48,12 @@ class MetricsServer:
             return self._port
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def url(self) -> str:
+        """Where to scrape."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}/metrics"
+
     async def start(self) -> None:
         """Listen. Raises `StartError` when the address cannot be had."""
         try:

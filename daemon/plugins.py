@@ -8,9 +8,12 @@ A strategy is named in the configuration as one of
 Whatever is wrong with one is the user's to mend, so every error names the place and what to do.
 """
 
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -32,6 +35,9 @@ BUILT_IN: dict[str, type[Strategy]] = {
     "donchian-breakout": DonchianBreakout,
 }
 _MAX_SOURCE_BYTES = 1_000_000
+# A number in a configuration is a Decimal there; written as a number, it becomes whatever the
+# strategy's field wants, a float or exactly that Decimal.
+_AS_NUMBERS = msgspec.json.Encoder(decimal_format="number")
 
 
 class StrategyError(Exception):
@@ -182,7 +188,7 @@ def _run(path: Path) -> ModuleType:
         exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102
     except SyntaxError as error:
         _restore(module.__name__, before)
-        where = f"{error.filename}, line {error.lineno}"
+        where = f"{path}, line {error.lineno or 1}"
         raise StrategyError(f"{where}: {error.msg}.", "Mend the file.") from error
     except (Exception, SystemExit) as error:
         _restore(module.__name__, before)
@@ -195,6 +201,7 @@ def _run(path: Path) -> ModuleType:
 def _source(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
+            is_open_to_all = bool(os.fstat(file.fileno()).st_mode & stat.S_IWOTH)
             source = file.read(_MAX_SOURCE_BYTES + 1)
     except FileNotFoundError as error:
         remedy = "Paths are relative to the folder of the configuration file."
@@ -202,6 +209,9 @@ def _source(path: Path) -> bytes:
     except OSError as error:
         message = f"The strategy file {path} cannot be read: {error.strerror}."
         raise StrategyError(message, "Make it a file that the daemon's user may read.") from error
+    if is_open_to_all:  # whoever can write it can trade with the account
+        message = f"Every user of this machine may write the strategy file {path}."
+        raise StrategyError(message, f"Run chmod o-w {path}.")
     if len(source) > _MAX_SOURCE_BYTES:
         message = f"The strategy file {path} is longer than {_MAX_SOURCE_BYTES} bytes."
         raise StrategyError(message, "Name a Python file with a strategy class.")
@@ -233,19 +243,27 @@ def _with_parameters(spec: str, kind: type[Strategy], given: Mapping[str, Any]) 
         if name not in names:
             hint = _did_you_mean(str(name), names)
             raise StrategyError(f"Strategy {spec!r} has no parameter {name!r}.{hint}", remedy)
-        if isinstance(value, float) and not isfinite(value):
+        if not _is_finite(value):
             raise StrategyError(f"Strategy {spec!r}: {name} is {value}.", "Give a finite number.")
     missing = [info.name for info in infos if not info.default and info.name not in given]
     if missing:
         message = f"Strategy {spec!r} needs the parameter {', '.join(missing)}."
         raise StrategyError(message, remedy)
     try:
-        return msgspec.convert(dict(given), kind)
+        return msgspec.json.decode(_AS_NUMBERS.encode(dict(given)), type=kind)
     except msgspec.ValidationError as error:
         raise StrategyError(f"Strategy {spec!r}: {_plainly(error)}.", remedy) from error
     except Exception as error:  # raised by the user's own __post_init__, or by a decimal NaN in it
         message = f"Strategy {spec!r} refuses its parameters: {type(error).__name__}: {error}."
         raise StrategyError(message, remedy) from error
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float | Decimal) or isfinite(value)
 
 
 def _plainly(error: msgspec.ValidationError) -> str:

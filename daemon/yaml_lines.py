@@ -36,9 +36,9 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Document(NamedTuple):
-    """A parsed file. `value` is usable even with problems, as far as it was understood."""
+    """A parsed file; `value` is usable despite problems, as far as it was understood."""
 
-    value: object
+    value: object  # None: no YAML at all
     lines: dict[KeyPath, int]  # of every key and list item
     problems: tuple[Problem, ...]
 
@@ -68,11 +68,11 @@ def read_yaml(text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = error.problem or error.context or "not YAML"
-        return Document({}, {}, (Problem(line, (), f"not valid YAML: {what}"),))
+        return Document(None, {}, (Problem(line, (), f"not valid YAML: {what}"),))
     except yaml.YAMLError as error:
-        return Document({}, {}, (Problem(1, (), f"not valid YAML: {_first_line(error)}"),))
+        return Document(None, {}, (Problem(1, (), f"not valid YAML: {_first_line(error)}"),))
     except RecursionError:
-        return Document({}, {}, (Problem(1, (), "nested too deeply"),))
+        return Document(None, {}, (Problem(1, (), "nested too deeply"),))
     builder = _Builder()
     value = {} if node is None else builder.build(node, ())
     return Document(value, builder.lines, tuple(builder.problems))

@@ -118,7 +118,8 @@ class _Tally:
         self.summed = 0  # trades whose quantity is in `volume`
 
     def add(self, price: float, price_text: str, quantity_text: str) -> None:
-        if not self.low < price < self.high:
+        # Most trades at an extreme repeat the price before; the text tells that cheaply.
+        if not self.low < price < self.high and price_text != self.close:
             self.stretch(price, price_text)
         self.close = price_text
         quantities = self.quantities
@@ -150,9 +151,7 @@ class _Tally:
         self.quantities.clear()
 
     def absorb(self, later: "_Tally") -> None:
-        """Add another tally, whose trades came after these and whose quantities are folded."""
-        if not later.open:
-            return
+        """Add another tally: not empty, its quantities folded, its trades after these."""
         self.fold()
         self.open = self.open or later.open
         self.stretch(later.low, later.low_text)

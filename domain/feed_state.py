@@ -28,6 +28,7 @@ class ExtremesSeen(msgspec.Struct, frozen=True):
 
     rows: tuple[ExtremeRow, ...]
     end: datetime
+    lasts: dict[Symbol, Decimal] = {}  # where the simulated market goes on after a restart
 
 
 class ExtremesForgotten(msgspec.Struct, frozen=True):
@@ -44,6 +45,7 @@ class FeedState(msgspec.Struct, frozen=True):
 
     extremes: dict[str, Extremes] = {}
     stamp: datetime | None = None  # end of the last interval
+    lasts: dict[Symbol, Decimal] = {}  # last prices as of then
 
     def of(self, symbol: Symbol, source: PriceSource) -> Extremes:
         """Return what was seen of one price."""
@@ -57,12 +59,12 @@ def evolve(state: FeedState | None, event: AnyFeedEvent) -> FeedState:
     """Return the feed's memory after `event`."""
     state = state or FeedState()
     match event:
-        case ExtremesSeen(rows=rows, end=end):
+        case ExtremesSeen(rows=rows, end=end, lasts=lasts):
             extremes = dict(state.extremes)
             for row in rows:
                 key = f"{row.symbol} {row.source.value}"
                 extremes[key] = extremes.get(key, _NOTHING).see(row.low, row.high, row.begin, end)
-            return FeedState(extremes, end)
+            return FeedState(extremes, end, {**state.lasts, **lasts})
         case ExtremesForgotten(before=before):
             kept = {key: each.forget_before(before) for key, each in state.extremes.items()}
-            return FeedState(kept, state.stamp)
+            return FeedState(kept, state.stamp, state.lasts)

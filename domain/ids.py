@@ -21,11 +21,12 @@ TradeId = NewType("TradeId", str)
 ExitId = NewType("ExitId", str)  # "stop", "trail", "target-2", "close-1": unique within a position
 
 NO_REQUEST = RequestId("")
+MANUAL = TraderName("manual")  # the built-in trader that people act through
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _UUID_WIDTH = 22  # 62**22 > 2**128
 _ACCOUNT_WIDTH = 2
-_EPOCH_WIDTH = 2
+_EPOCH_WIDTH = 4
 MAX_EPOCH = 62**_EPOCH_WIDTH - 1
 # A leg is a letter and a number: "E0" the entry, "E1" the first addition, "T2" the second target.
 _LEG_LETTERS = {
@@ -76,7 +77,7 @@ def account_tag(account: AccountName) -> str:
 def client_order_id(
     account: AccountName, position_id: PositionId, leg: str, epoch: int
 ) -> ClientOrderId:
-    """Return the id for `leg` ("entry-0", "stop-0", "target-2") of a position; 29 characters.
+    """Return the id for `leg` ("entry-0", "stop-0", "target-2") of a position; 31 characters.
 
     OKX allows 1-32 case-sensitive alphanumerics. Raises `ValueError` for an unknown leg or an epoch out of range.
     """

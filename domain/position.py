@@ -278,6 +278,12 @@ class PositionClosed(PositionEvent, frozen=True):
     at: datetime
 
 
+class PositionSettled(PositionEvent, frozen=True):
+    """Its portfolio has booked everything: nobody needs it or its orders in memory any more."""
+
+    at: datetime
+
+
 AnyPositionEvent = (
     PositionIntended
     | EntryEnded
@@ -293,6 +299,7 @@ AnyPositionEvent = (
     | ConflictResolved
     | PositionQuarantined
     | PositionClosed
+    | PositionSettled
 )
 
 
@@ -333,6 +340,7 @@ class Position(msgspec.Struct, frozen=True):
     last_automatic_at: datetime | None = None
     opened_at: datetime | None = None  # first fill
     closed_at: datetime | None = None
+    is_settled: bool = False
     modified_at: datetime | None = None
     best_price: Decimal | None = None
     worst_price: Decimal | None = None
@@ -381,4 +389,4 @@ class Position(msgspec.Struct, frozen=True):
 
     def unrealized_pnl(self, price: Decimal) -> Decimal:
         """Quote, of what remains, at `price`."""
-        return (price - self.entry_price) * self.remaining * self.direction.sign
+        return self.ledger.unrealized_pnl(price, self.direction)

@@ -34,7 +34,7 @@ from domain.position_draft import HOLDS, Draft
 from domain.position_exits import armed_exits, fire, fire_all
 from domain.position_guards import guards
 from domain.protection import (
-    ExitReason,
+    CLOSE,
 )
 
 
@@ -49,10 +49,8 @@ def close(decision: Draft, close: ClosePosition) -> None:
         decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
         decision.answer(close.request_id)
         return
-    kill = close.reason is ExitReason.KILL_SWITCH
-    exit_id = ExitId(f"{'kill' if kill else 'close'}-{len(position.exits) + 1}")
     if close.part == ONE:
-        fire_all(decision, exit_id, close.reason)
+        fire_all(decision, CLOSE, close.reason, armed=True)
     else:
         instrument = position.instrument
         quantity = instrument.whole_lots(position.free_quantity * close.part)
@@ -60,6 +58,7 @@ def close(decision: Draft, close: ClosePosition) -> None:
             decision.answer(close.request_id, _part_too_small(position, close.part))
             return
         whole = position.free_quantity - quantity < instrument.lot_size
+        exit_id = ExitId(f"close-{len(position.exits) + 1}")
         fire(decision, exit_id, close.reason, quantity, None, None, whole=whole, armed=False)
     decision.answer(close.request_id)
 

@@ -193,7 +193,7 @@ def _entry_fill(decision: Draft, report: FillReported) -> None:
         )
     elif decision.position.status is PositionStatus.CLOSING:
         fire_all(
-            decision, ExitId(f"close-{len(decision.position.exits)}"), closing_reason(decision)
+            decision, ExitId(f"close-{len(decision.position.exits) + 1}"), closing_reason(decision)
         )
 
 

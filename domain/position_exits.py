@@ -23,6 +23,7 @@ from domain.position import (
 from domain.position_draft import Draft
 from domain.position_life import entry_is_working, epoch_of
 from domain.protection import (
+    CLOSE,
     STOP,
     TIME,
     TRAIL,
@@ -149,6 +150,7 @@ def armed_exits(position: Position, protection: Protection) -> tuple[ArmedExit, 
         ids.append(TRAIL)
     if protection.time_exit is not None:
         ids.append(TIME)
+    ids.append(CLOSE)
     return tuple(ArmedExit(exit_id, order_id_of(position, exit_id)) for exit_id in ids)
 
 

@@ -38,6 +38,7 @@ from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_exits import armed_exits, fire_all, fire_target, reason_of
 from domain.protection import (
     BREAKEVEN,
+    CLOSE,
     STOP,
     TIME,
     TRAIL,
@@ -229,8 +230,7 @@ def wake_up(decision: Draft, wake: Wake) -> None:
                 WakeAfter(decision.rules.exit_after_s, "overdue", version=wake.version),
             )
         case "overdue" if position.status is PositionStatus.OPEN_UNPROTECTED:
-            exit_id = ExitId(f"close-{len(position.exits) + 1}")
-            fire_all(decision, exit_id, ExitReason.UNPROTECTED)
+            fire_all(decision, CLOSE, ExitReason.UNPROTECTED, armed=True)
         case _:
             pass
 

@@ -22,6 +22,7 @@ from domain.position import (
     PositionFilled,
     PositionIntended,
     PositionQuarantined,
+    PositionSettled,
     PositionStatus,
     ProtectionAcknowledged,
     ProtectionLost,
@@ -59,6 +60,8 @@ def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
             return _exit_fired(position, event)
         case ExitEnded(client_order_id=order_id):
             return _exit_ended(position, order_id)
+        case PositionSettled():
+            return replace(position, is_settled=True)
         case PositionQuarantined():
             return _to(position, _S.QUARANTINED)
         case PositionClosed(status=status, reason=reason, at=at):

@@ -18,6 +18,7 @@ STOP = ExitId("stop")
 TRAIL = ExitId("trail")
 BREAKEVEN = ExitId("breakeven")  # not an exit: moves the stop
 TIME = ExitId("time")
+CLOSE = ExitId("close")  # all of it, by command, kill switch or for want of a guard
 
 
 class ExitReason(Enum):

@@ -228,13 +228,10 @@ def _caps(
 
 def _bound_of(cap: _Cap, quantity: Decimal, instrument: Instrument) -> Bound:
     room = max(ZERO, cap.limit - cap.used)
-    largest = instrument.whole_lots(room / cap.per_unit)
-    if largest * cap.per_unit > room:  # the division was rounded up
-        largest -= instrument.lot_size
     actual = cap.used + quantity * cap.per_unit
     return Bound(
         rule=cap.rule,
-        quantity=largest,
+        quantity=instrument.whole_lots(room / cap.per_unit),
         message=f"{cap.what} {shown(actual)} above {shown(cap.limit)} {instrument.quote} "
         f"({cap.why}) for {instrument.symbol}.",
         actual=actual,

@@ -32,7 +32,6 @@ from exchanges.binance_frames import (
 )
 from exchanges.market import MarketSink
 from exchanges.real_net import reason_of
-from exchanges.recording import Tap
 from runtime.ports import Chance, Clock, Net, WebSocket
 
 log = structlog.get_logger(category="market.data")
@@ -40,8 +39,7 @@ log = structlog.get_logger(category="market.data")
 _TURN_FRAMES = 256  # read in a row at most, then the loop gets its turn
 _NAMES_A_MESSAGE = 200
 _MAX_HELD = 200_000  # frames held back while two sessions overlap
-_CHECKS = 4  # looks at a session in the time it may be silent
-_NS_A_S = 1_000_000_000
+_CHECKS = 4  # looks at a session while time runs out: one stall of the loop is not silence
 
 
 class LineSettings(msgspec.Struct, frozen=True):
@@ -54,6 +52,15 @@ class LineSettings(msgspec.Struct, frozen=True):
     backoff_last_s: float = 5.0
     lifetime_s: float = 23 * 3600 + 40 * 60  # the venue ends a connection at 24 h
     overlap_s: float = 2.0  # longer than a frame may be under way
+
+
+def backoff_s(settings: LineSettings, chance: Chance, failures: int) -> float:
+    """Return how long to wait after so many failures in a row; drawn, so that clients spread.
+
+    At most 0.8 of the last step: connecting and subscribing fit into what is left of 5 s.
+    """
+    step_s = settings.backoff_first_s * 2.0 ** min(failures - 1, 32)
+    return chance.uniform(0.5, 0.8) * min(step_s, settings.backoff_last_s)
 
 
 class Health(Protocol):
@@ -79,7 +86,6 @@ class Line:
         sink: MarketSink,
         health: Health,
         settings: LineSettings,
-        tap: Tap | None = None,
     ) -> None:
         self.net, self.clock, self._chance = ports
         self.url = url
@@ -88,18 +94,14 @@ class Line:
         self._symbols = symbols
         self._sink = sink
         self._health = health
-        self._tap = tap
         self._seen = LastSeen()
 
     def read(self, raw: bytes | str) -> Notice | None:
-        """Hand a frame to the sink, once."""
-        return read_frame(raw, self._symbols, self._sink, self._seen)
-
-    def record(self, raw: bytes | str) -> None:
-        """Show a frame to the tap, when somebody records."""
-        if self._tap is not None:
-            stamp_ns = int(self.clock.now().timestamp() * _NS_A_S)
-            self._tap(stamp_ns, raw.encode() if isinstance(raw, str) else raw)
+        """Hand a frame to the sink, once. Raises what the sink raises, an `OSError` wrapped."""
+        try:
+            return read_frame(raw, self._symbols, self._sink, self._seen)
+        except OSError as error:  # must not pass for a failure of the network
+            raise RuntimeError(f"the sink failed: {error}") from error
 
     def on_up(self) -> None:
         """Tell that all streams are subscribed."""
@@ -114,20 +116,11 @@ class Line:
             why, lasted_s = await self._until_lost()
             # Only a session that held is a success: a venue that accepts and drops is not stormed.
             failures = 1 if lasted_s > self.settings.backoff_last_s else failures + 1
-            wait_s = self._backoff_s(failures)
+            wait_s = backoff_s(self.settings, self._chance, failures)
             report = log.warning if failures == 1 else log.debug
             report("stream_lost", url=self.url, why=why, retry_in_s=round(wait_s, 2))
             self._health.on_down(self.url, why)
             await asyncio.sleep(wait_s)
-
-    def _backoff_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row; drawn, so that clients spread.
-
-        At most 0.8 of the last step: connecting and subscribing fit into what is left of 5 s.
-        """
-        last_s = self.settings.backoff_last_s
-        step_s = min(last_s, self.settings.backoff_first_s * 2.0 ** min(failures - 1, 32))
-        return self._chance.uniform(0.5, 0.8) * step_s
 
     async def _until_lost(self) -> tuple[str, float]:
         """Run sessions, each replaced in time. Return why the last ended, how long they lasted."""
@@ -193,12 +186,13 @@ class Line:
             timeout=self.settings.answer_timeout_s,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        if new.confirmed.done():
-            await asyncio.wait(
-                {new.task, beside.task},
-                timeout=self.settings.overlap_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+        for _ in range(_CHECKS):  # in steps: a loop that stalled has not read meanwhile
+            if new.confirmed.done() and not new.task.done() and not beside.task.done():
+                await asyncio.wait(
+                    {new.task, beside.task},
+                    timeout=self.settings.overlap_s / _CHECKS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
         return new.confirmed.done() and not new.task.done()
 
 
@@ -258,6 +252,8 @@ class Session:
         finally:
             sender.cancel()
             await asyncio.wait({sender})
+            if not sender.cancelled():
+                sender.result()
         return "closed by the venue"
 
     async def _subscribe(self, socket: WebSocket) -> None:
@@ -272,7 +268,6 @@ class Session:
 
     def _take(self, raw: bytes | str) -> str:
         """Read or hold one frame. Return why the session cannot go on, or ""."""
-        self._line.record(raw)
         if self._held is None:
             notice = self._line.read(raw)
             return "" if notice is None else self._note(notice)

@@ -21,7 +21,6 @@ from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges.binance_line import Line, LineSettings
 from exchanges.market import MarketSink
-from exchanges.recording import Tap
 from runtime.ports import Chance, Clock, Net
 
 SPOT_URL = "wss://stream.binance.com:9443"
@@ -60,7 +59,6 @@ class BinanceStream:
         streams: Sequence[str] = STREAMS,
         routes: Mapping[str, str] | None = None,
         settings: LineSettings | None = None,
-        tap: Tap | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -77,7 +75,6 @@ class BinanceStream:
         self._ports = (net, clock, chance)
         self._symbols = dict(symbols)
         self._settings = settings or LineSettings()
-        self._tap = tap
         self._names = _names_by_url(base_url.rstrip("/"), kind, self._symbols, streams, routes)
 
     async def run(self, sink: MarketSink) -> None:
@@ -92,15 +89,17 @@ class BinanceStream:
                 sink=sink,
                 health=health,
                 settings=self._settings,
-                tap=self._tap,
             )
             for url, names in self._names.items()
         ]
         if len(lines) == 1:
             await lines[0].run()
-        async with asyncio.TaskGroup() as group:
-            for line in lines:
-                group.create_task(line.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for line in lines:
+                    group.create_task(line.run())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
 
 
 def _names_by_url(

@@ -9,11 +9,8 @@ from typing import Protocol
 from domain.ids import Symbol
 
 
-class MarketSink(Protocol):
-    """Who receives a stream. Called synchronously from the reader, one frame at a time."""
-
-    def on_frame(self) -> None:
-        """Count a frame; called before the prices it carries."""
+class PriceListener(Protocol):
+    """Who hears prices."""
 
     def on_trade(
         self, symbol: Symbol, price: str, quantity: str, trade_id: str, event_ms: int
@@ -25,6 +22,13 @@ class MarketSink(Protocol):
 
     def on_mark(self, symbol: Symbol, price: str, event_ms: int) -> None:
         """Take the mark price."""
+
+
+class MarketSink(PriceListener, Protocol):
+    """Who receives a stream. Called synchronously from the reader, one frame at a time."""
+
+    def on_frame(self) -> None:
+        """Count a frame; called before the prices it carries."""
 
     def on_connected(self) -> None:
         """Note that the stream is up and subscribed."""

@@ -5,30 +5,31 @@
         def greet(self, message: Greet) -> None:
             self.tell(message.reply_to, Greeted(by=self.name))
 
-Handlers are found by the message's exact type in a table built per class. An ordinary handler runs to its end before
-anything else happens on the loop. An `async def` handler parks the actor: its mailbox waits until it has finished, so
-order holds, but a guard must not do that. What takes time is better a `self.run(...)` that tells the result.
+Handlers are found by the message's exact type in a table built per class. An ordinary handler runs
+to its end before anything else happens on the loop. An `async def` handler parks the actor: its
+mailbox waits until it has finished, so order holds, but a guard must not do that. What takes time
+is better a `self.run(...)` that tells the result.
 
-These are Pykka's actors without its thread, uuid, event and registry; `pykka.ThreadingActor` is there for code that
-blocks.
+These are Pykka's actors without its thread, uuid, event and registry; `pykka.ThreadingActor` is
+there for code that blocks.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from types import CoroutineType, UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Protocol, TypeVar, get_args
 
 from runtime.mailbox import Overflow
 from runtime.messages import Restarted, Terminated, UnhandledMessageError
 from runtime.owned import Owned
-from runtime.ref import STOP, Ask, Ref, State
+from runtime.ref import IDLE, STOP, Ask, Ref
 from runtime.timers import Timer
 
 if TYPE_CHECKING:
     from runtime.system import ActorSystem
 
     class PykkaActor:
-        """Stands in for `pykka.Actor`, whose `on_failure` takes three arguments where ours takes one."""
+        """Stands in for `pykka.Actor`, whose `on_failure` takes three arguments, ours one."""
 else:
     from pykka import Actor as PykkaActor
 
@@ -38,8 +39,14 @@ H = TypeVar("H", bound=Callable[..., Any])
 Handler = Callable[[Any, Any], Any]
 
 
+class Lookup(Protocol):
+    """The `get` of a handler table."""
+
+    def __call__(self, message_type: type, otherwise: Handler, /) -> Handler: ...
+
+
 def handles(*message_types: type | UnionType) -> Callable[[H], H]:
-    """Mark a method as the handler of exactly these message types (or the members of a union), not of subclasses."""
+    """Mark a method as the handler of these message types or a union's; not of subclasses."""
 
     def mark(method: H) -> H:
         types: list[type] = []
@@ -53,27 +60,22 @@ def handles(*message_types: type | UnionType) -> Callable[[H], H]:
     return mark
 
 
-class HandlerTable(dict[type, Handler]):
-    """Message type -> handler of one actor class; what is missing is a dead letter."""
-
-    def __missing__(self, message_type: type) -> Handler:
-        return _unhandled
-
-
-def _unhandled(actor: "Actor", message: object) -> None:
+def unhandled(actor: "Actor", message: object) -> None:
+    """Handle a message of a type that `actor` has no handler for."""
     actor.system.dead_letters.add(actor.name, message, "unhandled")
 
 
 def _answer(actor: "Actor", ask: Ask) -> object:
-    """Handle the message of an ask; an error is answered and then crashes the actor as any other."""
+    """Handle the message of an ask; an error is answered and then crashes the actor."""
     message = ask.message
     if ask.future.done():
         actor.system.dead_letters.add(actor.name, message, "expired")  # definitely not done
         return None
-    handler = actor.actor_table[message.__class__]
-    if handler is _unhandled:
+    handler = actor.actor_lookup(message.__class__, unhandled)
+    if handler is unhandled:
         ask.fail(UnhandledMessageError(f"{actor.name} does not handle {type(message).__name__}"))
-        return _unhandled(actor, message)
+        unhandled(actor, message)
+        return None
     try:
         result = handler(actor, message)
     except BaseException as error:
@@ -87,7 +89,8 @@ def _answer(actor: "Actor", ask: Ask) -> object:
 
 def _timed(actor: "Actor", timer: Timer) -> object:
     if timer.delivered():
-        return actor.actor_table[timer.message.__class__](actor, timer.message)
+        handler = actor.actor_lookup(timer.message.__class__, unhandled)
+        return handler(actor, timer.message)
     return None
 
 
@@ -100,14 +103,15 @@ _UNBOUND: Final = _Unbound()
 
 
 class Actor(PykkaActor):
-    """Base of all actors on the loop. Subclasses take what they need in `__init__`; the name is known from `on_start` on.
+    """Base of all actors on the loop.
 
+    Subclasses take what they need in `__init__`; name and system are known from `on_start` on.
     Names that begin with `actor_` are the kernel's (as in Pykka).
     """
 
     __slots__ = ("_peers", "_ref", "actor_owned")
 
-    actor_table: ClassVar[HandlerTable]
+    actor_lookup: ClassVar[Lookup]  # of the handler table, made once per class
     _handler_names: ClassVar[dict[type, str]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -123,12 +127,12 @@ class Actor(PykkaActor):
                 own[message_type] = name
         cls._handler_names = names | own
         # By name, so that overriding an inherited handler needs no second decorator.
-        table = HandlerTable(
-            {kind: getattr(cls, name) for kind, name in cls._handler_names.items()}
-        )
+        table: dict[type, Handler] = {}
+        for message_type, name in cls._handler_names.items():
+            table[message_type] = getattr(cls, name)
         table[Ask] = _answer
         table[Timer] = _timed
-        cls.actor_table = table
+        cls.actor_lookup = table.get
 
     def __init__(self) -> None:
         self._ref: Ref | None = None
@@ -166,7 +170,7 @@ class Actor(PykkaActor):
     # --- what an actor can do
 
     def tell(self, name: str, message: object) -> bool | Overflow:
-        """Send `message`: True, an `Overflow`, or False where nobody will read it (a dead letter)."""
+        """Send `message`: True, an `Overflow`, or False where it became a dead letter."""
         ref = self._peers.get(name)
         if ref is None:
             self.system.dead_letters.add(name, message, "unknown")
@@ -175,17 +179,17 @@ class Actor(PykkaActor):
 
     def after(self, delay_s: float, message: object) -> Timer:
         """Get `message` in `delay_s` seconds, unless canceled, stopped or crashed until then."""
-        return Timer(self.actor_ref, self.actor_own(), delay_s, message, repeat=False)
+        return Timer(self._living(), self.actor_own(), delay_s, message, repeat=False)
 
     def every(self, period_s: float, message: object) -> Timer:
-        """Get `message` each `period_s` seconds; never two at a time, and what was missed is skipped."""
+        """Get `message` each `period_s` seconds; never two at a time, missed ones are skipped."""
         if period_s <= 0:
             raise ValueError(f"a period must be positive, not {period_s} s")
-        return Timer(self.actor_ref, self.actor_own(), period_s, message, repeat=True)
+        return Timer(self._living(), self.actor_own(), period_s, message, repeat=True)
 
     def watch(self, name: str) -> None:
-        """Get `Restarted` and `Terminated` of `name`; `Terminated` at once if there is no such actor."""
-        if self.system.lifecycle.watch(self.actor_ref, name):
+        """Get `Restarted` and `Terminated` of `name`; `Terminated` at once if there is no such."""
+        if self.system.lifecycle.watch(self._living(), name):
             self.actor_own().watched[name] = None
 
     def unwatch(self, name: str) -> None:
@@ -194,8 +198,13 @@ class Actor(PykkaActor):
         self.actor_own().watched.pop(name, None)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `coroutine` beside the mailbox. It is canceled when the actor ends; its error crashes the actor."""
-        task = self.system.loop.create_task(coroutine, name=self.name)
+        """Run `coroutine` beside the mailbox; canceled when the actor ends; its error crashes."""
+        try:
+            loop = self._living().system.loop
+        except RuntimeError:
+            coroutine.close()
+            raise
+        task = loop.create_task(coroutine, name=self.name)
         self.actor_own().tasks[task] = None
         task.add_done_callback(self._task_done)
         return task
@@ -203,9 +212,10 @@ class Actor(PykkaActor):
     def stop(self) -> None:
         """End after the message at hand; what waits becomes dead letters."""
         ref = self.actor_ref
-        ref.signal |= STOP
-        if ref.state is State.IDLE:
-            ref.enqueue()
+        if ref.actor is self:
+            ref.signal |= STOP
+            if ref.state is IDLE:
+                ref.enqueue()
 
     # --- the kernel's side
 
@@ -239,6 +249,13 @@ class Actor(PykkaActor):
 
     def actor_finish(self) -> None:
         """Prepare to end for good; a supervisor's children are finished first."""
+
+    def _living(self) -> Ref:
+        """Return its ref. Raises `RuntimeError` after its end: nothing may outlive it."""
+        ref = self.actor_ref
+        if ref.actor is not self:
+            raise RuntimeError(f"this incarnation of {ref.name} has ended")
+        return ref
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         owned = self.actor_owned

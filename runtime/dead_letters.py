@@ -1,4 +1,4 @@
-"""Messages that nobody will handle: counted by reason, the latest kept for a look, none silently lost."""
+"""Messages that nobody will handle: counted by reason, the latest kept, none silently lost."""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -12,9 +12,9 @@ KEPT: Final = 1_000
 class DeadLetter(msgspec.Struct, frozen=True):
     """A message that was not handled.
 
-    Reasons: "unknown" (no such name), "unhandled" (no handler for its type), "overflow" (lane full), "poison" (crashed
-    its actor twice), "expired" (an ask that had timed out before its turn), and why its actor is gone: "stopped",
-    "crashed", "exhausted", "quarantined", "orphaned".
+    Reasons: "unknown" (no such name), "unhandled" (no handler for its type), "overflow" (lane
+    full), "poison" (crashed its actor twice), "expired" (an ask that had timed out before its
+    turn), and why its actor is gone: "stopped", "crashed", "exhausted", "quarantined", "orphaned".
     """
 
     name: str
@@ -42,6 +42,7 @@ class DeadLetters:
         """Return the kept ones, oldest first."""
         return tuple(self._ring)
 
-    def __len__(self) -> int:
-        """Return how many there ever were."""
+    @property
+    def total(self) -> int:
+        """How many there ever were."""
         return self.count_by_reason.total()

@@ -6,7 +6,7 @@ from runtime.ref import Ref
 
 
 class Directory:
-    """Name -> ref. `refs` is the bare mapping: every tell by name looks into it, so it is not wrapped."""
+    """Name -> ref. Every tell by name looks into `refs`, so that is the bare mapping."""
 
     def __init__(self) -> None:
         self.refs: dict[str, Ref] = {}
@@ -25,7 +25,7 @@ class Directory:
         self.refs.pop(ref.name, None)
 
     def find(self, prefix: str) -> Sequence[str]:
-        """Return the names that begin with `prefix`, sorted; looks at every name, so it is for people, not for ticks."""
+        """Return the names that begin with `prefix`, sorted. Slow: looks at all of them."""
         return sorted(name for name in self.refs if name.startswith(prefix))
 
     def __iter__(self) -> Iterator[Ref]:

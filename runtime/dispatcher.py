@@ -1,12 +1,13 @@
 """One run queue for all actors of a loop.
 
-An actor with messages stands in the queue once. Its turn handles a quantum of them at most, then it queues again, so
-that a busy one does not keep the others waiting; a loop callback handles a budget of them at most, so that sockets get
-their turn. The loop hears of the dispatcher only when there is work.
+An actor with messages stands in the queue once. Its turn handles a quantum of them at most, then it
+queues again, so that a busy one does not keep the others waiting; a loop callback handles a budget
+of them at most, so that sockets get their turn. The loop hears of the dispatcher only when there is
+work.
 
-A turn's inner loop is the hottest code of the kernel: look up the handler, call it, look whether anything interrupted.
-Everything unusual (urgent lanes, a kill, a stop, asks, timers, coroutines) either raises a bit in `ref.signal` or is an
-entry in the handler table.
+A turn's inner loop is the hottest code of the kernel: look up the handler, call it, look whether
+anything interrupted. Everything unusual (urgent lanes, a kill, a stop, asks, timers, coroutines)
+either raises a bit in `ref.signal` or is an entry in the handler table.
 """
 
 import asyncio
@@ -16,13 +17,13 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.mailbox import Lane
+from runtime.actor import unhandled
+from runtime.mailbox import COMMANDS, EXITS, Lane
 from runtime.messages import FATAL, Killed, ReentrancyError
 from runtime.record import NOTHING
-from runtime.ref import KILL, RETRY, STOP, URGENT, Ask, Ref, State
+from runtime.ref import IDLE, KILL, PARKED, QUEUED, RETRY, RUNNING, STOP, URGENT, Ask, Ref
 
 if TYPE_CHECKING:
-    from runtime.actor import Actor
     from runtime.lifecycle import Lifecycle
     from runtime.owned import Owned
 
@@ -31,22 +32,19 @@ TURN_BUDGET: Final = 512  # messages in one turn of the loop
 DRAIN_LIMIT: Final = 1_000_000
 EAGER_ASKS: Final = 64  # asks answered at once between two turns of the loop
 
-_IDLE: Final = State.IDLE
-_QUEUED: Final = State.QUEUED
-_RUNNING: Final = State.RUNNING
-
 
 class Dispatcher:
     """Runs actors, one message after another, on one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.lifecycle: Lifecycle  # set by the system that owns both
+        self.lifecycle: Lifecycle  # this and the marker are set by the system that owns them
+        self.crash_marker: Ref  # never has a turn: where it stands in the queue, a crash waits
         self.queue: deque[Ref] = deque()
+        self._crashes: deque[tuple[Ref, int, BaseException]] = deque()
         self.asleep = True  # nothing queued, nothing scheduled
         self.working = False  # a handler may be on the stack
         self.handled = 0  # messages, ever
-        self._failures: deque[tuple[Ref, int, BaseException]] = deque()
         self._eager_asks_left = EAGER_ASKS
 
     # --- called by others
@@ -65,16 +63,18 @@ class Dispatcher:
     def drain(self, limit: int = DRAIN_LIMIT) -> int:
         """Run the queue until it is empty or `limit` messages were handled; return how many were.
 
-        What an asynchronous handler or a task has yet to do is not waited for. Raises `ReentrancyError` in a handler.
+        What an asynchronous handler or a task has yet to do is not waited for. Raises
+        `ReentrancyError` in a handler.
         """
         if self.working:
             raise ReentrancyError("drain() inside a handler: the queue is being run already")
         return self._work(limit)
 
     def ask(self, ref: Ref, ask: Ask, lane: Lane) -> None:
-        """Put `ask` into the mailbox and run the queue at once, so that the answer needs no turn of the loop.
+        """Put `ask` into the mailbox and run the queue at once, without a turn of the loop.
 
-        Only a few times in a row: then the asker has to wait for the loop, which looks after sockets before.
+        Only a few times in a row: then the asker has to wait for the loop, which looks after
+        sockets before.
         """
         if self.working:
             raise ReentrancyError("ask inside a handler: actors tell, a reply is a message")
@@ -89,8 +89,9 @@ class Dispatcher:
             self._sleep_or_schedule()
 
     def report(self, ref: Ref, error: BaseException) -> None:
-        """Leave a crash to the supervisor, as soon as no handler is on the stack."""
-        self._failures.append((ref, ref.incarnation, error))
+        """Leave a crash to the supervisor: next, as soon as no handler is on the stack."""
+        self._crashes.append((ref, ref.incarnation, error))
+        self.queue.appendleft(self.crash_marker)
         if self.asleep:
             self.wake()
 
@@ -105,56 +106,64 @@ class Dispatcher:
 
     def _sleep_or_schedule(self) -> None:
         self.asleep = True
-        if self.queue or self._failures:
+        if self.queue:
             self.wake()
 
     def _work(self, budget: int) -> int:
+        """Give turns until nothing is queued or `budget` messages were handled; return how many."""
         queue = self.queue
+        turn = self._turn
         left = budget
         self.working = True
         try:
-            while True:
-                if self._failures:
-                    self.lifecycle.settle(*self._failures.popleft())
-                elif queue and left > 0:
-                    left -= self._turn(queue.popleft())
-                else:
-                    return budget - left
+            while queue:
+                left -= turn(queue.popleft())
+                if left <= 0:
+                    break
         finally:
             self.working = False
             self.handled += budget - left
+        return budget - left
 
     # --- one turn
 
     def _turn(self, ref: Ref) -> int:
         """Let `ref`'s actor handle a batch; return how many messages that were."""
-        if ref.state is not _QUEUED:
-            return 0  # ended, or ended and started again, while it stood in the queue
-        lane = Lane.COMMANDS
+        if ref.state is not QUEUED:
+            if ref is not self.crash_marker:
+                return 0  # it ended, or ended and was started again, while it stood in the queue
+            self.handled -= 1
+            self.lifecycle.settle(*self._crashes.popleft())
+            return 1  # so that one that fails without end does not block the loop
+        lane = COMMANDS
         batch = ref.commands
-        if ref.signal or batch is None or len(batch) > QUANTUM:
+        if ref.signal or batch is None:
             lane, batch = self._next_batch(ref)
             if not batch:
                 return 0
-        else:
+        elif len(batch) <= QUANTUM:
             ref.commands = None
-        ref.state = _RUNNING
+        else:
+            waiting, batch = batch, batch[:QUANTUM]
+            del waiting[:QUANTUM]
+        ref.state = RUNNING
         actor = ref.actor
-        assert actor is not None
-        table = actor.actor_table
+        lookup = ref.lookup
         rest = iter(batch)
         message: Any = NOTHING
         try:
             for message in rest:
-                result = table[message.__class__](actor, message)
-                if result is not None and result.__class__ is CoroutineType:
-                    self.park(ref, actor, result, message)
-                    break
-                if ref.signal:
-                    break
+                handler = lookup(message.__class__, unhandled)
+                if (result := handler(actor, message)) is not None or ref.signal:
+                    if result.__class__ is CoroutineType:
+                        self.park(ref, result, message)
+                        break
+                    if ref.signal:
+                        break
             else:
-                if ref.commands is None and ref.prices is None and ref.record is None:
-                    ref.state = _IDLE
+                idle = ref.commands is None and ref.prices is None and ref.record is None
+                if idle and lane is COMMANDS:  # and nothing urgent, or it had raised the signal
+                    ref.state = IDLE
                     return len(batch)
         except FATAL:
             self._interrupt(ref, lane, list(rest))
@@ -169,7 +178,7 @@ class Dispatcher:
         return len(batch) - len(remaining)
 
     def _next_batch(self, ref: Ref) -> tuple[Lane, list[Any]]:
-        """Take what goes next out of the ordinary; nothing if the actor's life ends here or there is nothing."""
+        """Take what goes next when it is not just a command; nothing if the actor ends here."""
         signal = ref.signal
         if signal & KILL:
             self.lifecycle.crash(ref, Killed(f"{ref.name} was killed"))
@@ -178,22 +187,22 @@ class Dispatcher:
         elif signal & RETRY and ref.record is not None:
             ref.signal &= ~RETRY
             ref.record.tried = True
-            return Lane.COMMANDS, [ref.record.retry]
+            return COMMANDS, [ref.record.retry]
         else:
             ref.signal &= ~URGENT  # from here on it means: something urgent arrived meanwhile
             lane, batch = ref.take(QUANTUM)
             if batch:
                 return lane, batch
             self.resume(ref)
-        return Lane.COMMANDS, []
+        return COMMANDS, []
 
     def _interrupt(self, ref: Ref, lane: Lane, remaining: list[Any]) -> None:
         """End a turn that was not quite ordinary."""
-        if remaining:
-            ref.put_back(lane, remaining)
-        if ref.state is _RUNNING:
-            # A fill or an exit that arrived among commands goes next, without another round of the queue.
-            self.resume(ref, first=bool(remaining) and lane > Lane.EXITS and ref.urgent())
+        ref.put_back(lane, remaining)
+        if ref.state is RUNNING:
+            # A fill or an exit that arrived among commands goes next, without another round of the
+            # queue.
+            self.resume(ref, first=bool(remaining) and lane > EXITS and ref.urgent())
 
     def resume(self, ref: Ref, *, first: bool = False) -> None:
         """Decide what comes after a turn, an asynchronous handler or a start."""
@@ -203,7 +212,7 @@ class Dispatcher:
         if ref.urgent():
             ref.signal |= URGENT
         if ref.signal or ref.commands is not None or ref.prices is not None:
-            ref.state = _QUEUED
+            ref.state = QUEUED
             if first:
                 self.queue.appendleft(ref)
             else:
@@ -211,21 +220,21 @@ class Dispatcher:
         elif record is not None and record.closing:
             self.lifecycle.finish(ref, "stopped")
         else:
-            ref.state = _IDLE
+            ref.state = IDLE
 
     # --- asynchronous handlers
 
     def park(
         self,
         ref: Ref,
-        actor: "Actor",
         coroutine: Coroutine[Any, Any, Any],
         message: object,
         then: Callable[[Ref], None] | None = None,
     ) -> None:
-        """Let `coroutine` finish before `ref`'s actor handles anything else; `then` follows instead of `resume`."""
-        ref.state = State.PARKED
-        owned = actor.actor_own()
+        """Let `coroutine` finish before `ref`'s actor handles anything else; then `then`."""
+        ref.state = PARKED
+        assert ref.actor is not None
+        owned = ref.actor.actor_own()
         owned.message = message
         owned.handler = self.loop.create_task(coroutine, name=ref.name)
         owned.handler.add_done_callback(partial(self._unpark, ref, owned, then or self.resume))
@@ -245,5 +254,5 @@ class Dispatcher:
             return
         if isinstance(message, Ask):
             message.answer(task.result())
-        ref.state = _RUNNING
+        ref.state = RUNNING
         then(ref)

@@ -1,21 +1,36 @@
-"""How an actor's life begins and ends. There are three ways to end it:
+"""How an actor's life begins and ends.
+
+There are three ways to end it:
 
     crash   something raised: `on_failure`, the name goes DOWN, its supervisor decides
-    halt    a restart of its group or of its supervisor takes it along: `on_stop`, the name goes DOWN
+    halt    taken along by a restart of its group or supervisor: `on_stop`, the name goes DOWN
     finish  it is done, or told to stop: `on_stop`, the name is buried
 
-All of them cancel the actor's timers, tasks and watches. The first two leave the mailbox for the next incarnation,
-together with the message that was being handled: retried once if the actor crashed over it, then a dead letter.
+All of them cancel the actor's timers, tasks and watches. The first two leave the mailbox for the
+next incarnation, together with the message that was being handled: retried once if the actor
+crashed over it, then a dead letter.
 """
 
 import asyncio
-from collections.abc import Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.messages import FATAL, Restarted, StoppedByItselfError, Terminated
 from runtime.record import NOTHING, Record
-from runtime.ref import KILL, RETRY, STOP, URGENT, Ask, Ref, State
+from runtime.ref import (
+    DOWN,
+    IDLE,
+    KILL,
+    ORPHANED,
+    PARKED,
+    QUARANTINED,
+    RETRY,
+    RUNNING,
+    STOPPED,
+    URGENT,
+    Ask,
+    Ref,
+)
 from runtime.specs import ChildSpec, Restart
 from runtime.timers import Timer
 
@@ -24,26 +39,29 @@ if TYPE_CHECKING:
     from runtime.supervisor import Supervisor
     from runtime.system import ActorSystem
 
-# How long the mailboxes of a crashed supervisor's children wait for its next incarnation to start them again.
+# How long the mailboxes of a crashed supervisor's children wait for its next incarnation to start
+# them again.
 ORPHAN_GRACE_S: Final = 60.0
 
-_ABSENT: Final = (State.DOWN, State.ORPHANED, State.QUARANTINED)
+_ABSENT: Final = (DOWN, ORPHANED, QUARANTINED)
+
+Orphans = tuple[tuple[Ref, int], ...]  # with their incarnations
 
 
 class Lifecycle:
-    """Starts and ends the actors of one system; what it is told to do, supervisors and actors decide."""
+    """Starts and ends the actors of one system, as supervisors and actors decide."""
 
     def __init__(self, system: "ActorSystem") -> None:
         self.system = system
         self.restarts_total = 0
         self.ending: set[asyncio.Task[Any]] = set()  # canceled with their owner, not over yet
         self._farewells: dict[str, asyncio.Future[None]] = {}
-        self._sweeps: dict[asyncio.TimerHandle, Sequence[Ref]] = {}
+        self._orphans: dict[Orphans, asyncio.TimerHandle] = {}
 
     # --- beginning
 
     def admit(self, spec: ChildSpec, parent: "Supervisor") -> Ref:
-        """Return the ref for a new child: a new one, or the one its orphaned or quarantined namesake left.
+        """Return the ref for a new child; an orphaned or quarantined namesake leaves its own.
 
         Raises `ValueError` when the name is taken.
         """
@@ -53,12 +71,14 @@ class Lifecycle:
             ref = Ref(spec, parent, self.system)
             directory.add(ref)
             return ref
-        if ref.state is State.QUARANTINED:
+        if ref.state is QUARANTINED:
             ref.record = None  # who starts it again has looked at why it failed
-        elif ref.state is not State.ORPHANED:
+            ref.parent.forget(ref)
+        elif ref.state is not ORPHANED:
             raise ValueError(f"the name {spec.name!r} is taken by a living actor")
-        ref.spec, ref.parent, ref.limits = spec, parent, spec.limits
-        ref.state = State.DOWN
+        ref.spec, ref.parent = spec, parent
+        ref.limit, ref.price_limit = spec.limits.commands, spec.limits.prices
+        ref.state = DOWN
         return ref
 
     def start(self, ref: Ref) -> None:
@@ -66,12 +86,13 @@ class Lifecycle:
         system = self.system
         dispatcher = system.dispatcher
         was_working, dispatcher.working = dispatcher.working, True
-        ref.state = State.RUNNING  # what it is told meanwhile waits
+        ref.state = RUNNING  # what it is told meanwhile waits
         ref.incarnation += 1
         try:
             actor = ref.spec.factory()
             actor.actor_bind(ref)
             ref.actor = actor
+            ref.lookup = actor.actor_lookup
             result = actor.actor_begin()
         except FATAL:
             raise
@@ -79,7 +100,7 @@ class Lifecycle:
             self.crash(ref, error)
         else:
             if result.__class__ is CoroutineType:
-                dispatcher.park(ref, actor, result, NOTHING, self._started)
+                dispatcher.park(ref, result, NOTHING, self._started)
             else:
                 self._started(ref)
         finally:
@@ -113,20 +134,20 @@ class Lifecycle:
         self.system.dispatcher.report(ref, error)
 
     def kill(self, ref: Ref, error: Exception) -> bool:
-        """Make the actor crash before its next message, or out of the asynchronous handler it is in."""
+        """Make the actor crash before its next message, or out of an asynchronous handler."""
         if ref.actor is None:
             return False
-        if ref.state is State.PARKED:
+        if ref.state is PARKED:
             self.crash(ref, error)
             return True
         ref.signal |= KILL
-        if ref.state is State.IDLE:
+        if ref.state is IDLE:
             ref.enqueue()
         return True
 
     def settle(self, ref: Ref, incarnation: int, error: BaseException) -> None:
         """Let the supervisor decide about a crash, unless it was settled along with another's."""
-        if ref.state is not State.DOWN or ref.incarnation != incarnation:
+        if ref.state is not DOWN or ref.incarnation != incarnation:
             return
         parent = ref.parent
         try:
@@ -148,36 +169,39 @@ class Lifecycle:
             self._say_goodbye(ref, actor)
             self._release(ref, actor)
 
-    def orphan(self, refs: Sequence[Ref]) -> None:
-        """Halt the children of a supervisor that goes down; their mailboxes wait for heirs, but not forever."""
+    def orphan(self, refs: tuple[Ref, ...]) -> None:
+        """Halt the children of a supervisor that goes down; for a while their mailboxes wait."""
         for ref in refs:
             self.halt(ref)
-            ref.state = State.ORPHANED
-        if refs:
+            ref.state = ORPHANED
+        orphans = tuple((ref, ref.incarnation) for ref in refs)
+        if orphans:
             loop = self.system.loop
-            handle = loop.call_later(ORPHAN_GRACE_S, lambda: self._sweep(handle))
-            self._sweeps[handle] = refs
+            self._orphans[orphans] = loop.call_later(ORPHAN_GRACE_S, self._sweep, orphans)
+            if self.system.stopping:
+                self.sweep()
 
     def sweep(self) -> None:
         """Bury all orphans now."""
-        for handle in tuple(self._sweeps):
-            self._sweep(handle)
+        for orphans, handle in tuple(self._orphans.items()):
+            handle.cancel()
+            self._sweep(orphans)
 
-    def _sweep(self, handle: asyncio.TimerHandle) -> None:
-        handle.cancel()
-        for ref in self._sweeps.pop(handle):
-            if ref.state is State.ORPHANED:
+    def _sweep(self, orphans: Orphans) -> None:
+        del self._orphans[orphans]
+        for ref, incarnation in orphans:
+            if ref.state is ORPHANED and ref.incarnation == incarnation:
                 self.bury(ref, "orphaned")
 
     # --- finishing
 
     def close(self, ref: Ref) -> None:
         """Stop the actor after what it has been told already."""
-        if ref.state is State.IDLE:
+        if ref.state is IDLE:
             self.finish(ref, "stopped")
         elif ref.state in _ABSENT:
             self.bury(ref, "stopped")
-        elif ref.state is not State.STOPPED:
+        elif ref.state is not STOPPED:
             self.recorded(ref).closing = True
 
     def stop_itself(self, ref: Ref) -> None:
@@ -192,7 +216,7 @@ class Lifecycle:
 
     def finish(self, ref: Ref, reason: str) -> None:
         """Stop the actor now; what waits for it becomes dead letters."""
-        if ref.state is State.STOPPED:
+        if ref.state is STOPPED:
             return
         actor = self._take_down(ref)
         if actor is not None:
@@ -203,14 +227,14 @@ class Lifecycle:
 
     def quarantine(self, ref: Ref) -> None:
         """Leave the name taken but refuse all messages."""
-        ref.state = State.QUARANTINED
+        ref.state = QUARANTINED
         self._leave(ref, "quarantined")
 
     def bury(self, ref: Ref, reason: str) -> None:
         """Forget the name."""
-        if ref.state is State.STOPPED:
+        if ref.state is STOPPED:
             return
-        ref.state = State.STOPPED
+        ref.state = STOPPED
         self.system.directory.remove(ref)
         ref.parent.forget(ref)
         self._leave(ref, reason)
@@ -222,14 +246,14 @@ class Lifecycle:
 
     async def gone(self, ref: Ref) -> None:
         """Wait until the name is buried."""
-        if ref.state is not State.STOPPED:
+        if ref.state is not STOPPED:
             loop = self.system.loop
             await self._farewells.setdefault(ref.name, loop.create_future())
 
     # --- death watch
 
     def watch(self, watcher: Ref, name: str) -> bool:
-        """Tell `watcher` of `name`'s restarts and end; at once, returning False, if there is no such actor."""
+        """Tell `watcher` of `name`'s restarts and end; at once, and return False, if it is gone."""
         target = self.system.directory.get(name)
         if target is None or not target.is_alive():
             reason = "unknown" if target is None else target.state.value
@@ -262,7 +286,7 @@ class Lifecycle:
         return ref.record
 
     def disown(self, task: asyncio.Task[Any]) -> None:
-        """Cancel a task whose owner has ended; an error on its way out has nobody else to go to than the loop."""
+        """Cancel a task whose owner has ended; an error on its way out goes to the loop."""
         task.cancel()
         self.ending.add(task)
         task.add_done_callback(self._ended)
@@ -275,7 +299,7 @@ class Lifecycle:
 
     def _take_down(self, ref: Ref) -> "Actor | None":
         actor, ref.actor = ref.actor, None
-        ref.state = State.DOWN
+        ref.state = DOWN
         ref.signal &= URGENT
         owned = actor.actor_owned if actor is not None else None
         if owned is not None and owned.handler is not None:
@@ -288,7 +312,7 @@ class Lifecycle:
         return actor
 
     def _keep(self, ref: Ref, message: object) -> None:
-        """Keep the message over which the actor crashed for one more try, or give it up if this was that."""
+        """Keep the message that crashed the actor for one more try, or give it up after that."""
         record = ref.record
         if record is not None and record.tried:
             poison, record.retry, record.tried = record.retry, NOTHING, False

@@ -1,11 +1,13 @@
 """What waits for one actor: four lanes, each with a limit and a policy.
 
-Fills go before exits, exits before commands, commands before prices. Fills and exits are never dropped: losing one
-loses money, and their number is bounded by what the venue executes. Commands beyond the limit are refused with a value
-that says so. Of prices only the latest matter, so the oldest make room (conflation).
+Fills go before exits, exits before commands, commands before prices. Fills and exits are never
+dropped: losing one loses money, and their number is bounded by what the venue executes. Commands
+beyond the limit are refused with a value that says so. Of prices only the latest matter, so the
+oldest make room (conflation).
 
-Nearly every message is a command, so the command lane is a plain list that exists only while something waits in it:
-a list is the cheapest thing CPython can make, append to and walk. The other lanes are deques, as lazy.
+Nearly every message is a command, so the command lane is a plain list that exists only while
+something waits in it: a list is the cheapest thing CPython can make, append to and walk. The other
+lanes are deques, as lazy.
 """
 
 from collections import deque
@@ -16,7 +18,7 @@ import msgspec
 
 
 class Lane(IntEnum):
-    """How urgent a message is; lower goes first. A message class states it as `lane: ClassVar[Lane]`."""
+    """How urgent a message is; lower goes first. A class states `lane: ClassVar[Lane]`."""
 
     FILLS = 0
     EXITS = 1
@@ -24,29 +26,30 @@ class Lane(IntEnum):
     PRICES = 3
 
 
-class _LaneOf(dict[type, "Lane | None"]):
-    """The lane of each message type, found once; None stands for COMMANDS, the cheap path."""
-
-    def __missing__(self, message_type: type) -> Lane | None:
-        lane = getattr(message_type, "lane", Lane.COMMANDS)
-        if not isinstance(lane, Lane):  # a field that happens to be called "lane"
-            lane = Lane.COMMANDS
-        found = None if lane is Lane.COMMANDS else lane
-        self[message_type] = found
-        return found
+# By name, because looking a member up on its enumeration takes as long as handling a message.
+FILLS, EXITS, COMMANDS, PRICES = Lane
 
 
-lane_of: Final = _LaneOf()
+_lane_of: dict[type, Lane] = {}
+plain_commands: set[type] = set()  # the types for whom the cheap path is known to do
 
 
 def lane_for(message: object) -> Lane:
-    """Return the lane `message` goes to."""
-    lane = lane_of[message.__class__]
-    return Lane.COMMANDS if lane is None else lane  # not `or`: the most urgent lane is 0
+    """Return the lane `message` goes to, found once for each type."""
+    message_type = message.__class__
+    lane = _lane_of.get(message_type)
+    if lane is None:
+        lane = getattr(message_type, "lane", COMMANDS)
+        if not isinstance(lane, Lane):  # a field that happens to be called "lane"
+            lane = COMMANDS
+        _lane_of[message_type] = lane
+        if lane is COMMANDS:
+            plain_commands.add(message_type)
+    return lane
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How many messages may wait. Up to one turn's worth more is with the actor already."""
+    """How many messages may wait, at least 1. Up to one turn's worth more is with the actor."""
 
     commands: int = 10_000
     prices: int = 1_000
@@ -56,7 +59,7 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 class Overflow(msgspec.Struct, frozen=True):
-    """A refusal: the lane is full, the message was not taken. False, so that `if not tell(...)` reads well."""
+    """A refusal: the lane is full, the message not taken. False: `if not tell(...)` reads well."""
 
     name: str
     lane: Lane
@@ -71,7 +74,7 @@ class MailboxFullError(Exception):
 
     def __init__(self, overflow: Overflow) -> None:
         super().__init__(
-            f"{overflow.name} has {overflow.limit} {overflow.lane.name.lower()} waiting; try again later"
+            f"{overflow.name} has {overflow.limit} {overflow.lane.name.lower()} waiting already"
         )
         self.overflow = overflow
 
@@ -79,10 +82,11 @@ class MailboxFullError(Exception):
 class Mailbox:
     """The lanes of one name. It outlives the actors that live under that name."""
 
-    __slots__ = ("commands", "conflated", "exits", "fills", "limits", "prices")
+    __slots__ = ("commands", "conflated", "exits", "fills", "limit", "price_limit", "prices")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.limits = limits
+        self.limit = limits.commands
+        self.price_limit = limits.prices
         self.commands: list[Any] | None = None
         self.fills: deque[Any] | None = None
         self.exits: deque[Any] | None = None
@@ -91,19 +95,19 @@ class Mailbox:
 
     def store(self, message: object, lane: Lane) -> bool:
         """Take `message` in, or return False: that lane is full."""
-        if lane is Lane.COMMANDS:
+        if lane is COMMANDS:
             if self.commands is None:
                 self.commands = [message]
-            elif len(self.commands) < self.limits.commands:
+            elif len(self.commands) < self.limit:
                 self.commands.append(message)
             else:
                 return False
-        elif lane is Lane.PRICES:
+        elif lane is PRICES:
             if self.prices is None:
-                self.prices = deque(maxlen=self.limits.prices)
-            self.conflated += len(self.prices) == self.limits.prices
+                self.prices = deque(maxlen=self.price_limit)
+            self.conflated += len(self.prices) == self.price_limit
             self.prices.append(message)
-        elif lane is Lane.FILLS:
+        elif lane is FILLS:
             if self.fills is None:
                 self.fills = deque()
             self.fills.append(message)
@@ -114,36 +118,38 @@ class Mailbox:
         return True
 
     def take(self, most: int) -> tuple[Lane, list[Any]]:
-        """Remove what goes next: up to `most` messages of the most urgent lane that has any, oldest first.
+        """Remove what goes next: up to `most` messages of the most urgent lane, oldest first.
 
         Prices come singly, so that a command which arrives meanwhile need not wait behind them.
         """
         if self.fills is not None:
             batch, self.fills = _split(self.fills, most)
-            return Lane.FILLS, batch
+            return FILLS, batch
         if self.exits is not None:
             batch, self.exits = _split(self.exits, most)
-            return Lane.EXITS, batch
+            return EXITS, batch
         waiting = self.commands
         if waiting is not None:
             if len(waiting) <= most:
                 self.commands = None
-                return Lane.COMMANDS, waiting
+                return COMMANDS, waiting
             batch = waiting[:most]
             del waiting[:most]
-            return Lane.COMMANDS, batch
+            return COMMANDS, batch
         if self.prices is not None:
             batch, self.prices = _split(self.prices, 1)
-            return Lane.PRICES, batch
-        return Lane.COMMANDS, []
+            return PRICES, batch
+        return COMMANDS, []
 
     def put_back(self, lane: Lane, messages: list[Any]) -> None:
         """Return the unhandled rest of a batch to the front of its lane, whatever the limit."""
-        if lane is Lane.COMMANDS:
+        if not messages:
+            return  # a lane is None when empty
+        if lane is COMMANDS:
             self.commands = messages if self.commands is None else messages + self.commands
-        elif lane is Lane.FILLS:
+        elif lane is FILLS:
             self.fills = _joined(messages, self.fills)
-        elif lane is Lane.EXITS:
+        elif lane is EXITS:
             self.exits = _joined(messages, self.exits)
         # prices are taken singly: there is never a rest
 

@@ -13,7 +13,7 @@ FATAL: Final = (
 
 
 class Terminated(msgspec.Struct, frozen=True):
-    """A watched name is gone for good: "stopped", "crashed", "exhausted", "quarantined", "orphaned" or "unknown"."""
+    """A watched name is gone; `reason` as of dead letters ("stopped", "unknown", ...)."""
 
     lane: ClassVar[Lane] = Lane.EXITS  # never refused: who misses it waits forever
 
@@ -22,7 +22,7 @@ class Terminated(msgspec.Struct, frozen=True):
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """A watched name lives again, with nothing in memory of what it was told before: arm again, ask again."""
+    """A watched name lives again and remembers nothing it was told: arm again, ask again."""
 
     lane: ClassVar[Lane] = Lane.EXITS
 

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 class Owned:
-    """An actor's timers, tasks, watches and the asynchronous handler it is parked in; made when the first is needed.
+    """An actor's timers, tasks, watches and asynchronous handler; made when the first is needed.
 
-    Dicts without values are sets that keep their order: what ends together ends in the same order in every run.
+    Dicts without values are sets that keep their order: what ends together ends in the same order
+    in every run.
     """
 
     __slots__ = ("handler", "message", "tasks", "timers", "watched")

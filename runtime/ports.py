@@ -1,6 +1,7 @@
-"""What the outside world offers the daemon, as protocols: time, chance, ids, disk, network, a worker for blocking calls.
+"""What the world offers the daemon, as protocols: time, chance, ids, disk, net, workers.
 
-The daemon runs on the real ones, a replay or a simulation on virtual ones; nothing else touches the world.
+The daemon runs on the real ones, a replay or a simulation on virtual ones; nothing else touches the
+world.
 """
 
 from collections.abc import AsyncIterator, Callable

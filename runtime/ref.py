@@ -1,8 +1,8 @@
 """A name one can tell things to.
 
-A ref belongs to the name, not to the actor that lives under it at the moment: while that one is down its messages wait
-here, and the next incarnation takes them over. What Pykka's ref offers by blocking (`ask(block=True)`, `proxy()`) has no
-place on a loop.
+A ref belongs to the name, not to the actor that lives under it at the moment: while that one is
+down its messages wait here, and the next incarnation takes them over. What Pykka's ref offers by
+blocking (`ask(block=True)`, `proxy()`) has no place on a loop.
 """
 
 import asyncio
@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pykka
 
-from runtime.mailbox import Lane, Mailbox, MailboxFullError, Overflow, lane_for, lane_of
+from runtime.mailbox import (
+    COMMANDS,
+    Lane,
+    Mailbox,
+    MailboxFullError,
+    Overflow,
+    lane_for,
+    plain_commands,
+)
 from runtime.timers import Timer
 
 if TYPE_CHECKING:
-    from runtime.actor import Actor
+    from runtime.actor import Actor, Lookup
     from runtime.record import Record
     from runtime.specs import ChildSpec
     from runtime.supervisor import Supervisor
@@ -37,15 +45,19 @@ class State(Enum):
     STOPPED = "stopped"
 
 
+# By name, because looking a member up on its enumeration takes as long as handling a message.
+IDLE, QUEUED, RUNNING, PARKED, DOWN, ORPHANED, QUARANTINED, STOPPED = State
+
 # Bits of `Ref.signal`: why the ordinary course of a turn must stop after the message at hand.
 URGENT: Final = 1  # a fill or an exit waits
 KILL: Final = 2
 STOP: Final = 4
 RETRY: Final = 8  # the message that crashed the last incarnation goes first
 
-_IDLE: Final = State.IDLE
-_QUEUED: Final = State.QUEUED
-_CLOSED: Final = (State.QUARANTINED, State.STOPPED)
+_CLOSED: Final = (QUARANTINED, STOPPED)
+
+
+_find_nothing: Final = dict[type, Any]().get
 
 
 class Ask:
@@ -63,7 +75,7 @@ class Ask:
             self.future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
-        """Give an error as the answer; what a future cannot carry goes as the cause of a dead actor."""
+        """Give an error as the answer; what a future cannot carry, as the cause of one it can."""
         if self.future.done():
             return
         if not isinstance(error, Exception) or isinstance(error, StopIteration):
@@ -74,14 +86,16 @@ class Ask:
 
 
 class Ref(Mailbox, pykka.ActorRef[Any]):
-    """Reference to a name. Outside the kernel: `tell`, `ask`, `is_alive`, `name`, `incarnation`; the rest is the kernel's.
+    """Reference to a name.
 
-    Slots because there are as many refs as positions.
+    For all: `tell`, `ask`, `is_alive`, `name`, `incarnation`; the rest is the kernel's. Slots
+    because there are as many refs as positions.
     """
 
     __slots__ = (
         "actor",
         "incarnation",
+        "lookup",
         "name",
         "parent",
         "record",
@@ -92,9 +106,11 @@ class Ref(Mailbox, pykka.ActorRef[Any]):
         "watchers",
     )
 
-    # Not calling Pykka's constructor is the point: it wants an actor with a uuid and a threading.Event.
+    # Not calling Pykka's constructor is the point: it wants an actor with a uuid and a
+    # threading.Event.
     def __init__(self, spec: "ChildSpec", parent: "Supervisor", system: "ActorSystem") -> None:
-        self.limits = spec.limits
+        self.limit = spec.limits.commands
+        self.price_limit = spec.limits.prices
         self.commands: list[Any] | None = None
         self.fills = self.exits = self.prices = None
         self.conflated = 0
@@ -103,8 +119,9 @@ class Ref(Mailbox, pykka.ActorRef[Any]):
         self.parent = parent
         self.system = system
         self.actor: Actor | None = None
+        self.lookup: Lookup = _find_nothing  # the actor's handlers, here for speed
         self.incarnation = 0
-        self.state = State.DOWN
+        self.state = DOWN
         self.signal = 0
         self.watchers: dict[str, None] | None = None  # a dict keeps their order
         self.record: Record | None = None  # only of those that had trouble
@@ -120,31 +137,30 @@ class Ref(Mailbox, pykka.ActorRef[Any]):
         return self.name
 
     def is_alive(self) -> bool:
-        """Tell whether messages are taken. True also while the actor is down and about to be restarted."""
+        """Tell whether messages are taken; also while the actor is down, before a restart."""
         return self.state not in _CLOSED
 
     def tell(self, message: object) -> bool | Overflow:  # type: ignore[override]
-        """Put `message` into the mailbox: True, an `Overflow`, or False where nobody will read it.
+        """Put `message` into the mailbox: True, an `Overflow`, or False if nobody will read it.
 
-        Whatever is not taken is a dead letter too. Only on the loop's thread; see `ActorSystem.tell_threadsafe`.
+        Whatever is not taken is a dead letter too. Only on the loop's thread; see
+        `ActorSystem.tell_threadsafe`.
         """
-        lane = lane_of[message.__class__]
-        if lane is not None:
-            return self.put(message, lane)
-        waiting = self.commands
-        if waiting is not None:  # the actor is not idle, so it is or will be queued
-            if len(waiting) < self.limits.commands:
-                waiting.append(message)
+        if message.__class__ in plain_commands:
+            waiting = self.commands
+            if waiting is not None:  # then the actor is not idle: it has or will get its turn
+                if len(waiting) < self.limit:
+                    waiting.append(message)
+                    return True
+            elif self.state is IDLE:
+                self.commands = [message]
+                self.state = QUEUED
+                dispatcher = self.system.dispatcher
+                dispatcher.queue.append(self)
+                if dispatcher.asleep:
+                    dispatcher.wake()
                 return True
-        elif self.state is _IDLE:
-            self.commands = [message]
-            self.state = _QUEUED
-            dispatcher = self.system.dispatcher
-            dispatcher.queue.append(self)
-            if dispatcher.asleep:
-                dispatcher.wake()
-            return True
-        return self.put(message, Lane.COMMANDS)
+        return self.put(message, lane_for(message))
 
     def put(self, message: object, lane: Lane) -> bool | Overflow:
         """Do what `tell` does, for any lane and state."""
@@ -152,22 +168,22 @@ class Ref(Mailbox, pykka.ActorRef[Any]):
             self.bounce(message, self.state.value)
             return False
         if not self.store(message, lane):
-            overflow = Overflow(self.name, lane, self.limits.commands)
+            overflow = Overflow(self.name, lane, self.limit)
             self.bounce(message, "overflow", MailboxFullError(overflow))
             return overflow
-        if lane < Lane.COMMANDS:
+        if lane < COMMANDS:
             self.signal |= URGENT
-        if self.state is _IDLE:
+        if self.state is IDLE:
             self.enqueue()
         return True
 
     def enqueue(self) -> None:
         """Ask for a turn."""
-        self.state = _QUEUED
+        self.state = QUEUED
         self.system.dispatcher.enqueue(self)
 
     def bounce(self, message: object, reason: str, error: Exception | None = None) -> None:
-        """See to a message that will not be handled: an ask is answered, anything else a dead letter."""
+        """See to a message that will not be handled: answer an ask, bury anything else."""
         if isinstance(message, Ask):
             message.fail(error or pykka.ActorDeadError(f"{self.name} is {reason}"))
         else:
@@ -178,9 +194,9 @@ class Ref(Mailbox, pykka.ActorRef[Any]):
     def ask(self, message: object, timeout: float) -> asyncio.Future[Any]:  # type: ignore[override]
         """Return a future of the handler's return value; `timeout` in seconds.
 
-        It fails with `TimeoutError`, with `MailboxFullError`, with `pykka.ActorDeadError`, with `UnhandledMessageError`, or with
-        what the handler raised (which crashes the actor too). Only for the edge: inside a handler it raises
-        `ReentrancyError`.
+        It fails with `TimeoutError`, with `MailboxFullError`, with `pykka.ActorDeadError`, with
+        `UnhandledMessageError`, or with what the handler raised (which crashes the actor too). Only
+        for the edge: inside a handler it raises `ReentrancyError`.
         """
         system = self.system
         future: asyncio.Future[Any] = system.loop.create_future()
@@ -194,8 +210,8 @@ class Ref(Mailbox, pykka.ActorRef[Any]):
         """Refuse: a proxy turns every attribute access into a blocking ask. Raises `TypeError`."""
         raise TypeError("an actor on the loop has no proxy: tell it a message")
 
-    def stop(self, **_: object) -> NoReturn:  # type: ignore[override]
-        """Refuse: who stops an actor is its supervisor (`stop_child`) or itself. Raises `TypeError`."""
+    def stop(self, **_: object) -> NoReturn:
+        """Refuse: an actor is stopped by its supervisor or itself. Raises `TypeError`."""
         raise TypeError("refs do not stop actors: use the supervisor's stop_child")
 
 

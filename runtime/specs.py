@@ -21,7 +21,7 @@ class Restart(Enum):
 
 
 class Strategy(Enum):
-    """Who else is restarted when one child fails; the others are halted in reverse and started in start order."""
+    """Who else is restarted with a failed child: halted in reverse, started in start order."""
 
     ONE_FOR_ONE = "one_for_one"
     REST_FOR_ONE = "rest_for_one"  # those started after it, because they depend on it
@@ -44,10 +44,11 @@ class Intensity(msgspec.Struct, frozen=True):
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """How long to wait before a restart: doubling from `first_s` up to `max_s`, and anew after a quiet intensity period.
+    """How long to wait before a restart: doubling from `first_s` up to `max_s`.
 
-    Each wait is shortened by chance, by up to `jitter_ratio` (0-1) of itself, so that many do not come back as one.
-    With `first_s` 0 every restart is immediate.
+    It begins anew after a quiet intensity period. Each wait is shortened by chance, by up to
+    `jitter_ratio` (0-1) of itself, so that many do not come back as one. With `first_s` 0 every
+    restart is immediate.
     """
 
     first_s: float = 0.0
@@ -60,7 +61,7 @@ AT_ONCE: Final = Backoff()
 
 
 class ChildSpec(msgspec.Struct, frozen=True):
-    """One child. `factory` makes a new actor each time, from durable state, never from what the last had in memory."""
+    """One child. `factory` makes a new actor each time, from durable state only."""
 
     name: str
     factory: "Callable[[], Actor]"

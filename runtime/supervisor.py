@@ -1,8 +1,8 @@
 """Supervisors: let it crash, and start it again.
 
-A child that failed is made anew by its factory, at most so often in so long; then the failure is passed on, or the
-child is left alone, or dropped. The specs say which; this file does it. A supervisor is an actor itself and has its
-own supervisor, up to the system.
+A child that failed is made anew by its factory, at most so often in so long; then the failure is
+passed on, or the child is left alone, or dropped. The specs say which; this file does it. A
+supervisor is an actor itself and has its own supervisor, up to the system.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 
 from runtime.actor import Actor
 from runtime.messages import RestartsExhaustedError
-from runtime.ref import Ref, State
+from runtime.ref import DOWN, QUARANTINED, Ref
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 
 __all__ = [
@@ -29,8 +29,9 @@ __all__ = [
 class Supervisor(Actor):
     """Starts `children` in order, before its own `on_start`; more may follow at run time.
 
-    One that stops takes its children along in reverse order. One that crashes leaves their mailboxes to the children
-    of the same names that its next incarnation starts; those nobody starts within a minute are buried.
+    One that stops takes its children along in reverse order. One that crashes leaves their
+    mailboxes to the children of the same names that its next incarnation starts; those nobody
+    starts within a minute are buried.
     """
 
     def __init__(
@@ -48,10 +49,15 @@ class Supervisor(Actor):
         """The children by name, in start order; a view."""
         return MappingProxyType(self._children)
 
-    def start_child(self, spec: ChildSpec) -> Ref:
-        """Start a child now. Raises `ValueError` when the name is taken; its own failures are supervised, not raised.
+    def youngest(self) -> Ref:
+        """Return the child that was started last. Raises `StopIteration` when there is none."""
+        return next(reversed(self._children.values()))
 
-        A quarantined child of the same name is given a new life.
+    def start_child(self, spec: ChildSpec) -> Ref:
+        """Start a child now. Raises `ValueError` when the name is taken.
+
+        The child's failures, even to start, are supervised and not raised. A quarantined child of
+        the same name is given a new life.
         """
         lifecycle = self.system.lifecycle
         ref = lifecycle.admit(spec, self)
@@ -60,7 +66,7 @@ class Supervisor(Actor):
         return ref
 
     def stop_child(self, name: str) -> bool:
-        """Stop and forget a child once it has handled what it was told; False if there is none of that name."""
+        """Stop and forget a child once it has handled what it was told; False if there is none."""
         ref = self._children.get(name)
         if ref is None:
             return False
@@ -78,9 +84,9 @@ class Supervisor(Actor):
     # --- the kernel's side
 
     def supervise(self, ref: Ref, error: BaseException) -> None:
-        """Decide what becomes of a child that went down. Raises `RestartsExhaustedError` to escalate."""
+        """Decide what becomes of a child that went down; `RestartsExhaustedError` escalates."""
         self.on_child_failed(ref.name, error)
-        if ref.state is not State.DOWN:
+        if ref.state is not DOWN:
             return  # the hook has seen to it
         system, spec = self.system, ref.spec
         record = system.lifecycle.recorded(ref)
@@ -113,17 +119,20 @@ class Supervisor(Actor):
             del self._children[ref.name]
 
     def actor_begin(self) -> Coroutine[Any, Any, None] | None:
+        """Start the children, then itself."""
         for spec in self._specs:
             self.start_child(spec)
         return super().actor_begin()
 
     def actor_abandon(self) -> None:
+        """Orphan the children, the youngest first."""
         self._cancel_group()
         children = tuple(reversed(self._children.values()))
         self._children.clear()
         self.system.lifecycle.orphan(children)
 
     def actor_finish(self) -> None:
+        """Stop the children as they stand, the youngest first."""
         self._cancel_group()
         for ref in tuple(reversed(self._children.values())):
             self.system.lifecycle.finish(ref, "stopped")
@@ -145,7 +154,7 @@ class Supervisor(Actor):
 
     def _affected(self, failed: Ref) -> list[Ref]:
         """Return who goes down with `failed`, in start order, itself included."""
-        living = [ref for ref in self._children.values() if ref.state is not State.QUARANTINED]
+        living = [ref for ref in self._children.values() if ref.state is not QUARANTINED]
         if self._strategy is Strategy.ONE_FOR_ALL:
             return living
         return living[living.index(failed) :]
@@ -173,7 +182,7 @@ class Supervisor(Actor):
         self._group_timer = None
         names, self._group = self._group, {}
         for ref in [ref for name, ref in self._children.items() if name in names]:
-            if ref.state is State.DOWN:
+            if ref.state is DOWN:
                 self.system.lifecycle.start(ref)
 
     def _cancel_group(self) -> None:

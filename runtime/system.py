@@ -22,7 +22,8 @@ from runtime.supervisor import Supervisor
 class ActorSystem:
     """Owns a loop's actors. Everything is called on the loop's thread, but for `tell_threadsafe`.
 
-    `failed` gets the error of a root that failed more often than its spec allows: the process should end then.
+    `failed` gets the error of a root that failed more often than its spec allows: the process
+    should end then.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, *, chance: Chance) -> None:
@@ -38,6 +39,7 @@ class ActorSystem:
         self.restarts: Counter[str] = Counter()  # by living name
         self.conflated_of_buried = 0
         self._guardian = _Guardian(self)
+        self.dispatcher.crash_marker = self._guardian.actor_ref
 
     # --- sending
 
@@ -46,7 +48,7 @@ class ActorSystem:
         return self._guardian.start_child(spec)
 
     def tell(self, name: str, message: object) -> bool | Overflow:
-        """Send `message`: True, an `Overflow`, or False where nobody will read it (a dead letter)."""
+        """Send `message`: True, an `Overflow`, or False where it became a dead letter."""
         ref = self.directory.refs.get(name)
         if ref is None:
             self.dead_letters.add(name, message, "unknown")
@@ -58,7 +60,7 @@ class ActorSystem:
         self.loop.call_soon_threadsafe(self.tell, name, message)
 
     def ask(self, name: str, message: object, timeout_s: float) -> asyncio.Future[Any]:
-        """Return a future of the handler's return value; see `Ref.ask` for its errors. Only for the edge."""
+        """Return a future of the handler's return value; see `Ref.ask`. Only for the edge."""
         ref = self.directory.refs.get(name)
         if ref is not None:
             return ref.ask(message, timeout_s)
@@ -95,7 +97,7 @@ class ActorSystem:
     # --- ending
 
     def kill(self, name: str) -> bool:
-        """Make an actor crash before its next message, as a drill; False if there is none or it is down."""
+        """Make an actor crash before its next message, as a drill; False if there is none alive."""
         ref = self.directory.get(name)
         return ref is not None and self.lifecycle.kill(ref, Killed(f"{name} was killed"))
 
@@ -105,9 +107,10 @@ class ActorSystem:
             self.failed.set_exception(error)
 
     async def stop(self, timeout_s: float) -> bool:
-        """Stop every actor, children before their supervisor, the youngest first, each after what it was told already.
+        """Stop every actor, children before their supervisor, the youngest first.
 
-        After `timeout_s` seconds the rest is stopped as it stands; returns whether that was not needed.
+        Each handles what it was told already. After `timeout_s` seconds the rest is stopped as it
+        stands; returns whether that was not needed.
         """
         self.stopping = True
         in_time = True
@@ -124,7 +127,7 @@ class ActorSystem:
 
     async def _stop_children(self, supervisor: Supervisor) -> None:
         while supervisor.children:
-            ref = next(reversed(supervisor.children.values()))
+            ref = supervisor.youngest()
             if isinstance(ref.actor, Supervisor):
                 await self._stop_children(ref.actor)
             self.lifecycle.close(ref)

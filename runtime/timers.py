@@ -1,7 +1,7 @@
 """Timers: a message an actor gets later, from itself.
 
-A timer travels through the mailbox as its own envelope. So a canceled one is not heard of again even if it had fired
-already, and a timer of a past incarnation never reaches the next.
+A timer travels through the mailbox as its own envelope. So a canceled one is not heard of again
+even if it had fired already, and a timer of a past incarnation never reaches the next.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Timer:
         owned.timers[self] = None
 
     def cancel(self) -> None:
-        """Stop it; harmless when it is over. The message is not handled any more, even if the time has come."""
+        """Stop it, even if it has fired and waits to be handled; harmless when it is over."""
         self.active = False
         self._handle.cancel()
         self._owned.timers.pop(self, None)
@@ -57,13 +57,14 @@ class Timer:
         return self.active
 
     def bounced(self) -> object | None:
-        """Return the message if its loss is worth a dead letter: not when the timer was canceled."""
+        """Return the message if its loss is worth a dead letter: not of a canceled timer."""
         return self.message if self.delivered() else None
 
     def _fire(self) -> None:
         ref = self._ref
         if self._period_s is not None:
-            # On the grid of the first due time, not from now: a periodic timer must not drift. Missed ones are skipped.
+            # On the grid of the first due time, not from now: a periodic timer must not drift.
+            # Missed ones are skipped.
             loop = ref.system.loop
             missed = max(0.0, loop.time() - self._due_s) // self._period_s
             self._due_s += (missed + 1) * self._period_s

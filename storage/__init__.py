@@ -1,1 +1,1 @@
-"""Durability: the journal, its snapshots, recovery, and tables to read from. Synchronous; one connection; no actors."""
+"""Durability: journal, snapshots, recovery, tables to read from. Synchronous, without actors."""

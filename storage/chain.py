@@ -1,27 +1,29 @@
 """The chain that ties each journal record to all before it.
 
-A record's hash covers the hash of the record before it and everything the record says, so one flipped bit, a missing,
-added or swapped record shows where it is. The chain protects against disks and bugs; against a person who may write
-the file it protects nothing.
+A record's hash covers the hash of the record before it and everything the record says, so one
+flipped bit, a missing, added or swapped record shows where it is. The chain protects against disks
+and bugs; against a person who may write the file it protects nothing.
 """
 
 import sqlite3
 from collections.abc import Iterator
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
 
 from storage.errors import DamagedRecordError, Trouble, trouble_of, unavailable
 
-HASH_BYTES = 32
-NO_HASH = bytes(HASH_BYTES)  # before the first record
+HASH_CHARACTERS = 32  # of SHA-256 in hex: 128 bits, far more than accidents need
+NO_HASH = "0" * HASH_CHARACTERS  # before the first record
 CHUNK = 1_000  # records read at a time
 
 COLUMNS = (
-    "seq, stream, stream_version, writer_epoch, type, schema_version, time, payload, previous_hash, hash"
+    "seq, stream, stream_version, writer_epoch, type, schema_version, time, payload,"
+    " previous_hash, hash"
 )
 _READ = f"SELECT {COLUMNS} FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
+_LAST = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1"
 _READ_STREAM = (
     f"SELECT {COLUMNS} FROM journal WHERE stream = ? AND stream_version > ?"  # noqa: S608
     " ORDER BY stream_version LIMIT ?"
@@ -34,7 +36,7 @@ class Tail(NamedTuple):
     """The end of the journal, or a place in it."""
 
     seq: int = 0
-    hash: bytes = NO_HASH
+    hash: str = NO_HASH
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -48,34 +50,41 @@ class Record(msgspec.Struct, frozen=True):
     schema_version: int
     time: str  # ISO, UTC
     payload: str  # JSON
-    previous_hash: bytes
-    hash: bytes
+    previous_hash: str
+    hash: str
 
 
-def seal(previous: bytes, content: Content) -> bytes:
-    """Return the hash of a record. JSON holds no raw newline, so the columns cannot run into each other."""
+def seal(previous: str, content: Content) -> str:
+    """Return the hash of a record.
+
+    JSON holds no raw newline, so the columns cannot run into each other.
+    """
     text = "%d\n%s\n%d\n%d\n%s\n%d\n%s\n%s" % content  # noqa: UP031 - a third faster than format
-    return blake2b(previous + text.encode(), digest_size=HASH_BYTES).digest()
+    return sha256((previous + text).encode()).hexdigest()[:HASH_CHARACTERS]
 
 
 def tail_of(connection: sqlite3.Connection) -> Tail:
     """Return the last record's number and hash as stored, unverified."""
-    row = connection.execute("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
+    try:
+        row = connection.execute(_LAST).fetchone()
+    except sqlite3.Error as error:
+        raise unavailable(error) or error from error
     return Tail() if row is None else Tail(*row)
 
 
-def hash_at(connection: sqlite3.Connection, seq: int) -> bytes | None:
-    """Return the stored hash of one record; None when there is none."""
+def hash_at(connection: sqlite3.Connection, seq: int) -> str | None:
+    """Return the stored hash of one record; None when there is none that can be read."""
     if seq == 0:
         return NO_HASH
-    row = connection.execute("SELECT hash FROM journal WHERE seq = ?", (seq,)).fetchone()
-    return None if row is None else row[0]
+    rows = _fetch(connection, "SELECT hash FROM journal WHERE seq = ?", (seq,))
+    return rows[0][0].decode(errors="replace") if rows and isinstance(rows[0][0], bytes) else None
 
 
 def verified(connection: sqlite3.Connection, after: Tail = Tail()) -> Iterator[Record]:  # noqa: B008
     """Yield the records after a trusted place, each checked against the one before.
 
-    Raises `DamagedRecordError` at the first that does not follow, `JournalUnavailableError` when the disk fails.
+    Raises `DamagedRecordError` at the first that does not follow, `JournalUnavailableError` when
+    the disk fails.
     """
     for row in _rows_after(connection, after.seq):
         record = _checked(row, after)
@@ -180,6 +189,6 @@ def _record(row: tuple[Any, ...]) -> Record:
         schema_version=schema,
         time=time.decode(),
         payload=payload.decode(),
-        previous_hash=previous,
-        hash=digest,
+        previous_hash=previous.decode(),
+        hash=digest.decode(),
     )

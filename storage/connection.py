@@ -1,12 +1,14 @@
 """The one read-write connection.
 
-SQLite from 3.7.0 to 3.51.2 can corrupt a write-ahead log that two connections write or checkpoint. So there is exactly
-one: within the process a guard refuses a second, between processes an exclusive lock on the file and `storage.lock`.
-A third line, the writer epoch, is a number in the database that every opening raises and every commit compares.
+SQLite from 3.7.0 to 3.51.2 can corrupt a write-ahead log that two connections write or checkpoint.
+So there is exactly one: within the process a guard refuses a second, between processes an exclusive
+lock on the file and `storage.lock`. A third line, the writer epoch, is a number in the database
+that every opening raises and every commit compares.
 
-A commit that fails with an I/O error may have happened or not, and a failed fsync is never tried again on the same
-descriptor: the kernel forgets what it could not write. `reopen` reads the file anew and writes what it found through a
-checkpoint, so that what it reports as present is on the disk.
+A commit that fails with an I/O error may have happened or not, and a failed fsync is never tried
+again on the same descriptor: the kernel forgets what it could not write. `reopen` reads the file
+anew and writes what it found through a checkpoint, so that what it reports as present is on the
+disk.
 """
 
 import errno
@@ -15,7 +17,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
 
 from storage.errors import (
     FencedError,
@@ -38,7 +39,7 @@ APPLICATION_ID = 0x484F4C44  # "HOLD"
 OLDEST_SQLITE = (3, 35, 0)
 _SAFE_WITH_TWO = (3, 51, 3)
 _PRAGMAS = (
-    "locking_mode = EXCLUSIVE",  # before the journal mode: then no shared memory file is used at all
+    "locking_mode = EXCLUSIVE",  # before the journal mode: then no shared memory file is used
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
@@ -100,8 +101,8 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit what the block does, all of it or nothing.
 
-        Raises `FencedError` when another writer took over, `JournalUnavailableError` for what the disk does; then
-        it is unknown whether the commit happened if `is_suspect` says so.
+        Raises `FencedError` when another writer took over, `JournalUnavailableError` for what the
+        disk does; then it is unknown whether the commit happened if `is_suspect` says so.
         """
         connection = self.connection
         if self._is_suspect:
@@ -148,7 +149,7 @@ class Database:
         self._is_suspect = False
 
     def transactions_dropped(self) -> int:
-        """Return how many complete transactions of the log SQLite did not accept when it was opened."""
+        """Return how many complete transactions of the log SQLite did not accept on opening."""
         if not self.wal_before.commits:
             return 0
         try:
@@ -188,7 +189,8 @@ class Database:
     def _reserve(self) -> tuple[int, int]:
         """Check the files and note in the process that this one is open.
 
-        Closing a descriptor of a database drops the process's locks on it, so this comes before SQLite's.
+        Closing a descriptor of a database drops the process's locks on it, so this comes before
+        SQLite's.
         """
         for suffix in ("-wal", "-shm", "-journal"):
             beside = self.path.with_name(self.path.name + suffix)
@@ -210,8 +212,8 @@ class Database:
     def _refuse_second(self, identity: tuple[int, int]) -> None:
         if identity in _open_files:
             raise SecondConnectionError(
-                f"{self.path} is open in this process already; SQLite {sqlite3.sqlite_version} may have one"
-                " connection to a database that is written."
+                f"{self.path} is open in this process already; a database that is written has one"
+                f" connection (SQLite {sqlite3.sqlite_version})."
             )
 
     def _disconnect(self) -> None:
@@ -254,13 +256,12 @@ class Database:
             except sqlite3.Error:
                 self._is_suspect = True
 
-    def _typed(self, error: sqlite3.Error) -> Exception:
-        if trouble_of(error) is Trouble.DAMAGED:
+    def _typed(self, error: sqlite3.Error) -> StorageError:
+        """Our own statements are right when opening: what SQLite does not understand is damage."""
+        known = unavailable(error)
+        if known is None or known.kind is Trouble.DAMAGED:
             return JournalDamagedError(self.path, str(error))
-        return unavailable(error) or error
-
-
-
+        return known
 
 
 def _epoch_in(connection: sqlite3.Connection) -> int | None:

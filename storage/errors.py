@@ -1,8 +1,8 @@
 """What can go wrong with the disk, the database and its files; each error says what to do.
 
-Three kinds of trouble call for three answers. `JournalUnavailableError`: the disk is full, failing or read-only; the
-daemon goes on protecting and tries again. `FencedError`: another writer took over; only a person leads out.
-Everything else stops the start, before anything has changed.
+Three kinds of trouble call for three answers. `JournalUnavailableError`: the disk is full, failing
+or read-only; the daemon goes on protecting and tries again. `FencedError`: another writer took
+over; only a person leads out. Everything else stops the start, before anything has changed.
 """
 
 import sqlite3
@@ -26,7 +26,10 @@ class Trouble(Enum):
 
 
 class JournalUnavailableError(StorageError):
-    """A commit or a read failed. Whether a commit that failed took effect is unknown until `Journal.reopen`."""
+    """A commit or a read failed.
+
+    Whether a commit that failed took effect is unknown until `Journal.reopen`.
+    """
 
     def __init__(self, kind: Trouble, text: str) -> None:
         super().__init__(f"the journal is unavailable ({kind.value}): {text}")
@@ -39,7 +42,8 @@ class JournalDamagedError(StorageError):
 
     def __init__(self, path: Path, text: str) -> None:
         super().__init__(
-            f"{path} is damaged: {text}. Keep a copy of it, then restore a backup of the whole directory."
+            f"{path} is damaged: {text}. Keep a copy of it, then restore a backup of the whole"
+            " directory."
         )
         self.path = path
 
@@ -58,8 +62,8 @@ class FencedError(StorageError):
 
     def __init__(self, path: Path, ours: int, found: int | None) -> None:
         super().__init__(
-            f"{path} was taken over by another writer (its epoch is {found}, ours {ours}); nothing is written any"
-            " more. Stop this daemon, then see which other one uses the directory."
+            f"{path} was taken over by another writer (its epoch is {found}, ours {ours}); nothing"
+            " is written any more. Stop this daemon, then see which other one uses the directory."
         )
         self.ours = ours
         self.found = found
@@ -70,14 +74,15 @@ class NewerSchemaError(StorageError):
 
     def __init__(self, what: str, found: str, known: str) -> None:
         super().__init__(
-            f"{what} was written by a newer Holdfast: it has {found}, this one reads up to {known}. Upgrade Holdfast."
+            f"{what} was written by a newer Holdfast: it has {found}, this one reads up to {known}."
+            " Upgrade Holdfast."
         )
         self.found = found
         self.known = known
 
 
 class VersionConflictError(StorageError):
-    """A stream version or an order intent is in the journal already: its writer works on an old state."""
+    """A stream version or an intent is in the journal already: its writer has an old state."""
 
 
 class AlreadyRunningError(StorageError):

@@ -1,7 +1,8 @@
 """Files that nobody else may have planted, changed or read.
 
-The database, the lock and the snapshots hold what money follows from. A symbolic link, another owner or a mode that
-lets others in is refused before the file is used, and the message says which command puts it right.
+The database, the lock and the snapshots hold what money follows from. A symbolic link, another
+owner or a mode that lets others in is refused before the file is used, and the message says which
+command puts it right.
 """
 
 import os
@@ -15,14 +16,16 @@ _OTHERS_WRITE = 0o022
 
 
 def prepare_directory(path: Path) -> None:
-    """Create a directory only we may enter; an existing one must be ours and not writable for others.
+    """Create a directory only we may enter; an existing one must be ours and closed to writers.
 
     Raises `UnsafeFileError`.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = path.stat()
     if found.st_uid != os.geteuid():
-        raise UnsafeFileError(f"{path} belongs to user {found.st_uid}, not to the one running Holdfast.")
+        raise UnsafeFileError(
+            f"{path} belongs to user {found.st_uid}, not to the one running Holdfast."
+        )
     if stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
         raise UnsafeFileError(f"Others can write to {path}: run chmod 700 {path}")
 
@@ -30,7 +33,8 @@ def prepare_directory(path: Path) -> None:
 def open_private(path: Path) -> int:
     """Open for reading and writing, creating it with mode 0600; return the descriptor.
 
-    Raises `UnsafeFileError` for a link, a foreign or a shared file, `OSError` for what the disk does.
+    Raises `UnsafeFileError` for a link, a foreign or a shared file, `OSError` for what the disk
+    does.
     """
     if path.is_symlink():
         raise UnsafeFileError(f"{path} is a symbolic link; move the file itself there.")
@@ -48,7 +52,9 @@ def _check(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise UnsafeFileError(f"{path} is not a regular file.")
     if found.st_uid != os.geteuid():
-        raise UnsafeFileError(f"{path} belongs to user {found.st_uid}, not to the one running Holdfast.")
+        raise UnsafeFileError(
+            f"{path} belongs to user {found.st_uid}, not to the one running Holdfast."
+        )
     if stat.S_IMODE(found.st_mode) & _OTHERS:
         raise UnsafeFileError(f"Others can use {path}: run chmod 600 {path}")
 

@@ -1,19 +1,19 @@
 """The journal: what was decided, in order, for good.
 
-`append` is the only way in. It writes the events of a batch and the rows that follow from them in one transaction
-(group commit), and the chain, the stream versions and the writer epoch stand guard over it. The statements go straight
-to the driver: this is the path that every decision waits for.
+`append` is the only way in. It writes the events of a batch and the rows that follow from them in
+one transaction (group commit), and the chain, the stream versions and the writer epoch stand guard
+over it. The statements go straight to the driver: this is the path that every decision waits for.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from storage.chain import Record, Tail, seal, tail_of, verified
 from storage.codec import time_text
 from storage.connection import Database
-from storage.errors import JournalUnavailableError, VersionConflictError, unavailable
+from storage.errors import VersionConflictError
 from storage.projections import ReadTables, Step, write_rows
 from storage.streams import StreamRegistry
 
@@ -35,14 +35,14 @@ class AppendResult(NamedTuple):
     """What a batch became."""
 
     last_seq: int
-    last_hash: bytes
+    last_hash: str
 
 
 class Reopened(NamedTuple):
     """What the journal turned out to hold after an error."""
 
     last_seq: int
-    last_hash: bytes
+    last_hash: str
     has_last_batch: bool  # whether the batch that failed is durable after all
 
 
@@ -65,19 +65,19 @@ class Journal:
         self._registry = registry
         self._read_tables = read_tables
         self._attempted: Tail | None = None
-        self.tail = self._read(tail_of)
+        self.tail = tail_of(database.connection)
 
     @property
     def journal_hash(self) -> str:
         """The hash of the last record: equal for equal histories."""
-        return self.tail.hash.hex()
+        return self.tail.hash
 
     def append(self, batch: Sequence[Entry]) -> AppendResult:
         """Make a batch durable, all of it or nothing.
 
-        Raises `JournalUnavailableError` for what the disk does (then call `reopen`, which says whether this batch is
-        in), `FencedError`, `VersionConflictError` when a stream version or an intent is in already, `KeyError` for an
-        event whose type is not registered.
+        Raises `JournalUnavailableError` for what the disk does (then call `reopen`, which says
+        whether this batch is in), `FencedError`, `VersionConflictError` when a stream version or an
+        intent is in already, `KeyError` for an event whose type is not registered.
         """
         if not batch:
             return AppendResult(*self.tail)
@@ -100,18 +100,15 @@ class Journal:
         Raises `JournalUnavailableError` while the disk is still in trouble, `FencedError`.
         """
         self._database.reopen()
-        self.tail = self._read(tail_of)
+        self.tail = tail_of(self._database.connection)
         return Reopened(*self.tail, has_last_batch=self.tail == self._attempted)
 
     def read(self, after: Tail = Tail()) -> Iterator[Record]:  # noqa: B008 - immutable
-        """Yield records after a place, verified. Raises `DamagedRecordError`, `JournalUnavailableError`."""
-        return verified(self._database.connection, after)
+        """Yield records after a place, verified.
 
-    def _read(self, query: Callable[[sqlite3.Connection], Tail]) -> Tail:
-        try:
-            return query(self._database.connection)
-        except sqlite3.Error as error:
-            raise unavailable(error) or error from error
+        Raises `DamagedRecordError`, `JournalUnavailableError`.
+        """
+        return verified(self._database.connection, after)
 
     def _prepare(self, batch: Sequence[Entry]) -> _Batch:
         encode = self._registry.codec.encode

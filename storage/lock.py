@@ -1,13 +1,15 @@
 """One daemon per directory.
 
-The kernel holds the lock for as long as the process lives, however it ends: a stale file locks nobody out. The pid in
-it is only for the message. The writer epoch in the database is the second line, for disks that share no locks.
+The kernel holds the lock for as long as the process lives, however it ends: a stale file locks
+nobody out. The pid in it is only for the message. The writer epoch in the database is the second
+line, for disks that share no locks.
 """
 
 import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from storage.errors import AlreadyRunningError
 from storage.files import open_private, prepare_directory
@@ -38,7 +40,7 @@ class DirectoryLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def __enter__(self) -> "DirectoryLock":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,7 +1,8 @@
 """Bringing a database to the schema of this version.
 
-The usual case, nothing to do, is decided with one SELECT: importing SQLAlchemy and Alembic costs 0.6 s, which a
-restart with open positions does not have. Otherwise all migrations run in one transaction on the one connection.
+The usual case, nothing to do, is decided with one SELECT: importing SQLAlchemy and Alembic costs
+0.6 s, which a restart with open positions does not have. Otherwise all migrations run in one
+transaction on the one connection.
 """
 
 import sqlite3
@@ -58,13 +59,15 @@ def _refuse_newer(found: str | None) -> None:
         return
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+    known = {
+        script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    }
     if found not in known:
         raise NewerSchemaError("the database", f"schema {found}", f"schema {HEAD}")
 
 
 class _Borrowed:
-    """A connection that SQLAlchemy may use but neither commit nor close: the transaction is ours."""
+    """A connection that SQLAlchemy may use but not commit or close: the transaction is ours."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -88,9 +91,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
     from sqlalchemy.pool import StaticPool  # noqa: PLC0415
 
-    engine = create_engine(
-        "sqlite://", creator=lambda: _Borrowed(connection), poolclass=StaticPool
-    )
+    engine = create_engine("sqlite://", creator=lambda: _Borrowed(connection), poolclass=StaticPool)
     try:
         with engine.connect() as borrowed:
             command.upgrade(alembic_config(borrowed), "head")

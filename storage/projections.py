@@ -1,8 +1,8 @@
 """From events to rows of the read tables, in the transaction that journals the events.
 
-A projection sees what one commit did to one stream. How events are grouped into commits must not show: a row that
-tells a state is taken from the last one, a row that tells an event from that event and the state right after it. So
-tables rebuilt from the journal equal those written live.
+A projection sees what one commit did to one stream. How events are grouped into commits must not
+show: a row that tells a state is taken from the last one, a row that tells an event from that event
+and the state right after it. So tables rebuilt from the journal equal those written live.
 """
 
 import sqlite3
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 from msgspec.structs import astuple
@@ -21,11 +22,11 @@ from domain.order import (
     OrderAccepted,
     OrderAdopted,
     OrderDenied,
+    OrderEvent,
     OrderFilled,
     OrderFoundAbsent,
     OrderIntended,
     OrderRejected,
-    OrderStatus,
 )
 from domain.performance import drawdown_of
 from domain.portfolio_events import EquityMarked
@@ -51,7 +52,7 @@ from storage.rows import (
 )
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One event in the journal and the state right after it."""
 
     seq: int
@@ -59,7 +60,7 @@ class Step(NamedTuple):
     state: Any
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True):
     """What one commit did to one stream, "kind/key"."""
 
     key: str
@@ -74,34 +75,41 @@ class Projection:
     rows: Callable[[Change], Iterable[Row]]
 
 
+Rows = dict[type[Row], list[tuple[Any, ...]]]  # the values to write
+
+
 class ReadTables:
-    """All projections of a daemon, and the way of their rows into the tables."""
+    """All projections of a daemon: what a commit means for the read tables."""
 
     def __init__(self, projections: Iterable[Projection]) -> None:
         self._by_kind: dict[str, list[Projection]] = {}
         for projection in projections:
             self._by_kind.setdefault(projection.kind, []).append(projection)
 
-    def rows_of(self, steps: Iterable[tuple[str, Step]]) -> dict[type[Row], list[tuple[Any, ...]]]:
-        """Return the values to write, by type of row. Raises `ValueError` for a step without its state."""
-        changes: dict[str, list[Step]] = {}
+    def rows_of(self, steps: Iterable[tuple[str, Step]]) -> Rows:
+        """Return the rows that follow from steps of streams.
+
+        Raises `ValueError` for a step that came without the state it needs.
+        """
+        changes: dict[str, Change] = {}
         for stream, step in steps:
-            changes.setdefault(stream, []).append(step)
-        rows: dict[type[Row], list[tuple[Any, ...]]] = {}
-        for stream, stream_steps in changes.items():
-            kind, _, key = stream.partition("/")
-            for projection in self._by_kind.get(kind, ()):
-                if stream_steps[-1].state is None:
-                    message = f"{stream}: the state after the event is needed for the read tables"
+            change = changes.get(stream)
+            if change is None:
+                changes[stream] = Change(stream[stream.find("/") + 1 :], [step])
+            else:
+                change.steps.append(step)
+        rows: Rows = {}
+        for stream, change in changes.items():
+            for projection in self._by_kind.get(stream[: stream.find("/")], ()):
+                if change.steps[-1].state is None:
+                    message = f"{stream}: the read tables need the state after the event"
                     raise ValueError(message)
-                for row in projection.rows(Change(key, stream_steps)):
+                for row in projection.rows(change):
                     rows.setdefault(type(row), []).append(astuple(row))
         return rows
 
 
-def write_rows(
-    connection: sqlite3.Connection, rows: dict[type[Row], list[tuple[Any, ...]]]
-) -> None:
+def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
     """Write within the transaction under way."""
     for row_type, values in rows.items():
         connection.executemany(statement(row_type), values)
@@ -110,12 +118,15 @@ def write_rows(
 _json = msgspec.json.Encoder(order="deterministic").encode
 
 
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else str(value)
+_word = attrgetter("_value_")  # of an enum member; its `value` is a property and four times as slow
 
 
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else time_text(at)
+def _text(value: Decimal | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else time_text(at)
 
 
 def _as_json(value: Any) -> str:
@@ -123,19 +134,22 @@ def _as_json(value: Any) -> str:
 
 
 def order_rows(change: Change) -> Iterator[Row]:
-    """Yield the order, its fills, and the audit of the attempt."""
-    seq, _, order = change.steps[-1]
-    if isinstance(change.steps[0].event, OrderIntended | OrderAdopted):
-        yield _born_order(order, seq)
+    """Yield the order, its fills, and what came of the attempt to place it."""
+    last = change.steps[-1]
+    order: Order = last.state
+    if type(change.steps[0].event) in _BIRTHS:
+        yield _born_order(order, last.seq)
     else:
-        yield _order_progress(order, seq)
+        yield _order_progress(order, last.seq)
     for step in change.steps:
-        if isinstance(step.event, OrderFilled):
+        event_type = type(step.event)
+        if event_type is OrderFilled:
             yield _fill(step, order)
-            if step.state.late_fill:  # what was taken for absent or over had been placed after all
-                yield _execution(step.state, step.seq)
-        elif isinstance(step.event, _ANSWERS):
-            yield _execution(step.state, step.seq)
+        elif event_type in _OUTCOMES:
+            yield _execution(step)
+
+
+_BIRTHS = frozenset({OrderIntended, OrderAdopted})
 
 
 def _born_order(order: Order, seq: int) -> OrderRow:
@@ -145,21 +159,21 @@ def _born_order(order: Order, seq: int) -> OrderRow:
         seq=seq,
         position_id=terms.position_id,
         symbol=terms.symbol,
-        side=terms.side.value,
-        type=terms.type.value,
+        side=_word(terms.side),
+        type=_word(terms.type),
         quantity=str(terms.quantity),
         price=_text(terms.price),
         trigger_price=_text(terms.trigger_price),
-        reduce_only=terms.reduce_only,
+        reduce_only=1 if terms.reduce_only else 0,
         leverage=str(terms.leverage),
-        time_in_force=terms.time_in_force.value,
+        time_in_force=_word(terms.time_in_force),
         intended_at=time_text(order.intended_at),
-        status=order.status.value,
-        venue_order_id=order.venue_order_id,
+        status=_word(order.status),
+        venue_order_id=order.venue_order_id or "",
         filled=str(order.filled),
         average_price=str(order.average_price),
         reason=order.reason,
-        late_fill=order.late_fill,
+        late_fill=1 if order.late_fill else 0,
         sent_at=_time(order.sent_at),
         updated_at=_time(order.updated_at),
     )
@@ -167,14 +181,15 @@ def _born_order(order: Order, seq: int) -> OrderRow:
 
 def _order_progress(order: Order, seq: int) -> OrderProgress:
     return OrderProgress(
+        position_id=order.terms.position_id,
         client_order_id=order.terms.client_order_id,
         seq=seq,
-        status=order.status.value,
-        venue_order_id=order.venue_order_id,
+        status=_word(order.status),
+        venue_order_id=order.venue_order_id or "",
         filled=str(order.filled),
         average_price=str(order.average_price),
         reason=order.reason,
-        late_fill=order.late_fill,
+        late_fill=1 if order.late_fill else 0,
         sent_at=_time(order.sent_at),
         updated_at=_time(order.updated_at),
     )
@@ -188,56 +203,49 @@ def _fill(step: Step, order: Order) -> FillRow:
         seq=step.seq,
         position_id=order.terms.position_id,
         symbol=fill.symbol,
-        side=fill.side.value,
+        side=_word(fill.side),
         quantity=str(fill.quantity),
         price=str(fill.price),
         fee=str(fill.fee.amount),
         fee_asset=fill.fee.asset,
-        maker=fill.maker,
+        maker=1 if fill.maker else 0,
         at=time_text(fill.at),
     )
 
 
-# The events after which an attempt to place an order stands differently.
-_ANSWERS = (
-    OrderIntended,
-    OrderAdopted,
-    OrderDenied,
-    OrderAccepted,
-    OrderRejected,
-    OrderFoundAbsent,
-)
-_FAILURES = {
-    OrderStatus.DENIED: "SKIPPED",
-    OrderStatus.REJECTED: "FAILED",
-    OrderStatus.ABSENT: "FAILED",
+# The events that say what came of an attempt to place an order.
+_OUTCOMES: dict[type[OrderEvent], str] = {
+    OrderDenied: "SKIPPED",
+    OrderAccepted: "PLACED",
+    OrderRejected: "FAILED",
+    OrderFoundAbsent: "FAILED",
 }
 
 
-def _execution(order: Order, seq: int) -> ExecutionRow:
+def _execution(step: Step) -> ExecutionRow:
+    order: Order = step.state
     terms = order.terms
-    failure = _FAILURES.get(order.status)
-    placed = "PENDING" if order.venue_order_id is None else "PLACED"
+    status = _OUTCOMES[type(step.event)]
     return ExecutionRow(
+        seq=step.seq,
         client_order_id=terms.client_order_id,
-        seq=seq,
         position_id=terms.position_id,
         symbol=terms.symbol,
-        side=terms.side.value,
-        type=terms.type.value,
+        side=_word(terms.side),
+        type=_word(terms.type),
         quantity=str(terms.quantity),
         price=_text(terms.price),
         leverage=str(terms.leverage),
-        status=failure or placed,
-        venue_order_id=order.venue_order_id,
-        error=order.reason if failure else "",
-        at=time_text(order.intended_at),
+        status=status,
+        venue_order_id=order.venue_order_id or "",
+        error="" if status == "PLACED" else order.reason,
+        at=time_text(step.event.at),
     )
 
 
 def position_rows(change: Change) -> Iterator[Row]:
     """Yield the position, open or closed, and the changes of its protection."""
-    seq, _, position = change.steps[-1]
+    seq, position = change.steps[-1].seq, change.steps[-1].state
     if position.is_closed:
         yield PositionGone(position.id)
         yield _closed_position(position, seq)
@@ -256,13 +264,13 @@ def _open_position(position: Position, seq: int) -> PositionRow:
         trader=position.trader,
         user=position.user,
         symbol=position.instrument.symbol,
-        market_type=position.instrument.kind.value,
-        direction=position.direction.value,
-        status=position.status.value,
-        paper=position.paper,
+        market_type=_word(position.instrument.kind),
+        direction=_word(position.direction),
+        status=_word(position.status),
+        paper=1 if position.paper else 0,
         leverage=str(position.leverage),
         entry_order_id=position.entry.client_order_id,
-        entry_type=position.entry.type.value,
+        entry_type=_word(position.entry.type),
         entry_price=str(position.entry_price),
         entry_quantity=str(position.entry_quantity),
         remaining=str(position.remaining),
@@ -273,7 +281,7 @@ def _open_position(position: Position, seq: int) -> PositionRow:
         best_price=_text(position.best_price),
         worst_price=_text(position.worst_price),
         modification_count=position.modification_count,
-        decision_id=position.decision_id,
+        decision_id=position.decision_id or "",
         rationale=position.rationale,
         intended_at=time_text(position.intended_at),
         opened_at=_time(position.opened_at),
@@ -290,23 +298,23 @@ def _closed_position(position: Position, seq: int) -> ClosedPositionRow:
         trader=position.trader,
         user=position.user,
         symbol=position.instrument.symbol,
-        market_type=position.instrument.kind.value,
-        direction=position.direction.value,
-        status=position.status.value,
-        paper=position.paper,
+        market_type=_word(position.instrument.kind),
+        direction=_word(position.direction),
+        status=_word(position.status),
+        paper=1 if position.paper else 0,
         leverage=str(position.leverage),
-        entry_price=str(position.entry_price) if position.fills else None,
+        entry_price=str(position.entry_price) if position.fills else "",
         entry_quantity=str(position.entry_quantity),
         exit_price=_text(_exit_price(position)),
         remaining=str(position.remaining),
         realized_pnl=str(position.realized_pnl),
         fees=str(position.fees),
-        exit_reason=None if reason is None else reason.value,
+        exit_reason="" if reason is None else _word(reason),
         initial_stop_price=_text(position.plan.stop_price),
         best_price=_text(position.best_price),
         worst_price=_text(position.worst_price),
         modification_count=position.modification_count,
-        decision_id=position.decision_id,
+        decision_id=position.decision_id or "",
         rationale=position.rationale,
         opened_at=_time(position.opened_at),
         closed_at=_time(position.closed_at),
@@ -325,8 +333,8 @@ def _modification(position_id: str, seq: int, modification: Modification) -> Mod
     return ModificationRow(
         position_id=position_id,
         seq=seq,
-        type=modification.type.value,
-        requested_by=modification.requested_by.value,
+        type=_word(modification.type),
+        requested_by=_word(modification.requested_by),
         reason=modification.reason,
         previous=_as_json(modification.previous),
         new=_as_json(modification.new),
@@ -340,12 +348,13 @@ def _modification(position_id: str, seq: int, modification: Modification) -> Mod
 
 def portfolio_rows(change: Change) -> Iterator[Row]:
     """Yield the points of the equity curve."""
-    for seq, event, portfolio in change.steps:
+    for step in change.steps:
+        event = step.event
         if isinstance(event, EquityMarked):
-            drawdown = drawdown_of(event.equity, portfolio.high_water_mark)
+            drawdown = drawdown_of(event.equity, step.state.high_water_mark)
             yield EquityRow(
                 account=change.key,
-                seq=seq,
+                seq=step.seq,
                 at=time_text(event.at),
                 equity=str(event.equity),
                 balance=str(event.balance),

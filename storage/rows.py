@@ -1,7 +1,11 @@
-"""Rows of the read tables: what people and programs look up. Everything in them follows from the journal.
+"""Rows of the read tables: what people and programs look up.
 
-A field is a column of the same name. Amounts are texts, so that no database rounds them; times are ISO texts of one
-width in UTC. `seq` is the journal record that the row was last changed by.
+Everything in them follows from the journal.
+
+A field is a column of the same name. Amounts are texts, so that no database rounds them; times are
+ISO texts of one width in UTC; an empty text means that there is none, and a flag is 0 or 1: for
+sqlite3 a None or a bool costs as much to bind as ten texts. `seq` is the journal record that the
+row was last changed by.
 """
 
 from enum import Enum
@@ -19,23 +23,41 @@ class Write(Enum):
     DELETE = "delete"
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One write to a read table; fields that `fixed` names keep what was inserted first."""
 
     table: ClassVar[str]
     key: ClassVar[tuple[str, ...]]
+    origin: ClassVar[
+        tuple[str, str]
+    ]  # the kind of stream it comes from, the field with the rest of its name
     write: ClassVar[Write] = Write.UPSERT
     fixed: ClassVar[frozenset[str]] = frozenset()
 
 
-class PositionRow(Row, frozen=True):
+class PositionRow(Row, frozen=True, gc=False):
     """A position that is not over."""
 
     table: ClassVar[str] = "positions"
     key: ClassVar[tuple[str, ...]] = ("position_id",)
+    origin: ClassVar[tuple[str, str]] = ("position", "position_id")
     fixed: ClassVar[frozenset[str]] = frozenset(
-        "account trader user symbol market_type direction paper leverage entry_order_id entry_type"
-        " initial_stop_price decision_id rationale intended_at".split()
+        {
+            "account",
+            "trader",
+            "user",
+            "symbol",
+            "market_type",
+            "direction",
+            "paper",
+            "leverage",
+            "entry_order_id",
+            "entry_type",
+            "initial_stop_price",
+            "decision_id",
+            "rationale",
+            "intended_at",
+        }
     )
 
     position_id: str
@@ -47,7 +69,7 @@ class PositionRow(Row, frozen=True):
     market_type: str
     direction: str
     status: str
-    paper: bool
+    paper: int
     leverage: str
     entry_order_id: str
     entry_type: str
@@ -56,33 +78,35 @@ class PositionRow(Row, frozen=True):
     remaining: str  # base units
     realized_pnl: str  # quote, net of fees
     fees: str  # quote
-    initial_stop_price: str | None
+    initial_stop_price: str
     protection: str  # JSON
-    best_price: str | None
-    worst_price: str | None
+    best_price: str
+    worst_price: str
     modification_count: int
-    decision_id: str | None
+    decision_id: str
     rationale: str
     intended_at: str
-    opened_at: str | None
-    modified_at: str | None
+    opened_at: str
+    modified_at: str
 
 
-class PositionGone(Row, frozen=True):
+class PositionGone(Row, frozen=True, gc=False):
     """Take a position out of those that are not over."""
 
     table: ClassVar[str] = "positions"
     key: ClassVar[tuple[str, ...]] = ("position_id",)
+    origin: ClassVar[tuple[str, str]] = ("position", "position_id")
     write: ClassVar[Write] = Write.DELETE
 
     position_id: str
 
 
-class ClosedPositionRow(Row, frozen=True):
+class ClosedPositionRow(Row, frozen=True, gc=False):
     """A position that is over."""
 
     table: ClassVar[str] = "closed_positions"
     key: ClassVar[tuple[str, ...]] = ("position_id",)
+    origin: ClassVar[tuple[str, str]] = ("position", "position_id")
 
     position_id: str
     seq: int
@@ -93,102 +117,120 @@ class ClosedPositionRow(Row, frozen=True):
     market_type: str
     direction: str
     status: str
-    paper: bool
+    paper: int
     leverage: str
-    entry_price: str | None  # None: never filled
+    entry_price: str  # empty: never filled
     entry_quantity: str  # base units
-    exit_price: str | None  # average of the exit fills
+    exit_price: str  # average of the exit fills
     remaining: str  # base units, dust
     realized_pnl: str  # quote, net of fees
     fees: str  # quote
-    exit_reason: str | None
-    initial_stop_price: str | None
-    best_price: str | None
-    worst_price: str | None
+    exit_reason: str
+    initial_stop_price: str
+    best_price: str
+    worst_price: str
     modification_count: int
-    decision_id: str | None
+    decision_id: str
     rationale: str
-    opened_at: str | None
-    closed_at: str | None
+    opened_at: str
+    closed_at: str
 
 
-class OrderRow(Row, frozen=True):
-    """An order as it was born; `OrderProgress` brings it up to date."""
+class OrderRow(Row, frozen=True, gc=False):
+    """An order as it was born; `OrderProgress` brings it up to date.
+
+    The key begins with the position: one index finds an order and all orders of a position.
+    """
 
     table: ClassVar[str] = "orders"
-    key: ClassVar[tuple[str, ...]] = ("client_order_id",)
+    key: ClassVar[tuple[str, ...]] = ("position_id", "client_order_id")
+    origin: ClassVar[tuple[str, str]] = ("order", "client_order_id")
     fixed: ClassVar[frozenset[str]] = frozenset(
-        "position_id symbol side type quantity price trigger_price reduce_only leverage time_in_force"
-        " intended_at".split()
+        {
+            "symbol",
+            "side",
+            "type",
+            "quantity",
+            "price",
+            "trigger_price",
+            "reduce_only",
+            "leverage",
+            "time_in_force",
+            "intended_at",
+        }
     )
 
+    position_id: str
     client_order_id: str
     seq: int
-    position_id: str
     symbol: str
     side: str
     type: str
     quantity: str  # base units
-    price: str | None
-    trigger_price: str | None
-    reduce_only: bool
+    price: str
+    trigger_price: str
+    reduce_only: int
     leverage: str
     time_in_force: str
     intended_at: str
     status: str
-    venue_order_id: str | None
+    venue_order_id: str
     filled: str  # base units
     average_price: str  # quote per base unit
     reason: str
-    late_fill: bool
-    sent_at: str | None
-    updated_at: str | None
+    late_fill: int
+    sent_at: str
+    updated_at: str
 
 
-class OrderProgress(Row, frozen=True):
+class OrderProgress(Row, frozen=True, gc=False):
     """What changes about an order after its birth."""
 
     table: ClassVar[str] = "orders"
-    key: ClassVar[tuple[str, ...]] = ("client_order_id",)
+    key: ClassVar[tuple[str, ...]] = ("position_id", "client_order_id")
+    origin: ClassVar[tuple[str, str]] = ("order", "client_order_id")
     write: ClassVar[Write] = Write.UPDATE
 
+    position_id: str
     client_order_id: str
     seq: int
     status: str
-    venue_order_id: str | None
+    venue_order_id: str
     filled: str
     average_price: str
     reason: str
-    late_fill: bool
-    sent_at: str | None
-    updated_at: str | None
+    late_fill: int
+    sent_at: str
+    updated_at: str
 
 
-class FillRow(Row, frozen=True):
+class FillRow(Row, frozen=True, gc=False):
     """One execution."""
 
     table: ClassVar[str] = "fills"
-    key: ClassVar[tuple[str, ...]] = ("client_order_id", "trade_id")
+    key: ClassVar[tuple[str, ...]] = ("position_id", "trade_id")
+    origin: ClassVar[tuple[str, str]] = ("order", "client_order_id")
 
-    client_order_id: str
+    position_id: str
     trade_id: str
     seq: int
-    position_id: str
+    client_order_id: str
     symbol: str
     side: str
     quantity: str  # base units
     price: str  # quote per base unit
     fee: str
     fee_asset: str
-    maker: bool
+    maker: int
     at: str  # venue time
 
 
-class ModificationRow(Row, frozen=True):
+class ModificationRow(Row, frozen=True, gc=False):
     """A change of protection, done or refused."""
 
     table: ClassVar[str] = "modifications"
     key: ClassVar[tuple[str, ...]] = ("position_id", "seq")
+    origin: ClassVar[tuple[str, str]] = ("position", "position_id")
 
     position_id: str
     seq: int
@@ -204,51 +246,38 @@ class ModificationRow(Row, frozen=True):
     at: str
 
 
-class ExecutionRow(Row, frozen=True):
-    """One attempt to place an order, whatever came of it.
+class ExecutionRow(Row, frozen=True, gc=False):
+    """What came of an attempt to place an order; written once it is known, and never changed.
 
-    PLACED needs the venue's order id; SKIPPED is our refusal, FAILED the venue's or a proof of absence. PENDING: the
-    answer is not known, which is neither.
+    PLACED needs the venue's order id; SKIPPED is our refusal, FAILED the venue's or a proof of
+    absence. Should a lost order turn up after all, another row says so.
     """
 
     table: ClassVar[str] = "executions"
-    key: ClassVar[tuple[str, ...]] = ("client_order_id",)
-    fixed: ClassVar[frozenset[str]] = frozenset(
-        "position_id symbol side type quantity price leverage at".split()
-    )
+    key: ClassVar[tuple[str, ...]] = ("seq",)
+    origin: ClassVar[tuple[str, str]] = ("order", "client_order_id")
 
-    client_order_id: str
     seq: int
+    client_order_id: str
     position_id: str
     symbol: str
     side: str
     type: str
     quantity: str  # base units asked for
-    price: str | None
+    price: str
     leverage: str
     status: str
-    venue_order_id: str | None
+    venue_order_id: str
     error: str  # our rule or the venue's code, with the text
     at: str
-    user: str | None = None
-    source: str | None = None
-    trader: str | None = None
-    venue: str | None = None
-    market_type: str | None = None
-    quote_quantity: str | None = None
-    min_notional: str | None = None
-    available_balance: str | None = None
-    required_balance: str | None = None
-    precheck: str | None = None
-    venue_request: str | None = None
-    venue_response: str | None = None
 
 
-class DecisionRow(Row, frozen=True):
+class DecisionRow(Row, frozen=True, gc=False):
     """What a strategy, a model or a rule decided, stored before anything follows from it."""
 
     table: ClassVar[str] = "decisions"
     key: ClassVar[tuple[str, ...]] = ("decision_id",)
+    origin: ClassVar[tuple[str, str]] = ("trader", "trader")
 
     decision_id: str
     seq: int
@@ -259,19 +288,20 @@ class DecisionRow(Row, frozen=True):
     confidence: str
     reasoning: str
     status: str
-    position_id: str | None
-    prompt: str | None
-    response: str | None
+    position_id: str
+    prompt: str
+    response: str
     payload: str  # JSON of the whole decision
     decided_at: str
-    expires_at: str | None
+    expires_at: str
 
 
-class EquityRow(Row, frozen=True):
+class EquityRow(Row, frozen=True, gc=False):
     """A point of an account's equity curve."""
 
     table: ClassVar[str] = "equity"
     key: ClassVar[tuple[str, ...]] = ("account", "seq")
+    origin: ClassVar[tuple[str, str]] = ("portfolio", "account")
 
     account: str
     seq: int

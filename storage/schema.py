@@ -1,15 +1,16 @@
-"""The tables, in portable SQLAlchemy Core. Imported by migrations and their tests, never on the way to armed positions.
+"""The tables, in portable SQLAlchemy Core.
 
-Changing a table means changing it here and in a new file under `migrations/versions/`; a test compares the two.
+Imported by migrations and their tests, never on the way to armed positions.
+
+Changing a table means changing it here and in a new file under `migrations/versions/`; a test
+compares the two.
 """
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -24,10 +25,6 @@ SEQ = BigInteger().with_variant(Integer, "sqlite")
 
 def _required(*names: str) -> list[Column[str]]:
     return [Column(name, Text, nullable=False) for name in names]
-
-
-def _optional(*names: str) -> list[Column[str]]:
-    return [Column(name, Text) for name in names]
 
 
 meta = Table(
@@ -48,8 +45,8 @@ journal = Table(
     Column("schema_version", Integer, nullable=False),
     Column("time", Text, nullable=False),
     Column("payload", Text, nullable=False),
-    Column("previous_hash", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
     UniqueConstraint("stream", "stream_version", name="journal_stream_version"),
 )
 
@@ -58,6 +55,7 @@ intents = Table(
     metadata,
     Column("client_order_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Records from the first damaged one on, as they were found; nothing about them is certain.
@@ -75,8 +73,8 @@ quarantine = Table(
     Column("schema_version", Integer),
     Column("time", Text),
     Column("payload", Text),
-    Column("previous_hash", LargeBinary),
-    Column("hash", LargeBinary),
+    Column("previous_hash", Text),
+    Column("hash", Text),
 )
 
 positions = Table(
@@ -85,16 +83,16 @@ positions = Table(
     Column("position_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     *_required("account", "trader", "user", "symbol", "market_type", "direction", "status"),
-    Column("paper", Boolean, nullable=False),
+    Column("paper", Integer, nullable=False),
     *_required("leverage", "entry_order_id", "entry_type", "entry_price", "entry_quantity"),
     *_required("remaining", "realized_pnl", "fees"),
-    *_optional("initial_stop_price"),
+    *_required("initial_stop_price"),
     *_required("protection"),
-    *_optional("best_price", "worst_price"),
+    *_required("best_price", "worst_price"),
     Column("modification_count", Integer, nullable=False),
-    *_optional("decision_id"),
+    *_required("decision_id"),
     *_required("rationale", "intended_at"),
-    *_optional("opened_at", "modified_at"),
+    *_required("opened_at", "modified_at"),
 )
 
 closed_positions = Table(
@@ -103,48 +101,47 @@ closed_positions = Table(
     Column("position_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     *_required("account", "trader", "user", "symbol", "market_type", "direction", "status"),
-    Column("paper", Boolean, nullable=False),
+    Column("paper", Integer, nullable=False),
     *_required("leverage"),
-    *_optional("entry_price"),
+    *_required("entry_price"),
     *_required("entry_quantity"),
-    *_optional("exit_price"),
+    *_required("exit_price"),
     *_required("remaining", "realized_pnl", "fees"),
-    *_optional("exit_reason", "initial_stop_price", "best_price", "worst_price"),
+    *_required("exit_reason", "initial_stop_price", "best_price", "worst_price"),
     Column("modification_count", Integer, nullable=False),
-    *_optional("decision_id"),
+    *_required("decision_id"),
     *_required("rationale"),
-    *_optional("opened_at", "closed_at"),
+    *_required("opened_at", "closed_at"),
     Index("closed_positions_seq", "seq"),
 )
 
 orders = Table(
     "orders",
     metadata,
+    Column("position_id", Text, primary_key=True),
     Column("client_order_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
-    *_required("position_id", "symbol", "side", "type", "quantity"),
-    *_optional("price", "trigger_price"),
-    Column("reduce_only", Boolean, nullable=False),
+    *_required("symbol", "side", "type", "quantity"),
+    *_required("price", "trigger_price"),
+    Column("reduce_only", Integer, nullable=False),
     *_required("leverage", "time_in_force", "intended_at", "status"),
-    *_optional("venue_order_id"),
+    *_required("venue_order_id"),
     *_required("filled", "average_price", "reason"),
-    Column("late_fill", Boolean, nullable=False),
-    *_optional("sent_at", "updated_at"),
-    # Of columns that never change, so that the progress of an order leaves the indexes alone.
+    Column("late_fill", Integer, nullable=False),
+    *_required("sent_at", "updated_at"),
+    # A column that never changes, so that the progress of an order leaves the index alone.
     Index("orders_intended_at", "intended_at"),
-    Index("orders_position_id", "position_id"),
 )
 
 fills = Table(
     "fills",
     metadata,
-    Column("client_order_id", Text, primary_key=True),
+    Column("position_id", Text, primary_key=True),
     Column("trade_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
-    *_required("position_id", "symbol", "side", "quantity", "price", "fee", "fee_asset"),
-    Column("maker", Boolean, nullable=False),
+    *_required("client_order_id", "symbol", "side", "quantity", "price", "fee", "fee_asset"),
+    Column("maker", Integer, nullable=False),
     *_required("at"),
-    Index("fills_position_id", "position_id"),
 )
 
 modifications = Table(
@@ -159,17 +156,12 @@ modifications = Table(
 executions = Table(
     "executions",
     metadata,
-    Column("client_order_id", Text, primary_key=True),
-    Column("seq", BigInteger, nullable=False),
-    *_required("position_id", "symbol", "side", "type", "quantity"),
-    *_optional("price"),
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    *_required("client_order_id", "position_id", "symbol", "side", "type", "quantity"),
+    *_required("price"),
     *_required("leverage", "status"),
-    *_optional("venue_order_id"),
+    *_required("venue_order_id"),
     *_required("error", "at"),
-    *_optional("user", "source", "trader", "venue", "market_type", "quote_quantity"),
-    *_optional("min_notional", "available_balance", "required_balance", "precheck"),
-    *_optional("venue_request", "venue_response"),
-    Index("executions_at", "at"),
 )
 
 decisions = Table(
@@ -178,9 +170,9 @@ decisions = Table(
     Column("decision_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     *_required("trader", "user", "symbol", "action", "confidence", "reasoning", "status"),
-    *_optional("position_id", "prompt", "response"),
+    *_required("position_id", "prompt", "response"),
     *_required("payload", "decided_at"),
-    *_optional("expires_at"),
+    *_required("expires_at"),
     Index("decisions_decided_at", "decided_at"),
 )
 

@@ -1,7 +1,8 @@
 """What a stream of events is the history of, and how its state follows from them.
 
-A stream is named "kind/rest": "order/<client_order_id>". Its kind says which state its events fold to, with which
-function, and when that state needs no place in memory any more. Storage itself knows no kind; the daemon registers them.
+A stream is named "kind/rest": "order/<client_order_id>". Its kind says which state its events fold
+to, with which function, and when that state needs no place in memory any more. Storage itself knows
+no kind; the daemon registers them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,9 +26,10 @@ def _nobody(_state: Any) -> str | None:
 class StreamKind:
     """One kind of stream.
 
-    `events` is a union of event classes or a tuple of them. A state that is `is_retired` is dropped from memory once
-    the stream that `owner` names, if any, is retired or gone; should it get one more event, it is folded anew from the
-    journal. `intents` gives, for the events that intend an order, the `client_order_id`: it may come once only.
+    `events` is a union of event classes or a tuple of them. A state that is `is_retired` is dropped
+    from memory once the stream that `owner` names, if any, is retired or gone; should it get one
+    more event, it is folded anew from the journal. `intents` gives, for the events that intend an
+    order, the `client_order_id`: it may come once only.
     """
 
     name: str
@@ -48,7 +50,10 @@ class StreamKind:
 
 
 class StreamRegistry:
-    """All kinds of stream of a daemon. Raises `ValueError` when two kinds give one name to different events."""
+    """All kinds of stream of a daemon.
+
+    Raises `ValueError` when two kinds give one name to different events.
+    """
 
     def __init__(self, kinds: Iterable[StreamKind]) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
@@ -69,8 +74,11 @@ class StreamRegistry:
         }
 
     def kind_of(self, stream: str) -> StreamKind:
-        """Return the kind of "kind/rest". Raises `NewerSchemaError` for one that this version does not know."""
-        kind = self._kinds.get(stream.partition("/")[0])
+        """Return the kind of "kind/rest".
+
+        Raises `NewerSchemaError` for one that this version does not know.
+        """
+        kind = self._kinds.get(stream[: stream.find("/")])
         if kind is None:
             known = ", ".join(sorted(self._kinds))
             raise NewerSchemaError(f"stream {stream}", "a kind unknown here", f"the kinds {known}")
@@ -85,16 +93,18 @@ class StreamRegistry:
         return self._encode_state(state)
 
     def decode_state(self, stream: str, data: bytes) -> Any:
-        """Return a state from a snapshot. Raises `msgspec.ValidationError` or `NewerSchemaError`."""
-        decoder = self._decoders.get(stream.partition("/")[0])
+        """Return a state from a snapshot.
+
+        Raises `msgspec.ValidationError` or `NewerSchemaError`.
+        """
+        decoder = self._decoders.get(stream[: stream.find("/")])
         if decoder is None:
-            self.kind_of(stream)  # raises
-            raise AssertionError(stream)
+            decoder = self._decoders[self.kind_of(stream).name]  # which raises
         return decoder.decode(data)
 
     def is_needed(self, stream: str, streams: Mapping[str, Versioned]) -> bool:
         """Whether a state must stay in memory: not retired, or its owner is not."""
-        kind = self.kind_of(stream)
+        kind = self._kinds.get(stream[: stream.find("/")]) or self.kind_of(stream)
         state = streams[stream][1]
         if not kind.is_retired(state):
             return True
@@ -105,4 +115,5 @@ class StreamRegistry:
 
     def without_retired(self, streams: Mapping[str, Versioned]) -> Streams:
         """Return the streams whose states must stay in memory."""
-        return {name: held for name, held in streams.items() if self.is_needed(name, streams)}
+        needed = self.is_needed
+        return {name: held for name, held in streams.items() if needed(name, streams)}

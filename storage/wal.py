@@ -1,9 +1,10 @@
 """What SQLite's write-ahead log held before SQLite read it.
 
-On opening, SQLite takes the log's transactions up to the first whose checksum is wrong and drops the rest without a
-word. After kill -9 that is right: what is left over is at most one transaction that never committed. But one flipped
-bit makes it drop transactions that had been acknowledged. Counting the commit marks in the file beforehand tells the
-two apart. Layout: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+On opening, SQLite takes the log's transactions up to the first whose checksum is wrong and drops
+the rest without a word. After kill -9 that is right: what is left over is at most one transaction
+that never committed. But one flipped bit makes it drop transactions that had been acknowledged.
+Counting the commit marks in the file beforehand tells the two apart. Layout:
+https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
 import os
@@ -53,7 +54,9 @@ def _content(descriptor: int) -> WalContent:
     page_size = int.from_bytes(header[_PAGE_SIZE], "big")
     if len(header) < _HEADER or page_size == 0:
         return WalContent(size=size)
-    salts = header[_SALTS_OF_LOG]  # frames left over from before the last restart of the log have others
+    salts = header[
+        _SALTS_OF_LOG
+    ]  # frames left over from before the last restart of the log have others
     step = _FRAME_HEADER + page_size
     commits = []
     for number in range(1, (size - _HEADER) // step + 1):

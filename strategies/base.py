@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, assert_never
 
 import msgspec
 
@@ -113,6 +113,8 @@ class Decision(msgspec.Struct, frozen=True):
                     raise ValueError(message)
             case Action.CLOSE | Action.WATCH | Action.NO_TRADE:
                 pass
+            case _ as never:
+                assert_never(never)
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from strategies.base import Decision, Step, View, close, require
 from strategies.guarded import GuardedStrategy
 from strategies.indicators import Atr, Donchian, atr
 
-_MAX_BARS = 1000  # the state keeps them all, and is saved with every decision
+_MAX_BARS = 1000  # the state keeps them all, and is saved with every candle
 
 
 class _State(msgspec.Struct, frozen=True):

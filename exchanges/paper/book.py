@@ -23,9 +23,6 @@ class Ladder:
         self._sign = -1 if below else 1  # below the market the highest level is the nearest
         self._entries: list[tuple[Decimal, int, ClientOrderId]] = []
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     @property
     def nearest(self) -> float:
         """The level that is reached first, infinitely far when there is none."""

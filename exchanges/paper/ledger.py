@@ -73,10 +73,13 @@ class PaperLedger:
 
     def open(self) -> Records:
         """Lock, connect, create or check the schema, and load. Raises `LedgerError`."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
         try:
-            return self.reopen()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+        except OSError as error:
+            raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
+        try:
+            return self._load_from(self._connect(create=True))
         except BaseException:
             self.close()
             raise
@@ -84,14 +87,11 @@ class PaperLedger:
     def reopen(self) -> Records:
         """Connect anew and load what is committed. Raises `LedgerError`.
 
-        After a failed commit nothing that the old connection held in memory can be trusted.
+        After a failed commit nothing that the old connection held in memory can be trusted. It is
+        closed only when the new one stands: a full disk has no room to set up the shared memory
+        again. A file that has vanished is not created anew.
         """
-        self._disconnect()
-        try:
-            self._connect()
-            return self._load()
-        except (sqlite3.Error, ValueError, ArithmeticError) as error:  # the file, or what is in it
-            raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
+        return self._load_from(self._connect(create=False))
 
     def write(self, changes: Changes) -> None:
         """Commit all changes or none. Raises `sqlite3.Error`; then `reopen` tells which."""
@@ -136,9 +136,22 @@ class PaperLedger:
             raise LedgerLockedError(message) from None
         self._lock = descriptor
 
-    def _connect(self) -> None:
-        self._connection = connection = sqlite3.connect(self._path, isolation_level=None)
+    def _connect(self, *, create: bool) -> sqlite3.Connection:
+        address = f"{self._path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        with self._naming_the_file():
+            connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        try:
+            with self._naming_the_file():
+                self._prepare(connection, create=create)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
         is_new = self._is_new(connection)  # before anything is changed in a file that is not ours
+        if is_new and not create:
+            raise LedgerError(f"the paper ledger {self._path} has been emptied")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise LedgerError(f"the paper ledger {self._path} needs WAL, its disk offers {mode}")
@@ -159,6 +172,20 @@ class PaperLedger:
             raise LedgerVersionError(f"{message} {SCHEMA_VERSION}; use the newer program")
         return False
 
+    def _load_from(self, connection: sqlite3.Connection) -> Records:
+        """Make `connection` ours in place of the one before, and load."""
+        self._disconnect()
+        self._connection = connection
+        with self._naming_the_file():
+            return self._load(connection)
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError, ArithmeticError) as error:  # the file, or what is in it
+            raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -177,8 +204,7 @@ class PaperLedger:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    def _load(self) -> Records:
-        connection = self._connected()
+    def _load(self, connection: sqlite3.Connection) -> Records:
         (row,) = connection.execute("SELECT * FROM account")
         asset = row[1]
         if asset != self._asset:

@@ -339,10 +339,13 @@ class PaperVenue:
                 _set(answer, shown(result))
 
         def committed(failed: Unknown | None) -> None:
-            if failed is None:
-                self._worker.call(read, read_done)
-            else:
+            if failed is not None:
                 _set(answer, failed)
+                return
+            try:
+                self._worker.call(read, read_done)
+            except RuntimeError as error:  # it is closed, or too much waits already
+                _set(answer, Unknown(f"the paper ledger could not be read: {error}"))
 
         unavailable = self._unavailable()
         if unavailable is None:

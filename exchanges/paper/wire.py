@@ -24,7 +24,6 @@ class Wire:
         self._draws = draws
         self._obstacle = obstacle
         self._under_way: deque[Request] = deque()
-        self._last_arrival = 0.0  # loop time
 
     def send(self, request: Request) -> None:
         """Deliver a request after the latency; at once without any, or when it cannot arrive."""
@@ -32,10 +31,8 @@ class Wire:
         if obstacle is not None or self._draws.is_instant:
             request(obstacle)
             return
-        arrival = self._loop.time() + self._draws.latency_s()
-        self._last_arrival = max(self._last_arrival, arrival)
         self._under_way.append(request)
-        self._loop.call_at(self._last_arrival, self._arrive)
+        self._loop.call_later(self._draws.latency_s(), self._arrive)
 
     def cut(self, why: Unknown) -> None:
         """Let nothing that is still under way arrive."""
@@ -43,5 +40,6 @@ class Wire:
             self._under_way.popleft()(why)
 
     def _arrive(self) -> None:
+        # Whoever's time it is, the oldest goes first; it stays within the latency's bounds.
         if self._under_way:  # else the wire was cut
             self._under_way.popleft()(self._obstacle())

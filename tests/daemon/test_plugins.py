@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from daemon.plugins import StrategyError, available, load_strategy
+from daemon.plugins import StrategyError, available, describe, load_strategy
 from domain.candles import CandleBook, Timeframe
 from domain.ids import Symbol
 from strategies import Action, View
@@ -96,6 +96,12 @@ def test_parameters_come_as_a_configuration_file_gives_them(tmp_path):
     )
 
 
+@pytest.mark.parametrize("number", [0.25, Decimal("0.25"), Decimal("2.5E-1")])
+def test_a_number_becomes_what_the_parameter_wants(tmp_path, mine, number):
+    assert load_strategy("./mine.py:EveryNth", {"ratio": number}, mine).ratio == 0.25
+    assert load_strategy("ema-cross", {"stop_atr": number}, tmp_path).stop_atr == Decimal("0.25")
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path):
     message = refused("ema-cros", tmp_path)
 
@@ -124,7 +130,11 @@ def test_an_unknown_parameter_is_answered_with_the_valid_ones(tmp_path):
         ({"targets": [{"r": 1}]}, "targets[0]: object missing required field part"),
         ({"targets": [{"r": 1, "part": 1, "x": 1}]}, "targets[0]: object contains unknown field x"),
         ({"fast": 30}, "fast (30) must be smaller than slow (26)"),
+        ({"fast": Decimal("1.5")}, "fast: expected int, got float"),
         ({"stop_atr": float("nan")}, "stop_atr is nan. Give a finite number."),
+        ({"stop_atr": Decimal("-Infinity")}, "stop_atr is -Infinity. Give a finite number."),
+        ({"targets": [{"r": float("inf")}]}, "Give a finite number."),
+        ({"fast": object()}, "refuses its parameters: TypeError"),
         ({"stop_atr": "NaN"}, "refuses its parameters"),
         ({"stop_atr": "wide"}, "stop_atr: invalid decimal string"),
     ],
@@ -173,6 +183,12 @@ def test_a_folder_is_no_strategy_file(tmp_path):
     (tmp_path / "mine.py").mkdir()
 
     assert "mine.py cannot be read: Is a directory." in refused("./mine.py:Any", tmp_path)
+
+
+def test_a_file_that_everybody_may_write_is_not_run(mine):
+    (mine / "mine.py").chmod(0o666)
+
+    assert f"Run chmod o-w {mine}/mine.py." in refused("./mine.py:EveryNth", mine)
 
 
 def test_a_huge_file_is_no_strategy_file(tmp_path):
@@ -303,6 +319,15 @@ def test_a_listing_shows_the_built_in_strategies_with_their_parameters():
     assert shown["slow"] == ("int", "26")
     assert shown["targets"] == ("tuple[Target, ...]", "()")
     assert infos["donchian-breakout"].summary.startswith("Trades breakouts")
+
+
+def test_a_listing_shows_defaults_that_are_made_anew_each_time():
+    class Weighted(EmaCross, frozen=True):
+        weights: dict[str, float] = {}  # noqa: RUF012 - msgspec copies it
+        label: str = ""
+
+    shown = {parameter.name: parameter.default for parameter in describe(Weighted)}
+    assert (shown["weights"], shown["label"]) == ("{}", "''")
 
 
 # Entry points: a package as pip would have installed it

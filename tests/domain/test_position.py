@@ -56,7 +56,7 @@ def test_the_first_fill_sets_the_protection_and_arms_it():
     (arm,) = of(life.effects, Arm)
     assert life.p.status is PositionStatus.OPEN_UNPROTECTED
     assert [level.exit_id for level in arm.levels] == ["stop", "target-1"]
-    assert {exit.exit_id for exit in life.p.armed} == {"stop", "target-1"}
+    assert {exit.exit_id for exit in life.p.armed} == {"stop", "target-1", "close"}
     assert life.arm().p.status is PositionStatus.OPEN_PROTECTED
 
 
@@ -229,10 +229,10 @@ def test_a_stop_hit_while_the_entry_still_fills_cancels_it_and_sells_late_fills_
     assert life.last_exit().terms.quantity == D("0.1")
 
 
-def test_a_manual_close_is_not_armed_and_waits_for_the_disk():
+def test_a_manual_close_has_an_id_armed_before_so_that_a_full_disk_does_not_hold_it():
     life = opened()
     life.tell(ClosePosition(life.p.id, request_id=RequestId("r")))
-    assert not life.last_exit().armed
+    assert life.last_exit().armed
     assert of(life.effects, Answer)[0].refusal is None
 
 

@@ -62,6 +62,15 @@ def test_a_strategy_begins_with_its_empty_state_and_steps_to_the_next(candle, vi
     assert step == Step(Counting.State(seen=1), None)
 
 
+def test_a_strategy_needs_no_warm_up_unless_it_says_so():
+    assert Counting().warm_up == 0
+
+
+def test_a_strategy_must_say_what_a_candle_leads_to(candle, view):
+    with pytest.raises(NotImplementedError):
+        Strategy().on_candle(None, candle(100), view(100))
+
+
 def test_a_strategy_is_frozen():
     with pytest.raises(AttributeError):
         Counting().limit = 4

@@ -15,10 +15,6 @@ def _required(*names: str) -> list[sa.Column[str]]:
     return [sa.Column(name, sa.Text, nullable=False) for name in names]
 
 
-def _optional(*names: str) -> list[sa.Column[str]]:
-    return [sa.Column(name, sa.Text) for name in names]
-
-
 def upgrade() -> None:
     _create_journal()
     _create_positions()
@@ -48,14 +44,15 @@ def _create_journal() -> None:
         sa.Column("schema_version", sa.Integer, nullable=False),
         sa.Column("time", sa.Text, nullable=False),
         sa.Column("payload", sa.Text, nullable=False),
-        sa.Column("previous_hash", sa.LargeBinary, nullable=False),
-        sa.Column("hash", sa.LargeBinary, nullable=False),
+        sa.Column("previous_hash", sa.Text, nullable=False),
+        sa.Column("hash", sa.Text, nullable=False),
         sa.UniqueConstraint("stream", "stream_version", name="journal_stream_version"),
     )
     op.create_table(
         "intents",
         sa.Column("client_order_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "quarantine",
@@ -70,8 +67,8 @@ def _create_journal() -> None:
         sa.Column("schema_version", sa.Integer),
         sa.Column("time", sa.Text),
         sa.Column("payload", sa.Text),
-        sa.Column("previous_hash", sa.LargeBinary),
-        sa.Column("hash", sa.LargeBinary),
+        sa.Column("previous_hash", sa.Text),
+        sa.Column("hash", sa.Text),
     )
 
 
@@ -81,33 +78,33 @@ def _create_positions() -> None:
         sa.Column("position_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
         *_required("account", "trader", "user", "symbol", "market_type", "direction", "status"),
-        sa.Column("paper", sa.Boolean, nullable=False),
+        sa.Column("paper", sa.Integer, nullable=False),
         *_required("leverage", "entry_order_id", "entry_type", "entry_price", "entry_quantity"),
         *_required("remaining", "realized_pnl", "fees"),
-        *_optional("initial_stop_price"),
+        *_required("initial_stop_price"),
         *_required("protection"),
-        *_optional("best_price", "worst_price"),
+        *_required("best_price", "worst_price"),
         sa.Column("modification_count", sa.Integer, nullable=False),
-        *_optional("decision_id"),
+        *_required("decision_id"),
         *_required("rationale", "intended_at"),
-        *_optional("opened_at", "modified_at"),
+        *_required("opened_at", "modified_at"),
     )
     op.create_table(
         "closed_positions",
         sa.Column("position_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
         *_required("account", "trader", "user", "symbol", "market_type", "direction", "status"),
-        sa.Column("paper", sa.Boolean, nullable=False),
+        sa.Column("paper", sa.Integer, nullable=False),
         *_required("leverage"),
-        *_optional("entry_price"),
+        *_required("entry_price"),
         *_required("entry_quantity"),
-        *_optional("exit_price"),
+        *_required("exit_price"),
         *_required("remaining", "realized_pnl", "fees"),
-        *_optional("exit_reason", "initial_stop_price", "best_price", "worst_price"),
+        *_required("exit_reason", "initial_stop_price", "best_price", "worst_price"),
         sa.Column("modification_count", sa.Integer, nullable=False),
-        *_optional("decision_id"),
+        *_required("decision_id"),
         *_required("rationale"),
-        *_optional("opened_at", "closed_at"),
+        *_required("opened_at", "closed_at"),
     )
     op.create_index("closed_positions_seq", "closed_positions", ["seq"])
     op.create_table(
@@ -122,43 +119,37 @@ def _create_positions() -> None:
 def _create_orders() -> None:
     op.create_table(
         "orders",
+        sa.Column("position_id", sa.Text, primary_key=True),
         sa.Column("client_order_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
-        *_required("position_id", "symbol", "side", "type", "quantity"),
-        *_optional("price", "trigger_price"),
-        sa.Column("reduce_only", sa.Boolean, nullable=False),
+        *_required("symbol", "side", "type", "quantity"),
+        *_required("price", "trigger_price"),
+        sa.Column("reduce_only", sa.Integer, nullable=False),
         *_required("leverage", "time_in_force", "intended_at", "status"),
-        *_optional("venue_order_id"),
+        *_required("venue_order_id"),
         *_required("filled", "average_price", "reason"),
-        sa.Column("late_fill", sa.Boolean, nullable=False),
-        *_optional("sent_at", "updated_at"),
+        sa.Column("late_fill", sa.Integer, nullable=False),
+        *_required("sent_at", "updated_at"),
     )
     op.create_index("orders_intended_at", "orders", ["intended_at"])
-    op.create_index("orders_position_id", "orders", ["position_id"])
     op.create_table(
         "fills",
-        sa.Column("client_order_id", sa.Text, primary_key=True),
+        sa.Column("position_id", sa.Text, primary_key=True),
         sa.Column("trade_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
-        *_required("position_id", "symbol", "side", "quantity", "price", "fee", "fee_asset"),
-        sa.Column("maker", sa.Boolean, nullable=False),
+        *_required("client_order_id", "symbol", "side", "quantity", "price", "fee", "fee_asset"),
+        sa.Column("maker", sa.Integer, nullable=False),
         *_required("at"),
     )
-    op.create_index("fills_position_id", "fills", ["position_id"])
     op.create_table(
         "executions",
-        sa.Column("client_order_id", sa.Text, primary_key=True),
-        sa.Column("seq", sa.BigInteger, nullable=False),
-        *_required("position_id", "symbol", "side", "type", "quantity"),
-        *_optional("price"),
+        sa.Column("seq", SEQ, primary_key=True, autoincrement=False),
+        *_required("client_order_id", "position_id", "symbol", "side", "type", "quantity"),
+        *_required("price"),
         *_required("leverage", "status"),
-        *_optional("venue_order_id"),
+        *_required("venue_order_id"),
         *_required("error", "at"),
-        *_optional("user", "source", "trader", "venue", "market_type", "quote_quantity"),
-        *_optional("min_notional", "available_balance", "required_balance", "precheck"),
-        *_optional("venue_request", "venue_response"),
     )
-    op.create_index("executions_at", "executions", ["at"])
 
 
 def _create_decisions_and_equity() -> None:
@@ -167,9 +158,9 @@ def _create_decisions_and_equity() -> None:
         sa.Column("decision_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
         *_required("trader", "user", "symbol", "action", "confidence", "reasoning", "status"),
-        *_optional("position_id", "prompt", "response"),
+        *_required("position_id", "prompt", "response"),
         *_required("payload", "decided_at"),
-        *_optional("expires_at"),
+        *_required("expires_at"),
     )
     op.create_index("decisions_decided_at", "decisions", ["decided_at"])
     op.create_table(

@@ -1,6 +1,7 @@
-"""Builders for the paper venue's tests: two instruments, orders, and a desk that trades without a loop."""
+"""Builders for the paper venue's tests: two instruments, orders, a desk that needs no loop."""
 
-import random
+import asyncio
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -10,11 +11,15 @@ import pytest
 from domain.ids import ClientOrderId, PositionId, Symbol
 from domain.instrument import Instrument, Kind, Side
 from domain.order import Fill, OrderTerms, OrderType
-from exchanges.paper import PaperRules
+from exchanges.paper import PaperRules, PaperVenue
 from exchanges.paper.draws import Draws
 from exchanges.paper.matching import Matching
 from exchanges.paper.records import Records
 from exchanges.port import VenueOrder
+from runtime.chance import SeededChance
+from runtime.clocks import VirtualClock
+from runtime.threads import InlineWorker
+from runtime.virtual import VirtualLoop
 
 BTC = Instrument(
     symbol=Symbol("BTC/USDT:USDT"),
@@ -55,7 +60,7 @@ def ideal_rules(**changes):
 
 
 def build_terms(side, quantity, ids=None, **changes):
-    """An order's terms from plain words: `buy`, `0.5`, `limit="99"`, `stop="95"`, `target="105"`."""
+    """An order's terms in words: `buy`, `0.5`, `limit="99"`, `stop="95"`, `target="105"`."""
     kind, levels = OrderType.MARKET, {}
     for word, type_, level in (
         ("limit", OrderType.LIMIT, "price"),
@@ -86,7 +91,7 @@ class Desk:
 
     def __init__(self, instruments=(BTC, ETH), **rules):
         self.rules = ideal_rules(**rules)
-        self.draws = Draws(self.rules, random.Random(7))
+        self.draws = Draws(self.rules, SeededChance(7))
         self.matching = Matching(instruments, self.rules, self.draws)
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.updates = []
@@ -195,3 +200,143 @@ def btc():
 @pytest.fixture(scope="session")
 def eth():
     return ETH
+
+
+class StepWorker(InlineWorker):
+    """An inline worker that can be held up, so that a test decides what the disk has done."""
+
+    def __init__(self, loop, latency_s=0.0):
+        super().__init__(loop, latency_s)
+        self.held = False
+        self.jobs = deque()
+        self.writes = 0
+
+    def call(self, function, then):
+        self.writes += getattr(function, "func", function).__name__ == "write"
+        if self.held:
+            self.jobs.append((function, then))
+        else:
+            super().call(function, then)
+
+    def release(self):
+        """Do everything that waits, and hold up nothing any more."""
+        self.held = False
+        while self.jobs:
+            super().call(*self.jobs.popleft())
+
+    def work(self):
+        """Do the oldest call, but tell nobody: the process is about to die."""
+        function, _ = self.jobs.popleft()
+        function()
+
+
+class House:
+    """A paper venue on a virtual loop and a real file; `killed` and opened again at will."""
+
+    def __init__(self, loop, path, disk_latency_s=0.0, **rules):
+        self.loop = loop
+        self.disk_latency_s = disk_latency_s
+        self.path = path
+        self.rules = ideal_rules(**rules)
+        self.updates = []
+        self.seed = 7
+        self.build()
+
+    def build(self, instruments=(BTC, ETH)):
+        self.worker = StepWorker(self.loop, self.disk_latency_s)
+        self.venue = PaperVenue(
+            VirtualClock(self.loop, datetime(2026, 1, 1, tzinfo=UTC)),
+            SeededChance(self.seed),
+            self.worker,
+            self.loop,
+            ledger_path=self.path,
+            instruments=instruments,
+            rules=self.rules,
+        )
+
+    def start(self):
+        self.wait(self.venue.start(self.updates.append))
+        self.price("100")
+        self.price("50", ETH.symbol)
+        return self
+
+    def price(self, price, symbol=BTC.symbol):
+        self.venue.on_trade(symbol, price, "1", "t", 0)
+
+    def submit(self, side, quantity, **words):
+        return self.venue.submit(build_terms(side, quantity, **words))
+
+    def send(self, side, quantity, **words):
+        return self.wait(self.submit(side, quantity, **words))
+
+    def cancel(self, order_id, symbol=BTC.symbol):
+        return self.wait(self.venue.cancel(symbol, order_id))
+
+    def order(self, order_id, symbol=BTC.symbol):
+        return self.wait(self.venue.order(symbol, order_id))
+
+    def fills(self):
+        return self.wait(self.venue.fills(None))
+
+    def cash(self):
+        (balance,) = self.wait(self.venue.balances())
+        return balance.total
+
+    def held(self):
+        return {each.symbol: each.quantity for each in self.wait(self.venue.positions())}
+
+    def wait(self, awaitable):
+        """Run the loop until it is done; virtual time passes as it must."""
+
+        async def done():
+            return await awaitable
+
+        return self.loop.run_until_complete(done())
+
+    def turn(self, seconds=0.0):
+        """Let the loop run so long."""
+        self.wait(asyncio.sleep(seconds))
+
+    def kill(self):
+        """The process dies: what is not in the file is gone, and so are lock and connection."""
+        self.worker.jobs.clear()
+        self.venue._ledger.close()
+        self.venue = None
+
+    def restart(self):
+        """A new process on the same file."""
+        if self.venue is not None:
+            self.kill()
+        self.updates = []
+        self.build()
+        return self.start()
+
+
+@pytest.fixture
+def loop():
+    loop = VirtualLoop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def open_house(loop, tmp_path):
+    """Opens venues by other rules, each on a file of its own."""
+    houses = []
+
+    def build(**rules):
+        house = House(loop, tmp_path / f"paper-{len(houses)}.db", **rules)
+        houses.append(house)
+        return house.start()
+
+    yield build
+    for house in houses:
+        if house.venue is not None:
+            house.worker.release()
+            house.wait(house.venue.close())
+
+
+@pytest.fixture
+def house(open_house):
+    """An ideal venue, open; BTC last traded at 100, ETH at 50."""
+    return open_house()

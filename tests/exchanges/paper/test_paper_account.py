@@ -88,6 +88,18 @@ def test_a_resting_limit_sets_aside_margin_and_fee(make_desk):
     assert desk.account.available == 10_000 - D(99) - D("0.99")
 
 
+def test_of_a_limit_filled_in_part_only_the_rest_stays_set_aside(make_desk):
+    desk = make_desk(partial_fill_chance=1.0, taker_fee=D("0.001"))
+    desk.send("buy", "10", limit="99", leverage=10)
+
+    desk.price("98")
+
+    made = desk.fills[0].quantity
+    rest = 10 - made
+    margin, fee = D(99) / 10, D(99) / 1000  # for each base unit
+    assert desk.account.available == 10_000 - made * margin - rest * (margin + fee)
+
+
 def test_what_was_set_aside_becomes_margin_when_it_fills(desk):
     desk.send("buy", "10", limit="99", leverage=10)
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from domain.order import OrderStatus, TimeInForce
+from exchanges.paper import matching
 from exchanges.paper.matching import Matching
 from exchanges.port import Accepted, Refused
 
@@ -200,6 +201,17 @@ def test_what_an_ioc_order_cannot_get_at_once_is_canceled(make_desk):
 
 
 # Stops and targets
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "0", "-1"])
+def test_a_price_that_is_none_moves_nothing(desk, text):
+    desk.send("sell", "1", stop="95")
+    desk.send("buy", "1", stop="105")
+    desk.send("buy", "1", limit="99")
+
+    desk.price(text)
+
+    assert desk.fills == []
 
 
 @pytest.mark.parametrize(
@@ -398,6 +410,16 @@ def test_an_id_is_used_once_and_for_ever(desk):
     assert len(desk.fills) == 1
 
 
+def test_only_so_many_ids_are_kept_in_memory(desk, monkeypatch):
+    monkeypatch.setattr(matching, "RECENT_IDS", 2)
+    desk.matching.load(desk.records())
+    for order_id in ("a", "b", "c"):
+        desk.send("buy", "1", id=order_id)
+
+    assert desk.send("buy", "1", id="b").code == "DUPLICATE_ID"
+    assert desk.matching._known == {"b", "c"}  # "a" is the ledger's business now
+
+
 def test_a_refused_id_is_free_again(desk):
     desk.send("buy", "101", id="same")
 
@@ -417,6 +439,18 @@ def test_a_canceled_order_fills_no_more_and_gives_back_its_margin(desk):
     assert desk.fills == []
     assert desk.account.available == D(10_000)
     assert desk.statuses == ["open", "canceled"]
+
+
+def test_a_book_from_which_all_is_gone_is_quiet_again(desk):
+    for order_id, words in (("a", {"limit": "99"}), ("b", {"stop": "110"}), ("c", {"limit": "98"})):
+        desk.send("buy", "1", id=order_id, **words)
+    desk.price("98.5")
+    assert not desk.matching.books["BTC/USDT:USDT"].quiet
+
+    desk.cancel("b")
+    desk.cancel("c")
+
+    assert desk.matching.books["BTC/USDT:USDT"].quiet
 
 
 def test_a_cancel_of_nothing_open_is_left_to_the_ledger(desk):

@@ -1,0 +1,63 @@
+# Holdfast. `make run` and `make test` set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lock bench crash docs clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(RUNTIME) ## Make .venv from the hash-locked requirements
+
+run: $(RUNTIME) ## Start the daemon with config.yaml (simulated market, paper venue)
+	@$(BIN)/holdfast run
+
+test: $(DEV) ## Run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(DEV) ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+crash: $(DEV) ## kill -9 a real daemon at random instants: make crash N=50
+	@$(BIN)/python -m tests.crash --kills $(or $(N),50)
+
+bench: $(DEV) ## Measure; each prints a table, and JSON with --json
+	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
+
+docs: $(DEV) ## Draw the diagrams in docs/ from the transition tables
+	$(BIN)/python -m docs.draw
+
+lock: ## Renew the requirements files from pyproject.toml
+	$(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --allow-unsafe --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build -o requirements.txt pyproject.toml
+	$(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --allow-unsafe --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build --extra dev -c requirements.txt \
+	  -o requirements-dev.txt pyproject.toml
+
+clean: ## Remove .venv and caches; keeps ./var
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .venv
+
+$(RUNTIME): requirements.txt pyproject.toml | .venv/bin/python
+	@echo "Setting up .venv (once; about half a minute)…"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo "Setting up the tools for development…"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

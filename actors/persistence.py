@@ -1,0 +1,333 @@
+"""The persistence actor: the one writer of the journal. Group commit, snapshots, and what to do when the disk fails.
+
+While a commit is on its way the next batch gathers; so one actor's event costs one commit, a thousand actors' events
+also cost one. A full or failing disk is a state: what could not be written is kept and tried again, entries stop
+(PROTECT_ONLY), armed exits go on.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from actors import names
+from actors.messages import (
+    Answered,
+    Append,
+    Beat,
+    ClearCause,
+    Committed,
+    Retire,
+    SetCause,
+    TakeSnapshot,
+)
+from actors.world import World
+from domain.errors import Refusal
+from domain.ids import NO_REQUEST, RequestId
+from domain.modes import Mode, ModeCause
+from runtime.actor import Actor, handles
+from runtime.ports import Disk, Worker
+from storage.errors import FencedError, JournalUnavailableError
+from storage.journal import Entry, Journal, Reopened
+from storage.snapshot import SnapshotWriter
+from storage.streams import StreamRegistry
+
+log = structlog.get_logger("system")
+JOURNAL_DOWN = "JOURNAL_DOWN"
+DISK_LOW = "DISK_LOW"
+FENCED = "FENCED"
+BEAT_S = 1.0
+_MIB = 1024 * 1024
+
+
+class Store(Protocol):
+    """An open journal and what belongs to it."""
+
+    journal: Journal
+    registry: StreamRegistry
+    disk: Disk
+    directory: Path
+
+
+class PersistenceSettings(msgspec.Struct, frozen=True):
+    """When to snapshot, when to worry."""
+
+    snapshot_every_events: int = 50_000
+    snapshot_every_s: float = 300.0
+    min_free_bytes: int = 64 * _MIB
+
+
+class Backlog:
+    """What is not durable yet. It outlives the actor: a restart goes on where the last one was."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Append] = []
+        self.writing: list[Append] = []  # in the commit under way, or in one that failed
+        self.under_way = False  # the worker has it
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """A commit ended."""
+
+    lane = 0
+    outcome: Any
+    seconds: float
+
+
+class _Reopened(msgspec.Struct, frozen=True):
+    """The journal was asked what it holds, after an error."""
+
+    lane = 0
+    outcome: Any
+
+
+class _SnapshotStep(msgspec.Struct, frozen=True):
+    """A part of a snapshot was encoded, or all of it written."""
+
+    lane = 0
+    outcome: Any
+
+
+class PersistenceActor(Actor):
+    """Owns the journal."""
+
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        worker: Worker,
+        settings: PersistenceSettings,
+        backlog: Backlog,
+    ) -> None:
+        super().__init__()
+        self.world = world
+        self.store = store
+        self.worker = worker
+        self.settings = settings
+        self.backlog = backlog
+        self.trouble: JournalUnavailableError | None = None
+        self.is_fenced = False
+        self.snapshot: SnapshotWriter | None = None
+        self.snapshot_is_due = False
+        self.snapshot_requests: list[RequestId] = []
+        self.rows_since_snapshot = 0
+        self.snapshot_at_s = world.clock.monotonic()
+        self.is_low = False
+
+    def on_start(self) -> None:
+        """Look after the disk."""
+        self.every(BEAT_S, Beat())
+        if self.backlog.writing and not self.backlog.under_way:
+            self._call(self.store.journal.reopen, _Reopened)  # is the last commit there?
+        else:
+            self._flush()
+
+    # --- commits ---
+
+    @handles(Append)
+    def on_append(self, append: Append) -> None:
+        """Write at once when nothing is being written, else with the next commit."""
+        self.backlog.waiting.append(append)
+        self._flush()
+
+    def _flush(self) -> None:
+        backlog = self.backlog
+        if backlog.writing or not backlog.waiting or self.trouble is not None or self.is_fenced:
+            return
+        backlog.writing, backlog.waiting = backlog.waiting, []
+        self._write()
+
+    def _write(self) -> None:
+        entries = [
+            Entry(append.stream, version, event, append.at, state)
+            for append in self.backlog.writing
+            for version, (event, state) in enumerate(
+                zip(append.events, append.states, strict=True), append.first_version
+            )
+        ]
+        began = self.world.clock.monotonic()
+        journal, backlog = self.store.journal, self.backlog
+        backlog.under_way = True
+
+        def written(outcome: Any) -> _Written:
+            backlog.under_way = False
+            return _Written(outcome, self.world.clock.monotonic() - began)
+
+        self._call(lambda: journal.append(entries), written)
+
+    def _call(self, function: Callable[[], Any], message: Callable[[Any], Any]) -> None:
+        self.worker.call(function, lambda outcome: self._tell_self(message(outcome)))
+
+    def _tell_self(self, message: Any) -> None:
+        self.system.tell(names.PERSISTENCE, message)
+
+    @handles(_Written)
+    def on_written(self, written: _Written) -> None:
+        """Tell the writers, or find out what became of a commit that failed."""
+        outcome = written.outcome
+        if isinstance(outcome, FencedError):
+            self._fence(outcome)
+            return
+        if isinstance(outcome, JournalUnavailableError):
+            self._in_trouble(outcome)
+            return
+        if isinstance(outcome, BaseException):
+            raise outcome  # a bug: restart from what is durable
+        self._committed(written.seconds)
+
+    def _committed(self, seconds: float) -> None:
+        done, self.backlog.writing = self.backlog.writing, []
+        durable = self.world.states.durable
+        versions: dict[tuple[str, str], int] = {}
+        rows = 0
+        for append in done:
+            version = append.first_version + len(append.events) - 1
+            durable[append.stream] = (version, append.states[-1])
+            versions[append.writer, append.stream] = version
+            rows += len(append.events)
+        for (writer, stream), version in versions.items():
+            self.tell(writer, Committed(stream, version))
+        self.rows_since_snapshot += rows
+        self.world.telemetry.committed(rows, seconds)
+        if self.snapshot_is_due or self.rows_since_snapshot >= self.settings.snapshot_every_events:
+            self._begin_snapshot()
+        self._flush()
+
+    @handles(Retire)
+    def on_retire(self, retire: Retire) -> None:
+        """Forget streams that nobody needs any more."""
+        for stream in retire.streams:
+            self.world.states.durable.pop(stream, None)
+            self.world.states.latest.pop(stream, None)
+
+    # --- trouble ---
+
+    def _in_trouble(self, error: JournalUnavailableError) -> None:
+        if self.trouble is None or self.trouble.kind is not error.kind:
+            log.error("journal_unavailable", kind=error.kind.value, error=error.text)
+            self.world.telemetry.alarm(JOURNAL_DOWN, str(error))
+        self.trouble = error
+        cause = ModeCause(
+            code=JOURNAL_DOWN,
+            mode=Mode.PROTECT_ONLY,
+            message=f"{error}. Armed exits go on; nothing else is accepted.",
+            way_out="Free or repair the disk; writing resumes by itself.",
+        )
+        self.tell(names.PORTFOLIO, SetCause(cause))
+
+    @handles(_Reopened)
+    def on_reopened(self, reopened: _Reopened) -> None:
+        """Go on writing: the commit in doubt is either there, or written again."""
+        outcome = reopened.outcome
+        if isinstance(outcome, FencedError):
+            self._fence(outcome)
+        elif isinstance(outcome, JournalUnavailableError):
+            self._in_trouble(outcome)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            assert isinstance(outcome, Reopened)
+            self.trouble = None
+            self.tell(names.PORTFOLIO, ClearCause(JOURNAL_DOWN))
+            log.info("journal_available", last_seq=outcome.last_seq)
+            if outcome.has_last_batch:
+                self._committed(0.0)
+            elif self.backlog.writing:
+                self._write()
+            self._flush()
+
+    def _fence(self, error: FencedError) -> None:
+        self.is_fenced = True
+        log.critical("fenced", error=str(error))
+        self.world.telemetry.alarm(FENCED, str(error))
+        cause = ModeCause(FENCED, Mode.FENCED, str(error), "Stop both daemons, then start one.")
+        self.tell(names.PORTFOLIO, SetCause(cause))
+
+    @handles(Beat)
+    def on_beat(self, beat: Beat) -> None:
+        """Look at the disk; try again what failed; snapshot when it is time."""
+        del beat
+        if self.trouble is not None and not self.is_fenced:
+            self._call(self.store.journal.reopen, _Reopened)
+        self._look_at_disk()
+        now = self.world.clock.monotonic()
+        due = now - self.snapshot_at_s >= self.settings.snapshot_every_s
+        if due and self.rows_since_snapshot:
+            self._begin_snapshot()
+
+    def _look_at_disk(self) -> None:
+        free = self.store.disk.free_bytes(self.store.directory)
+        low = free < self.settings.min_free_bytes
+        if low == self.is_low:
+            return
+        self.is_low = low
+        if not low:
+            self.tell(names.PORTFOLIO, ClearCause(DISK_LOW))
+            log.info("disk_recovered", free_mb=free // _MIB)
+            return
+        needed = self.settings.min_free_bytes // _MIB
+        message = f"{free // _MIB} MB are free where the journal is, {needed} MB are needed."
+        log.error("disk_low", free_mb=free // _MIB, needed_mb=needed)
+        self.world.telemetry.alarm(DISK_LOW, message)
+        cause = ModeCause(
+            DISK_LOW, Mode.PROTECT_ONLY, message, "Free some space; it ends by itself."
+        )
+        self.tell(names.PORTFOLIO, SetCause(cause))
+
+    # --- snapshots ---
+
+    @handles(TakeSnapshot)
+    def on_take_snapshot(self, take: TakeSnapshot) -> None:
+        """Write a snapshot now, for a person."""
+        if self.trouble is not None or self.is_fenced:
+            refusal = Refusal("JOURNAL_DOWN", "The journal cannot be written at the moment.")
+            self.tell(names.EDGE, Answered(take.request_id, refusal))
+            return
+        self.snapshot_requests.append(take.request_id)
+        self._begin_snapshot()
+
+    def _begin_snapshot(self) -> None:
+        """Start from the durable states, which are those of the last commit."""
+        if self.snapshot is not None or self.trouble is not None:
+            return
+        self.snapshot_is_due = bool(self.backlog.writing)
+        if self.snapshot_is_due:
+            return  # the journal is ahead of the states until this commit is told
+        self.rows_since_snapshot = 0
+        self.snapshot_at_s = self.world.clock.monotonic()
+        self.snapshot = SnapshotWriter(
+            self.store.registry, self.store.journal.tail, self.world.states.durable
+        )
+        self._call(self.snapshot.advance, _SnapshotStep)
+
+    @handles(_SnapshotStep)
+    def on_snapshot_step(self, step: _SnapshotStep) -> None:
+        """Encode on, a chunk at a time, so that commits get their turn; then write the file."""
+        writer = self.snapshot
+        if writer is None:
+            return
+        if step.outcome is True:
+            self._call(writer.advance, _SnapshotStep)
+        elif step.outcome is False:
+            disk, directory = self.store.disk, self.store.directory
+            self._call(lambda: writer.write(disk, directory), _SnapshotStep)
+        else:
+            self._snapshot_done(step.outcome)
+
+    def _snapshot_done(self, outcome: Any) -> None:
+        self.snapshot = None
+        refusal = None
+        if isinstance(outcome, OSError):
+            log.error("snapshot_failed", error=str(outcome))
+            refusal = Refusal("SNAPSHOT_FAILED", str(outcome), "Free or repair the disk.")
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            log.info("snapshot", file=outcome.name)
+        for request_id in self.snapshot_requests:
+            if request_id != NO_REQUEST:
+                note = "" if refusal else str(outcome.name)
+                self.tell(names.EDGE, Answered(request_id, refusal, note=note))
+        self.snapshot_requests = []

@@ -1,0 +1,284 @@
+"""Wiring: the one place that names concrete classes. The same tree runs live and in a replay.
+
+    root (rest for one)
+    ├── persistence
+    └── desk (one for one)
+        ├── edge, portfolio, exchange, feed
+        ├── positions ── position/…
+        └── traders ──── trader/…
+
+What differs between a service and a replay is in `Ports`: time, chance, ids, workers, the stream.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from actors import names
+from actors.edge import EdgeActor
+from actors.exchange import ExchangeActor
+from actors.feed import FeedActor
+from actors.persistence import Backlog, PersistenceActor, PersistenceSettings
+from actors.portfolio import PortfolioActor
+from actors.positions import PositionsSupervisor
+from actors.streams import registry
+from actors.trader import TraderActor
+from actors.world import PriceBoard, Telemetry, World
+from daemon.config_models import Config
+from daemon.instruments import instruments_of
+from domain.ids import MANUAL, AccountName, Symbol, TraderName
+from domain.modifications import ModificationRules
+from domain.position_draft import PositionRules
+from domain.risk import AccountLimits, TraderLimits
+from domain.trader_state import TraderSettings
+from exchanges.market import MarketStream
+from exchanges.paper.rules import PaperRules
+from exchanges.paper.venue import PaperVenue
+from exchanges.port import Balance
+from runtime.ports import Chance, Clock, Disk, Ids, Worker
+from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Strategy
+from runtime.supervisor import Supervisor
+from runtime.system import ActorSystem
+from storage.store import Store
+from strategies.base import Strategy as TradingStrategy
+
+ROOT = "root"
+DESK = "desk"
+# A person is bound by the account's limits and the market's rules, not by a strategy's.
+MANUAL_LIMITS = TraderLimits(
+    max_positions=100_000, max_risk_ratio=Decimal(1), max_position_ratio=Decimal(1000)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside world, real or virtual."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Clock
+    chance: Chance  # of the kernel: jitter
+    paper_chance: Chance
+    ids: Ids
+    disk: Disk
+    journal_worker: Worker
+    paper_worker: Worker
+    stream: Callable[["World"], MarketStream]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A daemon's parts, wired and not yet started."""
+
+    config: Config
+    system: ActorSystem
+    world: World
+    store: Store
+    venue: PaperVenue
+    stream: MarketStream
+    settings: Mapping[TraderName, TraderSettings]
+    root: ChildSpec
+    feed_began_s: float = 0.0
+
+    def start(self) -> None:
+        """Start the tree: positions arm their levels as they start."""
+        self.system.spawn_root(self.root)
+
+    def actor(self, name: str) -> Any:
+        """Return the living actor behind a name, to look at; None while it is down."""
+        ref = self.system.directory.get(name)
+        return None if ref is None else ref.actor
+
+    async def close(self, timeout_s: float) -> bool:
+        """Stop all actors, then what they rest on; return whether it was in time."""
+        in_time = await self.system.stop(timeout_s)
+        await self.venue.close()
+        return in_time
+
+
+def open_store(directory: Path, disk: Disk) -> Store:
+    """Open the data directory: lock, migrate, recover. Raises the errors of `storage.errors`."""
+    return Store(directory, registry(), disk)
+
+
+def assemble(
+    config: Config,
+    strategies: Mapping[TraderName, TradingStrategy],
+    ports: Ports,
+    store: Store,
+    telemetry: Telemetry,
+) -> Assembly:
+    """Wire everything; nothing runs yet."""
+    instruments = {each.symbol: each for each in instruments_of(config)}
+    world = _world(config, ports, instruments, telemetry)
+    world.states.latest = dict(store.recovered.streams)
+    world.states.durable = dict(store.recovered.streams)
+    venue = PaperVenue(
+        ports.clock,
+        ports.paper_chance,
+        ports.paper_worker,
+        ports.loop,
+        ledger_path=config.data_dir / "paper.db",
+        instruments=tuple(instruments.values()),
+        rules=paper_rules(config),
+    )
+    stream = ports.stream(world)
+    settings = trader_settings(config)
+    system = ActorSystem(ports.loop, ports.clock, chance=ports.chance)
+    root = _tree(config, world, store, ports, venue, stream, settings, strategies)
+    return Assembly(config, system, world, store, venue, stream, settings, root)
+
+
+def _world(
+    config: Config, ports: Ports, instruments: Mapping[Symbol, Any], telemetry: Telemetry
+) -> World:
+    board = PriceBoard(ports.clock, tuple(instruments), config.market.stale_after_s)
+    protection = config.protection
+    rules = PositionRules(
+        modifications=ModificationRules(
+            automatic_every_s=protection.automatic_modification_every_s,
+            max_stop_distance_ratio=config.limits.max_stop_distance_ratio,
+            fee_ratio=config.paper.taker_fee,
+        ),
+        taker_fee_ratio=config.paper.taker_fee,
+        unprotected_after_s=protection.unprotected_after_s,
+        exit_after_s=protection.exit_after_s,
+    )
+    return World(
+        clock=ports.clock,
+        ids=ports.ids,
+        account=AccountName(config.account.name),
+        venue="paper",
+        instruments=instruments,
+        prices=board,
+        telemetry=telemetry,
+        rules=rules,
+        limits=account_limits(config),
+        started_at=ports.clock.now(),
+    )
+
+
+def account_limits(config: Config) -> AccountLimits:
+    """Return the account's limits and costs as the core wants them."""
+    fields = config.limits.model_dump()
+    return AccountLimits(
+        **fields,
+        fee_ratio=config.paper.taker_fee,
+        slippage_ratio=config.paper.slippage[1],
+    )
+
+
+def paper_rules(config: Config) -> PaperRules:
+    """Return how the paper venue behaves."""
+    paper = config.paper
+    return PaperRules(
+        starting_balance=paper.balance,
+        quote_asset=config.account.quote,
+        slippage_low=paper.slippage[0],
+        slippage_high=paper.slippage[1],
+        latency_low_s=paper.latency_ms[0] / 1000,
+        latency_high_s=paper.latency_ms[1] / 1000,
+        maker_fee=paper.maker_fee,
+        taker_fee=paper.taker_fee,
+        partial_fill_chance=paper.partial_fill_chance,
+        reject_chance=paper.reject_chance,
+    )
+
+
+def trader_settings(config: Config) -> dict[TraderName, TraderSettings]:
+    """Return every trader's settings, the built-in one for people included."""
+    found = {
+        MANUAL: TraderSettings(
+            name=MANUAL,
+            symbols=tuple(Symbol(symbol) for symbol in config.market.symbols),
+            limits=MANUAL_LIMITS,
+        )
+    }
+    for trader in config.traders:
+        name = TraderName(trader.name)
+        found[name] = TraderSettings(
+            name=name,
+            symbols=tuple(Symbol(symbol) for symbol in trader.symbols),
+            timeframe=str(trader.timeframe),
+            size_by=trader.size.by,
+            size=trader.size.value,
+            leverage=trader.leverage,
+            cooldown_s=trader.cooldown_s,
+            limits=TraderLimits(**trader.limits.model_dump()),
+            strategy=trader.strategy,
+        )
+    return found
+
+
+def _tree(  # noqa: PLR0913 - the parts of the whole
+    config: Config,
+    world: World,
+    store: Store,
+    ports: Ports,
+    venue: PaperVenue,
+    stream: MarketStream,
+    settings: Mapping[TraderName, TraderSettings],
+    strategies: Mapping[TraderName, TradingStrategy],
+) -> ChildSpec:
+    backlog = Backlog()
+    saving = PersistenceSettings(
+        snapshot_every_events=config.journal.snapshot_every_events,
+        snapshot_every_s=config.journal.snapshot_every_s,
+        min_free_bytes=config.journal.min_free_mb * 1024 * 1024,
+    )
+    opening = Balance(config.account.quote, config.paper.balance, config.paper.balance)
+    persistence = ChildSpec(
+        names.PERSISTENCE,
+        lambda: PersistenceActor(world, store, ports.journal_worker, saving, backlog),
+        intensity=Intensity(max_restarts=3, period_s=60),
+    )
+    spike_ratio = float(config.market.spike_ratio)
+    desk = [
+        ChildSpec(names.EDGE, EdgeActor),
+        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, opening)),
+        ChildSpec(
+            names.EXCHANGE,
+            lambda: ExchangeActor(world, venue),
+            intensity=Intensity(max_restarts=10, period_s=60),
+            backoff=Backoff(first_s=0.1, max_s=5.0, jitter_ratio=0.3),
+        ),
+        ChildSpec(
+            names.FEED,
+            lambda: FeedActor(world, stream, listener=venue, spike_ratio=spike_ratio),
+            intensity=Intensity(max_restarts=None),
+            backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
+        ),
+        ChildSpec(names.POSITIONS, lambda: _positions(world)),
+        ChildSpec(names.TRADERS, lambda: Supervisor(_traders(world, settings, strategies))),
+    ]
+    return ChildSpec(
+        ROOT,
+        lambda: Supervisor(
+            [persistence, ChildSpec(DESK, lambda: Supervisor(desk))], Strategy.REST_FOR_ONE
+        ),
+        intensity=Intensity(max_restarts=0),
+    )
+
+
+def _positions(world: World) -> PositionsSupervisor:
+    return PositionsSupervisor(
+        world, [position.id for position in world.states.latest_of("position")]
+    )
+
+
+def _traders(
+    world: World,
+    settings: Mapping[TraderName, TraderSettings],
+    strategies: Mapping[TraderName, TradingStrategy],
+) -> list[ChildSpec]:
+    def spec(each: TraderSettings) -> ChildSpec:
+        return ChildSpec(
+            names.trader(each.name),
+            lambda: TraderActor(world, each, strategies.get(each.name)),
+            intensity=Intensity(max_restarts=3, period_s=300),
+            on_exhausted=Exhausted.QUARANTINE,
+        )
+
+    return [spec(each) for each in settings.values()]

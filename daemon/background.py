@@ -1,0 +1,31 @@
+"""Queries on the journal's own thread, awaited at the edge: the connection has one user at a time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from runtime.ports import Worker
+
+T = TypeVar("T")
+
+
+class Background:
+    """Runs a blocking call on a worker and returns its result to a coroutine."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Return what `function` returns on the worker. Raises what it raises."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: T | BaseException) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self._worker.call(function, done)
+        return await future

@@ -1,0 +1,160 @@
+"""How figures look in a table: short where JSON is exact."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from daemon.cli.console import Row, clean
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_LARGE, _SMALL = Decimal(1000), Decimal(1)
+
+
+def text(name: str) -> Callable[[Row], str]:
+    """Return a cell that shows a value as it is."""
+    return lambda row: clean(row.get(name))
+
+
+def price(name: str) -> Callable[[Row], str]:
+    """Return a cell that shows a price or quantity without digits nobody reads."""
+    return lambda row: short_number(row.get(name))
+
+
+def signed(name: str, places: int = 2) -> Callable[[Row], str]:
+    """Return a cell that shows a gain or loss."""
+    return lambda row: signed_number(row.get(name), places)
+
+
+def span(name: str) -> Callable[[Row], str]:
+    """Return a cell that shows seconds as 5s, 3m, 2h10m, 4d."""
+    return lambda row: short_span(row.get(name))
+
+
+def moment(name: str) -> Callable[[Row], str]:
+    """Return a cell that shows a time to the second, UTC."""
+    return lambda row: short_time(row.get(name))
+
+
+def gain_style(name: str) -> Callable[[Row], str]:
+    """Return a style: green for a gain, red for a loss."""
+
+    def style(row: Row) -> str:
+        value = _number(row.get(name))
+        return "" if value is None or not value else "green" if value > 0 else "red"
+
+    return style
+
+
+def word_style(name: str, styles: Mapping[str, str]) -> Callable[[Row], str]:
+    """Return a style by the value's text."""
+    return lambda row: styles.get(str(row.get(name)), "")
+
+
+def short_number(value: object) -> str:
+    """Shorten a number: two decimals above a thousand, four above one, else six digits."""
+    number = _number(value)
+    if number is None:
+        return clean(value)
+    size = abs(number)
+    if size >= _LARGE:
+        return f"{number:,.2f}".removesuffix(".00")
+    if size >= _SMALL or not size:
+        return _trimmed(f"{number:.4f}")
+    return _trimmed(f"{number:.8f}")
+
+
+def signed_number(value: object, places: int = 2) -> str:
+    """Print with its sign."""
+    number = _number(value)
+    return clean(value) if number is None else f"{number:+,.{places}f}"
+
+
+def percent(value: object) -> str:
+    """Print a percentage with its sign."""
+    number = _number(value)
+    return clean(value) if number is None else f"{number:+.2f} %"
+
+
+def short_span(value: object) -> str:
+    """Print seconds as people say them."""
+    if not isinstance(value, int | float):
+        return clean(value)
+    seconds = int(value)
+    if seconds < _MINUTE:
+        return f"{seconds}s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE}m{seconds % _MINUTE:02}s"
+    if seconds < _DAY:
+        return f"{seconds // _HOUR}h{seconds % _HOUR // _MINUTE:02}m"
+    return f"{seconds // _DAY}d{seconds % _DAY // _HOUR:02}h"
+
+
+def short_time(value: object) -> str:
+    """Print an ISO time to the second: 2024-08-08 23:54:01."""
+    return clean(value)[:19].replace("T", " ")
+
+
+def listed(value: object) -> str:
+    """Print a list of numbers."""
+    if not isinstance(value, list) or not value:
+        return "-"
+    return " ".join(short_number(item) for item in value)
+
+
+def _number(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return number if number.is_finite() else None
+
+
+def _trimmed(digits: str) -> str:
+    return digits.rstrip("0").rstrip(".")
+
+
+def outcome(answer: Row) -> str:
+    """Say in a sentence what became of a change."""
+    position = answer.get("position")
+    if isinstance(position, dict):
+        return _position_line(position)
+    closing = answer.get("closing")
+    if isinstance(closing, list):
+        return f"closing {len(closing)} positions" if closing else "nothing to close"
+    if answer.get("draining"):
+        return f"draining; {clean(answer.get('positions'))} positions stay and are kept safe"
+    words = ["done"]
+    if answer.get("trader"):
+        words.append(f"trader {clean(answer['trader'])}")
+    if answer.get("mode"):
+        words.append(f"mode {clean(answer['mode'])}")
+    if answer.get("note"):
+        words.append(clean(answer["note"]))
+    return ", ".join(words)
+
+
+def _position_line(position: Row) -> str:
+    words = [
+        f"{clean(position.get('id'))}  {clean(position.get('status'))}",
+        (
+            f"{clean(position.get('side'))} {short_number(position.get('remaining_quantity'))} "
+            f"{clean(position.get('symbol'))}"
+        ),
+    ]
+    if position.get("entry_price") is not None:
+        words.append(f"entered at {short_number(position['entry_price'])}")
+    if position.get("exit_reason"):
+        words.append(
+            f"{clean(position['exit_reason'])}, realized "
+            f"{signed_number(position.get('realized_pnl'))}"
+        )
+        return ", ".join(words)
+    if position.get("stop") is not None:
+        lives = clean(position.get("stop_lives"))
+        words.append(f"stop {short_number(position['stop'])} ({lives})")
+    if position.get("trail_level") is not None:
+        words.append(f"trail {short_number(position['trail_level'])}")
+    if position.get("targets"):
+        words.append(f"targets {listed(position['targets'])}")
+    return ", ".join(words)

@@ -1,0 +1,166 @@
+"""How commands speak: tables, JSON, one clear line for an error, and its exit code.
+
+On a terminal tables have colors and fit its width, the least important columns going first; into a
+pipe they are plain text with every column. rich is imported only to draw on a terminal. Text that
+came from elsewhere is printed without its control characters.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+import typer
+
+from domain.errors import Refusal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+Row = Mapping[str, object]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_GAP = "  "
+_ALWAYS = 9
+
+
+class Exit(IntEnum):
+    """What a shell sees."""
+
+    OK = 0
+    REFUSED = 1  # refused or failed; nothing changed
+    USAGE = 2
+    UNREACHABLE = 3  # no daemon; nothing was sent
+    UNKNOWN = 4  # the answer was lost; look before asking again
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column of a table."""
+
+    title: str
+    text: Callable[[Row], str]
+    right: bool = False
+    keep: int = _ALWAYS  # columns with a lower number leave a narrow terminal first
+    style: Callable[[Row], str] | None = None
+
+
+def clean(value: object) -> str:
+    """Return text that cannot move the cursor; "-" for what is not known."""
+    return "-" if value is None else _CONTROL.sub("?", str(value))
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    typer.echo(_CONTROL.sub("?", text))
+
+
+def print_json(value: object) -> None:
+    """Print an object, exactly."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def fail(refusal: Refusal, code: Exit = Exit.REFUSED) -> NoReturn:
+    """Print an error and end the command."""
+    typer.echo(f"error {refusal.rule}: {_CONTROL.sub(' ', refusal.message)}", err=True)
+    if refusal.remedy:
+        typer.echo(f"→ {_CONTROL.sub(' ', refusal.remedy)}", err=True)
+    raise typer.Exit(code)
+
+
+def on_terminal() -> bool:
+    """Whether somebody looks at stdout."""
+    return sys.stdout.isatty()
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str) -> None:
+    """Print rows; `empty` when there are none."""
+    listed = list(rows)
+    if not listed:
+        say(empty)
+    elif on_terminal():
+        console = _console()
+        console.print(_fitting(console, columns, listed))
+    else:
+        _print_plain(columns, listed)
+
+
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print what is known of one thing: a label and a value a line."""
+    listed = [(label, text) for label, text in pairs if text]
+    width = max((len(label) for label, _ in listed), default=0)
+    for label, text in listed:
+        say(f"{label:<{width}}{_GAP}{text}")
+
+
+def print_heading(text: str) -> None:
+    """Print the title of a section."""
+    if on_terminal() and not os.environ.get("NO_COLOR"):
+        typer.echo("\n" + typer.style(text, bold=True))
+    else:
+        typer.echo("\n" + text)
+
+
+def _print_plain(columns: Sequence[Column], rows: list[Row]) -> None:
+    cells = [[column.title for column in columns]]
+    cells += [[clean(column.text(row)) for column in columns] for row in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    for line in cells:
+        padded = (
+            text.rjust(width) if column.right else text.ljust(width)
+            for text, width, column in zip(line, widths, columns, strict=True)
+        )
+        typer.echo(_GAP.join(padded).rstrip())
+
+
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415 - 60 ms, only to draw
+
+    return Console(highlight=False)
+
+
+def _fitting(console: "Console", columns: Sequence[Column], rows: list[Row]) -> "RichTable":
+    """Return a table that fits, without the columns that do not."""
+    from rich.measure import Measurement  # noqa: PLC0415
+
+    kept = list(columns)
+    while True:
+        table = _rich_table(kept, rows)
+        needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
+        droppable = [column for column in kept if column.keep < _ALWAYS]
+        if needed <= console.width or not droppable:
+            return table
+        kept.remove(min(droppable, key=lambda column: column.keep))
+
+
+def _rich_table(columns: Sequence[Column], rows: list[Row]) -> "RichTable":
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+    for row in rows:
+        table.add_row(
+            *(
+                Text(clean(column.text(row)), style=column.style(row) if column.style else "")
+                for column in columns
+            )
+        )
+    return table

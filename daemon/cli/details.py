@@ -1,0 +1,389 @@
+"""How one thing is shown in full: the status page, an account, a position, a story."""
+
+import json
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from daemon.cli.cells import (
+    listed,
+    moment,
+    percent,
+    price,
+    short_number,
+    short_span,
+    short_time,
+    signed_number,
+    text,
+)
+from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table, say
+
+_LONG_TEXT = 200
+
+
+def print_status(status: Row) -> None:
+    """Show the whole on one page."""
+    connected = "connected" if status.get("feed_connected") else "NOT CONNECTED"
+    unguarded = status.get("positions_unprotected")
+    unknown = status.get("orders_unknown")
+    print_pairs(
+        [
+            ("mode", clean(status.get("mode"))),
+            *_causes(status),
+            ("market", f"{clean(status.get('venue'))}, {connected}"),
+            (
+                "equity",
+                (
+                    f"{short_number(status.get('equity'))} {clean(status.get('quote'))}"
+                    f"  ({signed_number(status.get('unrealized_pnl'))} unrealized, "
+                    f"{short_number(status.get('drawdown_pct'))} % below its peak)"
+                ),
+            ),
+            (
+                "positions",
+                f"{clean(status.get('positions_open'))} open"
+                + (f", {unguarded} WITHOUT PROTECTION" if unguarded else ""),
+            ),
+            (
+                "orders",
+                f"{clean(status.get('orders_working'))} under way"
+                + (f", {unknown} UNKNOWN" if unknown else ""),
+            ),
+            (
+                "daemon",
+                (
+                    f"holdfast {clean(status.get('version'))}, process {clean(status.get('pid'))}, "
+                    f"up {short_span(status.get('uptime_s'))}"
+                ),
+            ),
+        ]
+    )
+    print_heading("Prices")
+    columns = [
+        Column("SYMBOL", text("symbol")),
+        Column("LAST", price("last"), right=True),
+        Column("BID", price("bid"), right=True),
+        Column("ASK", price("ask"), right=True),
+        Column("MARK", price("mark"), right=True),
+        Column("AGE", _age, right=True),
+        Column("", lambda row: "" if row.get("is_fresh") else "STALE", style=lambda _: "red"),
+    ]
+    print_table(columns, _rows(status.get("prices")), empty="none yet")
+    print_heading("Traders")
+    columns = [
+        Column("TRADER", text("name")),
+        Column("STATE", lambda row: "paused" if row.get("paused") else "active"),
+        Column("OPEN", text("open_positions"), right=True),
+    ]
+    print_table(columns, _rows(status.get("traders")), empty="none")
+
+
+def print_mode(mode: Row) -> None:
+    """Show a mode and its causes."""
+    print_pairs([("mode", clean(mode.get("mode"))), *_causes(mode)])
+
+
+def print_health(health: Row) -> None:
+    """Show how every part is."""
+    feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
+    waiting = {name: depth for name, depth in _mapping(health.get("mailboxes")).items() if depth}
+    trouble = journal.get("trouble")
+    print_pairs(
+        [
+            ("mode", clean(health.get("mode"))),
+            *_causes(health),
+            (
+                "feed",
+                ("connected" if feed.get("connected") else "NOT CONNECTED")
+                + f", {clean(feed.get('frames'))} frames, {clean(feed.get('bad_frames'))} bad, "
+                f"{clean(feed.get('armed_positions'))} positions armed",
+            ),
+            (
+                "journal",
+                (f"TROUBLE: {clean(trouble)}" if trouble else "well")
+                + f", at {clean(journal.get('last_seq'))}, "
+                f"{clean(journal.get('waiting'))} waiting",
+            ),
+            ("actors", f"{clean(health.get('actors'))} running"),
+            ("restarts", _counts(health.get("restarts"))),
+            ("dead letters", clean(health.get("dead_letters"))),
+            ("mailboxes", _counts(waiting)),
+        ]
+    )
+
+
+def is_well(health: Row) -> bool:
+    """Whether the market is heard and the journal can be written."""
+    feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
+    return bool(feed.get("connected")) and not journal.get("trouble")
+
+
+def _counts(value: object) -> str:
+    counts = _mapping(value)
+    return ", ".join(f"{clean(name)} {clean(count)}" for name, count in counts.items()) or "none"
+
+
+def print_portfolio(account: Row) -> None:
+    """Show an account."""
+    quote = clean(account.get("quote"))
+    limits = _mapping(account.get("limits"))
+    cap = limits.get("daily_loss_cap")
+    print_pairs(
+        [
+            ("account", clean(account.get("account"))),
+            ("mode", clean(account.get("mode"))),
+            *_causes(account),
+            ("balance", f"{short_number(account.get('balance'))} {quote}"),
+            ("unrealized", f"{signed_number(account.get('unrealized_pnl'))} {quote}"),
+            ("equity", f"{short_number(account.get('equity'))} {quote}"),
+            ("available", f"{short_number(account.get('available'))} {quote}"),
+            ("margin", f"{short_number(account.get('margin'))} {quote}"),
+            ("reserved", f"{short_number(account.get('reserved'))} {quote}"),
+            (
+                "exposure",
+                (
+                    f"{short_number(account.get('exposure'))} {quote}, "
+                    f"{short_number(account.get('leverage'))} times equity "
+                    f"(limit {clean(limits.get('max_leverage'))})"
+                ),
+            ),
+            (
+                "drawdown",
+                (
+                    f"{short_number(account.get('drawdown_pct'))} % below "
+                    f"{short_number(account.get('high_water_mark'))} "
+                    f"(kill switch at {clean(limits.get('total_drawdown_pct'))} %)"
+                ),
+            ),
+            (
+                "today",
+                f"{short_number(account.get('daily_drawdown_pct'))} % below "
+                f"{short_number(account.get('day_start_equity'))} "
+                f"(entries stop at {clean(limits.get('daily_drawdown_pct'))} %"
+                + (f" or a loss of {short_number(cap)} {quote})" if cap else ")"),
+            ),
+            (
+                "positions",
+                f"{clean(account.get('positions'))} of {clean(limits.get('max_positions'))}",
+            ),
+        ]
+    )
+
+
+def print_position(position: Row) -> None:
+    """Show everything about a position."""
+    protection = _mapping(position.get("protection"))
+    print_pairs(
+        [
+            ("position", clean(position.get("id"))),
+            (
+                "what",
+                f"{clean(position.get('side'))} {clean(position.get('symbol'))} "
+                f"{clean(position.get('kind'))} at {clean(position.get('venue'))}, "
+                f"leverage {clean(position.get('leverage'))}"
+                + (", paper money" if position.get("paper") else ""),
+            ),
+            ("trader", clean(position.get("trader"))),
+            ("status", _status(position)),
+            (
+                "quantity",
+                (
+                    f"{short_number(position.get('remaining_quantity'))} left of "
+                    f"{short_number(position.get('entry_quantity'))}"
+                ),
+            ),
+            ("entry", f"{short_number(position.get('entry_price'))}"),
+            ("price", _current(position)),
+            ("unrealized", _unrealized(position)),
+            (
+                "realized",
+                (
+                    f"{signed_number(position.get('realized_pnl'))}, "
+                    f"fees {short_number(position.get('fees'))}"
+                ),
+            ),
+            ("range", _range(position)),
+            ("stop", _stop(position, protection)),
+            ("trail", _trail(_mapping(protection.get("trail")))),
+            ("breakeven", _breakeven(_mapping(protection.get("breakeven")))),
+            ("time exit", _maybe_time(protection.get("time_exit"))),
+            ("opened", _maybe_time(position.get("opened_at"))),
+            ("closed", _maybe_time(position.get("closed_at"))),
+            ("held", _maybe(short_span, position.get("holding_s"))),
+            ("rationale", _maybe(clean, position.get("rationale"))),
+            ("decision", _maybe(clean, position.get("decision_id"))),
+        ]
+    )
+    _print_lists(position, protection)
+
+
+def _print_lists(position: Row, protection: Row) -> None:
+    targets = _rows(protection.get("targets"))
+    if targets:
+        print_heading("Targets")
+        columns = [
+            Column("TARGET", text("id")),
+            Column("PRICE", price("price"), right=True),
+            Column("PART %", price("part_pct"), right=True),
+            Column("AWAY", lambda row: percent(row.get("distance_pct")), right=True),
+            Column("FIRED", lambda row: "yes" if row.get("fired") else "no"),
+            Column("FILLED", price("filled"), right=True),
+            Column("AT", moment("filled_at"), keep=5),
+        ]
+        print_table(columns, targets, empty="")
+    exits = _rows(position.get("exits"))
+    if exits:
+        print_heading("Exits")
+        columns = [
+            Column("EXIT", text("exit_id")),
+            Column("REASON", text("reason")),
+            Column("QTY", price("quantity"), right=True),
+            Column("FILLED", price("filled"), right=True),
+            Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
+            Column("LEVEL", lambda row: short_number(_trigger(row).get("level")), right=True),
+            Column("ORDER", text("client_order_id"), keep=4),
+        ]
+        print_table(columns, exits, empty="")
+    fills = _rows(position.get("fills"))
+    if fills:
+        print_heading("Fills")
+        columns = [
+            Column("TIME", moment("time")),
+            Column("SIDE", text("side")),
+            Column("QTY", price("quantity"), right=True),
+            Column("PRICE", price("price"), right=True),
+            Column("FEE", price("fee"), right=True),
+            Column("ASSET", text("fee_asset"), keep=5),
+            Column("FILL", text("id"), keep=3),
+            Column("ORDER", text("order"), keep=2),
+        ]
+        print_table(columns, fills, empty="")
+    changes = _rows(position.get("modifications"))
+    if changes:
+        total = position.get("modification_count")
+        print_heading(f"Changes of protection (the last {len(changes)}; done: {clean(total)})")
+        columns = [
+            Column("TIME", moment("at")),
+            Column("CHANGE", text("type")),
+            Column("BY", text("requested_by")),
+            Column("RESULT", lambda row: "done" if row.get("success") else clean(row.get("error"))),
+            Column("BEFORE", lambda row: _rules(row.get("previous")), keep=4),
+            Column("AFTER", lambda row: _rules(row.get("new")), keep=5),
+            Column("REASON", text("reason"), keep=3),
+        ]
+        print_table(columns, changes, empty="")
+
+
+def print_story(events: list[dict[str, object]]) -> None:
+    """Show journaled events, oldest first."""
+    for event in events:
+        fields = json.dumps(event.get("fields"), ensure_ascii=False)
+        short = fields if len(fields) <= _LONG_TEXT else fields[:_LONG_TEXT] + "…"
+        say(
+            f"{short_time(event.get('time'))}  {clean(event.get('seq')):>6}  "
+            f"{clean(event.get('stream'))}  {clean(event.get('event'))}  {short}"
+        )
+    if not events:
+        say("nothing is known about it")
+
+
+def _causes(account: Row) -> list[tuple[str, str]]:
+    return [
+        ("because", f"{clean(cause.get('message'))} {clean(cause.get('way_out'))}")
+        for cause in _rows(account.get("causes"))
+    ]
+
+
+def _status(position: Row) -> str:
+    reason = position.get("exit_reason")
+    return clean(position.get("status")) + (f" ({clean(reason)})" if reason else "")
+
+
+def _current(position: Row) -> str:
+    if position.get("current_price") is None:
+        return ""
+    stale = "" if position.get("price_is_fresh") else "  STALE"
+    return short_number(position.get("current_price")) + stale
+
+
+def _unrealized(position: Row) -> str:
+    if position.get("unrealized_pnl") is None:
+        return ""
+    gain = percent(position.get("unrealized_pnl_pct"))
+    return f"{signed_number(position.get('unrealized_pnl'))}  ({gain})"
+
+
+def _range(position: Row) -> str:
+    if position.get("best_price") is None:
+        return ""
+    return (
+        f"best {short_number(position.get('best_price'))} "
+        f"({signed_number(position.get('max_unrealized_pnl'))}), "
+        f"worst {short_number(position.get('worst_price'))} "
+        f"({signed_number(position.get('min_unrealized_pnl'))})"
+    )
+
+
+def _stop(position: Row, protection: Row) -> str:
+    stop = _mapping(protection.get("stop"))
+    if not stop:
+        return "none" if not protection.get("trail") else ""
+    initial = position.get("initial_stop")
+    moved = f", first {short_number(initial)}" if initial and initial != stop["price"] else ""
+    return (
+        f"{short_number(stop.get('price'))}  watches {clean(stop.get('watches'))}, "
+        f"lives: {clean(stop.get('lives'))}{_away(stop.get('distance_pct'))}{moved}"
+    )
+
+
+def _trail(trail: Row) -> str:
+    if not trail:
+        return ""
+    ratio, distance = trail.get("ratio"), trail.get("distance")
+    by = f"{short_number(distance)}" if ratio is None else f"ratio {short_number(ratio)}"
+    return (
+        f"{short_number(trail.get('level'))}  by {by} from {short_number(trail.get('best'))}"
+        f"{_away(trail.get('level_distance_pct'))}"
+    )
+
+
+def _breakeven(even: Row) -> str:
+    if not even:
+        return ""
+    done = "done" if even.get("done") else f"at {short_number(even.get('trigger_price'))}"
+    return f"{done}, stop to {short_number(even.get('stop_price'))}"
+
+
+def _away(value: object) -> str:
+    return "" if value is None else f", {percent(value)} away"
+
+
+def _rules(value: object) -> str:
+    rules = _mapping(value)
+    prices = [target.get("price") for target in _rows(rules.get("targets"))]
+    return f"stop {short_number(rules.get('stop'))} targets {listed(prices)}"
+
+
+def _trigger(row: Row) -> Row:
+    return _mapping(row.get("trigger"))
+
+
+def _age(row: Row) -> str:
+    age = row.get("age_s")
+    return "never" if age is None else f"{age:.1f}s" if isinstance(age, int | float) else clean(age)
+
+
+def _maybe(show: Callable[[object], str], value: object) -> str:
+    return "" if value is None or value == "" else show(value)
+
+
+def _maybe_time(value: object) -> str:
+    return _maybe(short_time, value)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(value: object) -> list[dict[str, object]]:
+    return msgspec.convert(value or [], list[dict[str, object]])

@@ -1,0 +1,149 @@
+"""Commands about the configuration and the strategies; they need no daemon."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import Enum
+
+import typer
+import yaml
+from pydantic import BaseModel
+
+from daemon.cli.cells import text
+from daemon.cli.console import Column, Row, print_heading, print_json, print_table, say
+from daemon.cli.link import ConfigOption, JsonOption, fail_config
+from daemon.config import Loaded, load, secret_of, secrets_of
+from daemon.config_file import ConfigError, find
+from daemon.config_models import SecretRef
+from daemon.config_strategies import strategies_of
+from daemon.plugins import available
+from daemon.yaml_lines import dotted
+from domain.money import plain
+
+_MASK = "****"
+configuration = typer.Typer(no_args_is_help=True, help="Check or show the configuration.")
+
+
+@configuration.command("check")
+def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Say everything that is wrong: line, key, what helps."""
+    file = find(config)
+    try:
+        loaded = load(file)
+        strategies_of(loaded)
+        secrets_of(loaded)
+    except ConfigError as error:
+        if as_json:
+            print_json({"problems": _problems(error)})
+        fail_config(error)
+    if as_json:
+        print_json({"problems": []})
+        return
+    traders, symbols = len(loaded.config.traders), len(loaded.config.market.symbols)
+    say(f"{file.path} is fine: {traders} traders, {symbols} symbols")
+
+
+@configuration.command("show")
+def show(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show the configuration in force, defaults included, secrets masked."""
+    file = find(config)
+    try:
+        loaded = load(file)
+    except ConfigError as error:
+        fail_config(error)
+    shown = _shown(loaded.config, loaded)
+    if as_json:
+        print_json({"config": _as_text(shown)})
+        return
+    block = yaml.dump(shown, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    say(f"# {file.path}")
+    typer.echo(block, nl=False)
+
+
+def strategies(*, as_json: JsonOption = False) -> None:
+    """List strategies and their parameters."""
+    found = available()
+    if as_json:
+        rows: list[Row] = [
+            {
+                "name": one.name,
+                "summary": one.summary,
+                "problem": one.problem,
+                "parameters": [
+                    {"name": each.name, "type": each.type, "default": each.default}
+                    for each in one.parameters
+                ],
+            }
+            for one in found
+        ]
+        print_json({"strategies": rows})
+        return
+    for one in found:
+        print_heading(one.name)
+        say(one.problem or one.summary)
+        columns = [
+            Column("PARAMETER", text("name")),
+            Column("TYPE", text("type")),
+            Column("DEFAULT", text("default")),
+        ]
+        parameters: list[Row] = [
+            {"name": each.name, "type": each.type, "default": each.default}
+            for each in one.parameters
+        ]
+        print_table(columns, parameters, empty="no parameters")
+
+
+def _problems(error: ConfigError) -> list[dict[str, object]]:
+    return [
+        {"line": one.line, "key": dotted(one.path), "message": one.message}
+        for one in error.problems
+    ]
+
+
+def _shown(value: object, loaded: Loaded) -> object:
+    """Turn models into plain values; decimals stay, secrets do not appear."""
+    if isinstance(value, SecretRef):
+        place = {"env": value.env} if value.env else {"file": str(value.file)}
+        return place | {"value": _MASK if secret_of(value, loaded.file.base) else "missing"}
+    if isinstance(value, BaseModel):
+        names = type(value).model_fields
+        return {name: _shown(getattr(value, name), loaded) for name in names}
+    if isinstance(value, Mapping):
+        return {str(name): _shown(item, loaded) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(item, loaded) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, bool | int | float | Decimal):
+        return value
+    return str(value)
+
+
+def _as_text(value: object) -> object:
+    """Write decimals as text, as everywhere in JSON."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, dict):
+        return {name: _as_text(item) for name, item in value.items()}
+    return [_as_text(item) for item in value] if isinstance(value, list) else value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes decimals as the numbers they are, and repeats what is there twice."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the library's signature
+        return True
+
+
+def _decimal(dumper: yaml.SafeDumper, value: Decimal) -> yaml.Node:
+    digits = plain(value)
+    kind = "float" if "." in digits else "int"
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", digits)
+
+
+_Dumper.add_representer(Decimal, _decimal)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(configuration, name="config")
+    app.command("strategies")(strategies)

@@ -1,0 +1,155 @@
+"""How commands reach the daemon: find its socket, ask, and tell apart what may have gone wrong."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import msgspec
+import typer
+
+from daemon.admin_client import AdminClient, Answer, AnswerLostError, UnreachableError
+from daemon.admin_grammar import check
+from daemon.admin_requests import AnyAdminRequest
+from daemon.cli.cells import outcome
+from daemon.cli.console import Exit, fail, print_json, say
+from daemon.config_file import ConfigError, ConfigFile, find
+from domain.errors import Refusal
+
+_MANY = 20
+_UNKNOWN_OUTCOMES = frozenset({"ANSWER_TIMEOUT", "NO_ANSWER", "INTERNAL_ERROR"})
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="HOLDFAST_CONFIG",
+        metavar="FILE",
+        help="The configuration.  [default: ./config.yaml]",
+        show_default=False,
+    ),
+]
+SocketOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--socket",
+        envvar="HOLDFAST_SOCKET",
+        metavar="PATH",
+        help="The daemon's admin socket.  [default: as the configuration says]",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Its id, or a unique beginning.")]
+
+
+def config_file(named: Path | None) -> ConfigFile:
+    """Return the configuration that a command uses."""
+    return find(named)
+
+
+def fail_config(error: ConfigError) -> NoReturn:
+    """Print every problem of a configuration and end the command."""
+    lines = error.lines()
+    for line in lines[:_MANY]:
+        typer.echo(line, err=True)
+    if len(lines) > _MANY:
+        typer.echo(f"… and {len(lines) - _MANY} more", err=True)
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    fail(
+        Refusal(
+            rule="INVALID_CONFIG",
+            message=f"{error.path} cannot be used: {count}, see above.",
+            remedy="Mend the file; holdfast config check shows what is left.",
+        )
+    )
+
+
+def socket_of(config: Path | None, socket: Path | None) -> Path:
+    """Find the admin socket."""
+    if socket is not None:
+        return socket
+    try:
+        return find(config).socket_path()
+    except ConfigError as error:
+        problem = "; ".join(error.lines()[:3])
+        refusal = Refusal(
+            rule="SOCKET_NOT_FOUND",
+            message=f"The configuration does not say where the daemon listens: {problem}.",
+            remedy="Mend it, or give --socket PATH.",
+        )
+        fail(refusal)
+
+
+def ask(
+    request: AnyAdminRequest,
+    config: Path | None,
+    socket: Path | None,
+    *,
+    afterwards: str = "Look before you ask again: holdfast status.",
+) -> Answer:
+    """Ask the daemon and return its answer; on anything else print it and end the command.
+
+    `afterwards` is what to do when the answer is lost.
+    """
+    refusal = check(request)
+    if refusal:
+        fail(refusal)
+    path = socket_of(config, socket)
+    try:
+        with AdminClient(path) as client:
+            answer = client.ask(request)
+    except UnreachableError as error:
+        fail(_nobody(path, error), Exit.UNREACHABLE)
+    except AnswerLostError as error:
+        fail(_lost(error, afterwards), Exit.UNKNOWN)
+    if isinstance(answer, Refusal):
+        fail(answer, Exit.UNKNOWN if answer.rule in _UNKNOWN_OUTCOMES else Exit.REFUSED)
+    return answer
+
+
+def do(
+    request: AnyAdminRequest,
+    config: Path | None,
+    socket: Path | None,
+    *,
+    as_json: bool,
+    afterwards: str = "Look before you ask again: holdfast positions.",
+) -> None:
+    """Ask for a change and print what became of it."""
+    answer = ask(request, config, socket, afterwards=afterwards)
+    if as_json:
+        print_json(answer)
+    else:
+        say(outcome(answer))
+
+
+def ask_line(line: str, config: Path | None, socket: Path | None) -> Answer:
+    """Send a line as somebody wrote it; return the whole answer."""
+    path = socket_of(config, socket)
+    try:
+        with AdminClient(path) as client:
+            return client.ask_line(line.replace("\n", " ").encode())
+    except UnreachableError as error:
+        fail(_nobody(path, error), Exit.UNREACHABLE)
+    except AnswerLostError as error:
+        fail(_lost(error, "Look before you ask again."), Exit.UNKNOWN)
+
+
+def rows_of(answer: Answer, name: str) -> list[dict[str, object]]:
+    """Return the named list of an answer."""
+    return msgspec.convert(answer.get(name, []), list[dict[str, object]])
+
+
+def _nobody(path: Path, error: UnreachableError) -> Refusal:
+    return Refusal(
+        rule="NO_DAEMON",
+        message=f"No daemon answers at {path}: {error}.",
+        remedy="Start one with holdfast run, or name its --config or --socket.",
+    )
+
+
+def _lost(error: AnswerLostError, afterwards: str) -> Refusal:
+    return Refusal(
+        rule="ANSWER_LOST",
+        message=f"The answer was lost ({error}); whether it was done is not known.",
+        remedy=afterwards,
+    )

@@ -1,0 +1,74 @@
+"""What people type for numbers, read strictly: a wrong one is refused before anything is sent."""
+
+import re
+from decimal import Decimal
+
+from daemon.admin_grammar import check_value, invalid
+from daemon.admin_requests import TargetRequest
+from daemon.cli.console import fail
+from domain.money import HUNDRED, ONE, InvalidNumberError, decimal_from
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd])")
+
+
+def amount(argument: str, text: str) -> Decimal:
+    """Read a number that must be greater than zero; `argument` as the admin grammar names it."""
+    return _checked(argument, _decimal(argument, text))
+
+
+def optional(argument: str, text: str | None) -> Decimal | None:
+    """Read a number that may be left out."""
+    return None if text is None else amount(argument, text)
+
+
+def fraction(argument: str, text: str) -> Decimal:
+    """Read a part: `50%` or `0.5`."""
+    if text.endswith("%"):
+        return _checked(argument, _decimal(argument, text[:-1].strip(), text) / HUNDRED)
+    return amount(argument, text)
+
+
+def target(text: str) -> TargetRequest:
+    """Read `PRICE:PART`; the part may be left out and is then the whole."""
+    price, colon, part = text.partition(":")
+    return TargetRequest(
+        price=amount("price", price), part=fraction("part", part) if colon else ONE
+    )
+
+
+def trail(text: str | None) -> tuple[Decimal | None, Decimal | None]:
+    """Read `2%` as a ratio or `150` as a distance in quote; return (ratio, distance)."""
+    if text is None:
+        return None, None
+    if text.endswith("%"):
+        return fraction("trail_ratio", text), None
+    return None, amount("trail_distance", text)
+
+
+def duration_s(text: str | None) -> float | None:
+    """Read `90s`, `15m`, `2h` or `1d`."""
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        fail(invalid("max_holding_s", text, "not a duration"))
+    seconds = float(found[1]) * _UNITS_S[found[2]]
+    refusal = check_value("max_holding_s", seconds)
+    if refusal:
+        fail(refusal)
+    return seconds
+
+
+def _decimal(argument: str, text: str, written: str | None = None) -> Decimal:
+    try:
+        return decimal_from(text.strip())
+    except InvalidNumberError:
+        fail(invalid(argument, written or text, "not a number"))
+
+
+def _checked(argument: str, value: Decimal) -> Decimal:
+    refusal = check_value(argument, value)
+    if refusal:
+        fail(refusal)
+    return value

@@ -1,0 +1,109 @@
+"""Commands that steer the daemon as a whole and its traders."""
+
+from typing import Annotated
+
+import typer
+
+from daemon.admin_requests import (
+    Drain,
+    Pause,
+    ResetKillSwitch,
+    Resume,
+    ResumeEntries,
+    Snapshot,
+    StopEntries,
+)
+from daemon.cli.console import Exit, print_json
+from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask_line, do
+
+TraderArgument = Annotated[str, typer.Argument(metavar="TRADER", help="See holdfast traders.")]
+_STATUS = "Look before you ask again: holdfast status."
+
+
+def pause(
+    trader: TraderArgument,
+    *,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a trader open nothing more; guards go on."""
+    do(Pause(trader=trader), config, socket, as_json=as_json, afterwards=_STATUS)
+
+
+def resume(
+    trader: TraderArgument,
+    *,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a paused trader open positions again."""
+    do(Resume(trader=trader), config, socket, as_json=as_json, afterwards=_STATUS)
+
+
+def stop_entries(
+    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Open nothing, whoever asks; exits go on."""
+    do(StopEntries(), config, socket, as_json=as_json, afterwards=_STATUS)
+
+
+def resume_entries(
+    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Take `stop-entries` back."""
+    do(ResumeEntries(), config, socket, as_json=as_json, afterwards=_STATUS)
+
+
+def reset_kill_switch(
+    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Go on after the total drawdown closed everything."""
+    do(ResetKillSwitch(), config, socket, as_json=as_json, afterwards=_STATUS)
+
+
+def snapshot(
+    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Write a snapshot of the state now."""
+    do(Snapshot(), config, socket, as_json=as_json, afterwards=_STATUS)
+
+
+def drain(
+    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Stop the daemon in good order.
+
+    Positions stay, and are guarded again at the next start.
+    """
+    do(Drain(), config, socket, as_json=as_json, afterwards=_STATUS)
+
+
+def admin(
+    line: Annotated[str, typer.Argument(metavar="JSON", help='{"command": "ping"}')],
+    *,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+) -> None:
+    """Send a line to the admin socket, print the answer.
+
+    \b
+    holdfast admin '{"command": "kill", "name": "feed"}'
+    """  # noqa: D301 - \b keeps the lines of the examples
+    answer = ask_line(line, config, socket)
+    print_json(answer)
+    if not answer.get("ok"):
+        raise typer.Exit(Exit.REFUSED)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("pause")(pause)
+    app.command("resume")(resume)
+    app.command("stop-entries")(stop_entries)
+    app.command("resume-entries")(resume_entries)
+    app.command("reset-kill-switch")(reset_kill_switch)
+    app.command("snapshot")(snapshot)
+    app.command("drain")(drain)
+    app.command("admin")(admin)

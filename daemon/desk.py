@@ -1,0 +1,336 @@
+"""The desk: answers admin requests. Reads look at durable states and never wait; changes ask their owner.
+
+What people see is what survives a crash: positions, stops and money come from durable states, trailing levels from
+journaled extremes. Only prices are of the moment.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, assert_never
+
+from actors import messages, names
+from actors.messages import Answered
+from daemon import admin_requests as ask
+from daemon.assembly import Assembly
+from daemon.desk_reads import DeskReads
+from domain.commands import (
+    ClosePosition,
+    EntryRequest,
+    ModificationType,
+    ModifyProtection,
+    ProtectionPlan,
+    SizeBy,
+    TargetPlan,
+)
+from domain.errors import Refusal
+from domain.ids import MANUAL, ExitId, PositionId, RequestId, Symbol, TraderName
+from domain.modes import Mode
+from domain.position import Position, PositionStatus
+
+ANSWER_WITHIN_S = 10.0
+SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
+_POLL_S = 0.005
+Result = dict[str, object]
+
+
+class Desk:
+    """Implements `daemon.admin.AdminHandler` on the running actors."""
+
+    def __init__(self, assembly: Assembly, reads: DeskReads, drain: Callable[[], None]) -> None:
+        self.parts = assembly
+        self.reads = reads
+        self.drain = drain
+
+    async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
+        """Answer one request."""
+        match request:
+            case (
+                ask.Ping()
+                | ask.Status()
+                | ask.Health()
+                | ask.ShowPortfolio()
+                | ask.ListTraders()
+                | ask.ListPositions()
+                | ask.ShowPosition()
+                | ask.ListOrders()
+                | ask.Mode()
+                | ask.Why()
+                | ask.JournalVerify()
+            ):
+                return await self.reads.handle(request)
+            case ask.Drain():
+                self.drain()
+                return {"draining": True, "positions": len(self.reads.open_positions())}
+            case ask.Kill(name=name):
+                return self._kill(name)
+            case ask.Snapshot():
+                return await self._tell(
+                    names.PERSISTENCE, messages.TakeSnapshot(self._request_id())
+                )
+            case ask.Open():
+                return await self._open(request)
+            case ask.CloseAll():
+                return self._close_all()
+            case ask.Pause(trader=trader) | ask.Resume(trader=trader):
+                return await self._pause(request, trader)
+            case ask.StopEntries():
+                return await self._portfolio(messages.StopEntries(self._request_id(), _WHO))
+            case ask.ResumeEntries():
+                return await self._portfolio(messages.ResumeEntries(self._request_id(), _WHO))
+            case ask.ResetKillSwitch():
+                return await self._portfolio(messages.ResetKillSwitch(self._request_id(), _WHO))
+            case (
+                ask.Close()
+                | ask.MoveStop()
+                | ask.TrailStop()
+                | ask.AddTarget()
+                | ask.ModifyTarget()
+                | ask.CancelTarget()
+            ):
+                return await self._change(request)
+            case _:
+                assert_never(request)
+
+    # --- asking an owner ---
+
+    def _request_id(self) -> RequestId:
+        return RequestId(self.parts.world.ids.uuid())
+
+    async def _tell(self, name: str, message: Any) -> Result | Refusal:
+        """Tell an actor, wait for its answer. Nothing heard in time is said as that."""
+        edge = self.parts.actor(names.EDGE)
+        if edge is None:
+            return Refusal("RESTARTING", "The daemon restarts a part of itself.", "Try again.")
+        future: asyncio.Future[Answered] = edge.expect(message.request_id)
+        told = self.parts.system.tell(name, message)
+        if told is not True:
+            future.cancel()
+            return Refusal(
+                "BUSY", f"{name} cannot take a command now.", "Try again; see holdfast health."
+            )
+        try:
+            answered = await asyncio.wait_for(future, ANSWER_WITHIN_S)
+        except TimeoutError:
+            return Refusal(
+                "NO_ANSWER",
+                f"No answer within {ANSWER_WITHIN_S:.0f} s: it may still be done.",
+                "Look before asking again: holdfast positions, holdfast health.",
+            )
+        if answered.refusal is not None:
+            return answered.refusal
+        result: Result = {"done": True}
+        if answered.position_id is not None:
+            result["position_id"] = answered.position_id
+        if answered.note:
+            result["note"] = answered.note
+        return result
+
+    async def _portfolio(self, message: Any) -> Result | Refusal:
+        result = await self._tell(names.PORTFOLIO, message)
+        return result if isinstance(result, Refusal) else result | self.reads.mode()
+
+    def _not_now(self) -> Refusal | None:
+        """Refuse changes that cannot be made durable."""
+        mode, causes = self.reads.mode_and_causes()
+        if mode < Mode.PROTECT_ONLY:
+            return None
+        cause = max(causes, key=lambda each: each.mode)
+        return Refusal(mode.name, f"{cause.code}: {cause.message}", cause.way_out)
+
+    # --- entries ---
+
+    async def _open(self, request: ask.Open) -> Result | Refusal:
+        symbol = Symbol(request.symbol)
+        known = self.parts.world.instruments
+        if symbol not in known:
+            return Refusal(
+                "UNKNOWN_SYMBOL",
+                f"{request.symbol} is not watched.",
+                f"Watched: {', '.join(known)}. Add it to market.symbols in the configuration.",
+            )
+        refusal = self._not_now()
+        if refusal is not None:
+            return refusal
+        position_id = PositionId(request.position_id or self.parts.world.ids.uuid())
+        again = await self._known_already(position_id)
+        if again is not None:
+            return again
+        size_by, size = _size_of(request)
+        plan = ProtectionPlan(
+            stop_price=request.stop,
+            targets=tuple(TargetPlan(each.price, each.part) for each in request.targets),
+            trail_ratio=request.trail_ratio,
+            trail_distance=request.trail_distance,
+            breakeven_price=request.breakeven,
+            max_holding_s=request.max_holding_s,
+            watches=request.watches,
+        )
+        entry = EntryRequest(
+            position_id=position_id,
+            trader=MANUAL,
+            symbol=symbol,
+            direction=request.direction,
+            size_by=size_by,
+            size=size,
+            plan=plan,
+            limit_price=request.limit_price,
+            leverage=request.leverage,
+            request_id=self._request_id(),
+        )
+        result = await self._tell(names.trader(MANUAL), entry)
+        if isinstance(result, Refusal):
+            return result
+        waits_for_fill = request.limit_price is None
+        return await self._told_about(
+            position_id, lambda found: not waits_for_fill or _is_settled(found)
+        )
+
+    async def _known_already(self, position_id: PositionId) -> Result | Refusal | None:
+        """Answer a request that comes again with the id of its first try."""
+        if self.reads.position_by_id(position_id) is not None:
+            return await self._told_about(position_id, _is_settled)
+        if await self.reads.is_closed(position_id):
+            return Refusal(
+                "ALREADY_CLOSED",
+                f"Position {position_id} was opened before and is closed.",
+                "Leave the id out to open another.",
+            )
+        return None
+
+    async def _told_about(
+        self, position_id: PositionId, is_told: Callable[[Position], bool]
+    ) -> Result | Refusal:
+        """Return the position once there is something to tell, or as it stands after a while."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLES_WITHIN_S
+        while loop.time() < deadline:
+            found = self.reads.position_by_id(position_id)
+            if found is None or is_told(found):
+                break
+            await asyncio.sleep(_POLL_S)
+        return await self.reads.position(position_id)
+
+    # --- positions ---
+
+    async def _change(
+        self,
+        request: ask.Close
+        | ask.MoveStop
+        | ask.TrailStop
+        | ask.AddTarget
+        | ask.ModifyTarget
+        | ask.CancelTarget,
+    ) -> Result | Refusal:
+        position = await self.reads.find_open(request.position)
+        if isinstance(position, Refusal):
+            return position
+        if isinstance(request, ask.Close):
+            message: Any = ClosePosition(
+                position.id, part=request.part, request_id=self._request_id()
+            )
+        else:
+            refusal = self._not_now()
+            if refusal is not None:
+                return refusal
+            message = self._modification(request, position)
+        before = len(position.exits)
+        version = position.protection.version
+        result = await self._tell(names.position(position.id), message)
+        if isinstance(result, Refusal):
+            return result
+        if isinstance(request, ask.Close):
+            return await self._told_about(
+                position.id, lambda found: len(found.exits) > before and found.exits[-1].done
+            )
+        return await self._told_about(
+            position.id,
+            lambda found: (
+                found.protection.version > version
+                and found.acknowledged_version == found.protection.version
+            ),
+        )
+
+    def _modification(
+        self,
+        request: ask.MoveStop | ask.TrailStop | ask.AddTarget | ask.ModifyTarget | ask.CancelTarget,
+        position: Position,
+    ) -> ModifyProtection:
+        fields: dict[str, Any] = {"based_on": request.based_on}
+        match request:
+            case ask.MoveStop():
+                kind = ModificationType.MOVE_SL
+                fields |= {"price": request.price, "widen": request.widen}
+            case ask.TrailStop():
+                kind = ModificationType.TRAIL_SL
+                fields |= {
+                    "trail_ratio": request.trail_ratio,
+                    "trail_distance": request.trail_distance,
+                    "widen": request.widen,
+                }
+            case ask.AddTarget():
+                kind = ModificationType.ADD_TP
+                fields |= {"price": request.price, "part": request.part}
+            case ask.ModifyTarget():
+                kind = ModificationType.MODIFY_TP
+                fields |= {"price": request.price, "part": request.part}
+                fields["exit_id"] = ExitId(request.target)
+            case ask.CancelTarget():
+                kind = ModificationType.CANCEL_TP
+                fields["exit_id"] = ExitId(request.target)
+            case _:
+                assert_never(request)
+        return ModifyProtection(position.id, kind, request_id=self._request_id(), **fields)
+
+    def _close_all(self) -> Result:
+        positions: Sequence[Position] = self.reads.open_positions()
+        for position in positions:
+            self.parts.system.tell(names.position(position.id), ClosePosition(position.id))
+        return {"closing": [position.id for position in positions]}
+
+    # --- the rest ---
+
+    async def _pause(self, request: ask.Pause | ask.Resume, name: str) -> Result | Refusal:
+        trader = TraderName(name)
+        if trader not in self.parts.settings:
+            known = ", ".join(self.parts.settings)
+            return Refusal("UNKNOWN_TRADER", f"There is no trader {name}.", f"Known: {known}.")
+        refusal = self._not_now()
+        if refusal is not None:
+            return refusal
+        kind = messages.PauseTrader if isinstance(request, ask.Pause) else messages.ResumeTrader
+        result = await self._tell(names.trader(trader), kind(trader, self._request_id()))
+        return result if isinstance(result, Refusal) else result | {"trader": name}
+
+    def _kill(self, name: str) -> Result | Refusal:
+        system = self.parts.system
+        found = [name] if name in system.find(name) else list(system.find(name))
+        if len(found) != 1:
+            known = ", ".join(found[:10]) or ", ".join(list(system.find(""))[:10])
+            rule = "AMBIGUOUS_NAME" if found else "UNKNOWN_ACTOR"
+            return Refusal(rule, f"{name!r} names no single actor.", f"Such as: {known}")
+        if not system.kill(found[0]):
+            return Refusal("NOT_RUNNING", f"{found[0]} is down already.", "Try again in a second.")
+        return {"killed": found[0]}
+
+
+_WHO = f"uid {os.getuid()}"
+
+
+def _size_of(request: ask.Open) -> tuple[SizeBy, Decimal]:
+    if request.quantity is not None:
+        return SizeBy.QUANTITY, request.quantity
+    if request.notional is not None:
+        return SizeBy.NOTIONAL, request.notional
+    assert request.risk is not None  # the grammar wants exactly one
+    return SizeBy.RISK_RATIO, request.risk
+
+
+def _is_settled(position: Position) -> bool:
+    """Whether an entry at market has come to something."""
+    if position.status is PositionStatus.ENTRY_PENDING:
+        return False
+    is_filled = position.entry.status.value != "intent"
+    armed = position.acknowledged_version == position.protection.version
+    return position.is_closed or (is_filled and armed)

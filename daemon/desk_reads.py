@@ -1,0 +1,318 @@
+"""The desk's reads: durable states as views, the journal's story of a position, the health of the actors."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from actors import names
+from daemon import admin_requests as ask
+from daemon import views
+from daemon.archive import Archive
+from daemon.assembly import Assembly
+from daemon.position_views import NOTHING_SEEN, Seen, position_row, position_view
+from daemon.version import installed_version
+from daemon.view_text import View
+from domain.errors import Refusal
+from domain.feed_state import FeedState
+from domain.ids import Symbol, TraderName
+from domain.modes import Mode, ModeCause, worst
+from domain.money import ZERO
+from domain.order import Order
+from domain.portfolio import Portfolio
+from domain.position import Position
+from domain.trader_state import Trader
+from storage.errors import DamagedRecordError, JournalUnavailableError
+
+Result = dict[str, object]
+
+
+class DeskReads:
+    """Looks at what is durable; asks the journal only for the past."""
+
+    def __init__(self, assembly: Assembly, archive: Archive) -> None:
+        self.parts = assembly
+        self.world = assembly.world
+        self.archive = archive
+
+    async def handle(self, request: Any) -> Result | Refusal:
+        """Answer a read."""
+        match request:
+            case ask.Ping():
+                return {"pong": True, "pid": os.getpid()}
+            case ask.Status():
+                return self.status()
+            case ask.Health():
+                return self.health()
+            case ask.Mode():
+                return self.mode()
+            case ask.ShowPortfolio():
+                return self._portfolio_view()
+            case ask.ListTraders():
+                return {"traders": self._traders()}
+            case ask.ListPositions():
+                return await self._positions(request)
+            case ask.ShowPosition(position=prefix):
+                return await self.position(prefix)
+            case ask.ListOrders():
+                return await self._orders(request)
+            case ask.Why(subject=prefix):
+                return await self._why(prefix)
+            case ask.JournalVerify():
+                return await self._verify()
+            case _:
+                raise TypeError(f"{type(request).__name__} is not a read")
+
+    # --- states ---
+
+    def open_positions(self) -> list[Position]:
+        """Return durable positions that are not closed, newest first."""
+        found = [each for each in self.world.states.of_kind("position") if not each.is_closed]
+        return sorted(found, key=lambda each: each.intended_at, reverse=True)
+
+    def position_by_id(self, position_id: str) -> Position | None:
+        """Return a durable position in memory, closed or not."""
+        held = self.world.states.durable.get(f"position/{position_id}")
+        return None if held is None else held[1]
+
+    @property
+    def portfolio(self) -> Portfolio | None:
+        """The account, as far as it is durable."""
+        held = self.world.states.durable.get(names.portfolio(self.world.account))
+        return None if held is None else held[1]
+
+    def mode_and_causes(self) -> tuple[Mode, tuple[ModeCause, ...]]:
+        """Return what may be done now, and why."""
+        actor = self.parts.actor(names.PORTFOLIO)
+        own = () if actor is None else tuple(actor.causes.values())
+        portfolio = self.portfolio
+        causes = (*own, *(() if portfolio is None else portfolio.causes))
+        return worst(causes), causes
+
+    def mode(self) -> Result:
+        """Return the mode with its causes."""
+        _, causes = self.mode_and_causes()
+        return views.mode_view(causes)
+
+    def _seen(self, position: Position) -> Seen:
+        """Return prices of the moment, and extremes as far as they are durable."""
+        symbol = position.instrument.symbol
+        market = self.world.prices.market(symbol)
+        held = self.world.states.durable.get(names.feed(self.world.venue))
+        state: FeedState = FeedState() if held is None else held[1]
+        low = high = best = None
+        if position.armed_since is not None:
+            pair = state.of(symbol, position.plan.watches).since(position.armed_since)
+            low, high = pair if pair is not None else (None, None)
+        trail = position.protection.trail
+        if trail is not None and trail.since is not None:
+            pair = state.of(symbol, trail.watches).since(trail.since)
+            if pair is not None:
+                long = position.direction.sign > 0
+                best = max(trail.anchor, pair[1]) if long else min(trail.anchor, pair[0])
+        return Seen(market.last, market.is_fresh, low, high, best)
+
+    def _view(self, position: Position) -> View:
+        now = self.world.clock.now()
+        seen = NOTHING_SEEN if position.is_closed else self._seen(position)
+        return position_view(position, seen, now, venue=self.world.venue)
+
+    # --- finding ---
+
+    async def find_open(self, prefix: str) -> Position | Refusal:
+        """Return the open position an id begins."""
+        found = [each for each in self.open_positions() if each.id.startswith(prefix.lower())]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            return _ambiguous(prefix, [each.id for each in found])
+        closed = await self.archive.ids(prefix.lower())
+        if len(closed) == 1:
+            return Refusal("ALREADY_CLOSED", f"Position {closed[0]} is closed.")
+        return Refusal(
+            "UNKNOWN_POSITION",
+            f"No open position's id begins with {prefix!r}.",
+            "List them: holdfast positions",
+        )
+
+    async def find_any(self, prefix: str) -> Position | Refusal:
+        """Return the position an id begins, open or closed."""
+        ids = await self.archive.ids(prefix.lower())
+        if len(ids) > 1:
+            return _ambiguous(prefix, ids)
+        if not ids:
+            return Refusal(
+                "UNKNOWN_POSITION",
+                f"No position's id begins with {prefix!r}.",
+                "List them: holdfast positions, holdfast positions --closed",
+            )
+        held = self.position_by_id(ids[0])
+        return (await self.archive.positions(ids))[0] if held is None else held
+
+    async def position(self, prefix: str) -> Result | Refusal:
+        """Return one position, in full."""
+        found = await self.find_any(prefix)
+        return found if isinstance(found, Refusal) else {"position": self._view(found)}
+
+    async def is_closed(self, position_id: str) -> bool:
+        """Whether a position of exactly that id has been closed."""
+        return await self.archive.ids(position_id) == [position_id]
+
+    # --- lists ---
+
+    async def _positions(self, request: ask.ListPositions) -> Result:
+        now = self.world.clock.now()
+        if request.closed:
+            closed = await self.archive.closed(request.limit, request.trader)
+            return {"positions": [position_row(each, NOTHING_SEEN, now) for each in closed]}
+        found = [
+            each
+            for each in self.open_positions()
+            if request.trader is None or each.trader == request.trader
+        ]
+        return {
+            "positions": [
+                position_row(each, self._seen(each), now) for each in found[: request.limit]
+            ],
+            "total": len(found),
+        }
+
+    async def _orders(self, request: ask.ListOrders) -> Result:
+        if request.all:
+            return {"orders": await self.archive.orders(request.limit)}
+        working = [each for each in self._live_orders() if not each.is_terminal]
+        return {"orders": [views.order_view(each) for each in working[: request.limit]]}
+
+    def _live_orders(self) -> list[Order]:
+        found: list[Order] = self.world.states.of_kind("order")
+        return sorted(found, key=lambda each: each.intended_at, reverse=True)
+
+    def _traders(self) -> list[View]:
+        portfolio = self.portfolio
+        marks = self.world.prices.marks()
+        positions = self.open_positions()
+        return [
+            views.trader_view(
+                settings,
+                self._trader(name),
+                None if portfolio is None else portfolio.records.get(name),
+                open_positions=sum(1 for each in positions if each.trader == name),
+                unrealized_pnl=sum(
+                    (
+                        each.unrealized_pnl(marks[each.instrument.symbol])
+                        for each in positions
+                        if each.trader == name and each.instrument.symbol in marks
+                    ),
+                    ZERO,
+                ),
+            )
+            for name, settings in self.parts.settings.items()
+        ]
+
+    def _trader(self, name: TraderName) -> Trader | None:
+        held = self.world.states.durable.get(names.trader(name))
+        return None if held is None else held[1]
+
+    # --- wholes ---
+
+    def _portfolio_view(self) -> Result | Refusal:
+        portfolio = self.portfolio
+        if portfolio is None:
+            return Refusal("STARTING", "The account is not open yet.", "Try again in a second.")
+        actor = self.parts.actor(names.PORTFOLIO)
+        causes: Iterable[ModeCause] = () if actor is None else actor.causes.values()
+        marks = self.world.prices.marks()
+        return views.portfolio_view(portfolio, marks, self.world.limits, causes)
+
+    def status(self) -> Result | Refusal:
+        """Return the whole on one page."""
+        account = self._portfolio_view()
+        if isinstance(account, Refusal):
+            return account
+        feed = self.parts.actor(names.FEED)
+        started = self.world.started_at
+        assert started is not None
+        return views.status_view(
+            version=installed_version(),
+            pid=os.getpid(),
+            started_at=started,
+            now=self.world.clock.now(),
+            venue=self.world.venue,
+            connected=feed is not None and feed.connected,
+            quotes=[self._quote(symbol) for symbol in self.world.instruments],
+            account=account,
+            positions=self.world.states.of_kind("position"),
+            orders=self.world.states.of_kind("order"),
+            traders=self._traders(),
+        )
+
+    def _quote(self, symbol: Symbol) -> views.Quote:
+        board = self.world.prices
+        price = board.prices[symbol]
+        heard = price.received > -1
+        return views.Quote(
+            symbol=symbol,
+            last=price.last or None,
+            bid=price.bid or None,
+            ask=price.ask or None,
+            mark=price.mark or None,
+            age_s=round(board.age_s(symbol), 3) if heard else None,
+            is_fresh=board.is_fresh(symbol),
+        )
+
+    def health(self) -> Result:
+        """Return every part, well or not."""
+        system = self.parts.system
+        feed = self.parts.actor(names.FEED)
+        persistence = self.parts.actor(names.PERSISTENCE)
+        trouble = None if persistence is None else persistence.trouble
+        return {
+            **self.mode(),
+            "actors": len(system.find("")),
+            "restarts": dict(system.restarts),
+            "dead_letters": system.dead_letters.total,
+            "mailboxes": system.mailbox_depths(),
+            "feed": {
+                "connected": feed is not None and feed.connected,
+                "frames": 0 if feed is None else feed.frames,
+                "bad_frames": 0 if feed is None else feed.bad_frames,
+                "armed_positions": 0 if feed is None else len(feed.armed_since),
+            },
+            "journal": {
+                "last_seq": self.parts.store.journal.tail.seq,
+                "trouble": None if trouble is None else str(trouble),
+                "waiting": 0 if persistence is None else len(persistence.backlog.waiting),
+            },
+        }
+
+    # --- the past ---
+
+    async def _why(self, prefix: str) -> Result | Refusal:
+        found = await self.find_any(prefix)
+        if isinstance(found, Refusal):
+            return found
+        return {"position_id": found.id, "events": await self.archive.story(found.id)}
+
+    async def _verify(self) -> Result | Refusal:
+        journal = self.parts.store.journal
+        try:
+            count = await self.archive.verified()
+        except JournalUnavailableError as error:
+            return Refusal("JOURNAL_DOWN", str(error), "See holdfast health.")
+        except DamagedRecordError as error:
+            return Refusal(
+                "JOURNAL_DAMAGED",
+                str(error),
+                "Restart the daemon: it moves the damaged tail aside and asks the venue.",
+            )
+        return {
+            "verified": count,
+            "last_seq": journal.tail.seq,
+            "journal_hash": journal.journal_hash,
+        }
+
+
+def _ambiguous(prefix: str, ids: list[str]) -> Refusal:
+    shown = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")  # noqa: PLR2004
+    return Refusal(
+        "AMBIGUOUS_ID", f"{prefix!r} begins {len(ids)} ids: {shown}.", "Give more characters."
+    )

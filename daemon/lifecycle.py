@@ -1,0 +1,221 @@
+"""The life of the daemon's process: start, main loop, shutdown.
+
+    lock and recover → arm every level → admin socket, metrics → … → drain → close
+
+What is not needed to arm is imported and started after it. SIGTERM and `holdfast drain` stop within
+20 s, a second signal forces. Positions stay as they are and are guarded again at the next start.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from daemon.admin import AdminServer
+from daemon.archive import Archive
+from daemon.assembly import Assembly, Ports, assemble, open_store
+from daemon.background import Background
+from daemon.config import Loaded
+from daemon.config_models import Config
+from daemon.config_strategies import strategies_of
+from daemon.desk import Desk
+from daemon.desk_reads import DeskReads
+from daemon.errors import StartError
+from daemon.logs import Logs
+from daemon.markets import stream_of
+from daemon.metrics import Metrics
+from daemon.metrics_server import MetricsServer
+from daemon.observe import observe
+from daemon.version import installed_version
+from domain.errors import Refusal
+from domain.ids import TraderName
+from exchanges.real_net import RealNet
+from runtime.chance import SeededChance, SystemIds
+from runtime.clocks import SystemClock
+from runtime.disk import RealDisk
+from runtime.threads import ThreadWorker
+from runtime.watchdog import LoopWatchdog
+from storage.errors import StorageError
+from storage.store import Store
+from strategies.base import Strategy
+
+log = structlog.get_logger("system")
+DRAIN_WITHIN_S = 18.0  # of the 20 s that a service manager is told
+BLOCKED_AFTER_S = 2.0
+EXIT_OK, EXIT_FAILED, EXIT_FORCED = 0, 1, 130
+
+
+def run_daemon(loaded: Loaded) -> int:
+    """Run the daemon until it is told to stop; return the process's exit code.
+
+    Raises `ConfigError` and `StartError` for what keeps it from starting.
+    """
+    began_s = time.monotonic()
+    strategies = strategies_of(loaded)
+    log_settings = loaded.config.log
+    if log_settings.file is not None:
+        log_settings.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logs = Logs(level=log_settings.level, format=log_settings.format, file=log_settings.file)
+    logs.start()
+    try:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            return runner.run(_serve(loaded.config, strategies, began_s))
+    finally:
+        logs.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], began_s: float) -> int:
+    """Open what the daemon rests on, run it, close in reverse."""
+    loop = asyncio.get_running_loop()
+    stop = _Stop(loop)
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        journal_worker, paper_worker = ThreadWorker(loop), ThreadWorker(loop)
+        stack.callback(journal_worker.close)
+        stack.callback(paper_worker.close)
+        disk = RealDisk()
+        store = _opened(config, disk)
+        stack.callback(store.close)
+        chance = SeededChance(time.time_ns())
+        ports = Ports(
+            loop=loop,
+            clock=SystemClock(),
+            chance=chance,
+            paper_chance=SeededChance(config.paper.seed),
+            ids=SystemIds(),
+            disk=disk,
+            journal_worker=journal_worker,
+            paper_worker=paper_worker,
+            stream=stream_of(config, RealNet(), chance),
+        )
+        parts = assemble(config, strategies, ports, store, metrics)
+        await _started(parts, store, began_s)
+        stack.push_async_callback(_closed, parts)
+        watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
+        watchdog.start()
+        stack.callback(watchdog.stop)
+        archive = Archive(store, Background(journal_worker))
+        desk = Desk(parts, DeskReads(parts, archive), stop.ask)
+        admin = AdminServer(config.socket_path, desk)
+        await admin.start()
+        stack.push_async_callback(admin.close)
+        if config.metrics.enabled:
+            await _scraped(config, metrics, parts, watchdog, stack)
+        log.info("ready", socket=str(config.socket_path), pid=os.getpid())
+        return await stop.wait(parts)
+
+
+def _opened(config: Config, disk: RealDisk) -> Store:
+    try:
+        return open_store(config.data_dir, disk)
+    except StorageError as error:
+        raise StartError(_refusal(error)) from error
+    except OSError as error:
+        raise StartError(
+            Refusal(
+                "DATA_DIR_UNUSABLE",
+                f"{config.data_dir}: {error.strerror or error}.",
+                "Set data_dir to a directory of yours with free space.",
+            )
+        ) from error
+
+
+def _refusal(error: StorageError) -> Refusal:
+    """Return the error's own words under a code made of its name."""
+    name = type(error).__name__.removesuffix("Error")
+    rule = "".join("_" + letter if letter.isupper() else letter.upper() for letter in name)
+    return Refusal(rule.strip("_"), str(error))
+
+
+async def _started(parts: Assembly, store: Store, began_s: float) -> None:
+    """Start the actors and say what was found."""
+    recovered = store.recovered
+    for problem in recovered.problems:
+        log.error("recovery_problem", problem=problem)
+    positions = parts.world.states.latest_of("position")
+    parts.start()
+    await asyncio.sleep(0)  # arming runs here
+    log.info(
+        "started",
+        version=installed_version(),
+        data_dir=str(store.directory),
+        positions=len(positions),
+        last_seq=recovered.last_seq,
+        replayed=recovered.replayed,
+        seconds=round(time.monotonic() - began_s, 3),
+    )
+
+
+async def _closed(parts: Assembly) -> None:
+    in_time = await parts.close(DRAIN_WITHIN_S)
+    log.info("stopped", in_time=in_time, positions=len(parts.world.states.of_kind("position")))
+
+
+async def _scraped(
+    config: Config,
+    metrics: Metrics,
+    parts: Assembly,
+    watchdog: LoopWatchdog,
+    stack: AsyncExitStack,
+) -> None:
+    server = MetricsServer(
+        metrics,
+        lambda: observe(parts, watchdog),
+        host=config.metrics.host,
+        port=config.metrics.port,
+    )
+    await server.start()
+    stack.push_async_callback(server.close)
+    log.info("metrics", host=config.metrics.host, port=server.port)
+
+
+def _on_blocked(stacks: str) -> None:
+    log.error("loop_blocked", stacks=stacks)
+
+
+class _Stop:
+    """Why and how fast to stop: a signal, a drain, or a failure of the tree's root."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asked = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signaled, number)
+
+    def ask(self) -> None:
+        """Stop in good order."""
+        self._asked.set()
+
+    def _signaled(self, number: int) -> None:
+        if self._asked.is_set():
+            # The journal is durable to the last commit; nothing that was acknowledged is lost.
+            log.warning("forced", signal=signal.Signals(number).name)
+            os._exit(EXIT_FORCED)
+        log.info("draining", signal=signal.Signals(number).name)
+        self._asked.set()
+
+    async def wait(self, parts: Assembly) -> int:
+        """Return the exit code once it is time to stop."""
+        asked = asyncio.ensure_future(self._asked.wait())
+        ends: tuple[asyncio.Future[Any], ...] = (asked, parts.system.failed)
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+        if parts.system.failed.done():
+            log.critical("failed", error=repr(parts.system.failed.exception()))
+            return EXIT_FAILED
+        return EXIT_OK

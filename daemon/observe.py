@@ -1,0 +1,56 @@
+"""What a scrape of the metrics sees: the daemon at that moment, read from its own states."""
+
+from collections import Counter
+
+from runtime.watchdog import LoopWatchdog
+
+from actors import names
+from daemon.assembly import Assembly
+from daemon.metrics import Observed
+from daemon.position_views import NOWHERE, where_stop_lives
+from domain.order import OrderStatus
+from domain.portfolio import drawdown, equity
+
+
+def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:
+    """Return the figures of this moment."""
+    world, system = parts.world, parts.system
+    now = world.clock.now()
+    positions = [each for each in world.states.of_kind("position") if not each.is_closed]
+    naked = [
+        (now - each.opened_at).total_seconds()
+        for each in positions
+        if each.opened_at is not None and each.remaining and where_stop_lives(each) == NOWHERE
+    ]
+    held = world.states.durable.get(names.portfolio(world.account))
+    portfolio = None if held is None else held[1]
+    marks = world.prices.marks()
+    actor = parts.actor(names.PORTFOLIO)
+    feed = parts.actor(names.FEED)
+    return Observed(
+        mode=None if actor is None else int(actor.mode),
+        equity=None if portfolio is None else float(equity(portfolio, marks)),
+        drawdown_ratio=None if portfolio is None else float(drawdown(portfolio, marks)),
+        positions_open=Counter((each.trader, each.direction.value) for each in positions),
+        unprotected_s=max(naked, default=0.0),
+        feed_age_s={
+            symbol: world.prices.age_s(symbol)
+            for symbol, price in world.prices.prices.items()
+            if price.last
+        },
+        mailbox_depth=_by_kind(system.mailbox_depths()),
+        actor_restarts=_by_kind(system.restarts),
+        dead_letters=system.dead_letters.total,
+        ticks=None if feed is None else sum(line.ticks for line in feed.lines.values()),
+        loop_lag_s={} if watchdog is None else watchdog.quantiles(),
+        unknown_orders=sum(
+            1 for each in world.states.of_kind("order") if each.status is OrderStatus.UNKNOWN
+        ),
+    )
+
+
+def _by_kind(counts: "dict[str, int] | Counter[str]") -> dict[str, int]:
+    totals: Counter[str] = Counter()
+    for name, count in counts.items():
+        totals[name.partition("/")[0]] += count
+    return totals

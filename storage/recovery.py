@@ -1,0 +1,125 @@
+"""From files to states: the newest good snapshot, then the journal's tail folded onto it.
+
+Nothing is silent. A snapshot that cannot be used, a record that does not follow from the one
+before, a transaction that SQLite dropped, a stream that does not fold: each is a line in
+`problems`, to be raised as an alarm, and the rest goes on. Only the tail after the snapshot is
+verified here, which bounds the time to armed positions; `admin.verify` checks everything.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from runtime.ports import Disk
+from storage.chain import Tail, hash_at, tail_of, verified
+from storage.connection import Database
+from storage.damage import move_aside
+from storage.errors import DamagedRecordError, JournalUnavailableError, Trouble
+from storage.fold import Fold, without_collections
+from storage.projections import ReadTables
+from storage.rebuild import rewrite
+from storage.snapshot import Snapshot, SnapshotError, load_snapshot, snapshot_paths
+from storage.streams import StreamRegistry, Streams
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What the directory held."""
+
+    streams: Streams  # name to (version, state); retired ones left out
+    last_seq: int
+    last_hash: str
+    problems: tuple[str, ...]  # alarms; empty when all was well
+    snapshot_seq: int  # 0: none was used
+    replayed: int  # records after it
+    broken: tuple[str, ...]  # streams that do not fold; take no snapshot while there are any
+
+
+def recover(
+    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk
+) -> Recovered:
+    """Return all states as of the last good record; a damaged tail is moved aside first.
+
+    Raises `NewerSchemaError`, `JournalDamagedError`, `JournalUnavailableError`.
+    """
+    problems: list[str] = []
+    with without_collections():
+        snapshot = _newest_snapshot(database, registry, disk, problems)
+        fold = Fold(database.connection, registry, snapshot.streams)
+        last, damage = _fold_tail(fold, database, snapshot.tail)
+    if damage is not None:
+        problems.append(_set_aside(database, registry, tables, damage, last))
+    dropped = database.transactions_dropped()
+    if dropped:
+        problems.append(
+            f"SQLite dropped {dropped} transaction(s) at the end of the log of {database.path}:"
+            " power failed while it was written, or it is damaged. The venue's answers will show"
+            " what is missing."
+        )
+    problems.extend(f"does not fold: {why}" for why in fold.broken.values())
+    return Recovered(
+        streams=registry.without_retired(fold.streams),
+        last_seq=last.seq,
+        last_hash=last.hash,
+        problems=tuple(problems),
+        snapshot_seq=snapshot.tail.seq,
+        replayed=last.seq - snapshot.tail.seq,
+        broken=tuple(fold.broken),
+    )
+
+
+def _newest_snapshot(
+    database: Database, registry: StreamRegistry, disk: Disk, problems: list[str]
+) -> Snapshot:
+    for path in snapshot_paths(database.path.parent):
+        try:
+            return load_snapshot(
+                path, disk, registry, lambda seq: hash_at(database.connection, seq)
+            )
+        except SnapshotError as error:
+            problems.append(f"snapshot {path.name} is not used: {error}")
+            _put_away(path)
+    return Snapshot(Tail(), {})
+
+
+def _put_away(path: Path) -> None:
+    """Rename it, so that it does not count as one of the snapshots that are kept."""
+    with suppress(OSError):
+        path.rename(path.with_suffix(".refused"))
+
+
+def _fold_tail(
+    fold: Fold, database: Database, last: Tail
+) -> tuple[Tail, DamagedRecordError | None]:
+    try:
+        for record in verified(database.connection, last):
+            fold.apply(record)
+            last = Tail(record.seq, record.hash)
+    except DamagedRecordError as damage:
+        return last, damage
+    return last, None
+
+
+def _set_aside(
+    database: Database,
+    registry: StreamRegistry,
+    tables: ReadTables,
+    damage: DamagedRecordError,
+    last: Tail,
+) -> str:
+    try:
+        moved = move_aside(database, registry, tables, damage)
+    except JournalUnavailableError as error:
+        if error.kind is not Trouble.DAMAGED:
+            raise
+        database.reopen()
+        kept, _ = rewrite(database, registry, tables, last)
+        return (
+            f"journal {damage}. The journal ends with record {last.seq}, in a new file; the"
+            f" malformed one is {kept}."
+        )
+    assert tail_of(database.connection) == last
+    return (
+        f"journal {damage}. The journal ends with record {last.seq}; {moved} record(s) from there"
+        " on were moved to the table quarantine."
+    )

@@ -1,0 +1,749 @@
+"""The command line against a real admin socket: what it sends, what it prints, how it ends."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from daemon.admin_requests import (
+    AddTarget,
+    AnyAdminRequest,
+    CancelTarget,
+    Close,
+    CloseAll,
+    Drain,
+    Health,
+    ListOrders,
+    ListPositions,
+    ListTraders,
+    Mode,
+    ModifyTarget,
+    MoveStop,
+    Open,
+    Pause,
+    Ping,
+    ResetKillSwitch,
+    Resume,
+    ResumeEntries,
+    ShowPortfolio,
+    ShowPosition,
+    Snapshot,
+    Status,
+    StopEntries,
+    TargetRequest,
+    TrailStop,
+    Why,
+)
+from daemon.cli.program import FILES, build
+from daemon.position_views import Seen, position_row, position_view
+from daemon.views import mode_view, portfolio_view, story_row, trader_view
+from domain.errors import Refusal
+from domain.ids import AccountName, TraderName
+from domain.instrument import Direction, PriceSource
+from domain.modes import Mode as DaemonMode
+from domain.modes import ModeCause
+from domain.portfolio_state import Portfolio
+from domain.risk import AccountLimits
+from domain.trader_state import TraderSettings
+from tests.builders import ACCOUNT, BTC, NOW, D, opened, plan
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def holdfast(*arguments: str, stdin: str | None = None) -> Ran:
+    result = CliRunner().invoke(build(arguments), list(arguments), input=stdin)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def ask(office: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Run a command against the desk."""
+    monkeypatch.setenv("HOLDFAST_SOCKET", str(office.path))
+    return holdfast
+
+
+# --- what is sent ---
+
+
+def sent(ask: Callable[..., Ran], office: Any, *arguments: str) -> AnyAdminRequest:
+    ran = ask(*arguments)
+    assert ran.code == 0, ran.err
+    return office.desk.asked[-1]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "request_"),
+    [
+        ("positions", ListPositions()),
+        ("positions --closed --trader trend --limit 5", ListPositions(
+            closed=True, trader="trend", limit=5)),
+        ("position 3f2a", ShowPosition(position="3f2a")),
+        ("orders --all", ListOrders(all=True)),
+        ("why 3f2a", Why(subject="3f2a")),
+        ("close 3f2a", Close(position="3f2a")),
+        ("close 3f2a --part 50%", Close(position="3f2a", part=D("0.5"))),
+        ("close 3f2a --part 0.25", Close(position="3f2a", part=D("0.25"))),
+        ("close --all", CloseAll()),
+        ("move-stop 3f 60500.5", MoveStop(position="3f", price=D("60500.5"))),
+        ("move-stop 3f 5 --widen --based-on 4", MoveStop(
+            position="3f", price=D(5), widen=True, based_on=4)),
+        ("trail-stop 3f 1.5%", TrailStop(position="3f", trail_ratio=D("0.015"))),
+        ("trail-stop 3f 150", TrailStop(position="3f", trail_distance=D(150))),
+        ("add-target 3f 62000:50%", AddTarget(position="3f", price=D(62000), part=D("0.5"))),
+        ("add-target 3f 62000", AddTarget(position="3f", price=D(62000))),
+        ("modify-target 3f target-1 5", ModifyTarget(
+            position="3f", target="target-1", price=D(5))),
+        ("modify-target 3f target-1 5:0.3", ModifyTarget(
+            position="3f", target="target-1", price=D(5), part=D("0.3"))),
+        ("cancel-target 3f target-2", CancelTarget(position="3f", target="target-2")),
+        ("pause trend", Pause(trader="trend")),
+        ("resume trend", Resume(trader="trend")),
+        ("stop-entries", StopEntries()),
+        ("resume-entries", ResumeEntries()),
+        ("reset-kill-switch", ResetKillSwitch()),
+        ("snapshot", Snapshot()),
+        ("drain", Drain()),
+    ],
+)  # fmt: skip
+def test_a_command_becomes_its_request(
+    ask: Callable[..., Ran], office: Any, arguments: str, request_: AnyAdminRequest
+) -> None:
+    assert sent(ask, office, *arguments.split()) == request_
+
+
+_EVERY_OPTION = """
+open btc/usdt short --risk 1% --stop 62000 --target 60000:50% --target 59000:0.5 --trail 2%
+--breakeven 60500 --limit 61000.5 --leverage 3 --max-holding 2h --watch mark
+"""
+
+
+def test_an_opening_carries_every_option(ask: Callable[..., Ran], office: Any) -> None:
+    request = sent(
+        ask,
+        office,
+        *_EVERY_OPTION.split(),
+    )
+
+    assert isinstance(request, Open)
+    assert len(request.position_id or "") == 36
+    assert request == Open(
+        symbol="BTC/USDT",
+        direction=Direction.SHORT,
+        risk=D("0.01"),
+        stop=D(62000),
+        targets=(TargetRequest(D(60000), D("0.5")), TargetRequest(D(59000), D("0.5"))),
+        trail_ratio=D("0.02"),
+        breakeven=D(60500),
+        limit_price=D("61000.5"),
+        leverage=D(3),
+        max_holding_s=7200.0,
+        watches=PriceSource.MARK,
+        position_id=request.position_id,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86400), ("1.5h", 5400)]
+)
+def test_durations_are_read_with_their_unit(
+    ask: Callable[..., Ran], office: Any, text: str, seconds: float
+) -> None:
+    request = sent(
+        ask, office, "open", "BTC/USDT", "long", "--quantity", "1", "--max-holding", text
+    )
+
+    assert isinstance(request, Open)
+    assert request.max_holding_s == seconds
+
+
+# --- what is refused before anything is sent ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ("move-stop 3f 0", "INVALID_PRICE"),
+        ("move-stop 3f -5", "INVALID_PRICE"),
+        ("move-stop 3f nan", "INVALID_PRICE"),
+        ("move-stop 3f high", "INVALID_PRICE"),
+        ("move-stop 3f 1e99", "INVALID_PRICE"),
+        ("move-stop ../x 5", "INVALID_ID"),
+        ("add-target 3f 0:50%", "INVALID_PRICE"),
+        ("add-target 3f 5:150%", "INVALID_PART"),
+        ("add-target 3f 5:", "INVALID_PART"),
+        ("modify-target 3f target-1 5:x", "INVALID_PART"),
+        ("trail-stop 3f 100%", "INVALID_TRAIL"),
+        ("trail-stop 3f -2%", "INVALID_TRAIL"),
+        ("close 3f --part 0", "INVALID_PART"),
+        ("close 3f --part 50", "INVALID_PART"),
+        ("open BTC/USDT long", "MISSING_SIZE"),
+        ("open BTC/USDT long --quantity 1 --notional 5", "AMBIGUOUS_SIZE"),
+        ("open BTC/USDT long --quantity -1", "INVALID_QUANTITY"),
+        ("open BTC/USDT long --notional inf", "INVALID_NOTIONAL"),
+        ("open BTC/USDT long --risk 150%", "INVALID_RISK"),
+        ("open BTC/USDT long --quantity 1 --stop x", "INVALID_PRICE"),
+        ("open BTC/USDT long --quantity 1 --leverage 0.5", "INVALID_LEVERAGE"),
+        ("open BTC/USDT long --quantity 1 --max-holding 90", "INVALID_DURATION"),
+        ("open BTCUSDT long --quantity 1", "INVALID_SYMBOL"),
+        ("positions --limit 0", "INVALID_LIMIT"),
+        ("pause a/../b!", "INVALID_NAME"),
+    ],
+)
+def test_nonsense_is_refused_here_by_name(
+    ask: Callable[..., Ran], office: Any, arguments: str, rule: str
+) -> None:
+    ran = ask(*arguments.split())
+
+    assert ran.code == 1
+    assert ran.out == ""
+    error, remedy = ran.err.splitlines()
+    assert error.startswith(f"error {rule}: ")
+    assert remedy.startswith("→ ")
+    assert office.desk.asked == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["close", "close 3f --all", "close --all --part 50%", "open BTC/USDT up", "nonsense", "pause"],
+)
+def test_wrong_usage_is_code_2(ask: Callable[..., Ran], office: Any, arguments: str) -> None:
+    ran = ask(*arguments.split())
+
+    assert ran.code == 2
+    assert "Usage: " in ran.err
+    assert office.desk.asked == []
+
+
+# --- how it ends ---
+
+
+def test_a_refusal_is_printed_with_its_remedy(ask: Callable[..., Ran], office: Any) -> None:
+    office.desk.answers[Close] = Refusal("AMBIGUOUS_ID", "'3' begins 2 ids:\x1b[31m a, b.", "More.")
+
+    ran = ask("close", "3")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "error AMBIGUOUS_ID: '3' begins 2 ids: [31m a, b.\n→ More.\n"
+
+
+@pytest.mark.parametrize("name", ["ANSWER_TIMEOUT", "NO_ANSWER", "INTERNAL_ERROR"])
+def test_an_unknown_outcome_is_code_4(ask: Callable[..., Ran], office: Any, name: str) -> None:
+    office.desk.answers[Close] = Refusal(name, "It may be done.", "Look.")
+
+    assert ask("close", "3f").code == 4
+
+
+def test_without_a_daemon_it_says_where_it_looked(tmp_path: Path) -> None:
+    ran = holdfast("close", "--all", "--socket", str(tmp_path / "no.sock"))
+
+    assert ran.code == 3
+    assert ran.err.startswith(f"error NO_DAEMON: No daemon answers at {tmp_path}/no.sock")
+    assert "holdfast run" in ran.err
+
+
+def test_a_lost_answer_to_an_opening_names_the_position_to_look_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        pid = os.fork()
+        if pid == 0:  # the daemon that dies after reading
+            connection, _ = server.accept()
+            connection.recv(65536)
+            os._exit(0)
+        ran = holdfast("open", "BTC/USDT", "long", "--quantity", "1", "--socket", str(path))
+        os.waitpid(pid, 0)
+
+    assert ran.code == 4
+    assert "error ANSWER_LOST" in ran.err
+    assert re.search(r"holdfast position [0-9a-f-]{36}", ran.err)
+
+
+def test_the_daemon_is_found_through_the_configuration(office: Any, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"admin: {{socket: {office.path}}}\nbroken: [1]\n")
+
+    assert holdfast("drain", "--config", str(config)).code == 0
+    assert office.desk.asked == [Drain()]
+
+
+def test_a_configuration_that_is_no_yaml_says_how_to_go_on(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("a: [")
+
+    ran = holdfast("close", "--all", "--config", str(config))
+
+    assert ran.code == 1
+    assert "error SOCKET_NOT_FOUND" in ran.err
+    assert "--socket" in ran.err
+
+
+def test_admin_sends_a_line_as_it_is(ask: Callable[..., Ran], office: Any) -> None:
+    ran = ask("admin", '{"command": "ping",\n "id": 7}')
+
+    assert (ran.code, ran.json) == (0, {"ok": True, "id": 7, "pong": True})
+    assert office.desk.asked == [Ping(id=7)]
+    refused = ask("admin", "oops")
+    assert refused.code == 1
+    assert refused.json["error"]["rule"] == "MALFORMED"
+
+
+def test_closing_everything_is_asked_about_on_a_terminal(
+    ask: Callable[..., Ran], office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.trading.is_asked", lambda: True)
+
+    declined = ask("close", "--all", stdin="n\n")
+    assert (declined.code, office.desk.asked) == (1, [])
+    assert "NOT_CONFIRMED" in declined.err
+    assert ask("close", "--all", stdin="y\n").code == 0
+    assert ask("close", "--all", "--yes").code == 0
+    assert office.desk.asked == [CloseAll(), CloseAll()]
+
+
+# --- what is printed ---
+
+
+def rows(count: int = 3) -> list[dict[str, object]]:
+    found = []
+    for number in range(count):
+        short = number % 2 == 1
+        life = opened(
+            "0.125",
+            "61590.12345678",
+            plan("63000", [("60000", "0.5")]) if short else plan("60000", [("63000.5", "0.5")]),
+            Direction.SHORT if short else Direction.LONG,
+        )
+        seen = Seen(D("61700.5"), is_fresh=True)
+        row = position_row(life.p, seen, NOW + timedelta(seconds=75))
+        found.append(row | {"id": f"{number}f2a91c0-1111-4222-8333-444455556666"})
+    return found
+
+
+def account() -> dict[str, object]:
+    stopped = ModeCause("OPERATOR_STOP", DaemonMode.NO_ENTRY, "Entries stopped.", "Resume entries.")
+    portfolio = Portfolio(
+        account=AccountName(ACCOUNT),
+        quote="USDT",
+        balance=D(9_950),
+        high_water_mark=D(10_000),
+        day=NOW.date(),
+        day_start_equity=D(10_000),
+        marked_at=NOW,
+        causes=(stopped,),
+    )
+    return portfolio_view(portfolio, {}, AccountLimits(daily_loss_cap=D(300)))
+
+
+def status() -> dict[str, object]:
+    return account() | {
+        "version": "1.2",
+        "pid": 7,
+        "uptime_s": 3700.0,
+        "venue": "paper",
+        "feed_connected": False,
+        "prices": [
+            {"symbol": BTC, "last": "61700.5", "bid": None, "ask": None, "mark": None,
+             "age_s": 0.25, "is_fresh": True},
+            {"symbol": "ETH/USDT", "last": None, "bid": None, "ask": None, "mark": None,
+             "age_s": None, "is_fresh": False},
+        ],
+        "positions_open": 3,
+        "positions_unprotected": 1,
+        "orders_working": 2,
+        "orders_unknown": 1,
+        "traders": [{"name": "trend", "paused": True, "open_positions": 1}],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def filled(office: Any) -> Any:
+    """Give the desk something to show."""
+    life = opened("2", "100", plan("90", [("110", "0.5")], breakeven_price=D(105)))
+    life.cross("target-1", "110").fill_exit(at="110")
+    shown = position_view(
+        life.p, Seen(D(111), is_fresh=True, low=D(99), high=D(112)), NOW, venue="paper"
+    )
+    trader = trader_view(
+        TraderSettings(TraderName("trend"), (BTC,), "5s", strategy="ema-cross"),
+        None,
+        None,
+        open_positions=1,
+        unrealized_pnl=D("-3.5"),
+    )
+    health = {
+        **mode_view([]),
+        "actors": 12,
+        "restarts": {"feed": 2},
+        "dead_letters": 1,
+        "mailboxes": {"feed": 0, "portfolio": 3},
+        "feed": {"connected": True, "frames": 9, "bad_frames": 0, "armed_positions": 3},
+        "journal": {"last_seq": 77, "trouble": None, "waiting": 0},
+    }
+    order = {"client_order_id": "c1", "symbol": BTC, "side": "buy", "type": "limit",
+             "status": "open", "quantity": "1", "filled": "0", "average_price": None,
+             "updated_at": "2026-01-02T03:04:05Z", "reason": ""}  # fmt: skip
+    office.desk.answers |= {
+        ListPositions: {"positions": rows(), "total": 3},
+        ShowPosition: {"position": shown},
+        ListOrders: {"orders": [order]},
+        ListTraders: {"traders": [trader]},
+        ShowPortfolio: account(),
+        Status: status(),
+        Health: health,
+        Mode: mode_view([]),
+        Why: {"events": [story_row(3, NOW, "position/x", life.events[0])]},  # type: ignore[arg-type]
+        Open: {"position": shown},
+    }
+    return office
+
+
+READS = ["positions", "position 1", "orders", "traders", "portfolio", "status", "health", "mode"]
+
+
+@pytest.mark.parametrize("command", [*READS, "why 1", "positions --closed"])
+def test_json_is_the_answer_itself(ask: Callable[..., Ran], filled: Any, command: str) -> None:
+    ran = ask(*command.split(), "--json")
+
+    assert ran.code == 0
+    answer = filled.desk.answers[type(filled.desk.asked[-1])]
+    assert ran.json == json.loads(json.dumps(answer))
+
+
+def test_a_list_in_a_pipe_is_plain_aligned_text(ask: Callable[..., Ran], filled: Any) -> None:
+    header, long, short, _ = ask("positions").out.splitlines()
+
+    assert header == (
+        "ID        TRADER  SYMBOL    SIDE   STATUS       QTY      ENTRY      PRICE     P&L"
+        "  P&L %    STOP  TRAIL  TARGETS      AGE"
+    )
+    assert long == (
+        "0f2a91c0  manual  BTC/USDT  LONG   protected  0.125  61,590.12  61,700.50  +13.80"
+        "  +0.18  60,000      -  63,000.50  1m15s"
+    )
+    assert short.split()[8:10] == ["-13.80", "-0.18"]
+
+
+def test_ids_are_as_long_as_needed_to_tell_them_apart(ask: Callable[..., Ran], filled: Any) -> None:
+    listed = rows(2)
+    listed[0]["id"], listed[1]["id"] = "0f2a91c0-1111-a", "0f2a91c0-1111-b"
+    filled.desk.answers[ListPositions] = {"positions": listed}
+
+    assert [line.split()[0] for line in ask("positions").out.splitlines()[1:]] == [
+        "0f2a91c0-1111-a",
+        "0f2a91c0-1111-b",
+    ]
+
+
+def test_an_empty_list_says_so(ask: Callable[..., Ran], office: Any) -> None:
+    office.desk.answers[ListPositions] = {"positions": []}
+
+    assert ask("positions").out == "no open positions\n"
+    assert ask("positions", "--closed").out == "no closed positions\n"
+
+
+def test_one_position_is_shown_with_all_that_guards_it(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    out = ask("position", "1").out
+
+    assert "LONG BTC/USDT swap at paper, leverage 1, paper money" in out
+    assert "90  watches last, lives: client guard, -18.92 % away" in out
+    assert "+11.00  (+11.00 %)" in out
+    assert "best 112 (+24.00), worst 99 (-2.00)" in out
+    assert "at 105, stop to" in out
+    assert re.search(r"target-1 +110 +50 +- +yes +1 ", out)
+    assert "Fills" in out
+    assert re.search(r"target-1 +TAKE_PROFIT +1 +1 +110 +110", out)
+
+
+def test_the_status_page_points_at_what_is_wrong(ask: Callable[..., Ran], filled: Any) -> None:
+    out = ask("status").out
+
+    assert "NO_ENTRY" in out
+    assert "Entries stopped. Resume entries." in out
+    assert "NOT CONNECTED" in out
+    assert "1 WITHOUT PROTECTION" in out
+    assert "1 UNKNOWN" in out
+    assert re.search(r"ETH/USDT +- +- +- +- +never +STALE", out)
+    assert "up 1h01m" in out
+
+
+def test_an_account_is_shown_with_its_limits(ask: Callable[..., Ran], filled: Any) -> None:
+    out = ask("portfolio").out
+
+    assert re.search(r"balance +9,950 USDT", out)
+    assert "0.5 % below 10,000 (kill switch at 20 %)" in out
+    assert "(entries stop at 5 % or a loss of 300 USDT)" in out
+
+
+def test_health_ends_with_1_when_something_is_not_well(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    well = ask("health")
+    assert well.code == 0
+    assert "feed 2" in well.out
+    assert "portfolio 3" in well.out
+
+    filled.desk.answers[Health]["journal"]["trouble"] = "disk full"
+    ill = ask("health")
+    assert ill.code == 1
+    assert "TROUBLE: disk full" in ill.out
+
+
+def test_what_became_of_a_change_is_a_sentence(ask: Callable[..., Ran], filled: Any) -> None:
+    opened_ = ask("open", "BTC/USDT", "long", "--quantity", "2").out
+    assert "open_protected, LONG 1 BTC/USDT, entered at 100, stop 90 (client guard)" in opened_
+
+    filled.desk.answers[CloseAll] = {"closing": ["a", "b"]}
+    assert ask("close", "--all").out == "closing 2 positions\n"
+    filled.desk.answers[Pause] = {"done": True, "trader": "trend"}
+    assert ask("pause", "trend").out == "done, trader trend\n"
+    filled.desk.answers[Drain] = {"draining": True, "positions": 4}
+    assert ask("drain").out == "draining; 4 positions stay and are kept safe\n"
+
+
+def test_text_from_elsewhere_cannot_move_the_cursor(ask: Callable[..., Ran], filled: Any) -> None:
+    listed = rows(1)
+    listed[0]["trader"] = "a\x1b[2J\rb"
+    filled.desk.answers[ListPositions] = {"positions": listed}
+
+    assert "a?[2J?b" in ask("positions").out
+
+
+# --- on a terminal ---
+
+
+def on_terminal(arguments: str, path: Path, columns: int, **environment: str) -> str:
+    """Run the program on a real pseudo-terminal and return what it shows."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    variables = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    variables |= {"TERM": "xterm-256color", "HOLDFAST_SOCKET": str(path), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", "from daemon.cli import main; main()", *arguments.split()],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=variables | environment,
+        cwd=path.parent,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+    os.close(ours)
+    assert process.returncode == 0, shown.decode()
+    return shown.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def visible(text: str) -> list[str]:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_table_fits_the_terminal(filled: Any, columns: int) -> None:
+    shown = on_terminal("positions", filled.path, columns)
+
+    lines = visible(shown)
+    assert max(len(line.rstrip()) for line in lines) <= columns
+    assert "…" not in shown
+    header = " ".join(lines).split()
+    assert {"ID", "SYMBOL", "SIDE", "PRICE", "P&L", "STOP"} <= set(header)
+    assert ("TRADER" in header) == (columns == 120)
+    assert "\x1b[" in shown
+
+
+def test_no_color_means_no_color(filled: Any) -> None:
+    assert "\x1b[3" not in on_terminal("positions", filled.path, 100, NO_COLOR="1")
+
+
+# --- without a daemon ---
+
+
+def test_every_command_explains_itself() -> None:
+    for commands in FILES.values():
+        for command in commands:
+            ran = holdfast(command, "--help")
+            assert ran.code == 0
+            assert f"Usage: root {command}" in ran.out or command in ran.out
+
+
+def test_the_help_lists_all_commands_each_with_a_whole_sentence() -> None:
+    out = holdfast("--help").out
+
+    for command in (command for commands in FILES.values() for command in commands):
+        assert re.search(rf"^  {command} +\S", out, re.MULTILINE), command
+
+
+def test_the_version_is_printed() -> None:
+    ran = holdfast("--version")
+
+    assert ran.code == 0
+    assert ran.out.startswith("holdfast ")
+
+
+MARKET = "market: {source: simulated, symbols: [BTC/USDT]}\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def written(text: str) -> str:
+        path = tmp_path / "c.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return written
+
+
+def test_a_good_configuration_is_fine(write: Callable[[str], str]) -> None:
+    path = write(MARKET)
+
+    assert (
+        holdfast("config", "check", "--config", path).out
+        == f"{path} is fine: 0 traders, 1 symbols\n"
+    )
+    assert holdfast("config", "check", "--config", path, "--json").json == {"problems": []}
+
+
+def test_a_bad_configuration_lists_every_line(write: Callable[[str], str]) -> None:
+    path = write("market: {source: x, symbols: [BTC/USDT]}\npapr: 1\n")
+
+    ran = holdfast("config", "check", "--config", path)
+
+    assert ran.code == 1
+    first, second, error, remedy = ran.err.splitlines()
+    assert first.startswith(f"{path}:1: market.source: ")
+    assert second == f"{path}:2: papr: unknown key; did you mean 'paper'?"
+    assert error == f"error INVALID_CONFIG: {path} cannot be used: 2 problems, see above."
+    assert remedy.startswith("→ ")
+    as_json = holdfast("config", "check", "--config", path, "--json")
+    assert [(one["line"], one["key"]) for one in as_json.json["problems"]] == [
+        (1, "market.source"),
+        (2, "papr"),
+    ]
+
+
+def test_the_configuration_is_shown_with_defaults_and_without_secrets(
+    write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VENUE_KEY", "hunter2")
+    path = write(
+        MARKET + "paper: {balance: 1e3}\nsecrets: {key: {env: VENUE_KEY}, word: {file: nowhere}}\n"
+    )
+
+    ran = holdfast("config", "show", "--config", path)
+
+    assert "hunter2" not in ran.out
+    assert "balance: 1000\n" in ran.out
+    assert "taker_fee: 0.0005\n" in ran.out
+    shown = holdfast("config", "show", "--config", path, "--json").json["config"]
+    assert shown["secrets"] == {
+        "key": {"env": "VENUE_KEY", "value": "****"},
+        "word": {"file": "nowhere", "value": "missing"},
+    }
+    assert shown["paper"]["balance"] == "1000"
+
+
+def test_what_is_shown_can_be_used_as_a_configuration(write: Callable[[str], str]) -> None:
+    shipped = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    shown = holdfast("config", "show", "--config", write(shipped)).out
+
+    again = holdfast("config", "show", "--config", write(shown)).out
+
+    assert again == shown
+
+
+def test_strategies_are_listed_with_their_parameters() -> None:
+    assert "stop_atr" in holdfast("strategies").out
+    names = [one["name"] for one in holdfast("strategies", "--json").json["strategies"]]
+    assert names[:2] == ["ema-cross", "donchian-breakout"]
+
+
+def test_a_recording_cannot_be_run_live(write: Callable[[str], str]) -> None:
+    ran = holdfast("run", "--config", write(MARKET.replace("simulated", "recorded")))
+
+    assert ran.code == 1
+    assert "error MARKET_IS_RECORDED" in ran.err
+
+
+def test_a_bad_configuration_is_told_before_the_daemon_starts(write: Callable[[str], str]) -> None:
+    ran = holdfast("run", "--config", write("markt: {}\n"))
+
+    assert ran.code == 1
+    assert "did you mean 'market'?" in ran.err
+
+
+@pytest.mark.parametrize("command", ["replay", "serve-recorded"])
+def test_a_file_that_is_no_recording_is_refused_by_name(tmp_path: Path, command: str) -> None:
+    ran = holdfast(command, str(tmp_path / "nowhere.gz"))
+
+    assert ran.code == 1
+    assert "error INVALID_RECORDING" in ran.err
+
+
+def test_asking_a_daemon_imports_neither_models_nor_tables() -> None:
+    code = (
+        "import sys; from daemon.cli.program import build; build(['positions']);"
+        "print([one for one in ('pydantic', 'rich', 'sqlalchemy', 'asyncio', 'structlog',"
+        " 'websockets', 'prometheus_client') if one in sys.modules])"
+    )
+
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+
+    assert output.stdout == b"[]\n"
+
+
+def test_starting_imports_neither_tables_nor_metrics_before_the_configuration_is_read() -> None:
+    code = (
+        "import sys; from daemon.cli.program import build; build(['run']);"
+        "from daemon.config import load; from daemon.config_file import find; load(find(None));"
+        "print([one for one in ('rich', 'sqlalchemy', 'websockets', 'prometheus_client')"
+        " if one in sys.modules])"
+    )
+
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+
+    assert output.stdout == b"[]\n"
+
+
+def test_amounts_are_exact_in_a_request(ask: Callable[..., Ran], office: Any) -> None:
+    request = sent(ask, office, "move-stop", "3f", "0.1234567890123456789")
+
+    assert isinstance(request, MoveStop)
+    assert request.price == Decimal("0.1234567890123456789")

@@ -1,0 +1,254 @@
+"""The paper venue's file: all or nothing, one owner, nothing newer."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from domain.ids import ClientOrderId
+from exchanges.paper import LedgerError, LedgerLockedError, LedgerVersionError
+from exchanges.paper.ledger import PaperLedger
+from exchanges.paper.records import Cash, Changes
+
+D = Decimal
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "var" / "paper.db"
+
+
+@pytest.fixture
+def ledgers(path):
+    """Opens ledgers on one file and closes them at the end."""
+    opened = []
+
+    def build(**changes):
+        arguments = {"cash": Cash(amount=D(10_000)), "asset": "USDT", "recent_ids": 100, **changes}
+        ledger = PaperLedger(path, **arguments)
+        opened.append(ledger)
+        return ledger
+
+    yield build
+    for ledger in opened:
+        ledger.close()
+
+
+def traded(make_desk):
+    """Everything that changed in a short trading day."""
+    desk = make_desk(taker_fee=D("0.0005"))
+    desk.send("buy", "1", id="bought")
+    desk.send("sell", "1", stop="95", reduce_only=True, id="stop")
+    desk.send("buy", "0.5", limit="99", id="canceled")
+    desk.cancel("canceled")
+    desk.send("buy", "0.5", limit="98", leverage=3, id="resting")
+    changes = Changes()
+    for each in desk.changes:
+        changes.absorb(each)
+    return desk, changes
+
+
+def test_a_new_ledger_holds_the_starting_balance_and_nothing_else(ledgers):
+    records = ledgers().open()
+
+    assert records.cash == Cash(amount=D(10_000))
+    assert records.holdings == records.open_orders == records.recent_ids == ()
+
+
+def test_what_was_written_is_there_after_reopening(ledgers, make_desk):
+    desk, changes = traded(make_desk)
+    ledger = ledgers()
+    ledger.open()
+
+    ledger.write(changes)
+    ledger.close()
+    records = ledgers().open()
+
+    live = desk.records()
+    assert (records.cash, records.holdings) == (live.cash, live.holdings)
+    assert records.open_orders == live.open_orders
+    assert records.recent_ids == ("bought", "stop", "canceled", "resting")
+
+
+def test_orders_and_fills_are_found_after_reopening(ledgers, make_desk):
+    desk, changes = traded(make_desk)
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(changes)
+    ledger.reopen()
+
+    assert list(ledger.fills(None)) == desk.fills
+    assert ledger.order(ClientOrderId("bought")) == changes.orders["bought"]
+    assert ledger.order(ClientOrderId("canceled")) == changes.orders["canceled"]
+    assert ledger.order(ClientOrderId("never")) is None
+
+
+def test_fills_since_a_moment_include_that_moment(ledgers, make_desk):
+    desk, changes = traded(make_desk)
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(changes)
+    (fill,) = desk.fills
+
+    assert ledger.fills(fill.at) == (fill,)
+    assert ledger.fills(fill.at + timedelta(microseconds=1)) == ()
+    assert ledger.fills(datetime(2000, 1, 1, tzinfo=UTC)) == (fill,)
+
+
+def test_only_the_latest_ids_are_loaded(ledgers, make_desk):
+    _, changes = traded(make_desk)
+    ledger = ledgers(recent_ids=2)
+    ledger.open()
+    ledger.write(changes)
+
+    assert ledger.reopen().recent_ids == ("canceled", "resting")
+
+
+def test_an_old_id_under_a_new_number_rolls_everything_back(ledgers, make_desk):
+    _, changes = traded(make_desk)
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(changes)
+    before = ledger.reopen()
+    desk, again = traded(make_desk)
+    desk.matching.load(before)
+    desk.matching._known.clear()
+    desk.matching.open.clear()
+    desk.send("buy", "1", id="fresh")
+    desk.send("buy", "1", id="bought")
+
+    again = desk.changes[-2]
+    again.absorb(desk.changes[-1])
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.write(again)
+
+    assert ledger.reopen() == before
+    assert ledger.order(ClientOrderId("fresh")) is None
+
+
+def test_the_starting_balance_counts_only_for_a_new_ledger(ledgers):
+    first = ledgers(cash=Cash(amount=D(5)))
+    first.open()
+    first.close()
+
+    assert ledgers(cash=Cash(amount=D(500))).open().cash.amount == 5
+
+
+def test_a_second_owner_is_kept_out_until_the_first_has_closed(ledgers):
+    first, second = ledgers(), ledgers()
+    first.open()
+
+    with pytest.raises(LedgerLockedError, match="another process"):
+        second.open()
+    first.close()
+
+    assert second.open().cash.amount == 10_000
+
+
+def test_a_newer_schema_is_refused(ledgers, path):
+    first = ledgers()
+    first.open()
+    first.close()
+    with_version(path, 2)
+
+    with pytest.raises(LedgerVersionError, match="schema 2"):
+        ledgers().open()
+
+
+def with_version(path, version):
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+
+
+def test_another_programs_database_is_refused_and_left_as_it_is(ledgers, path):
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+
+    with pytest.raises(LedgerError, match="no paper ledger"):
+        ledgers().open()
+
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all" * 500, b"SQLite format 3\0" + b"x" * 5000]
+)
+def test_a_damaged_file_is_refused_with_its_name(ledgers, path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+    with pytest.raises(LedgerError, match=r"paper\.db"):
+        ledgers().open()
+
+
+def test_a_damaged_amount_is_refused(ledgers, path):
+    first = ledgers()
+    first.open()
+    first.close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE account SET cash = 'much'")
+    connection.commit()
+    connection.close()
+
+    with pytest.raises(LedgerError, match="cannot be used"):
+        ledgers().open()
+
+
+def test_a_ledger_in_another_asset_is_refused(ledgers):
+    first = ledgers()
+    first.open()
+    first.close()
+
+    with pytest.raises(LedgerError, match="USDT, not EUR"):
+        ledgers(asset="EUR").open()
+
+
+def test_a_place_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    ledger = PaperLedger(tmp_path / "file" / "paper.db", Cash(amount=D(1)), "USDT", 1)
+
+    with pytest.raises(LedgerError, match="cannot be used"):
+        ledger.open()
+
+
+def test_an_emptied_file_is_no_new_account_once_it_was_open(ledgers, path):
+    ledger = ledgers()
+    ledger.open()
+    path.rename(path.with_suffix(".away"))
+    path.touch()
+
+    with pytest.raises(LedgerError, match="emptied"):
+        ledger.reopen()
+
+
+def test_a_refused_ledger_is_not_kept_locked(ledgers):
+    first = ledgers()
+    first.open()
+    first.close()
+    with pytest.raises(LedgerError):
+        ledgers(asset="EUR").open()
+
+    assert ledgers().open().cash.amount == 10_000
+
+
+def test_commits_are_synchronous_in_a_write_ahead_log(ledgers):
+    ledger = ledgers()
+    ledger.open()
+
+    assert ledger._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_closed_ledger_says_so(ledgers, make_desk):
+    ledger = ledgers()
+    ledger.open()
+    ledger.close()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="not open"):
+        ledger.write(traded(make_desk)[1])
