@@ -56,6 +56,7 @@ from domain.order import (
     OrderTriggered,
     evolve,
 )
+from domain.position_life import is_known_fill
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown, VenueOrder
 from runtime.actor import handles
 
@@ -117,7 +118,22 @@ class ExchangeActor(Journaled):
             if order.status in {_S.INTENT, _S.SENDING, _S.CANCEL_PENDING, _S.AMEND_PENDING}:
                 why = "the daemon stopped between intent and answer"
                 self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
+            self._tell_what_is_missing(stream)
         self.run(self._connect())
+
+    def _tell_what_is_missing(self, stream: Stream) -> None:
+        """Tell again the fills that a ledger lacks: a crash came between the journal and the telling."""
+        order: Order = stream.state
+        position_id, order_id = order.terms.position_id, order.terms.client_order_id
+        held = self.world.states.latest.get(names.position(position_id))
+        if held is not None and any(not is_known_fill(held[1], fill) for fill in order.fills):
+            self._tell_again(position_id, order_id)
+        account = self.world.states.latest.get(names.portfolio(self.world.account))
+        holding = None if account is None else account[1].holdings.get(position_id)
+        if holding is not None and any(
+            fill.trade_id not in holding.trade_ids for fill in order.fills
+        ):
+            self._tell_again(position_id, order_id, (names.PORTFOLIO,))
 
     async def _connect(self) -> None:
         await self.port.start(self._on_update)

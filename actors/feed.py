@@ -71,7 +71,6 @@ class FeedActor(Journaled):
         self.source = stream
         self.listener = listener  # the paper venue sees each price before the positions do
         self.stream = self.open_stream(names.feed(world.venue))
-        self.frames = 0
         self.bad_frames = 0
         self.connected = False
         self.now_s = world.clock.monotonic()
@@ -107,7 +106,7 @@ class FeedActor(Journaled):
 
     async def _read(self) -> None:
         await self.source.run(self)
-        log.info("stream_ended", frames=self.frames)
+        log.info("stream_ended", frames=self.world.prices.frames)
         if self.world.on_stream_end is not None:
             self.world.on_stream_end()
 
@@ -115,7 +114,7 @@ class FeedActor(Journaled):
 
     def on_frame(self) -> None:
         """Count a frame and note when it came."""
-        self.frames += 1
+        self.world.prices.frames += 1
         self.now_s = self.world.clock.monotonic()
 
     def on_trade(
@@ -125,7 +124,7 @@ class FeedActor(Journaled):
         if self.listener is not None:
             self.listener.on_trade(symbol, price, quantity, trade_id, event_ms)
         line = self.lines[symbol]
-        if line.on_trade(price, quantity, trade_id, event_ms, self.frames, self.now_s):
+        if line.on_trade(price, quantity, trade_id, event_ms, self.world.prices.frames, self.now_s):
             self.after(self.spike_hold_s, _ReleaseHeld(symbol))
             log.warning("spike_held", symbol=symbol, price=price)
         if self.woke:
@@ -135,7 +134,9 @@ class FeedActor(Journaled):
         """Let bid and ask act."""
         if self.listener is not None:
             self.listener.on_quote(symbol, bid, ask, update_id, event_ms)
-        self.lines[symbol].on_quote(bid, ask, update_id, event_ms, self.frames, self.now_s)
+        self.lines[symbol].on_quote(
+            bid, ask, update_id, event_ms, self.world.prices.frames, self.now_s
+        )
         if self.woke:
             self._let_act()
 
@@ -143,7 +144,7 @@ class FeedActor(Journaled):
         """Let the mark price act."""
         if self.listener is not None:
             self.listener.on_mark(symbol, price, event_ms)
-        self.lines[symbol].on_mark(price, event_ms, self.frames, self.now_s)
+        self.lines[symbol].on_mark(price, event_ms, self.world.prices.frames, self.now_s)
         if self.woke:
             self._let_act()
 
@@ -228,13 +229,16 @@ class FeedActor(Journaled):
             source = self._arm_level(line, arm, level)
             sources.add(source)
         self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
-        if self.world.prices.is_fresh(arm.symbol):
+        # What is armed at once was watched when the present price came: only the next one counts.
+        if not arm.at_once and self.world.prices.is_fresh(arm.symbol):
             for source in sorted(sources, key=lambda each: each.value):
                 text = line.text_of(source)
                 hits = line.index_for(source).check(float(text), text) if text else ()
                 if hits:
                     event_ms = line.book.event_ms
-                    self._on_hits(line, source, hits, text, "armed", event_ms, self.frames)
+                    self._on_hits(
+                        line, source, hits, text, "armed", event_ms, self.world.prices.frames
+                    )
         self.woke = False  # this is a handler: the dispatcher runs anyway
 
     def _arm_level(self, line: PriceLine, arm: Arm, level: Level | TrailLevel) -> PriceSource:

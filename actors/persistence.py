@@ -54,7 +54,7 @@ class Store(Protocol):
 class PersistenceSettings(msgspec.Struct, frozen=True):
     """When to snapshot, when to worry."""
 
-    snapshot_every_events: int = 50_000
+    snapshot_every_events: int = 10_000
     snapshot_every_s: float = 300.0
     min_free_bytes: int = 64 * _MIB
 
@@ -123,6 +123,13 @@ class PersistenceActor(Actor):
             self._call(self.store.journal.reopen, _Reopened)  # is the last commit there?
         else:
             self._flush()
+
+    def on_stop(self) -> None:
+        """Hand the rest to the worker, which finishes before the journal is closed."""
+        backlog = self.backlog
+        if backlog.waiting and self.trouble is None and not self.is_fenced:
+            backlog.writing, backlog.waiting = backlog.waiting, []
+            self._write()
 
     # --- commits ---
 

@@ -39,7 +39,7 @@ from domain.portfolio_events import (
 from domain.position import Position
 from domain.protection import ExitReason
 from exchanges.port import Balance
-from runtime.actor import Restarted, handles
+from runtime.actor import handles
 
 BOOK_AGAIN_AFTER_S = 0.2
 log = structlog.get_logger("trade.intent")
@@ -66,7 +66,7 @@ class PortfolioActor(Journaled):
         return worst((*self.causes.values(), *self.portfolio.causes))
 
     def on_start(self) -> None:
-        """Open a new account, or look for fills and ends that a crash kept from being booked."""
+        """Open a new account, or go on; the exchange tells what a crash kept from being booked."""
         if self.stream.state is None:
             self._record(
                 PortfolioOpened(
@@ -76,20 +76,11 @@ class PortfolioActor(Journaled):
                     at=self.world.clock.now(),
                 )
             )
-        self.watch(names.EXCHANGE)
-        self._recover()
-
-    @handles(Restarted)
-    def on_restarted(self, restarted: Restarted) -> None:
-        """Ask a restarted exchange for what it told while nobody listened."""
-        del restarted
         self._recover()
 
     def _recover(self) -> None:
+        """Free what was reserved for an entry whose intent did not survive."""
         live = self.world.states.latest
-        holdings = tuple(self.portfolio.holdings)
-        if holdings:
-            self.tell(names.EXCHANGE, AskAgain(holdings))
         for order_id, reservation in self.portfolio.reservations.items():
             position = live.get(names.position(reservation.position_id), (0, None))[1]
             if position is None or not _entry_works(position, order_id):

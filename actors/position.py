@@ -22,7 +22,7 @@ from domain.effects import (
     SubmitOrder,
     WakeAfter,
 )
-from domain.ids import PositionId
+from domain.ids import ClientOrderId, PositionId
 from domain.inputs import (
     Armed,
     BeginEntry,
@@ -33,7 +33,7 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
-from domain.position import Position, PositionFilled, PositionSettled, ProtectionSet
+from domain.position import Position, PositionFilled, PositionSettled
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_life import evolve
 from runtime.actor import Restarted, handles
@@ -48,7 +48,7 @@ class PositionActor(Journaled):
         super().__init__(world)
         self.position_id = position_id
         self.stream = self.open_stream(names.position(position_id))
-        self.protection_version = 0  # stream version at which the armed ids were journaled
+        self.armed_version = 0  # protection version that the feed was told last
         self.guarded = False  # the feed has confirmed the levels since the last (re)start
 
     @property
@@ -59,7 +59,6 @@ class PositionActor(Journaled):
 
     def on_start(self) -> None:
         """Put guards and open questions in place again after a restart."""
-        self.protection_version = self.stream.version
         self.watch(names.FEED)
         self.watch(names.EXCHANGE)
         if self.position is not None:
@@ -88,10 +87,7 @@ class PositionActor(Journaled):
             return
         market = self.world.prices.market(self._symbol(message))
         decision = decide(self.position, message, self.world.clock.now(), self.world.rules, market)
-        before = self.stream.version
-        for offset, event in enumerate(decision.events, start=1):
-            if isinstance(event, ProtectionSet):
-                self.protection_version = before + offset
+        for event in decision.events:
             if isinstance(event, PositionFilled):
                 log.info(
                     "position_filled",
@@ -125,15 +121,28 @@ class PositionActor(Journaled):
     def may_leave_at_once(self, effect: Any) -> bool:
         """Armed exits do not wait for the disk; nor do looks at clocks, alarms and index answers."""
         if isinstance(effect, SubmitOrder):
-            return effect.armed and self.protection_version <= self.stream.durable
+            return effect.armed and self._is_durable(effect.terms.client_order_id)
+        if isinstance(effect, Arm):
+            return effect.at_once
         return isinstance(effect, WakeAfter | Alarm | RejectCrossing)
+
+    def _is_durable(self, order_id: ClientOrderId) -> bool:
+        """Whether recovery would ask for this exit's order, were it sent now."""
+        _, durable = self.world.states.durable.get(self.stream.name, (0, None))
+        return durable is not None and any(
+            each.client_order_id == order_id for each in durable.armed
+        )
 
     def release(self, effect: Any) -> None:
         """Tell whom it concerns."""
         match effect:
             case SubmitOrder() | CancelOrder() | AskOrders():
                 self.tell(names.EXCHANGE, effect)
-            case Arm() | Disarm() | RejectCrossing():
+            case Arm(version=version):
+                if version >= self.armed_version:  # else a later one did not have to wait
+                    self.armed_version = version
+                    self.tell(names.FEED, effect)
+            case Disarm() | RejectCrossing():
                 self.tell(names.FEED, effect)
             case WakeAfter(delay_s=delay, purpose=purpose, exit_id=exit_id, version=version):
                 self.after(delay, Wake(purpose, exit_id, version))

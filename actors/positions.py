@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import structlog
 
 from actors import names
+from actors.messages import Append, Committed
 from actors.position import PositionActor
 from actors.world import World
 from domain.ids import PositionId
 from domain.inputs import BeginEntry
+from domain.position import PositionQuarantined
+from domain.position_life import evolve
 from runtime.actor import handles
 from runtime.supervisor import Backoff, ChildSpec, Exhausted, Intensity, Restart, Supervisor
 
@@ -45,3 +48,16 @@ class PositionsSupervisor(Supervisor):
         """Hands off: the venue's stop stays, a person must look."""
         log.error("position_quarantined", name=name, error=repr(exc))
         self.world.telemetry.alarm("QUARANTINED", name)
+        version, position = self.world.states.latest.get(name, (0, None))
+        if position is None or position.is_closed:
+            return
+        now = self.world.clock.now()
+        event = PositionQuarantined(repr(exc), now)
+        quarantined = evolve(position, event)  # its actor is gone: this stream has no other writer
+        self.world.states.latest[name] = (version + 1, quarantined)
+        append = Append(self.name, name, version + 1, (event,), (quarantined,), now)
+        self.tell(names.PERSISTENCE, append)
+
+    @handles(Committed)
+    def on_committed(self, committed: Committed) -> None:
+        """The quarantine is durable; nothing waits for that."""

@@ -37,6 +37,7 @@ class PriceBoard:
     def __init__(self, clock: Clock, symbols: tuple[Symbol, ...], stale_after_s: float) -> None:
         self._clock = clock
         self.stale_after_s = stale_after_s
+        self.frames = 0  # received since the start
         self.prices: dict[Symbol, Price] = {symbol: Price() for symbol in symbols}
 
     def last(self, symbol: Symbol) -> Decimal | None:
@@ -56,7 +57,7 @@ class PriceBoard:
     def market(self, symbol: Symbol) -> Market:
         """Return the price for a decision, and whether it is fresh."""
         last = self.last(symbol)
-        return NO_MARKET if last is None else Market(last, self.is_fresh(symbol))
+        return NO_MARKET if last is None else Market(last, self.is_fresh(symbol), self.frames)
 
     def marks(self) -> Mapping[Symbol, Decimal]:
         """Return the value of one base unit of every symbol that has a price: the mark, else the last."""

@@ -146,10 +146,9 @@ def time_changes(plans: list[Plan], rounds: int, samples: Samples) -> None:
         for size in SIZES:
             spent: dict[str, float] = defaultdict(float)
             repeats = max(1, LEAST_CALLS // size)
-            for _ in range(repeats):
-                index = TriggerIndex()
-                with calm():
-                    live_and_die(index, plans[:size], spent)
+            with calm():
+                for _ in range(repeats):
+                    live_and_die(TriggerIndex(), plans[:size], spent)
             for what, total in spent.items():
                 samples[what][size].append(total / repeats / size)
 

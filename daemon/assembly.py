@@ -91,6 +91,11 @@ class Assembly:
         ref = self.system.directory.get(name)
         return None if ref is None else ref.actor
 
+    def armed(self) -> int:
+        """Count the positions whose levels the feed watches."""
+        feed = self.actor(names.FEED)
+        return 0 if feed is None else len(feed.armed_since)
+
     async def close(self, timeout_s: float) -> bool:
         """Stop all actors, then what they rest on; return whether it was in time."""
         in_time = await self.system.stop(timeout_s)

@@ -273,9 +273,9 @@ class DeskReads:
             "mailboxes": system.mailbox_depths(),
             "feed": {
                 "connected": feed is not None and feed.connected,
-                "frames": 0 if feed is None else feed.frames,
+                "frames": self.world.prices.frames,
                 "bad_frames": 0 if feed is None else feed.bad_frames,
-                "armed_positions": 0 if feed is None else len(feed.armed_since),
+                "armed_positions": self.parts.armed(),
             },
             "journal": {
                 "last_seq": self.parts.store.journal.tail.seq,

@@ -9,3 +9,10 @@ class StartError(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(str(refusal))
         self.refusal = refusal
+
+
+def named(error: Exception, remedy: str = "") -> Refusal:
+    """Return an error's own words, under a code made of its name: ALREADY_RUNNING."""
+    name = type(error).__name__.removesuffix("Error")
+    rule = "".join("_" + letter if letter.isupper() else letter.upper() for letter in name)
+    return Refusal(rule.strip("_"), str(error), remedy)

@@ -7,6 +7,7 @@ What is not needed to arm is imported and started after it. SIGTERM and `holdfas
 """
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -20,12 +21,12 @@ from daemon.admin import AdminServer
 from daemon.archive import Archive
 from daemon.assembly import Assembly, Ports, assemble, open_store
 from daemon.background import Background
-from daemon.config import Loaded
+from daemon.config import Loaded, secrets_of
 from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
-from daemon.errors import StartError
+from daemon.errors import StartError, named
 from daemon.logs import Logs
 from daemon.markets import stream_of
 from daemon.metrics import Metrics
@@ -34,7 +35,7 @@ from daemon.observe import observe
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
-from exchanges.real_net import RealNet
+from exchanges.paper.ledger import LedgerError
 from runtime.chance import SeededChance, SystemIds
 from runtime.clocks import SystemClock
 from runtime.disk import RealDisk
@@ -47,6 +48,7 @@ from strategies.base import Strategy
 log = structlog.get_logger("system")
 DRAIN_WITHIN_S = 18.0  # of the 20 s that a service manager is told
 BLOCKED_AFTER_S = 2.0
+ARMING_LIMIT = 10_000_000  # messages
 EXIT_OK, EXIT_FAILED, EXIT_FORCED = 0, 1, 130
 
 
@@ -62,6 +64,8 @@ def run_daemon(loaded: Loaded) -> int:
         log_settings.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     logs = Logs(level=log_settings.level, format=log_settings.format, file=log_settings.file)
     logs.start()
+    logs.mask(*secrets_of(loaded).values())
+    os.umask(0o077)  # whatever is written is for us alone
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(_serve(loaded.config, strategies, began_s))
@@ -84,12 +88,13 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
     stop = _Stop(loop)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        journal_worker, paper_worker = ThreadWorker(loop), ThreadWorker(loop)
-        stack.callback(journal_worker.close)
-        stack.callback(paper_worker.close)
+        gc.disable()  # while recovery builds its states; see `_started`
         disk = RealDisk()
         store = _opened(config, disk)
         stack.callback(store.close)
+        journal_worker, paper_worker = ThreadWorker(loop), ThreadWorker(loop)
+        stack.callback(journal_worker.close)  # finishes what it was asked, before the store closes
+        stack.callback(paper_worker.close)
         chance = SeededChance(time.time_ns())
         ports = Ports(
             loop=loop,
@@ -100,9 +105,10 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
             disk=disk,
             journal_worker=journal_worker,
             paper_worker=paper_worker,
-            stream=stream_of(config, RealNet(), chance),
+            stream=stream_of(config, chance),
         )
         parts = assemble(config, strategies, ports, store, metrics)
+        await _listening(parts)
         await _started(parts, store, began_s)
         stack.push_async_callback(_closed, parts)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
@@ -123,7 +129,7 @@ def _opened(config: Config, disk: RealDisk) -> Store:
     try:
         return open_store(config.data_dir, disk)
     except StorageError as error:
-        raise StartError(_refusal(error)) from error
+        raise StartError(named(error)) from error
     except OSError as error:
         raise StartError(
             Refusal(
@@ -134,11 +140,18 @@ def _opened(config: Config, disk: RealDisk) -> Store:
         ) from error
 
 
-def _refusal(error: StorageError) -> Refusal:
-    """Return the error's own words under a code made of its name."""
-    name = type(error).__name__.removesuffix("Error")
-    rule = "".join("_" + letter if letter.isupper() else letter.upper() for letter in name)
-    return Refusal(rule.strip("_"), str(error))
+async def _listening(parts: Assembly) -> None:
+    """Open the paper venue; its ledger is another file that only one process may hold."""
+    try:
+        await parts.venue.start(lambda _update: None)  # the exchange actor listens from its start
+    except LedgerError as error:
+        raise StartError(
+            Refusal(
+                "PAPER_LEDGER_UNUSABLE",
+                f"{error}",
+                "Stop what else uses it, or restore paper.db and holdfast.db together.",
+            )
+        ) from error
 
 
 async def _started(parts: Assembly, store: Store, began_s: float) -> None:
@@ -148,12 +161,15 @@ async def _started(parts: Assembly, store: Store, began_s: float) -> None:
         log.error("recovery_problem", problem=problem)
     positions = parts.world.states.latest_of("position")
     parts.start()
-    await asyncio.sleep(0)  # arming runs here
+    parts.system.dispatcher.drain(ARMING_LIMIT)  # every level is armed before anything else runs
+    gc.freeze()  # what lives long is not looked through again and again
+    gc.enable()
     log.info(
         "started",
         version=installed_version(),
         data_dir=str(store.directory),
         positions=len(positions),
+        armed=parts.armed(),
         last_seq=recovered.last_seq,
         replayed=recovered.replayed,
         seconds=round(time.monotonic() - began_s, 3),

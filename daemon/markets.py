@@ -13,7 +13,7 @@ from domain.instrument import Kind
 from exchanges.market import MarketStream
 from exchanges.recording import RecordedStream
 from exchanges.simulated_market import MarketShape, SimulatedMarket
-from runtime.ports import Chance, Net
+from runtime.ports import Chance
 
 _START_PRICES = {
     "BTC": Decimal(61_800),
@@ -28,11 +28,11 @@ USDM_URL = "wss://fstream.binance.com"
 SPOT_URL = "wss://stream.binance.com:9443"
 
 
-def stream_of(config: Config, net: Net, chance: Chance) -> Callable[[World], MarketStream]:
+def stream_of(config: Config, chance: Chance) -> Callable[[World], MarketStream]:
     """Return how to make the stream that `market.source` names."""
     if config.market.source == "simulated":
         return lambda world: _simulated(config, world)
-    return lambda world: _binance(config, world, net, chance)
+    return lambda world: _binance(config, world, chance)
 
 
 def recorded(paths: Sequence[Path]) -> Callable[[World], MarketStream]:
@@ -62,14 +62,15 @@ def _start_price(symbol: Symbol) -> Decimal:
     return _START_PRICES.get(symbol.partition("/")[0], _OTHER_START)
 
 
-def _binance(config: Config, world: World, net: Net, chance: Chance) -> MarketStream:
+def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
     from exchanges.binance_line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
+    from exchanges.real_net import RealNet  # noqa: PLC0415
 
     kind = config.market.kind
     url = config.market.url or (SPOT_URL if kind is Kind.SPOT else USDM_URL)
     return BinanceStream(
-        net,
+        RealNet(),
         world.clock,
         chance,
         base_url=url,

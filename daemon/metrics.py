@@ -61,7 +61,7 @@ class _Buckets:
 
 
 class Metrics:
-    """Counts of one process. Its methods are the actors' `Telemetry`: cheap, and they never fail."""
+    """Counts of one process: the actors' `Telemetry`. Its methods are cheap and never fail."""
 
     def __init__(self) -> None:
         self.orders: Counter[tuple[str, str]] = Counter()  # (venue, status)

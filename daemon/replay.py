@@ -44,9 +44,9 @@ class Exit(msgspec.Struct, frozen=True):
 
     position: str
     reason: str
-    frame: int | None  # 1 is the first line of the file; null: no price fired it
-    price: str | None  # the price that crossed; null: no price fired it
-    level: str | None
+    frame: int  # that fired it, or the last before it did; 1 is the first line of the file
+    price: str | None  # the price that crossed, or the last price when something else fired it
+    level: str | None  # that was crossed; null: no price fired it
     tick_id: str | None
     quantity: str
     fill_price: str | None  # average
@@ -129,7 +129,7 @@ async def _replay(
             parts.system.failed.result()
         await asyncio.sleep(SETTLES_WITHIN_S)
         feed = parts.actor("feed")
-        frames, ticks = feed.frames, sum(line.ticks for line in feed.lines.values())
+        frames, ticks = parts.world.prices.frames, sum(line.ticks for line in feed.lines.values())
         await parts.close(SETTLES_WITHIN_S)
         return _report(parts, store, frames, ticks, loop.time() - began_s)
     finally:
@@ -180,8 +180,8 @@ def _exits(position: Position) -> list[Exit]:
             Exit(
                 position=position.id,
                 reason=order.reason.value,
-                frame=None if trigger is None else trigger.frame,
-                price=None if trigger is None else plain(trigger.price),
+                frame=order.frame,
+                price=None if order.price is None else plain(order.price),
                 level=None if trigger is None else plain(trigger.level),
                 tick_id=None if trigger is None else trigger.tick_id,
                 quantity=plain(order.quantity),

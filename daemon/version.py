@@ -1,10 +1,10 @@
 """Which version this is."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 
 def installed_version() -> str:
     """Return the version of the installed distribution."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 15 ms
+
     try:
         return version("holdfast")
     except PackageNotFoundError:  # run from a checkout that was never installed

@@ -52,7 +52,7 @@ def order_view(order: Order) -> View:
 
 
 def order_row_view(row: OrderRow) -> View:
-    """Return an order of the read table in the shape of `order_view`, as far as the table has it."""
+    """Return an order of the read table in the shape of `order_view`, as far as it is there."""
     fields = msgspec.structs.asdict(row)
     fields.pop("seq")
     return {name: value if value != "" else None for name, value in fields.items()} | {

@@ -48,6 +48,7 @@ class Arm(msgspec.Struct, frozen=True):
     version: int
     levels: tuple[Level | TrailLevel, ...]
     since: datetime | None  # when the position was first armed
+    at_once: bool = False  # a rule of the plan moved a level: it counts from the next price on
 
 
 class Disarm(msgspec.Struct, frozen=True):

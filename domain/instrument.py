@@ -12,6 +12,8 @@ from domain.money import ONE, ZERO, ceil_to, floor_to
 class Side(Enum):
     """Of an order or a fill."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
+
     BUY = "buy"
     SELL = "sell"
 
@@ -23,6 +25,8 @@ class Side(Enum):
 
 class Direction(Enum):
     """Of a position."""
+
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
 
     LONG = "long"
     SHORT = "short"
@@ -52,6 +56,8 @@ class Kind(Enum):
 
 class PriceSource(Enum):
     """Which price an exit watches."""
+
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
 
     LAST = "last"
     BID = "bid"

@@ -35,6 +35,7 @@ class Market(msgspec.Struct, frozen=True):
 
     last: Decimal | None = None
     is_fresh: bool = False
+    frame: int = 0  # how many frames the feed had received
 
 
 NO_MARKET = Market()

@@ -24,6 +24,8 @@ from domain.money import ZERO, Fee
 class OrderStatus(Enum):
     """Where an order is in its life."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
+
     INTENT = "intent"  # decided and journaled, not sent
     SENDING = "sending"  # request under way
     OPEN = "open"

@@ -118,7 +118,7 @@ def _reserved(portfolio: Portfolio, event: EntryReserved) -> Portfolio:
     holding = replace(holding, pending=holding.pending + 1, risk=risk)
     return replace(
         _with_reservation(portfolio, event.client_order_id, reservation),
-        holdings={**portfolio.holdings, event.position_id: holding},
+        holdings=portfolio.holdings.put(event.position_id, holding),
     )
 
 
@@ -148,9 +148,10 @@ def _released(portfolio: Portfolio, order_id: ClientOrderId) -> Portfolio:
         raise InvariantError(f"nothing is reserved for order {order_id}")
     holding = _holding(portfolio, reservation.position_id)
     holding = replace(holding, pending=holding.pending - 1)
-    holdings = {**portfolio.holdings, reservation.position_id: holding}
-    if not holding.pending and not holding.ledger.quantity:
-        del holdings[reservation.position_id]  # never came to be
+    if holding.pending or holding.ledger.quantity:
+        holdings = portfolio.holdings.put(reservation.position_id, holding)
+    else:
+        holdings = portfolio.holdings.drop(reservation.position_id)  # never came to be
     return replace(_with_reservation(portfolio, order_id, None), holdings=holdings)
 
 
@@ -165,7 +166,7 @@ def _adopted(portfolio: Portfolio, event: HoldingAdopted) -> Portfolio:
         risk=None,
         trade_ids=portfolio.closed.get(event.position_id, frozenset()),
     )
-    return replace(portfolio, holdings={**portfolio.holdings, event.position_id: holding})
+    return replace(portfolio, holdings=portfolio.holdings.put(event.position_id, holding))
 
 
 def _booked(portfolio: Portfolio, event: FillBooked) -> Portfolio:
@@ -182,7 +183,7 @@ def _booked(portfolio: Portfolio, event: FillBooked) -> Portfolio:
         _with_books(portfolio, holding, after),
         balance=portfolio.balance + ledger.realized_pnl - holding.ledger.realized_pnl,
         margin=portfolio.margin + after.margin - holding.margin,
-        holdings={**portfolio.holdings, event.position_id: after},
+        holdings=portfolio.holdings.put(event.position_id, after),
     )
 
 
@@ -211,15 +212,13 @@ def _with_books(portfolio: Portfolio, before: Holding, after: Holding) -> Portfo
 
 def _closed(portfolio: Portfolio, event: HoldingClosed) -> Portfolio:
     holding = _holding(portfolio, event.position_id)
-    holdings = dict(portfolio.holdings)
-    del holdings[event.position_id]
     record = portfolio.records.get(holding.trader, TradeRecord()).after(event.realized_pnl)
     closed = {**portfolio.closed, event.position_id: holding.trade_ids}
     for oldest in list(closed)[:-REMEMBERED_CLOSED]:
         del closed[oldest]
     over = replace(
         portfolio,
-        holdings=holdings,
+        holdings=portfolio.holdings.drop(event.position_id),
         records={**portfolio.records, holding.trader: record},
         closed=closed,
     )

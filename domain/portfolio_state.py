@@ -25,6 +25,7 @@ from domain.modes import ModeCause
 from domain.money import ONE, ZERO
 from domain.performance import TradeRecord, drawdown_of
 from domain.pnl import QUANTUM, Ledger
+from domain.table import Table
 
 Marks = Mapping[Symbol, Decimal]  # quote per base unit
 
@@ -98,6 +99,9 @@ class SymbolBook(msgspec.Struct, frozen=True):
         )
 
 
+NO_HOLDINGS: Table[PositionId, Holding] = Table()
+
+
 class Portfolio(msgspec.Struct, frozen=True):
     """Everything known about one account. Its maps are never changed in place."""
 
@@ -108,7 +112,7 @@ class Portfolio(msgspec.Struct, frozen=True):
     day: date  # UTC
     day_start_equity: Decimal  # quote
     marked_at: datetime  # of the last `EquityMarked`
-    holdings: dict[PositionId, Holding] = {}
+    holdings: Table[PositionId, Holding] = NO_HOLDINGS
     reservations: dict[ClientOrderId, Reservation] = {}
     books: dict[Symbol, SymbolBook] = {}  # derived from the holdings
     margin: Decimal = ZERO  # quote, of all holdings and dust

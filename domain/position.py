@@ -29,6 +29,8 @@ from domain.protection import ExitReason, Protection
 class PositionStatus(Enum):
     """Where a position is in its life."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
+
     ENTRY_PENDING = "entry_pending"
     OPEN_UNPROTECTED = "open_unprotected"
     OPEN_PROTECTED = "open_protected"
@@ -100,6 +102,8 @@ class ExitOrder(msgspec.Struct, frozen=True):
     done: bool = False  # nothing more will come
     whole: bool = True  # meant to close everything that remained
     trigger: Trigger | None = None
+    frame: int = 0  # how many frames the feed had received when it fired
+    price: Decimal | None = None  # last price when it fired, or the price that crossed
 
     @property
     def outstanding(self) -> Decimal:

@@ -142,14 +142,34 @@ def _apply(decision: Draft, modification: Modification) -> None:
     decision.then(*guards(decision.position, decision.rules))
 
 
+_SAYS = {
+    "NOT_OPEN": "The position is {}; it must be {}.",
+    "EXPIRED": "The request came at {}, it was good {}.",
+    "STALE_VERSION": "The protection is at {}, the change was based on {}.",
+    "INVALID_PRICE": "A price of {} is none; it must be {}.",
+    "STALE_PRICE": "There is {}; an automatic change needs {}.",
+    "LOW_CONFIDENCE": "Confidence is {}; required: {}.",
+    "TOO_SOON": "The last automatic change was {}; required: {}.",
+    "STOP_ON_WRONG_SIDE": "A stop at {} would fire at once; it must be {}.",
+    "WOULD_WIDEN": "Moving it to {} risks more than now; it must be {}.",
+    "RISK_TOO_LARGE": "The stop would be {}; allowed: {}.",
+    "UNKNOWN_TARGET": "There is no open target {}; open: {}.",
+    "TARGET_ON_WRONG_SIDE": "A target at {} would fire at once; it must be {}.",
+    "TARGET_BELOW_FEES": "A target at {} would not earn the fees; it must be {}.",
+    "PARTS_OVER_100": "The targets would close {}; allowed: {}.",
+}
+
+
 def _refusal(validation: Validation) -> Refusal:
     code = validation.errors[0]
     check = next((each for each in validation.constraints if each.name == code), None)
     if check is None:
         return Refusal(code, "The change is not allowed.")
+    says = _SAYS.get(code, "It is {}; required: {}.")
     return Refusal(
         code,
-        f"It is {check.current}; required: {check.required}.",
+        says.format(check.current, check.required),
+        "Ask again with the present version." if code == "STALE_VERSION" else "",
         actual=check.current,
         limit=check.required,
     )

@@ -86,7 +86,7 @@ def decide(
     market: Market,
 ) -> Decision:
     """Return the events that `message` causes and the effects they call for; `position` is unchanged."""
-    decision = Draft(position, rules, now)
+    decision = Draft(position, rules, now, market)
     match message:
         case BeginEntry():
             if position is None:
@@ -302,11 +302,12 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
         return ()
     working = [order for order in position.exits if not order.done]
     ids = [order.client_order_id for order in working]
-    if entry_is_working(position) or position.fills:
+    if entry_is_working(position):
         ids.insert(0, position.entry.client_order_id)
     effects: list[PositionEffect] = [*guards(position, rules)]
-    terms = tuple(exit_terms(position, order) for order in working)
-    effects.append(AskOrders(position.id, tuple(ids), terms))
+    if ids:  # the exchange tells by itself what is missing of the others
+        terms = tuple(exit_terms(position, order) for order in working)
+        effects.append(AskOrders(position.id, tuple(ids), terms))
     if position.status in HOLDS:
         if position.protection.guards_loss:
             effects.append(WakeAfter(rules.unprotected_after_s, "unprotected"))

@@ -11,7 +11,7 @@ from domain.effects import (
 )
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, RequestId
-from domain.modifications import ModificationRules
+from domain.modifications import Market, ModificationRules
 from domain.position import (
     AnyPositionEvent,
     Position,
@@ -50,8 +50,11 @@ class Decision(msgspec.Struct, frozen=True):
 class Draft:
     """A decision in the making: records an event, sees its consequence, goes on."""
 
-    def __init__(self, position: Position | None, rules: PositionRules, now: datetime) -> None:
+    def __init__(
+        self, position: Position | None, rules: PositionRules, now: datetime, market: Market
+    ) -> None:
         self._position = position
+        self.market = market
         self.rules = rules
         self.now = now
         self.events: list[AnyPositionEvent] = []

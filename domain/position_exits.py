@@ -11,7 +11,7 @@ from domain.ids import ClientOrderId, ExitId, client_order_id
 from domain.inputs import (
     Crossed,
 )
-from domain.money import ONE, ZERO
+from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
 from domain.position import (
     ArmedExit,
@@ -83,7 +83,9 @@ def target_quantity(position: Position, exit_id: ExitId) -> Decimal:
     instrument = position.instrument
     done = sum((each.filled for each in position.exits if each.exit_id == exit_id), ZERO)
     quantity = instrument.whole_lots(target.part * position.entry_quantity - done)
-    quantity = max(quantity, min(instrument.min_quantity, instrument.lot_size))
+    quantity = max(
+        quantity, instrument.lot_size, ceil_to(instrument.min_quantity, instrument.lot_size)
+    )
     free = instrument.whole_lots(position.free_quantity)
     rest = free - quantity
     parts = sum((each.part for each in position.protection.targets), ZERO)
@@ -113,6 +115,8 @@ def fire(
         quantity=quantity,
         whole=whole,
         trigger=trigger,
+        frame=decision.market.frame if trigger is None else trigger.frame,
+        price=decision.market.last if trigger is None else trigger.price,
     )
     # Only an id that was durable before may leave at once.
     known = ArmedExit(exit_id, order.client_order_id) in position.armed
@@ -144,8 +148,9 @@ def exit_terms(position: Position, order: ExitOrder) -> OrderTerms:
 def armed_exits(position: Position, protection: Protection) -> tuple[ArmedExit, ...]:
     """Return the order id of every exit that `protection` may fire."""
     ids = [target.exit_id for target in protection.open_targets()]
-    if protection.stop is not None:
-        ids.insert(0, STOP)
+    even = protection.breakeven
+    if protection.stop is not None or (even is not None and not even.done):
+        ids.insert(0, STOP)  # breakeven may set one, and it must not wait for the disk then
     if protection.trail is not None:
         ids.append(TRAIL)
     if protection.time_exit is not None:

@@ -104,14 +104,17 @@ def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ..
     del rules
     if position.is_closed or position.status is PositionStatus.ENTRY_PENDING:
         return ()
-    return (
-        Arm(
-            position_id=position.id,
-            symbol=position.instrument.symbol,
-            version=position.protection.version,
-            levels=levels_of(position.protection, position.direction),
-            since=position.armed_since,
-        ),
+    return (arming(position),)
+
+
+def arming(position: Position) -> Arm:
+    """Return what lets the feed watch the present levels."""
+    return Arm(
+        position_id=position.id,
+        symbol=position.instrument.symbol,
+        version=position.protection.version,
+        levels=levels_of(position.protection, position.direction),
+        since=position.armed_since,
     )
 
 
@@ -209,7 +212,8 @@ def _to_breakeven(decision: Draft) -> None:
     )
     decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
     decision.record(ProtectionModified(change))
-    decision.then(*guards(decision.position, decision.rules))
+    # At once: prices go on while the disk writes, and the stop's id has been durable all along.
+    decision.then(replace(arming(decision.position), at_once=True))
 
 
 def wake_up(decision: Draft, wake: Wake) -> None:

@@ -1,7 +1,8 @@
 """The port to a venue: three kinds of answer, and no exception for anything a venue may do.
 
-An adapter turns every way a venue can answer into a value of this file. The rule of all adapters: success needs the
-venue's order id, refusal needs the venue's word, and everything else is `Unknown`.
+An adapter turns every way a venue can answer into a value of this file. The rule of all adapters:
+success needs the venue's order id, refusal needs the venue's word, and everything else is
+`Unknown`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -60,11 +61,15 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class VenuePosition(msgspec.Struct, frozen=True):
-    """Net holding of one instrument; negative when short."""
+    """A holding of one instrument; negative when short.
+
+    A venue in hedge mode reports the long and the short side of a symbol as two of these, and the
+    net is their sum; a venue in net mode, and any venue for spot, reports one.
+    """
 
     symbol: Symbol
-    quantity: Decimal  # base units, signed
-    average_price: Decimal
+    quantity: Decimal  # base units, signed, not 0
+    average_price: Decimal  # quote per base unit
 
 
 Submission = Accepted | Refused | Unknown
@@ -75,9 +80,10 @@ VenueUpdate = VenueOrder | Fill  # pushed by the private stream, in venue order,
 
 
 class Exchange(Protocol):
-    """One login at one venue. Methods return awaitables; `submit` and `cancel` read the market before they return.
+    """One login at one venue.
 
-    Reads answer `Unknown` when they failed: an empty tuple means the venue said "nothing".
+    Methods return awaitables; `submit` and `cancel` read the market before they return. Reads
+    answer `Unknown` when they failed: an empty tuple means the venue said "nothing".
     """
 
     def start(self, on_update: Callable[[VenueUpdate], None]) -> Awaitable[None]:
@@ -107,7 +113,7 @@ class Exchange(Protocol):
         """Return the account's money."""
 
     def positions(self) -> Awaitable[tuple[VenuePosition, ...] | Unknown]:
-        """Return net holdings that are not zero."""
+        """Return holdings that are not zero; of one symbol there may be a long and a short."""
 
     def close(self) -> Awaitable[None]:
         """Disconnect; what was acknowledged stays."""

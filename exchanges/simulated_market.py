@@ -35,7 +35,8 @@ _NS_A_S = 1_000_000_000
 _NS_A_MS = 1_000_000
 _TURN_FRAMES = 256  # in a row at most, then the loop gets its turn
 _MAX_BEHIND_S = 1.0  # a machine that slept longer does not make up for it
-_LOWEST_TICKS = 20  # no price below this many ticks
+_FLOOR_TICKS = 20  # the mid never falls below
+_LOWEST_START_TICKS = 10  # lower, so that a market can start where another one ended
 _PULL_A_S = 1 / 86_400  # a day's worth of distance from the starting price, per second
 _MARK_EVERY_NS = _NS_A_S
 _FUNDING_EVERY_MS = 8 * 3600 * 1000
@@ -85,7 +86,7 @@ class _Walk:
         self.chance = random.Random(seed)  # noqa: S311 - a market, not a secret
         self._shape = shape
         self._home = self._log = math.log(start_ticks)
-        self._floor = math.log(_LOWEST_TICKS)
+        self._floor = math.log(_FLOOR_TICKS)
         self._now_s = 0.0
         self._drift = 0.0
         self._width = shape.volatility
@@ -128,11 +129,11 @@ class _Ticker:
         self, seed: int, instrument: Instrument, start: Decimal, shape: MarketShape
     ) -> None:
         start_ticks = float(start / instrument.tick_size)
-        if start_ticks < _LOWEST_TICKS:
-            least = instrument.tick_size * _LOWEST_TICKS
+        if start_ticks < _LOWEST_START_TICKS:
+            least = instrument.tick_size * _LOWEST_START_TICKS
             raise ValueError(
                 f"{instrument.symbol}: a start price of {start} is below {least},"
-                f" {_LOWEST_TICKS} ticks of {instrument.tick_size}"
+                f" {_LOWEST_START_TICKS} ticks of {instrument.tick_size}"
             )
         self._walk = _Walk(f"{seed}/{instrument.symbol}", start_ticks, shape)
         self._shape = shape

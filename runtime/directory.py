@@ -15,11 +15,6 @@ class Directory:
         """Return the ref of `name`, or None when nobody has that name."""
         return self.refs.get(name)
 
-    def add(self, ref: Ref) -> None:
-        """Enter a new name. Raises `ValueError` when it is taken."""
-        if self.refs.setdefault(ref.name, ref) is not ref:
-            raise ValueError(f"the name {ref.name!r} is taken by a living actor")
-
     def remove(self, ref: Ref) -> None:
         """Forget the name."""
         self.refs.pop(ref.name, None)

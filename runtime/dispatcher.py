@@ -17,7 +17,7 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.actor import unhandled
+from runtime.actor import Handler, unhandled
 from runtime.mailbox import COMMANDS, EXITS, Lane
 from runtime.messages import FATAL, Killed, ReentrancyError
 from runtime.record import NOTHING
@@ -151,9 +151,13 @@ class Dispatcher:
         lookup = ref.lookup
         rest = iter(batch)
         message: Any = NOTHING
+        kind: type | None = None
+        handler: Handler
         try:
             for message in rest:
-                handler = lookup(message.__class__, unhandled)
+                if message.__class__ is not kind:  # often the same as before
+                    kind = message.__class__
+                    handler = lookup(kind, unhandled)
                 if (result := handler(actor, message)) is not None or ref.signal:
                     if result.__class__ is CoroutineType:
                         self.park(ref, result, message)
@@ -161,8 +165,12 @@ class Dispatcher:
                     if ref.signal:
                         break
             else:
-                idle = ref.commands is None and ref.prices is None and ref.record is None
-                if idle and lane is COMMANDS:  # and nothing urgent, or it had raised the signal
+                if (
+                    lane is COMMANDS  # so nothing urgent waits, or it had raised the signal
+                    and ref.commands is None
+                    and ref.prices is None
+                    and ref.record is None
+                ):
                     ref.state = IDLE
                     return len(batch)
         except FATAL:
@@ -209,7 +217,7 @@ class Dispatcher:
         record = ref.record
         if record is not None and record.tried:
             record.retry, record.tried = NOTHING, False  # handled this time
-        if ref.urgent():
+        if ref.fills is not None or ref.exits is not None:
             ref.signal |= URGENT
         if ref.signal or ref.commands is not None or ref.prices is not None:
             ref.state = QUEUED

@@ -69,7 +69,7 @@ class Lifecycle:
         ref = directory.refs.get(spec.name)
         if ref is None:
             ref = Ref(spec, parent, self.system)
-            directory.add(ref)
+            directory.refs[spec.name] = ref
             return ref
         if ref.state is QUARANTINED:
             ref.record = None  # who starts it again has looked at why it failed
@@ -99,10 +99,12 @@ class Lifecycle:
         except BaseException as error:  # noqa: BLE001  whatever it is, the supervisor hears of it
             self.crash(ref, error)
         else:
-            if result.__class__ is CoroutineType:
+            if result is not None and result.__class__ is CoroutineType:
                 dispatcher.park(ref, result, NOTHING, self._started)
-            else:
+            elif ref.incarnation > 1 or ref.record is not None:
                 self._started(ref)
+            else:
+                dispatcher.resume(ref)
         finally:
             dispatcher.working = was_working
 
@@ -138,7 +140,10 @@ class Lifecycle:
         if ref.actor is None:
             return False
         if ref.state is PARKED:
-            self.crash(ref, error)
+            if self.system.dispatcher.working:  # the handler on the stack may be a child's
+                self.system.loop.call_soon(self.kill, ref, error)
+            else:
+                self.crash(ref, error)
             return True
         ref.signal |= KILL
         if ref.state is IDLE:

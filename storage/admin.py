@@ -13,9 +13,9 @@ from typing import TextIO
 import msgspec
 
 from runtime.ports import Disk
-from storage.chain import Record, Tail, hash_at, history_of, verified
+from storage.chain import Record, Tail, hash_at, history_of, mark_of, verified
 from storage.connection import NAME, Database
-from storage.errors import DamagedRecordError, NoJournalError, unavailable
+from storage.errors import DamagedRecordError, NoJournalError, SqliteError, unavailable
 from storage.lock import DirectoryLock
 from storage.projections import ReadTables
 from storage.rebuild import Rebuilt, rebuild, rewrite
@@ -73,12 +73,15 @@ def verify_open(database: Database, registry: StreamRegistry, disk: Disk) -> Rep
     connection = database.connection
     problems: list[str] = []
     last, first_bad = _verify_chain(connection, problems)
+    mark = mark_of(connection)
+    if first_bad is None and mark != last.seq:
+        problems.append(f"record {mark} is noted as the last one, the journal ends with {last.seq}")
     try:
         for (line,) in connection.execute("PRAGMA quick_check(10)"):
             if line != "ok":
                 problems.append(f"database file: {line}")
         (moved,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
-    except sqlite3.DatabaseError as error:
+    except SqliteError as error:
         problems.append(f"database file: {error}")
         moved = 0
     snapshots = [
@@ -159,7 +162,7 @@ def _problem_of(path: Path, database: Database, registry: StreamRegistry, disk: 
 def _is_well_formed(connection: sqlite3.Connection) -> bool:
     try:
         return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-    except sqlite3.DatabaseError as error:
+    except SqliteError as error:
         if unavailable(error) is None:
             raise
         return False

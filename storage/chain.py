@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from storage.errors import DamagedRecordError, Trouble, trouble_of, unavailable
+from storage.errors import (
+    DamagedRecordError,
+    SqliteError,
+    Trouble,
+    trouble_of,
+    unreadable,
+)
 
 HASH_CHARACTERS = 32  # of SHA-256 in hex: 128 bits, far more than accidents need
 NO_HASH = "0" * HASH_CHARACTERS  # before the first record
@@ -22,6 +28,8 @@ COLUMNS = (
     "seq, stream, stream_version, writer_epoch, type, schema_version, time, payload,"
     " previous_hash, hash"
 )
+INSERT_RECORD = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_INTENT = "INSERT INTO intents VALUES (?, ?)"
 _READ = f"SELECT {COLUMNS} FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
 _LAST = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1"
 _READ_STREAM = (
@@ -67,9 +75,23 @@ def tail_of(connection: sqlite3.Connection) -> Tail:
     """Return the last record's number and hash as stored, unverified."""
     try:
         row = connection.execute(_LAST).fetchone()
-    except sqlite3.Error as error:
-        raise unavailable(error) or error from error
+    except SqliteError as error:
+        raise unreadable(error) from error
     return Tail() if row is None else Tail(*row)
+
+
+def mark_of(connection: sqlite3.Connection) -> int | None:
+    """Return the number of the last record as noted apart from it; None when that is unreadable.
+
+    A damaged page may lose the last records and leave a chain that looks whole without them.
+    """
+    rows = _fetch(connection, "SELECT value FROM meta WHERE name = 'last_seq'", ())
+    return rows[0][0] if rows and isinstance(rows[0][0], int) else None
+
+
+def set_mark(connection: sqlite3.Connection, seq: int) -> None:
+    """Note the number of the last record, within the transaction that writes it."""
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'last_seq'", (seq,))
 
 
 def hash_at(connection: sqlite3.Connection, seq: int) -> str | None:
@@ -136,10 +158,10 @@ def _fetch(
     connection.text_factory = bytes
     try:
         return connection.execute(query, values).fetchall()
-    except sqlite3.Error as error:
+    except SqliteError as error:
         if trouble_of(error) is Trouble.DAMAGED:
             return None
-        raise unavailable(error) or error from error
+        raise unreadable(error) from error
     finally:
         connection.text_factory = str
 

@@ -12,7 +12,6 @@ disk.
 """
 
 import errno
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from storage.errors import (
     FencedError,
     JournalDamagedError,
     JournalUnavailableError,
-    SecondConnectionError,
+    SqliteError,
     StorageError,
     Trouble,
     UnsafeFileError,
@@ -30,8 +29,9 @@ from storage.errors import (
     trouble_of,
     unavailable,
 )
-from storage.files import open_private, prepare_directory
+from storage.files import prepare_directory
 from storage.migrate import migrate
+from storage.single import Identity, release, reserve
 from storage.wal import WalContent, read_wal
 
 NAME = "holdfast.db"
@@ -48,7 +48,7 @@ _PRAGMAS = (
     "journal_size_limit = 67108864",
 )
 
-_open_files: set[tuple[int, int]] = set()  # device and inode
+_ASK_THE_VENUE = "What is missing shows when the venue is asked."
 
 
 def check_sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
@@ -75,7 +75,7 @@ class Database:
         self.path = path
         self.epoch = 0
         self.wal_before = WalContent()
-        self._identity: tuple[int, int] | None = None
+        self._identity: Identity | None = None
         self._connection: sqlite3.Connection | None = None
         self._is_suspect = False
         self._connect()
@@ -114,7 +114,7 @@ class Database:
             yield connection
             is_committing = True
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except SqliteError as error:
             # A full disk within the transaction is known to have changed nothing.
             self._is_suspect = is_committing or trouble_of(error) not in {None, Trouble.FULL}
             self._roll_back(connection)
@@ -137,7 +137,7 @@ class Database:
         try:
             self._check_epoch(connection)
             busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
+        except SqliteError as error:
             self._disconnect()
             raise self._typed(error) from error
         except StorageError:
@@ -148,17 +148,24 @@ class Database:
             raise JournalUnavailableError(Trouble.LOCKED, "the log could not be written back")
         self._is_suspect = False
 
-    def transactions_dropped(self) -> int:
-        """Return how many complete transactions of the log SQLite did not accept on opening."""
-        if not self.wal_before.commits:
-            return 0
+    def problems_of_log(self) -> list[str]:
+        """Return what the log held that SQLite did not accept when it was opened; say it once."""
+        log, self.wal_before = self.wal_before, WalContent()
+        if log.is_damaged:
+            return [
+                f"the log of {self.path} is damaged: SQLite dropped all of it. {_ASK_THE_VENUE}"
+            ]
+        if not log.commits:
+            return []
         try:
             _, frames, _ = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.Error as error:
+        except SqliteError as error:
             raise self._typed(error) from error
-        dropped = self.wal_before.dropped_after(frames)
-        self.wal_before = WalContent()
-        return dropped
+        dropped = log.commits_after(frames)
+        if not dropped:
+            return []
+        ends = f"at the end of the log of {self.path}: power failed while it was written, or it is"
+        return [f"SQLite dropped {dropped} transaction(s) {ends} damaged. {_ASK_THE_VENUE}"]
 
     def close(self) -> None:
         """Write the log back and close. What was committed stays, whatever happens here."""
@@ -166,7 +173,7 @@ class Database:
 
     def _connect(self) -> None:
         try:
-            self._identity = self._reserve()
+            self._identity = reserve(self.path)
             self.wal_before = read_wal(self.path)
         except OSError as error:
             self._disconnect()
@@ -179,42 +186,12 @@ class Database:
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._check_application(self._connection)
-        except sqlite3.Error as error:
+        except SqliteError as error:
             self._disconnect()
             raise self._typed(error) from error
         except BaseException:
             self._disconnect()
             raise
-
-    def _reserve(self) -> tuple[int, int]:
-        """Check the files and note in the process that this one is open.
-
-        Closing a descriptor of a database drops the process's locks on it, so this comes before
-        SQLite's.
-        """
-        for suffix in ("-wal", "-shm", "-journal"):
-            beside = self.path.with_name(self.path.name + suffix)
-            if beside.is_symlink():
-                raise UnsafeFileError(f"{beside} is a symbolic link; remove it.")
-        if self.path.exists() and not self.path.is_symlink():
-            found = self.path.stat()
-            self._refuse_second((found.st_dev, found.st_ino))
-        descriptor = open_private(self.path)
-        try:
-            found = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        identity = (found.st_dev, found.st_ino)
-        self._refuse_second(identity)
-        _open_files.add(identity)
-        return identity
-
-    def _refuse_second(self, identity: tuple[int, int]) -> None:
-        if identity in _open_files:
-            raise SecondConnectionError(
-                f"{self.path} is open in this process already; a database that is written has one"
-                f" connection (SQLite {sqlite3.sqlite_version})."
-            )
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -222,7 +199,7 @@ class Database:
                 self._connection.close()
             self._connection = None
         if self._identity is not None:
-            _open_files.discard(self._identity)
+            release(self._identity)
             self._identity = None
 
     def _check_application(self, connection: sqlite3.Connection) -> None:
@@ -240,9 +217,12 @@ class Database:
             migrate(connection)
             if claim:
                 connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'writer_epoch'")
-            self.epoch = _epoch_in(connection) or 0
-        except sqlite3.Error as error:
+            epoch = _epoch_in(connection)
+        except SqliteError as error:
             raise self._typed(error) from error
+        if epoch is None:
+            raise JournalDamagedError(self.path, "the writer epoch is missing")
+        self.epoch = epoch
 
     def _check_epoch(self, connection: sqlite3.Connection) -> None:
         found = _epoch_in(connection)
@@ -256,7 +236,7 @@ class Database:
             except sqlite3.Error:
                 self._is_suspect = True
 
-    def _typed(self, error: sqlite3.Error) -> StorageError:
+    def _typed(self, error: Exception) -> StorageError:
         """Our own statements are right when opening: what SQLite does not understand is damage."""
         known = unavailable(error)
         if known is None or known.kind is Trouble.DAMAGED:
@@ -266,4 +246,4 @@ class Database:
 
 def _epoch_in(connection: sqlite3.Connection) -> int | None:
     row = connection.execute("SELECT value FROM meta WHERE name = 'writer_epoch'").fetchone()
-    return None if row is None else int(row[0])
+    return row[0] if row is not None and isinstance(row[0], int) else None

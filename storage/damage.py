@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 
-from storage.chain import COLUMNS, history_of
+from storage.chain import COLUMNS, history_of, set_mark
 from storage.connection import Database
 from storage.errors import DamagedRecordError
 from storage.fold import Fold
@@ -39,6 +39,7 @@ def move_aside(
         connection.execute("DELETE FROM intents WHERE seq >= ?", (damage.seq,))
         for row in READ_ROWS:
             connection.execute(f"DELETE FROM {row.table} WHERE seq >= ?", (damage.seq,))  # noqa: S608
+        set_mark(connection, damage.seq - 1)
         _write_again(connection, registry, tables, touched)
         return moved
 

@@ -127,13 +127,24 @@ _KINDS = {
 _PRIMARY = 0xFF  # extended result codes carry the primary one in the low byte
 
 
-def trouble_of(error: sqlite3.Error) -> Trouble | None:
+# Damage may be in a name that SQLite's message repeats, which sqlite3 then cannot decode.
+SqliteError = (sqlite3.Error, UnicodeDecodeError)
+
+
+def trouble_of(error: Exception) -> Trouble | None:
     """Classify by SQLite's result code; None for a mistake in our own SQL or values."""
+    if isinstance(error, UnicodeDecodeError):
+        return Trouble.DAMAGED
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else _KINDS.get(code & _PRIMARY)
 
 
-def unavailable(error: sqlite3.Error) -> JournalUnavailableError | None:
+def unreadable(error: Exception) -> JournalUnavailableError:
+    """Return the typed error for a read of our tables; what SQLite cannot make out is damage."""
+    return unavailable(error) or JournalUnavailableError(Trouble.DAMAGED, str(error))
+
+
+def unavailable(error: Exception) -> JournalUnavailableError | None:
     """Return the typed error for what the disk or the file did; None when it is a bug of ours."""
     kind = trouble_of(error)
     if kind is None:

@@ -61,7 +61,7 @@ class Fold:
             self.broken[stream] = f"{stream} at record {record.seq} ({record.type}): {error}"
             return None
         self.streams[stream] = (record.version, after)
-        return Step(record.seq, event, after)
+        return Step(record.seq, record.version, event, after)
 
     def _before(self, record: Record) -> Versioned:
         held = self.streams.get(record.stream)

@@ -10,15 +10,21 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from storage.chain import Record, Tail, seal, tail_of, verified
+from storage.chain import (
+    INSERT_INTENT,
+    INSERT_RECORD,
+    Record,
+    Tail,
+    seal,
+    set_mark,
+    tail_of,
+    verified,
+)
 from storage.codec import time_text
 from storage.connection import Database
 from storage.errors import VersionConflictError
 from storage.projections import ReadTables, Step, write_rows
 from storage.streams import StreamRegistry
-
-_INSERT = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_INTENT = "INSERT INTO intents VALUES (?, ?)"
 
 
 class Entry(NamedTuple):
@@ -85,10 +91,11 @@ class Journal:
         self._attempted = prepared.tail
         try:
             with self._database.transaction() as connection:
-                connection.executemany(_INSERT, prepared.records)
+                connection.executemany(INSERT_RECORD, prepared.records)
                 if prepared.intents:
-                    connection.executemany(_INSERT_INTENT, prepared.intents)
+                    connection.executemany(INSERT_INTENT, prepared.intents)
                 write_rows(connection, prepared.rows)
+                set_mark(connection, prepared.tail.seq)
         except sqlite3.IntegrityError as error:
             raise VersionConflictError(f"the journal has it already: {error}") from error
         self.tail = prepared.tail
@@ -128,5 +135,5 @@ class Journal:
             intent_of = intents_of.get(type(event))
             if intent_of is not None:
                 intents.append((intent_of(event), seq))
-            steps.append((stream, Step(seq, event, state)))
+            steps.append((stream, Step(seq, version, event, state)))
         return _Batch(records, intents, self._read_tables.rows_of(steps), Tail(seq, previous))

@@ -16,16 +16,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+from domain.ids import PositionId
 from domain.money import ZERO
 from domain.order import (
     Order,
     OrderAccepted,
-    OrderAdopted,
     OrderDenied,
     OrderEvent,
     OrderFilled,
     OrderFoundAbsent,
-    OrderIntended,
     OrderRejected,
 )
 from domain.performance import drawdown_of
@@ -36,9 +35,12 @@ from domain.position import (
     Position,
     ProtectionModified,
 )
+from domain.trader_state import DecisionMade, DecisionRefused
 from storage.codec import time_text
 from storage.rows import (
     ClosedPositionRow,
+    DecisionProgress,
+    DecisionRow,
     EquityRow,
     ExecutionRow,
     FillRow,
@@ -46,6 +48,7 @@ from storage.rows import (
     OrderProgress,
     OrderRow,
     PositionGone,
+    PositionProgress,
     PositionRow,
     Row,
     statement,
@@ -56,6 +59,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     """One event in the journal and the state right after it."""
 
     seq: int
+    version: int  # of the stream; 1 is its birth
     event: Any
     state: Any
 
@@ -137,7 +141,7 @@ def order_rows(change: Change) -> Iterator[Row]:
     """Yield the order, its fills, and what came of the attempt to place it."""
     last = change.steps[-1]
     order: Order = last.state
-    if type(change.steps[0].event) in _BIRTHS:
+    if change.steps[0].version == 1:
         yield _born_order(order, last.seq)
     else:
         yield _order_progress(order, last.seq)
@@ -147,9 +151,6 @@ def order_rows(change: Change) -> Iterator[Row]:
             yield _fill(step, order)
         elif event_type in _OUTCOMES:
             yield _execution(step)
-
-
-_BIRTHS = frozenset({OrderIntended, OrderAdopted})
 
 
 def _born_order(order: Order, seq: int) -> OrderRow:
@@ -245,18 +246,21 @@ def _execution(step: Step) -> ExecutionRow:
 
 def position_rows(change: Change) -> Iterator[Row]:
     """Yield the position, open or closed, and the changes of its protection."""
-    seq, position = change.steps[-1].seq, change.steps[-1].state
+    last = change.steps[-1]
+    position: Position = last.state
     if position.is_closed:
         yield PositionGone(position.id)
-        yield _closed_position(position, seq)
+        yield _closed_position(position, last.seq)
+    elif change.steps[0].version == 1:
+        yield _born_position(position, last.seq)
     else:
-        yield _open_position(position, seq)
+        yield _position_progress(position, last.seq)
     for step in change.steps:
         if isinstance(step.event, ProtectionModified | ModificationRefused):
             yield _modification(position.id, step.seq, step.event.modification)
 
 
-def _open_position(position: Position, seq: int) -> PositionRow:
+def _born_position(position: Position, seq: int) -> PositionRow:
     return PositionRow(
         position_id=position.id,
         seq=seq,
@@ -284,6 +288,26 @@ def _open_position(position: Position, seq: int) -> PositionRow:
         decision_id=position.decision_id or "",
         rationale=position.rationale,
         intended_at=time_text(position.intended_at),
+        opened_at=_time(position.opened_at),
+        modified_at=_time(position.modified_at),
+    )
+
+
+def _position_progress(position: Position, seq: int) -> PositionProgress:
+    ledger = position.ledger
+    return PositionProgress(
+        position_id=position.id,
+        seq=seq,
+        status=_word(position.status),
+        entry_price=str(position.entry_price),
+        entry_quantity=str(ledger.quantity),
+        remaining=str(ledger.remaining),
+        realized_pnl=str(ledger.realized_pnl),
+        fees=str(ledger.fees),
+        protection=_as_json(position.protection),
+        best_price=_text(position.best_price),
+        worst_price=_text(position.worst_price),
+        modification_count=position.modification_count,
         opened_at=_time(position.opened_at),
         modified_at=_time(position.modified_at),
     )
@@ -362,8 +386,53 @@ def portfolio_rows(change: Change) -> Iterator[Row]:
             )
 
 
+def trader_rows(change: Change) -> Iterator[Row]:
+    """Yield decisions, and what became of those to open a position.
+
+    A refusal names the position that was not opened. Of one commit it is told with the decision,
+    because the rows of one type are written together.
+    """
+    refusals = {
+        step.event.position_id: step.event
+        for step in change.steps
+        if isinstance(step.event, DecisionRefused)
+    }
+    for step in change.steps:
+        if isinstance(step.event, DecisionMade):
+            yield _decision(change.key, step.seq, step.event, refusals)
+    for refused in refusals.values():
+        yield DecisionProgress(
+            trader=change.key,
+            position_id=refused.position_id,
+            status="REFUSED",
+            error=f"{refused.rule}: {refused.message}",
+        )
+
+
+def _decision(
+    trader: str, seq: int, made: DecisionMade, refusals: dict[PositionId, DecisionRefused]
+) -> DecisionRow:
+    refused = None if made.position_id is None else refusals.get(made.position_id)
+    return DecisionRow(
+        decision_id=made.decision_id,
+        seq=seq,
+        trader=trader,
+        symbol=made.symbol,
+        action=made.action,
+        confidence=str(made.confidence),
+        reasoning=made.rationale,
+        price=str(made.price),
+        plan="" if made.plan is None else _as_json(made.plan),
+        position_id=made.position_id or "",
+        status="MADE" if refused is None else "REFUSED",
+        error="" if refused is None else f"{refused.rule}: {refused.message}",
+        decided_at=time_text(made.at),
+    )
+
+
 PROJECTIONS: Sequence[Projection] = (
     Projection("order", order_rows),
     Projection("position", position_rows),
     Projection("portfolio", portfolio_rows),
+    Projection("trader", trader_rows),
 )

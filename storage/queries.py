@@ -12,7 +12,7 @@ import msgspec
 
 from domain.ids import ClientOrderId, identity_of
 from storage.chain import Record, history_of
-from storage.errors import unavailable
+from storage.errors import SqliteError, unreadable
 from storage.rows import (
     ClosedPositionRow,
     DecisionRow,
@@ -197,5 +197,5 @@ def _fetch(
 ) -> list[tuple[Value, ...]]:
     try:
         return connection.execute(query, values).fetchall()
-    except sqlite3.Error as error:
-        raise unavailable(error) or error from error
+    except SqliteError as error:
+        raise unreadable(error) from error

@@ -3,12 +3,15 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from storage.chain import Record, Tail, verified
+import msgspec
+
+from storage.chain import INSERT_INTENT, INSERT_RECORD, Record, Tail, set_mark, verified
 from storage.connection import Database
-from storage.errors import DamagedRecordError, JournalDamagedError, StorageError
+from storage.errors import DamagedRecordError, JournalDamagedError, SqliteError, StorageError
 from storage.files import sync_directory
 from storage.fold import Fold
 from storage.projections import ReadTables, write_rows
@@ -62,7 +65,8 @@ def rewrite(
         rebuilt = rebuild(target, registry, tables)
         with target.transaction() as connection:
             _set_epoch(connection, database.epoch)
-    except (DamagedRecordError, sqlite3.Error) as error:
+            set_mark(connection, last.seq)
+    except (DamagedRecordError, *SqliteError) as error:
         target.close()
         fresh.unlink()
         raise JournalDamagedError(path, str(error)) from error
@@ -94,27 +98,13 @@ def _copy(
     source: sqlite3.Connection, target: Database, registry: StreamRegistry, last: Tail
 ) -> None:
     done = Tail()
-    records = (record for record in verified(source) if record.seq <= last.seq)
-    try:
-        for batch in _batches(records):
-            with target.transaction() as connection:
-                connection.executemany(
-                    "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [_values(record) for record in batch],
-                )
-                connection.executemany(
-                    "INSERT INTO intents VALUES (?, ?)", _intents(batch, registry)
-                )
-            done = Tail(batch[-1].seq, batch[-1].hash)
-    except DamagedRecordError as damage:
-        if damage.seq <= last.seq:
-            raise
+    for batch in _batches(islice(verified(source), last.seq)):
+        with target.transaction() as connection:
+            connection.executemany(INSERT_RECORD, map(msgspec.structs.astuple, batch))
+            connection.executemany(INSERT_INTENT, _intents(batch, registry))
+        done = Tail(batch[-1].seq, batch[-1].hash)
     if done != last:
         raise DamagedRecordError(done.seq + 1, "missing")
-
-
-def _values(record: Record) -> tuple[Any, ...]:
-    return tuple(getattr(record, name) for name in record.__struct_fields__)
 
 
 def _intents(batch: list[Record], registry: StreamRegistry) -> Iterator[tuple[str, int]]:

@@ -12,10 +12,15 @@ from pathlib import Path
 import msgspec
 
 from runtime.ports import Disk
-from storage.chain import Tail, hash_at, tail_of, verified
+from storage.chain import Tail, hash_at, mark_of, verified
 from storage.connection import Database
 from storage.damage import move_aside
-from storage.errors import DamagedRecordError, JournalUnavailableError, Trouble
+from storage.errors import (
+    DamagedRecordError,
+    JournalDamagedError,
+    JournalUnavailableError,
+    Trouble,
+)
 from storage.fold import Fold, without_collections
 from storage.projections import ReadTables
 from storage.rebuild import rewrite
@@ -42,6 +47,17 @@ def recover(
 
     Raises `NewerSchemaError`, `JournalDamagedError`, `JournalUnavailableError`.
     """
+    try:
+        return _recover(database, registry, tables, disk)
+    except JournalUnavailableError as error:
+        if error.kind is Trouble.DAMAGED:
+            raise JournalDamagedError(database.path, error.text) from error
+        raise
+
+
+def _recover(
+    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk
+) -> Recovered:
     problems: list[str] = []
     with without_collections():
         snapshot = _newest_snapshot(database, registry, disk, problems)
@@ -49,13 +65,9 @@ def recover(
         last, damage = _fold_tail(fold, database, snapshot.tail)
     if damage is not None:
         problems.append(_set_aside(database, registry, tables, damage, last))
-    dropped = database.transactions_dropped()
-    if dropped:
-        problems.append(
-            f"SQLite dropped {dropped} transaction(s) at the end of the log of {database.path}:"
-            " power failed while it was written, or it is damaged. The venue's answers will show"
-            " what is missing."
-        )
+    elif mark_of(database.connection) != last.seq:
+        problems.append(_cut_off(database, registry, tables, last))
+    problems.extend(database.problems_of_log())
     problems.extend(f"does not fold: {why}" for why in fold.broken.values())
     return Recovered(
         streams=registry.without_retired(fold.streams),
@@ -113,13 +125,20 @@ def _set_aside(
         if error.kind is not Trouble.DAMAGED:
             raise
         database.reopen()
-        kept, _ = rewrite(database, registry, tables, last)
-        return (
-            f"journal {damage}. The journal ends with record {last.seq}, in a new file; the"
-            f" malformed one is {kept}."
-        )
-    assert tail_of(database.connection) == last
+        return f"{damage}. {_rewrite(database, registry, tables, last)}"
     return (
-        f"journal {damage}. The journal ends with record {last.seq}; {moved} record(s) from there"
-        " on were moved to the table quarantine."
+        f"{damage}. The journal ends with record {last.seq}; {moved} record(s) from there on were"
+        " moved to the table quarantine."
     )
+
+
+def _cut_off(database: Database, registry: StreamRegistry, tables: ReadTables, last: Tail) -> str:
+    """A page lost its last records, or the note of how many there are is damaged."""
+    committed = mark_of(database.connection)
+    said = f"the journal ends with record {last.seq}, but {committed} is noted as the last one. "
+    return said + _rewrite(database, registry, tables, last)
+
+
+def _rewrite(database: Database, registry: StreamRegistry, tables: ReadTables, last: Tail) -> str:
+    kept, _ = rewrite(database, registry, tables, last)
+    return f"The journal ends with record {last.seq}, in a new file; the malformed one is {kept}."

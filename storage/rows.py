@@ -24,7 +24,7 @@ class Write(Enum):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One write to a read table; fields that `fixed` names keep what was inserted first."""
+    """One write to a read table."""
 
     table: ClassVar[str]
     key: ClassVar[tuple[str, ...]]
@@ -32,33 +32,14 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         tuple[str, str]
     ]  # the kind of stream it comes from, the field with the rest of its name
     write: ClassVar[Write] = Write.UPSERT
-    fixed: ClassVar[frozenset[str]] = frozenset()
 
 
 class PositionRow(Row, frozen=True, gc=False):
-    """A position that is not over."""
+    """A position that is not over, as it was born; `PositionProgress` brings it up to date."""
 
     table: ClassVar[str] = "positions"
     key: ClassVar[tuple[str, ...]] = ("position_id",)
     origin: ClassVar[tuple[str, str]] = ("position", "position_id")
-    fixed: ClassVar[frozenset[str]] = frozenset(
-        {
-            "account",
-            "trader",
-            "user",
-            "symbol",
-            "market_type",
-            "direction",
-            "paper",
-            "leverage",
-            "entry_order_id",
-            "entry_type",
-            "initial_stop_price",
-            "decision_id",
-            "rationale",
-            "intended_at",
-        }
-    )
 
     position_id: str
     seq: int
@@ -86,6 +67,30 @@ class PositionRow(Row, frozen=True, gc=False):
     decision_id: str
     rationale: str
     intended_at: str
+    opened_at: str
+    modified_at: str
+
+
+class PositionProgress(Row, frozen=True, gc=False):
+    """What changes about a position after its birth."""
+
+    table: ClassVar[str] = "positions"
+    key: ClassVar[tuple[str, ...]] = ("position_id",)
+    origin: ClassVar[tuple[str, str]] = ("position", "position_id")
+    write: ClassVar[Write] = Write.UPDATE
+
+    position_id: str
+    seq: int
+    status: str
+    entry_price: str
+    entry_quantity: str
+    remaining: str
+    realized_pnl: str
+    fees: str
+    protection: str
+    best_price: str
+    worst_price: str
+    modification_count: int
     opened_at: str
     modified_at: str
 
@@ -145,20 +150,6 @@ class OrderRow(Row, frozen=True, gc=False):
     table: ClassVar[str] = "orders"
     key: ClassVar[tuple[str, ...]] = ("position_id", "client_order_id")
     origin: ClassVar[tuple[str, str]] = ("order", "client_order_id")
-    fixed: ClassVar[frozenset[str]] = frozenset(
-        {
-            "symbol",
-            "side",
-            "type",
-            "quantity",
-            "price",
-            "trigger_price",
-            "reduce_only",
-            "leverage",
-            "time_in_force",
-            "intended_at",
-        }
-    )
 
     position_id: str
     client_order_id: str
@@ -282,18 +273,30 @@ class DecisionRow(Row, frozen=True, gc=False):
     decision_id: str
     seq: int
     trader: str
-    user: str
     symbol: str
     action: str
     confidence: str
     reasoning: str
-    status: str
-    position_id: str
-    prompt: str
-    response: str
-    payload: str  # JSON of the whole decision
+    price: str  # quote, what it was based on
+    plan: str  # JSON of the guards wished for; empty: none
+    position_id: str  # of the entry asked for, or of the position meant
+    status: str  # MADE, REFUSED
+    error: str  # the rule that refused it, with the text
     decided_at: str
-    expires_at: str
+
+
+class DecisionProgress(Row, frozen=True, gc=False):
+    """What became of the decision to open a position."""
+
+    table: ClassVar[str] = "decisions"
+    key: ClassVar[tuple[str, ...]] = ("trader", "position_id")
+    origin: ClassVar[tuple[str, str]] = ("trader", "trader")
+    write: ClassVar[Write] = Write.UPDATE
+
+    trader: str
+    position_id: str
+    status: str
+    error: str
 
 
 class EquityRow(Row, frozen=True, gc=False):
@@ -330,7 +333,7 @@ def statement(row: type[Row]) -> str:
     names = row.__struct_fields__
     number = {name: f"?{index}" for index, name in enumerate(names, start=1)}
     where = " AND ".join(f"{name} = {number[name]}" for name in row.key)
-    changes = [name for name in names if name not in row.key and name not in row.fixed]
+    changes = [name for name in names if name not in row.key]
     if row.write is Write.DELETE:
         return f"DELETE FROM {row.table} WHERE {where}"  # noqa: S608 - names of ours, no input
     if row.write is Write.UPDATE:

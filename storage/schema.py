@@ -169,11 +169,10 @@ decisions = Table(
     metadata,
     Column("decision_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
-    *_required("trader", "user", "symbol", "action", "confidence", "reasoning", "status"),
-    *_required("position_id", "prompt", "response"),
-    *_required("payload", "decided_at"),
-    *_required("expires_at"),
+    *_required("trader", "symbol", "action", "confidence", "reasoning", "price", "plan"),
+    *_required("position_id", "status", "error", "decided_at"),
     Index("decisions_decided_at", "decided_at"),
+    Index("decisions_position_id", "position_id"),
 )
 
 equity = Table(

@@ -9,10 +9,13 @@ https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+_MAGIC = 0x377F0682  # the lowest bit tells the byte order of the checksums
 _HEADER = 32
+_CHECKED = 24  # bytes of the header before its checksum
 _FRAME_HEADER = 24
 _PAGE_SIZE = slice(8, 12)
 _SALTS_OF_LOG = slice(16, 24)
@@ -21,12 +24,12 @@ _COMMIT_MARK = slice(4, 8)  # size of the database after a commit; 0 within a tr
 
 
 class WalContent(msgspec.Struct, frozen=True):
-    """The frames after whose number a transaction is complete, as far as the file tells."""
+    """What a log held, as far as the file tells."""
 
-    commits: tuple[int, ...] = ()
-    size: int = 0  # bytes
+    commits: tuple[int, ...] = ()  # the frames after which a transaction is complete, from 1
+    is_damaged: bool = False  # its header: then SQLite ignores all of it
 
-    def dropped_after(self, frames: int) -> int:
+    def commits_after(self, frames: int) -> int:
         """Return how many transactions lie beyond the first `frames` frames."""
         return sum(1 for commit in self.commits if commit > frames)
 
@@ -50,17 +53,35 @@ def read_wal(database: Path) -> WalContent:
 
 def _content(descriptor: int) -> WalContent:
     size = os.fstat(descriptor).st_size
+    if size <= _HEADER:
+        return WalContent()
     header = os.pread(descriptor, _HEADER, 0)
-    page_size = int.from_bytes(header[_PAGE_SIZE], "big")
-    if len(header) < _HEADER or page_size == 0:
-        return WalContent(size=size)
-    salts = header[
-        _SALTS_OF_LOG
-    ]  # frames left over from before the last restart of the log have others
-    step = _FRAME_HEADER + page_size
+    if not _is_sound(header):
+        return WalContent(is_damaged=True)
+    salts = _words(header[_SALTS_OF_LOG], "big")
+    step = _FRAME_HEADER + int.from_bytes(header[_PAGE_SIZE], "big")
     commits = []
     for number in range(1, (size - _HEADER) // step + 1):
         frame = os.pread(descriptor, _FRAME_HEADER, _HEADER + (number - 1) * step)
-        if frame[_SALTS_OF_FRAME] == salts and any(frame[_COMMIT_MARK]):
+        found = _words(frame[_SALTS_OF_FRAME], "big")
+        # Frames left over from before the last restart differ in both; one flipped bit in one.
+        is_current = found[0] == salts[0] or found[1] == salts[1]
+        if is_current and any(frame[_COMMIT_MARK]):
             commits.append(number)
-    return WalContent(tuple(commits), size)
+    return WalContent(tuple(commits))
+
+
+def _is_sound(header: bytes) -> bool:
+    magic, *words = _words(header, "big")
+    if magic & ~1 != _MAGIC:
+        return False
+    first = second = 0
+    content = _words(header[:_CHECKED], "big" if magic & 1 else "little")
+    for one, other in zip(content[::2], content[1::2], strict=True):
+        first = (first + one + second) & 0xFFFFFFFF
+        second = (second + other + first) & 0xFFFFFFFF
+    return [first, second] == words[-2:]
+
+
+def _words(data: bytes, order: Literal["big", "little"]) -> list[int]:
+    return [int.from_bytes(data[start : start + 4], order) for start in range(0, len(data), 4)]

@@ -7,6 +7,7 @@ from daemon.cli.console import Row, clean
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _LARGE, _SMALL = Decimal(1000), Decimal(1)
+_DIGITS = 6  # of a price below one
 
 
 def text(name: str) -> Callable[[Row], str]:
@@ -59,7 +60,14 @@ def short_number(value: object) -> str:
         return f"{number:,.2f}".removesuffix(".00")
     if size >= _SMALL or not size:
         return _trimmed(f"{number:.4f}")
-    return _trimmed(f"{number:.8f}")
+    places = min(12, _DIGITS - 1 - number.adjusted())
+    return _trimmed(f"{number:.{places}f}")
+
+
+def money(value: object) -> str:
+    """Print an amount of quote."""
+    number = _number(value)
+    return clean(value) if number is None else f"{number:,.2f}"
 
 
 def signed_number(value: object, places: int = 2) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from daemon.cli.cells import (
     listed,
     moment,
+    money,
     percent,
     price,
     short_number,
@@ -34,9 +35,9 @@ def print_status(status: Row) -> None:
             (
                 "equity",
                 (
-                    f"{short_number(status.get('equity'))} {clean(status.get('quote'))}"
+                    f"{money(status.get('equity'))} {clean(status.get('quote'))}"
                     f"  ({signed_number(status.get('unrealized_pnl'))} unrealized, "
-                    f"{short_number(status.get('drawdown_pct'))} % below its peak)"
+                    f"{money(status.get('drawdown_pct'))} % below its peak)"
                 ),
             ),
             (
@@ -133,34 +134,34 @@ def print_portfolio(account: Row) -> None:
             ("account", clean(account.get("account"))),
             ("mode", clean(account.get("mode"))),
             *_causes(account),
-            ("balance", f"{short_number(account.get('balance'))} {quote}"),
+            ("balance", f"{money(account.get('balance'))} {quote}"),
             ("unrealized", f"{signed_number(account.get('unrealized_pnl'))} {quote}"),
-            ("equity", f"{short_number(account.get('equity'))} {quote}"),
-            ("available", f"{short_number(account.get('available'))} {quote}"),
-            ("margin", f"{short_number(account.get('margin'))} {quote}"),
-            ("reserved", f"{short_number(account.get('reserved'))} {quote}"),
+            ("equity", f"{money(account.get('equity'))} {quote}"),
+            ("available", f"{money(account.get('available'))} {quote}"),
+            ("margin", f"{money(account.get('margin'))} {quote}"),
+            ("reserved", f"{money(account.get('reserved'))} {quote}"),
             (
                 "exposure",
                 (
-                    f"{short_number(account.get('exposure'))} {quote}, "
-                    f"{short_number(account.get('leverage'))} times equity "
+                    f"{money(account.get('exposure'))} {quote}, "
+                    f"{money(account.get('leverage'))} times equity "
                     f"(limit {clean(limits.get('max_leverage'))})"
                 ),
             ),
             (
                 "drawdown",
                 (
-                    f"{short_number(account.get('drawdown_pct'))} % below "
-                    f"{short_number(account.get('high_water_mark'))} "
+                    f"{money(account.get('drawdown_pct'))} % below "
+                    f"{money(account.get('high_water_mark'))} "
                     f"(kill switch at {clean(limits.get('total_drawdown_pct'))} %)"
                 ),
             ),
             (
                 "today",
-                f"{short_number(account.get('daily_drawdown_pct'))} % below "
-                f"{short_number(account.get('day_start_equity'))} "
+                f"{money(account.get('daily_drawdown_pct'))} % below "
+                f"{money(account.get('day_start_equity'))} "
                 f"(entries stop at {clean(limits.get('daily_drawdown_pct'))} %"
-                + (f" or a loss of {short_number(cap)} {quote})" if cap else ")"),
+                + (f" or a loss of {money(cap)} {quote})" if cap else ")"),
             ),
             (
                 "positions",
@@ -199,7 +200,7 @@ def print_position(position: Row) -> None:
                 "realized",
                 (
                     f"{signed_number(position.get('realized_pnl'))}, "
-                    f"fees {short_number(position.get('fees'))}"
+                    f"fees {money(position.get('fees'))}"
                 ),
             ),
             ("range", _range(position)),

@@ -1,4 +1,4 @@
-"""The paper account: cash, one net holding a symbol, and what is set aside.
+"""The paper account: cash, a long and a short holding a symbol, and what is set aside.
 
 Cash changes only by realized P&L and fees, on spot too: a spot holding is a position with full
 margin. So equity is cash plus unrealized P&L for every kind, and `available` is cash less margin
@@ -12,39 +12,40 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from domain.ids import ClientOrderId, Symbol
-from domain.instrument import Instrument, Kind, Side
+from domain.instrument import Direction, Instrument, Kind, Side
 from domain.money import ZERO, plain
 from domain.order import OrderTerms
-from exchanges.paper.records import Holding, PaperOrder, Records, settled
+from exchanges.paper.records import Holding, HoldingKey, PaperOrder, Records, settled
 from exchanges.paper.rules import PaperRules
 from exchanges.port import Refused
 
 
-def after_fill(
-    holding: Holding, side: Side, quantity: Decimal, price: Decimal, leverage: Decimal
-) -> tuple[Holding, Decimal]:
-    """Return the holding after an execution and what it realized (quote, before fees).
-
-    A fill against the holding closes it at average cost; what exceeds it opens the other way.
-    """
-    sign = 1 if side is Side.BUY else -1
-    held, cost, margin = holding.quantity, holding.cost, holding.margin
-    closing = min(quantity, abs(held)) if held * sign < 0 else ZERO
-    opening = quantity - closing
-    realized = ZERO
-    if closing:
-        whole = closing == abs(held)
-        released = cost if whole else settled(cost * closing / abs(held))
-        freed = margin if whole else settled(margin * closing / abs(held))
-        realized = -(sign * closing * price) - released
-        cost, margin = cost - released, margin - freed
-    if opening:
-        cost += sign * opening * price
-        margin += settled(opening * price / leverage)
-    after = Holding(
-        symbol=holding.symbol, quantity=held + sign * quantity, cost=cost, margin=margin
+def extended(holding: Holding, quantity: Decimal, price: Decimal, leverage: Decimal) -> Holding:
+    """Return the holding after `quantity` more of it was entered."""
+    return replace(
+        holding,
+        quantity=holding.quantity + quantity,
+        cost=holding.cost + quantity * price,
+        margin=holding.margin + settled(quantity * price / leverage),
     )
-    return after, realized
+
+
+def reduced(holding: Holding, quantity: Decimal, price: Decimal) -> tuple[Holding, Decimal]:
+    """Return what is left after closing at average cost, and what it realized (quote, before fees).
+
+    A side never turns into the other: whoever calls has cut the order to what is held.
+    """
+    assert quantity <= holding.quantity
+    whole = quantity == holding.quantity
+    released = holding.cost if whole else settled(holding.cost * quantity / holding.quantity)
+    freed = holding.margin if whole else settled(holding.margin * quantity / holding.quantity)
+    after = replace(
+        holding,
+        quantity=holding.quantity - quantity,
+        cost=holding.cost - released,
+        margin=holding.margin - freed,
+    )
+    return after, holding.direction.sign * (quantity * price - released)
 
 
 class Account:
@@ -54,23 +55,31 @@ class Account:
         self, records: Records, instruments: Mapping[Symbol, Instrument], rules: PaperRules
     ) -> None:
         self.cash = records.cash
-        self.holdings = {holding.symbol: holding for holding in records.holdings}
+        self.holdings: dict[HoldingKey, Holding] = {
+            holding.key: holding for holding in records.holdings
+        }
         self._instruments = instruments
         self._rules = rules
         self._frozen: dict[ClientOrderId, tuple[str, Decimal]] = {}
         self._frozen_sums: dict[str, Decimal] = {}  # by what is frozen: "" is quote, else a symbol
 
-    def holding(self, symbol: Symbol) -> Holding:
-        """Return the net position, a flat one if there never was any."""
-        return self.holdings.get(symbol) or Holding(symbol=symbol)
+    def holding(self, symbol: Symbol, direction: Direction) -> Holding:
+        """Return one side of a symbol, an empty one if nothing was ever held."""
+        key = (symbol, direction)
+        return self.holdings.get(key) or Holding(symbol=symbol, direction=direction)
 
-    def reducible(self, terms: OrderTerms) -> Decimal:
-        """Base units held on the other side, which the order closes before it opens anything."""
-        held = self.holding(terms.symbol).quantity
-        return max(ZERO, -held if terms.side is Side.BUY else held)
+    def holding_of(self, terms: OrderTerms) -> Holding:
+        """Return the side that an order extends or reduces."""
+        entry_side = terms.side.opposite if self.reduces(terms) else terms.side
+        direction = Direction.LONG if entry_side is Side.BUY else Direction.SHORT
+        return self.holding(terms.symbol, direction)
 
-    def only_reduces(self, terms: OrderTerms) -> bool:
-        """Whether an order must not open anything: reduce-only, or a spot sale (never short)."""
+    def held(self, terms: OrderTerms) -> Decimal:
+        """Return base units on the side that an order extends or reduces."""
+        return self.holding_of(terms).quantity
+
+    def reduces(self, terms: OrderTerms) -> bool:
+        """Whether an order closes and must not open: reduce-only, or a spot sale (never short)."""
         return terms.reduce_only or self._sells_spot(terms)
 
     @property
@@ -81,12 +90,12 @@ class Account:
 
     def refusal(self, terms: OrderTerms, price: Decimal | None) -> Refused | None:
         """Return why the account cannot carry an order; margin is asked for only with a `price`."""
-        reducible = self.reducible(terms)
-        if terms.reduce_only and not reducible:
+        held = self.held(terms)
+        if terms.reduce_only and not held:
             text = f"no holding of {terms.symbol} that a {terms.side.value} order reduces"
             return Refused("REDUCE_ONLY", text)
         if self._sells_spot(terms):
-            wanted = min(terms.quantity, reducible) if terms.reduce_only else terms.quantity
+            wanted = min(terms.quantity, held) if terms.reduce_only else terms.quantity
             free, what = self._free_base(terms.symbol), self._instruments[terms.symbol].base
         elif price is None:
             return None
@@ -130,10 +139,12 @@ class Account:
     def apply(self, order: PaperOrder, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
         """Book an execution; returns what it realized (quote, before fees)."""
         terms = order.terms
-        holding, realized = after_fill(
-            self.holding(terms.symbol), terms.side, quantity, price, terms.leverage
-        )
-        self.holdings[terms.symbol] = holding
+        holding, realized = self.holding_of(terms), ZERO
+        if self.reduces(terms):
+            holding, realized = reduced(holding, quantity, price)
+        else:
+            holding = extended(holding, quantity, price, terms.leverage)
+        self.holdings[holding.key] = holding
         self.cash = replace(
             self.cash,
             amount=self.cash.amount + realized - fee,
@@ -148,12 +159,11 @@ class Account:
         return instrument is not None and instrument.kind is Kind.SPOT and terms.side is Side.SELL
 
     def _free_base(self, symbol: Symbol) -> Decimal:
-        return self.holding(symbol).quantity - self._frozen_sums.get(symbol, ZERO)
+        return self.holding(symbol, Direction.LONG).quantity - self._frozen_sums.get(symbol, ZERO)
 
     def _quote_needed(self, terms: OrderTerms, quantity: Decimal, price: Decimal) -> Decimal:
-        """Return margin and fee of the part that opens; closing is always affordable."""
-        opening = quantity - self.reducible(terms)
-        if terms.reduce_only or opening <= 0:
+        """Return margin and fee of an order that opens; closing is always affordable."""
+        if self.reduces(terms):
             return ZERO
         fee = quantity * price * max(self._rules.taker_fee, self._rules.maker_fee)
-        return max(ZERO, settled(opening * price / terms.leverage + fee))
+        return max(ZERO, settled(quantity * price / terms.leverage + fee))

@@ -210,7 +210,7 @@ class PaperLedger:
         if asset != self._asset:
             message = f"the paper ledger {self._path} keeps its balance in {asset}"
             raise LedgerError(f"{message}, not {self._asset}; name another file")
-        holdings = connection.execute("SELECT * FROM positions ORDER BY symbol")
+        holdings = connection.execute("SELECT * FROM positions ORDER BY symbol, direction")
         recent = connection.execute(
             "SELECT client_order_id FROM orders ORDER BY number DESC LIMIT ?", (self._recent_ids,)
         ).fetchall()

@@ -11,7 +11,8 @@ How orders meet the market, which here is the stream of executed trades:
   touched; one that is already touched when it arrives fires at once. The child may be rejected.
 - Some orders fill in parts (`partial_fill_chance`): market orders in two or three, each at its own
   price; limit orders at two touches.
-- Reduce-only: refused without an opposite holding. It executes no more than the holding; when
+- An order opens, unless it is reduce-only or sells spot: see the table in `rules.py`.
+- Reduce-only: refused when there is nothing to reduce. It executes no more than the holding; when
   nothing remains to be reduced, the rest of it is canceled with the reason REDUCE_ONLY (so an
   order is FILLED only when all of its quantity was executed).
 - Spot cannot be sold short. A resting spot sale (a stop or target too) locks the base asset.
@@ -246,11 +247,11 @@ class Matching:
     ) -> PaperOrder:
         """Execute up to `wanted`. Only here does money move."""
         terms = order.terms
-        bounded = self.account.only_reduces(terms)
-        quantity = min(wanted, self.account.reducible(terms)) if bounded else wanted
+        reduces = self.account.reduces(terms)
+        quantity = min(wanted, self.account.held(terms)) if reduces else wanted
         if quantity:
             order = self._execute(order, quantity, price, maker=maker, now=now)
-        if order.is_open and bounded and not self.account.reducible(terms):
+        if order.is_open and reduces and not self.account.held(terms):
             reason = f"REDUCE_ONLY: nothing left of {terms.symbol} to {terms.side.value}"
             return self._become(order, OrderStatus.CANCELED, now, reason=reason)
         return order
@@ -275,7 +276,8 @@ class Matching:
             maker=maker,
         )
         self._changes.executions.append(Execution(number=number, fill=fill, realized=realized))
-        self._changes.holdings[terms.symbol] = self.account.holdings[terms.symbol]
+        holding = self.account.holding_of(terms)
+        self._changes.holdings[holding.key] = holding
         self._changes.updates.append(fill)
         return self._become(
             order,

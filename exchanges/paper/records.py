@@ -11,6 +11,7 @@ from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
 import msgspec
 
 from domain.ids import ClientOrderId, Symbol, VenueOrderId
+from domain.instrument import Direction
 from domain.money import ZERO
 from domain.order import Fill, OrderStatus, OrderTerms
 from exchanges.port import VenueOrder, VenuePosition, VenueUpdate
@@ -85,18 +86,29 @@ class Execution(msgspec.Struct, frozen=True):
     realized: Decimal  # quote, before fees
 
 
+HoldingKey = tuple[Symbol, Direction]
+
+
 class Holding(msgspec.Struct, frozen=True):
-    """The net position in one symbol; spot is held with full margin."""
+    """One side of one symbol; spot is only ever long, and held with full margin."""
 
     symbol: Symbol
-    quantity: Decimal = ZERO  # base units, negative when short
-    cost: Decimal = ZERO  # quote, signed like the quantity: what it was entered for
+    direction: Direction
+    quantity: Decimal = ZERO  # base units, never negative
+    cost: Decimal = ZERO  # quote, never negative: what it was entered for
     margin: Decimal = ZERO  # quote set aside for it
+
+    @property
+    def key(self) -> HoldingKey:
+        """Return what finds it."""
+        return self.symbol, self.direction
 
     def as_position(self) -> VenuePosition:
         """Return it as the port shows it; only of a holding that is not zero."""
         return VenuePosition(
-            symbol=self.symbol, quantity=self.quantity, average_price=self.cost / self.quantity
+            symbol=self.symbol,
+            quantity=self.direction.sign * self.quantity,
+            average_price=self.cost / self.quantity,
         )
 
 
@@ -125,7 +137,7 @@ class Changes(msgspec.Struct):
     cash: Cash | None = None
     orders: dict[ClientOrderId, PaperOrder] = msgspec.field(default_factory=dict)
     executions: list[Execution] = msgspec.field(default_factory=list)
-    holdings: dict[Symbol, Holding] = msgspec.field(default_factory=dict)
+    holdings: dict[HoldingKey, Holding] = msgspec.field(default_factory=dict)
     updates: list[VenueUpdate] = msgspec.field(default_factory=list)
 
     @property

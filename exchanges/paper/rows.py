@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.ids import ClientOrderId, PositionId, Symbol, TradeId
-from domain.instrument import Side
+from domain.instrument import Direction, Side
 from domain.money import Fee, plain
 from domain.order import Fill, OrderStatus, OrderTerms, OrderType, TimeInForce
 from exchanges.paper.records import Cash, Execution, Holding, PaperOrder
@@ -28,10 +28,12 @@ CREATE TABLE account (
     trades INTEGER NOT NULL
 );
 CREATE TABLE positions (
-    symbol TEXT PRIMARY KEY,
+    symbol TEXT NOT NULL,
+    direction TEXT NOT NULL,
     quantity TEXT NOT NULL,
     cost TEXT NOT NULL,
-    margin TEXT NOT NULL
+    margin TEXT NOT NULL,
+    PRIMARY KEY (symbol, direction)
 );
 CREATE TABLE orders (
     number INTEGER PRIMARY KEY,
@@ -79,8 +81,8 @@ ON CONFLICT (only_row) DO UPDATE SET
     orders = excluded.orders, trades = excluded.trades
 """
 SAVE_POSITION = """
-INSERT INTO positions VALUES (?, ?, ?, ?)
-ON CONFLICT (symbol) DO UPDATE SET
+INSERT INTO positions VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (symbol, direction) DO UPDATE SET
     quantity = excluded.quantity, cost = excluded.cost, margin = excluded.margin
 """
 # A new order under a used client_order_id violates that column's constraint: all is rolled back.
@@ -125,6 +127,7 @@ def holding_row(holding: Holding) -> Row:
     """Return a row of `positions`."""
     return (
         holding.symbol,
+        holding.direction.value,
         plain(holding.quantity),
         plain(holding.cost),
         plain(holding.margin),
@@ -133,9 +136,10 @@ def holding_row(holding: Holding) -> Row:
 
 def holding_from(row: Row) -> Holding:
     """Read a row of `positions`."""
-    symbol, quantity, cost, margin = row
+    symbol, direction, quantity, cost, margin = row
     return Holding(
         symbol=Symbol(symbol),
+        direction=Direction(direction),
         quantity=Decimal(quantity),
         cost=Decimal(cost),
         margin=Decimal(margin),

@@ -1,5 +1,15 @@
 """How the paper venue behaves, and what it refuses at the door.
 
+Swaps are held in hedge mode: of each symbol a long and a short side by side, which never offset
+each other. Which of the two an order means follows from its terms alone:
+
+| | buy | sell |
+|---|---|---|
+| not reduce-only | opens or extends the long | opens or extends the short |
+| reduce-only | reduces the short | reduces the long |
+
+Spot has one holding, the long one: a buy extends it, any sale reduces it.
+
 A refusal carries a short code that programs match and a sentence with the numbers.
 
 | code | when |
@@ -12,7 +22,7 @@ A refusal carries a short code that programs match and a sentence with the numbe
 | BELOW_MIN_QUANTITY, BELOW_MIN_NOTIONAL | too small (a swap's reduce-only: any notional) |
 | INVALID_LEVERAGE | below 1, above the instrument's maximum, or any other than 1 on spot |
 | NO_PRICE | a market order before the first trade |
-| REDUCE_ONLY | nothing on the other side to reduce |
+| REDUCE_ONLY | nothing is held on the side that the order reduces |
 | INSUFFICIENT_BALANCE | margin and fee, or the base asset of a spot sale, are not available |
 | BUSY | drawn with `reject_chance` |
 """

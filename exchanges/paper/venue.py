@@ -210,9 +210,10 @@ class PaperVenue:
         return self._told((balance,))
 
     def positions(self) -> Awaitable[tuple[VenuePosition, ...] | Unknown]:
-        """Return net holdings that are not zero, spot holdings included."""
+        """Return holdings that are not zero, a long and a short of one swap each by itself."""
         holdings = self._matching.account.holdings.values()
-        return self._told(tuple(held.as_position() for held in holdings if held.quantity))
+        held = [holding.as_position() for holding in holdings if holding.quantity]
+        return self._told(tuple(sorted(held, key=lambda each: (each.symbol, each.quantity))))
 
     async def close(self) -> None:
         """Commit what is in memory and close the file. Requests still on their way never arrive."""

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -274,13 +275,16 @@ def test_a_lost_answer_to_an_opening_names_the_position_to_look_for(tmp_path: Pa
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
-        pid = os.fork()
-        if pid == 0:  # the daemon that dies after reading
+
+        def dies_after_reading() -> None:
             connection, _ = server.accept()
-            connection.recv(65536)
-            os._exit(0)
+            with connection:
+                connection.recv(65536)
+
+        daemon = threading.Thread(target=dies_after_reading)
+        daemon.start()
         ran = holdfast("open", "BTC/USDT", "long", "--quantity", "1", "--socket", str(path))
-        os.waitpid(pid, 0)
+        daemon.join(10)
 
     assert ran.code == 4
     assert "error ANSWER_LOST" in ran.err
@@ -500,9 +504,9 @@ def test_the_status_page_points_at_what_is_wrong(ask: Callable[..., Ran], filled
 def test_an_account_is_shown_with_its_limits(ask: Callable[..., Ran], filled: Any) -> None:
     out = ask("portfolio").out
 
-    assert re.search(r"balance +9,950 USDT", out)
-    assert "0.5 % below 10,000 (kill switch at 20 %)" in out
-    assert "(entries stop at 5 % or a loss of 300 USDT)" in out
+    assert re.search(r"balance +9,950.00 USDT", out)
+    assert "0.50 % below 10,000.00 (kill switch at 20 %)" in out
+    assert "(entries stop at 5 % or a loss of 300.00 USDT)" in out
 
 
 def test_health_ends_with_1_when_something_is_not_well(

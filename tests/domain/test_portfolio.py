@@ -311,7 +311,7 @@ def test_a_closed_position_enters_the_record_of_its_trader():
     portfolio = closed(left(entered(account(), fee="0.1"), price="110", fee="0.1"))
 
     assert portfolio.records == {TraderName("ema"): TradeRecord(wins=1, won=D("9.8"))}
-    assert portfolio.holdings == {}
+    assert not portfolio.holdings
 
 
 def test_a_position_is_closed_once():

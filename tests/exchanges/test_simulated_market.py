@@ -177,7 +177,7 @@ def test_no_price_ever_reaches_zero_however_wild_the_market(seed, volatility, ti
     [
         ([BTC], {}, "no start price for BTC/USDT"),
         ([], PRICES, "no instruments"),
-        ([BTC], {"BTC/USDT": Decimal("1.90")}, "a start price of 1.90 is below 2.00, 20 ticks"),
+        ([BTC], {"BTC/USDT": Decimal("0.90")}, "a start price of 0.90 is below 1.00, 10 ticks"),
         ([BTC, BTC], PRICES, "same name"),
     ],
 )

@@ -279,6 +279,7 @@ def test_a_crash_in_an_asynchronous_handler_is_a_crash(perform) -> None:
         ref = stage.start(lambda: Failing([]))
         with pytest.raises(ValueError, match="after a while"):
             await ref.ask(Wait(1.0), 2.0)
+        stage.drain()
         assert ref.incarnation == 2
 
     perform(play)
@@ -297,5 +298,21 @@ def test_a_kill_reaches_an_actor_that_is_parked(perform) -> None:
         # The handler was not to blame: its message is handled again, before what waits behind it.
         await asyncio.sleep(2000)
         assert log == [(1001.0, "")]
+
+    perform(play)
+
+
+def test_a_task_may_stop_its_owner(perform) -> None:
+    class Patient(Timed):
+        async def wait_and_stop(self) -> None:
+            await asyncio.sleep(1.0)
+            self.stop()
+
+    async def play(stage) -> None:
+        ref = stage.start(lambda: Patient([]), restart=stage.transient)
+        ref.actor.run(ref.actor.wait_and_stop())
+        await asyncio.sleep(2)
+        assert not ref.is_alive()
+        assert stage.root.failures == []
 
     perform(play)

@@ -1,10 +1,19 @@
 """A snapshot saves folding and nothing else: a bad one costs time, never a state."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from storage.snapshot import DIRECTORY, KEPT, SnapshotWriter, snapshot_paths
+from storage.chain import hash_at
+from storage.snapshot import (
+    DIRECTORY,
+    KEPT,
+    SnapshotError,
+    SnapshotWriter,
+    load_snapshot,
+    snapshot_paths,
+)
 from storage.store import Store
 from storage.streams import StreamRegistry
 from tests.storage.words import (
@@ -73,12 +82,6 @@ def test_three_snapshots_are_kept(directory: Path) -> None:
     assert len(names) == KEPT
 
 
-def size_of_newest(tmp_path: Path) -> int:
-    directory = new_directory(tmp_path)
-    with_two_snapshots(directory)
-    return len(snapshot_paths(directory)[0].read_bytes())
-
-
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.3, 0.5, 0.9, 0.999])
 def test_a_truncated_snapshot_falls_back_to_the_one_before(directory: Path, part: float) -> None:
     writer = with_two_snapshots(directory)
@@ -97,20 +100,16 @@ def test_a_truncated_snapshot_falls_back_to_the_one_before(directory: Path, part
 
 
 def test_every_flipped_bit_of_a_snapshot_is_noticed(directory: Path) -> None:
-    writer = with_two_snapshots(directory)
+    with_two_snapshots(directory)
     newest = snapshot_paths(directory)[0]
     data = newest.read_bytes()
     with open_store(directory) as store:
-        for index in range(len(data)):
+        for bit in range(8 * len(data)):
             flipped = bytearray(data)
-            flipped[index] ^= 1 << index % 8
+            flipped[bit // 8] ^= 1 << bit % 8
             newest.write_bytes(flipped)
-            store.close()
-            store = open_store(directory)  # noqa: PLW2901 - the same directory, started anew
-            assert store.recovered.snapshot_seq == 3, index
-            assert store.recovered.streams == writer.streams
-            (newest.with_suffix(".refused")).rename(newest)
-        store.close()
+            with pytest.raises(SnapshotError):
+                load_snapshot(newest, DISK, REGISTRY, partial(hash_at, store.database.connection))
 
 
 def test_without_a_good_snapshot_everything_is_folded(directory: Path) -> None:
@@ -187,14 +186,8 @@ def test_a_snapshot_with_kinds_unknown_here_is_not_used(directory: Path, store: 
     path = store.write_snapshot(writer.streams)
     store.close()
     older = StreamRegistry([ORDER, POSITION])
-
-    from storage.chain import NO_HASH  # noqa: PLC0415
-    from storage.snapshot import SnapshotError, load_snapshot  # noqa: PLC0415
-
-    with pytest.raises(
-        SnapshotError, match=r"count states have version 1, those of this Holdfast None"
-    ):
-        load_snapshot(path, DISK, older, lambda _: store.journal.tail.hash or NO_HASH)
+    with pytest.raises(SnapshotError, match="states have version 1, those of this Holdfast None"):
+        load_snapshot(path, DISK, older, lambda _: store.journal.tail.hash)
 
 
 def test_retired_states_are_left_out(store: Store, writer: Writer) -> None:
@@ -258,4 +251,3 @@ def test_a_disk_that_refuses_a_snapshot_leaves_the_others(store: Store, writer: 
         store.begin_snapshot(writer.streams).write(Full(), store.directory)
 
     assert len(snapshot_paths(store.directory)) == 1
-    assert REGISTRY.state_versions()["count"] == 1

@@ -33,7 +33,8 @@ def _create_journal() -> None:
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("value", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(meta, [{"name": "writer_epoch", "value": 0}])
+    names = ("writer_epoch", "last_seq")
+    op.bulk_insert(meta, [{"name": name, "value": 0} for name in names])
     op.create_table(
         "journal",
         sa.Column("seq", SEQ, primary_key=True, autoincrement=False),
@@ -157,12 +158,11 @@ def _create_decisions_and_equity() -> None:
         "decisions",
         sa.Column("decision_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, nullable=False),
-        *_required("trader", "user", "symbol", "action", "confidence", "reasoning", "status"),
-        *_required("position_id", "prompt", "response"),
-        *_required("payload", "decided_at"),
-        *_required("expires_at"),
+        *_required("trader", "symbol", "action", "confidence", "reasoning", "price", "plan"),
+        *_required("position_id", "status", "error", "decided_at"),
     )
     op.create_index("decisions_decided_at", "decisions", ["decided_at"])
+    op.create_index("decisions_position_id", "decisions", ["position_id"])
     op.create_table(
         "equity",
         sa.Column("account", sa.Text, primary_key=True),

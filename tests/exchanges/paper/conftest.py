@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from domain.ids import ClientOrderId, PositionId, Symbol
-from domain.instrument import Instrument, Kind, Side
+from domain.instrument import Direction, Instrument, Kind, Side
 from domain.order import Fill, OrderTerms, OrderType
 from exchanges.paper import PaperRules, PaperVenue
 from exchanges.paper.draws import Draws
@@ -150,8 +150,14 @@ class Desk:
     def account(self):
         return self.matching.account
 
-    def held(self, symbol=BTC.symbol):
-        return self.account.holding(symbol).quantity
+    def held(self, direction, symbol=BTC.symbol):
+        """Base units on one side of a symbol."""
+        return self.account.holding(symbol, Direction(direction)).quantity
+
+    def positions(self):
+        """What the port would show, in the order in which it was opened."""
+        holdings = self.account.holdings.values()
+        return [holding.as_position() for holding in holdings if holding.quantity]
 
     def records(self):
         """What a ledger that stored every change would hold."""
@@ -283,7 +289,7 @@ class House:
         return balance.total
 
     def held(self):
-        return {each.symbol: each.quantity for each in self.wait(self.venue.positions())}
+        return [(each.symbol, each.quantity) for each in self.wait(self.venue.positions())]
 
     def wait(self, awaitable):
         """Run the loop until it is done; virtual time passes as it must."""

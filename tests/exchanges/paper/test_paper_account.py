@@ -2,16 +2,20 @@
 
 from decimal import Decimal
 
+import pytest
+
+from domain.instrument import Direction
+
 D = Decimal
+BTC = "BTC/USDT:USDT"
 
 
-def test_a_position_in_one_symbol_is_one_net_position_at_its_average_price(desk):
+def test_what_is_entered_twice_is_one_holding_at_its_average_price(desk):
     desk.send("buy", "1")
     desk.price("110")
     desk.send("buy", "1")
 
-    (position,) = [held.as_position() for held in desk.account.holdings.values()]
-
+    (position,) = desk.positions()
     assert (position.quantity, position.average_price) == (2, 105)
 
 
@@ -19,38 +23,80 @@ def test_closing_a_part_realizes_its_part_at_average_cost(desk):
     desk.send("buy", "2")
     desk.price("110")
 
-    desk.send("sell", "1")
+    desk.send("sell", "1", reduce_only=True)
 
     assert desk.account.cash.amount == 10_010
-    assert desk.held() == 1
+    assert desk.held("long") == 1
 
 
 def test_a_short_earns_when_the_price_falls(desk):
     desk.send("sell", "2")
     desk.price("90")
 
-    desk.send("buy", "2")
+    desk.send("buy", "2", reduce_only=True)
 
     assert desk.account.cash.amount == 10_020
-    assert desk.account.holding("BTC/USDT:USDT").cost == 0
+    assert desk.account.holding(BTC, Direction.SHORT).cost == 0
 
 
-def test_an_order_beyond_the_position_closes_it_and_opens_the_other_way(desk):
+def test_a_short_is_opened_beside_a_long_and_realizes_nothing(desk):
     desk.send("buy", "1")
     desk.price("110")
 
     desk.send("sell", "3")
 
-    assert desk.held() == -2
-    assert desk.account.cash.amount == 10_010
-    assert desk.account.holding("BTC/USDT:USDT").as_position().average_price == 110
+    assert [(each.quantity, each.average_price) for each in desk.positions()] == [
+        (1, 100),
+        (-3, 110),
+    ]
+    assert desk.account.cash.amount == 10_000
+
+
+@pytest.mark.parametrize(
+    ("exit_side", "closed", "kept", "earned"),
+    [("sell", "long", "short", 10), ("buy", "short", "long", -10)],
+)
+def test_closing_one_side_leaves_the_other_as_it_was(desk, exit_side, closed, kept, earned):
+    desk.send("buy", "1", leverage=10)
+    desk.send("sell", "1", leverage=5)
+    untouched = desk.account.holding(BTC, Direction(kept))
+    desk.price("110")
+
+    desk.send(exit_side, "1", reduce_only=True)
+
+    assert desk.held(closed) == 0
+    assert desk.account.holding(BTC, Direction(kept)) == untouched
+    assert desk.account.cash.amount == 10_000 + earned
+
+
+def test_a_long_and_a_short_of_one_symbol_each_need_their_own_margin(desk):
+    desk.send("buy", "10", leverage=10)
+    desk.send("sell", "10", leverage=5)
+
+    assert desk.account.available == 10_000 - 100 - 200
+
+
+def test_a_short_cannot_be_paid_with_the_margin_of_a_long(desk):
+    desk.send("buy", "60")
+
+    assert desk.send("sell", "60").code == "INSUFFICIENT_BALANCE"
+    assert desk.send("sell", "60", limit="120").code == "INSUFFICIENT_BALANCE"
+    assert desk.held("short") == 0
+
+
+def test_a_resting_entry_sets_margin_aside_whatever_is_held_on_the_other_side(desk):
+    desk.send("sell", "10", leverage=10)
+
+    desk.send("buy", "10", limit="99", leverage=10)
+
+    assert desk.account.available == 10_000 - 100 - 99
 
 
 def test_fees_are_charged_on_the_notional_by_who_took_and_who_made(make_desk):
     desk = make_desk(taker_fee=D("0.0005"), maker_fee=D("0.0002"))
 
     desk.send("buy", "1")
-    desk.send("sell", "1", limit="120")
+    desk.send("sell", "1", limit="120", reduce_only=True)
     desk.price("121")
 
     assert [fill.fee.amount for fill in desk.fills] == [D("0.05"), D("0.024")]
@@ -68,7 +114,7 @@ def test_leverage_divides_the_margin_that_a_position_needs(desk):
 def test_closing_half_gives_back_half_of_the_margin(desk):
     desk.send("buy", "10", leverage=10)
 
-    desk.send("sell", "5")
+    desk.send("sell", "5", reduce_only=True)
 
     assert desk.account.available == 9_950
 
@@ -111,7 +157,7 @@ def test_what_was_set_aside_becomes_margin_when_it_fills(desk):
 def test_a_limit_that_only_closes_sets_nothing_aside(desk):
     desk.send("buy", "100")
 
-    desk.send("sell", "100", limit="110")
+    desk.send("sell", "100", limit="110", reduce_only=True)
 
     assert desk.account.available == 0
 
@@ -121,7 +167,7 @@ def test_a_losing_account_can_close_but_not_open(make_desk):
     desk.send("buy", "15", leverage=20)
     desk.price("90")
 
-    assert desk.send("sell", "15").venue_order_id
+    assert desk.send("sell", "15", reduce_only=True).venue_order_id
     assert desk.account.cash.amount < 0
     assert desk.send("buy", "1", leverage=20).code == "INSUFFICIENT_BALANCE"
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from domain.ids import ClientOrderId
+from domain.instrument import Direction
 from exchanges.paper import LedgerError, LedgerLockedError, LedgerVersionError
 from exchanges.paper.ledger import PaperLedger
 from exchanges.paper.records import Cash, Changes
@@ -69,6 +70,26 @@ def test_what_was_written_is_there_after_reopening(ledgers, make_desk):
     assert (records.cash, records.holdings) == (live.cash, live.holdings)
     assert records.open_orders == live.open_orders
     assert records.recent_ids == ("bought", "stop", "canceled", "resting")
+
+
+def test_the_two_sides_of_a_symbol_are_two_rows_and_each_is_changed_by_itself(ledgers, make_desk):
+    desk = make_desk()
+    desk.send("buy", "2", leverage=2)
+    desk.send("sell", "3", leverage=3)
+    ledger = ledgers()
+    ledger.open()
+    for changes in desk.changes:
+        ledger.write(changes)
+    long, short = ledger.reopen().holdings
+
+    desk.send("buy", "1", reduce_only=True)
+    ledger.write(desk.changes[-1])
+    later = ledger.reopen().holdings
+
+    assert (long.direction, long.quantity) == (Direction.LONG, 2)
+    assert (short.direction, short.quantity) == (Direction.SHORT, 3)
+    assert later == (long, desk.account.holdings[short.key])
+    assert later[1].quantity == 2
 
 
 def test_orders_and_fills_are_found_after_reopening(ledgers, make_desk):

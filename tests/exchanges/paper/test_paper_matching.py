@@ -260,13 +260,13 @@ def test_a_stop_may_wait_for_the_first_price(desk):
 def test_a_stop_whose_holding_is_gone_is_rejected_when_it_fires(desk):
     desk.send("buy", "1")
     desk.send("sell", "1", stop="95", reduce_only=True, id="stop")
-    desk.send("sell", "1")
+    desk.send("sell", "1", reduce_only=True)
 
     desk.price("95")
 
     assert desk.statuses[-2:] == ["triggered", "rejected"]
     assert desk.updates[-1].reason.startswith("REDUCE_ONLY")
-    assert desk.held() == 0
+    assert desk.positions() == []
 
 
 def test_a_stop_entry_that_cannot_be_paid_is_rejected_when_it_fires(make_desk):
@@ -289,13 +289,58 @@ def test_chance_may_reject_a_stop_when_it_fires(make_desk):
     assert desk.updates[-1].reason.startswith("BUSY")
 
 
+# Two sides
+
+
+@pytest.mark.parametrize(
+    ("side", "reduce_only", "long", "short"),
+    [("buy", False, 3, 2), ("sell", False, 2, 3), ("buy", True, 2, 1), ("sell", True, 1, 2)],
+)
+def test_which_side_an_order_means_follows_from_its_terms(desk, side, reduce_only, long, short):
+    desk.send("buy", "2")
+    desk.send("sell", "2")
+
+    desk.send(side, "1", reduce_only=reduce_only)
+
+    assert (desk.held("long"), desk.held("short")) == (long, short)
+
+
+@pytest.mark.parametrize("words", [{}, {"limit": "100"}, {"stop": "100"}, {"target": "100"}])
+@pytest.mark.parametrize("entry", ["buy", "sell"])
+def test_the_exit_of_one_side_executes_however_much_the_other_side_holds(desk, entry, words):
+    exit_ = "sell" if entry == "buy" else "buy"
+    desk.send(entry, "1")
+    desk.send(exit_, "5")
+
+    assert isinstance(desk.send(exit_, "1", reduce_only=True, **words), Accepted)
+
+    (left,) = desk.positions()
+    assert abs(left.quantity) == 5
+    assert desk.statuses[-1] == "filled"
+
+
+def test_the_stops_of_a_long_and_of_a_short_both_guard_their_own(desk):
+    desk.send("buy", "1")
+    desk.send("sell", "1")
+    desk.send("sell", "1", stop="95", reduce_only=True)
+    desk.send("buy", "1", stop="105", reduce_only=True)
+
+    desk.price("94")
+    assert (desk.held("long"), desk.held("short")) == (0, 1)
+    desk.price("106")
+
+    assert desk.positions() == []
+    assert prices(desk)[2:] == ["94", "106"]
+
+
 # Reduce-only
 
 
-def test_reduce_only_without_an_opposite_holding_is_refused(desk):
-    desk.send("buy", "1")
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_reduce_only_without_anything_to_reduce_is_refused(desk, side):
+    desk.send(side, "1")
 
-    assert desk.send("buy", "1", reduce_only=True).code == "REDUCE_ONLY"
+    assert desk.send(side, "1", reduce_only=True).code == "REDUCE_ONLY"
 
 
 def test_reduce_only_beyond_the_holding_is_cut_and_the_rest_canceled(desk):
@@ -304,7 +349,7 @@ def test_reduce_only_beyond_the_holding_is_cut_and_the_rest_canceled(desk):
     desk.send("sell", "3", reduce_only=True, id="exit")
 
     assert quantities(desk) == ["1", "1"]
-    assert desk.held() == 0
+    assert desk.positions() == []
     assert desk.updates[-1].status is OrderStatus.CANCELED
     assert desk.updates[-1].reason.startswith("REDUCE_ONLY")
     assert desk.updates[-1].filled == 1
@@ -313,11 +358,11 @@ def test_reduce_only_beyond_the_holding_is_cut_and_the_rest_canceled(desk):
 def test_a_resting_reduce_only_order_never_flips_what_has_shrunk(desk):
     desk.send("buy", "2")
     desk.send("sell", "2", limit="105", reduce_only=True)
-    desk.send("sell", "1.5")
+    desk.send("sell", "1.5", reduce_only=True)
 
     desk.price("106")
 
-    assert desk.held() == 0
+    assert desk.positions() == []
     assert desk.statuses[-2:] == ["partial", "canceled"]
 
 
@@ -349,7 +394,7 @@ def test_a_spot_stop_that_fires_sells_what_it_locked(desk, eth):
 
     desk.price("44", eth.symbol)
 
-    assert desk.held(eth.symbol) == 0
+    assert desk.positions() == []
     assert desk.statuses[-1] == "filled"
 
 
@@ -358,8 +403,18 @@ def test_a_reduce_only_spot_sale_is_cut_to_the_holding(desk, eth):
 
     desk.send("sell", "5", symbol=eth.symbol, reduce_only=True)
 
-    assert desk.held(eth.symbol) == 0
+    assert desk.positions() == []
     assert desk.statuses[-1] == "canceled"
+
+
+def test_a_spot_sale_sells_the_one_holding_with_or_without_reduce_only(desk, eth):
+    desk.send("buy", "3", symbol=eth.symbol)
+
+    desk.send("sell", "1", symbol=eth.symbol)
+    desk.send("sell", "1", symbol=eth.symbol, reduce_only=True)
+
+    assert desk.held("long", eth.symbol) == 1
+    assert desk.held("short", eth.symbol) == 0
 
 
 # What is refused
@@ -388,6 +443,7 @@ def test_a_reduce_only_spot_sale_is_cut_to_the_holding(desk, eth):
         ("INVALID_LEVERAGE", "buy", "1", {"symbol": "ETH/USDT", "leverage": "2"}),
         ("REDUCE_ONLY", "sell", "1", {"reduce_only": True}),
         ("REDUCE_ONLY", "sell", "1", {"reduce_only": True, "stop": "95"}),
+        ("REDUCE_ONLY", "buy", "1", {"reduce_only": True, "symbol": "ETH/USDT"}),
         ("INSUFFICIENT_BALANCE", "buy", "101", {}),
         ("INSUFFICIENT_BALANCE", "sell", "101", {"limit": "100.5"}),
     ],
@@ -495,7 +551,7 @@ def test_a_market_order_cut_off_between_parts_goes_on_at_the_next_trade(make_des
     assert prices(again) == ["103"]
     assert desk.fills[0].quantity + again.fills[0].quantity == 1
     assert again.statuses == ["filled"]
-    assert again.held() == 1
+    assert again.held("long") == 1
 
 
 def test_an_order_of_a_symbol_no_longer_listed_can_still_be_canceled(desk, eth):

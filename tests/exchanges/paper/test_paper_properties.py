@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.instrument import Kind, Side
+from domain.instrument import Direction, Kind, Side
 from domain.order import OrderType
 from exchanges.paper.ledger import PaperLedger
 from exchanges.paper.matching import Matching
@@ -52,7 +52,8 @@ class Trial:
         self.last = {btc.symbol: D(100), eth.symbol: D(50)}
         self.terms = {}
         self.seen = 0
-        self.held = defaultdict(D)
+        self.held = defaultdict(D)  # by symbol and direction: base units
+        self.signed = defaultdict(D)  # by symbol and direction: quote spent, less quote received
 
     def step(self, step):
         match step:
@@ -90,19 +91,30 @@ class Trial:
         )
 
     def check_fills(self):
-        """Judge the fills of the last step against the last price and the holding before them."""
+        """Judge the fills of the last step against the last price and the sides before them."""
         fills = self.desk.fills[self.seen :]
         self.seen += len(fills)
         orders = {o.id: o for changes in self.desk.changes for o in changes.orders.values()}
         for fill in fills:
             terms = orders[fill.client_order_id].terms
-            signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
-            before = self.held[fill.symbol]
-            self.held[fill.symbol] = after = before + signed
-            if terms.reduce_only:
-                assert abs(after) < abs(before)
-                assert after * before >= 0
+            key, reduces = self.meant(terms)
+            self.held[key] += -fill.quantity if reduces else fill.quantity
+            self.signed[key] += fill.quantity * fill.price * (1 if fill.side is Side.BUY else -1)
+            assert self.held[key] >= 0  # a side never turns into the other
             self.check_price(fill, terms)
+        for instrument in self.instruments.values():
+            for direction in Direction:  # what was not meant did not change
+                key = instrument.symbol, direction
+                assert self.desk.account.holding(*key).quantity == self.held[key]
+
+    def meant(self, terms):
+        """Which side an order is about, and whether it reduces it."""
+        sells = terms.side is Side.SELL
+        if terms.symbol == self.instruments[True].symbol:
+            assert sells or not terms.reduce_only  # spot has no short to reduce
+            return (terms.symbol, Direction.LONG), sells
+        short = sells is not terms.reduce_only
+        return (terms.symbol, Direction.SHORT if short else Direction.LONG), terms.reduce_only
 
     def check_price(self, fill, terms):
         if terms.type is OrderType.LIMIT:
@@ -126,7 +138,7 @@ def check_books(trial):
         (e.fill.quantity * e.fill.price * (1 if e.fill.side is Side.BUY else -1))
         for e in executions
     )
-    cost = sum((held.cost for held in desk.account.holdings.values()), D(0))
+    cost = sum((h.direction.sign * h.cost for h in desk.account.holdings.values()), D(0))
     assert cash.amount == START + realized - fees
     assert cash.amount == START - spent - fees + cost  # money only changes its form
     assert (cash.realized, cash.fees, cash.trades) == (realized, fees, len(executions))
@@ -135,15 +147,29 @@ def check_books(trial):
 
 def check_holdings(trial):
     desk = trial.desk
+    realized = realized_by_side(trial)
     for instrument in trial.instruments.values():
-        held = desk.account.holding(instrument.symbol)
-        assert held.quantity == trial.held[instrument.symbol]
-        assert held.margin >= 0
-        if instrument.kind is Kind.SPOT:
-            assert held.quantity >= 0
-            assert held.margin == held.cost
-        if not held.quantity:
-            assert held.cost == held.margin == 0
+        for direction in Direction:
+            held = desk.account.holding(instrument.symbol, direction)
+            assert held.quantity == trial.held[held.key]
+            assert min(held.quantity, held.cost, held.margin) >= 0
+            assert direction.sign * held.cost == trial.signed[held.key] + realized[held.key]
+            if instrument.kind is Kind.SPOT:
+                assert direction is Direction.LONG or not held.quantity
+                assert held.margin == held.cost
+            if not held.quantity:
+                assert held.cost == held.margin == 0
+
+
+def realized_by_side(trial):
+    orders = {o.id: o for changes in trial.desk.changes for o in changes.orders.values()}
+    realized = defaultdict(D)
+    for changes in trial.desk.changes:
+        for execution in changes.executions:
+            key, reduces = trial.meant(orders[execution.fill.client_order_id].terms)
+            assert reduces or not execution.realized
+            realized[key] += execution.realized
+    return realized
 
 
 def check_orders(trial):
@@ -200,3 +226,33 @@ def test_money_is_conserved_and_the_ledger_tells_the_same_story(
     check_holdings(trial)
     check_orders(trial)
     check_ledger(trial)
+
+
+TRADES = st.tuples(
+    st.sampled_from(["long", "short"]),
+    st.booleans(),  # enter, else leave
+    st.integers(100, 900),  # thousandths
+    st.integers(900, 1100),  # tenths: the price
+)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(trades=st.lists(TRADES, min_size=10, max_size=40))
+def test_a_long_and_a_short_trader_on_one_account_fare_as_each_would_alone(make_desk, trades):
+    shared, alone = make_desk(), {"long": make_desk(), "short": make_desk()}
+    for direction, enters, size, level in trades:
+        side = Direction(direction).entry_side if enters else Direction(direction).exit_side
+        answers = []
+        for desk in (shared, alone[direction]):
+            desk.price(str(D(level) / 10))
+            answers.append(desk.send(side.value, D(size) / 1000, reduce_only=not enters))
+        assert type(answers[0]) is type(answers[1])
+
+    for direction, desk in alone.items():
+        assert shared.held(direction) == desk.held(direction)
+    assert shared.account.cash.amount - START == sum(
+        desk.account.cash.amount - START for desk in alone.values()
+    )
+    assert START - shared.account.available == sum(
+        START - desk.account.available for desk in alone.values()
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.instrument import Direction, Side
 from exchanges.paper.ledger import PaperLedger
 from exchanges.paper.records import Cash
 
@@ -43,10 +44,11 @@ BTC = Instrument(
 async def send(venue, worker_number):
     for number in range(1_000_000):
         order_id = f"w{worker_number}n{number}"
-        side = Side.BUY if number % 2 == 0 else Side.SELL
+        side = Side.BUY if number % 4 in (0, 3) else Side.SELL  # enter long and short, leave both
         terms = OrderTerms(
             client_order_id=ClientOrderId(order_id), position_id=PositionId("p"), symbol=BTC.symbol,
             side=side, type=OrderType.MARKET, quantity=Decimal("0.001"),
+            reduce_only=number % 4 >= 2,
         )
         if isinstance(await venue.submit(terms), Accepted):
             print(order_id, flush=True)
@@ -81,6 +83,21 @@ def acknowledged_until_killed(path, lines):
     return [line.strip() for line in printed[1:] if line.endswith("\n")]
 
 
+def sides(fills):
+    """What is left on each side that was ever entered; the number in an id says what it meant."""
+    held = {}
+    for fill in fills:
+        step = int(fill.client_order_id.partition("n")[2]) % 4
+        direction = Direction.LONG if step in {0, 2} else Direction.SHORT
+        change = fill.quantity if step in {0, 1} else -fill.quantity
+        held[direction] = held.get(direction, 0) + change
+    return held
+
+
+def spent(fills):
+    return sum(fill.quantity * fill.price * (1 if fill.side is Side.BUY else -1) for fill in fills)
+
+
 @pytest.mark.parametrize("lines", [2, 85, 118, 152])
 def test_what_was_acknowledged_before_sigkill_is_in_the_ledger_and_its_books_agree(tmp_path, lines):
     path = tmp_path / "paper.db"
@@ -94,7 +111,8 @@ def test_what_was_acknowledged_before_sigkill_is_in_the_ledger_and_its_books_agr
     assert set(acknowledged) <= {fill.client_order_id for fill in fills}
     assert set(acknowledged) <= set(records.recent_ids)
     assert len({fill.trade_id for fill in fills}) == len(fills) == records.cash.trades
-    signed = [fill.quantity if fill.side.value == "buy" else -fill.quantity for fill in fills]
-    assert sum(held.quantity for held in records.holdings) == sum(signed)
+    assert {held.direction: held.quantity for held in records.holdings} == sides(fills)
+    cost = sum(held.direction.sign * held.cost for held in records.holdings)
+    assert records.cash.realized == cost - spent(fills)
     assert records.cash.fees == sum(fill.fee.amount for fill in fills)
     assert records.cash.amount == 10_000 + records.cash.realized - records.cash.fees

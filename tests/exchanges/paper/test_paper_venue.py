@@ -239,7 +239,7 @@ def test_killed_before_the_commit_the_order_never_was(house):
 
     assert house.order("lost") == NotFound()
     assert house.cash() == 10_000
-    assert house.held() == {}
+    assert house.held() == []
 
 
 def test_killed_between_commit_and_answer_the_order_stands(house):
@@ -252,11 +252,12 @@ def test_killed_between_commit_and_answer_the_order_stands(house):
 
     assert house.order("mine").status is OrderStatus.FILLED
     assert [fill.client_order_id for fill in house.fills()] == ["mine"]
-    assert house.held() == {BTC: 1}
+    assert house.held() == [(BTC, 1)]
 
 
 def test_after_a_restart_the_venue_answers_as_before(open_house):
     house = open_house(taker_fee=D("0.0005"))
+    house.send("sell", "3", id="short")
     house.send("buy", "2", id="entry")
     house.send("sell", "1", stop="95", reduce_only=True, id="stop")
     house.send("buy", "1", limit="98", leverage=2, id="resting")
@@ -275,6 +276,7 @@ def test_after_a_restart_the_venue_answers_as_before(open_house):
     house.restart()
 
     assert story() == before
+    assert house.held() == [(BTC, -3), (BTC, 2)]
     assert house.send("buy", "1", id="entry").code == "DUPLICATE_ID"
 
 
@@ -287,7 +289,25 @@ def test_resting_orders_rest_again_and_trade_ids_go_on(house):
     house.turn()
 
     assert [fill.trade_id for fill in house.fills()] == ["P1", "P2"]
-    assert house.held() == {}
+    assert house.held() == []
+
+
+def test_a_long_and_a_short_of_one_swap_are_told_side_by_side_and_close_apart(house):
+    house.send("sell", "2", id="short")
+    house.send("buy", "1", id="long")
+    assert house.held() == [(BTC, -2), (BTC, 1)]
+
+    house.restart()
+    house.price("90")
+    house.send("buy", "2", reduce_only=True)
+    assert house.held() == [(BTC, 1)]
+    assert house.cash() == 10_020
+
+    house.restart()
+    house.price("90")
+    house.send("sell", "1", reduce_only=True)
+    assert house.held() == []
+    assert house.cash() == 10_010
 
 
 def test_a_market_order_cut_off_between_its_parts_is_finished_after_the_restart(open_house):
@@ -299,7 +319,7 @@ def test_a_market_order_cut_off_between_its_parts_is_finished_after_the_restart(
     house.turn()
 
     assert house.order("halfway").status is OrderStatus.FILLED
-    assert house.held() == {BTC: 1}
+    assert house.held() == [(BTC, 1)]
 
 
 def test_fills_are_told_from_a_moment_on(house):
@@ -320,7 +340,7 @@ def test_a_cancel_is_told_what_became_of_the_order(house):
     house.send("buy", "1", id="filled")
     house.send("buy", "1", limit="99", id="resting")
     house.send("buy", "1", id="more")
-    house.send("sell", "2", id="flat")
+    house.send("sell", "2", reduce_only=True, id="flat")
     house.send("sell", "1", stop="90", id="short")
     house.send("buy", "1", limit="101", id="crossed")
 
@@ -334,7 +354,7 @@ def test_a_cancel_is_told_what_became_of_the_order(house):
 def test_a_cancel_of_a_rejected_stop_says_so(house):
     house.send("buy", "1")
     house.send("sell", "1", stop="95", reduce_only=True, id="stop")
-    house.send("sell", "1")
+    house.send("sell", "1", reduce_only=True)
     house.price("95")
 
     assert house.cancel("stop").code == "REJECTED"
@@ -375,7 +395,7 @@ def test_an_order_the_full_disk_could_not_take_is_unknown_and_never_happened(hou
     assert "full" in answer.why
     assert house.order(f"o{number}") == NotFound()
     assert len(house.fills()) == number
-    assert house.held() == {BTC: D("0.1") * number}
+    assert house.held() == [(BTC, D("0.1") * number)]
     assert len(fills_in(house.updates)) == number
 
 

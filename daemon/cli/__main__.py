@@ -1,0 +1,5 @@
+"""`python -m daemon.cli` is `holdfast`."""
+
+from daemon.cli.program import main
+
+main()
