@@ -21,6 +21,7 @@ from actors.messages import (
     CancelAnswered,
     ClearCause,
     Evidence,
+    ExchangeRestarted,
     ForgetOrders,
     Reconciled,
     ReconcileFailed,
@@ -120,6 +121,8 @@ class ExchangeActor(Journaled):
                 self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
             self._tell_what_is_missing(stream)
         self.run(self._connect())
+        if self.incarnation > 1:
+            self.tell_positions(ExchangeRestarted())
 
     def _tell_what_is_missing(self, stream: Stream) -> None:
         """Tell again the fills that a ledger lacks: a crash came between the journal and the telling."""

@@ -15,7 +15,15 @@ import structlog
 from actors import names
 from actors.journaled import Journaled
 from actors.line import PriceLine
-from actors.messages import Beat, CandleClosed, ClearCause, Marks, SetCause, SubscribeCandles
+from actors.messages import (
+    Beat,
+    CandleClosed,
+    ClearCause,
+    FeedRestarted,
+    Marks,
+    SetCause,
+    SubscribeCandles,
+)
 from actors.world import World
 from domain.candles import Candle, Timeframe
 from domain.effects import Arm, Disarm, RejectCrossing
@@ -103,6 +111,8 @@ class FeedActor(Journaled):
         self.every(BEAT_S, Beat())
         self.tell(names.PORTFOLIO, SetCause(_down("The market data stream is connecting.")))
         self.run(self._read())
+        if self.incarnation > 1:
+            self.tell_positions(FeedRestarted())
 
     async def _read(self) -> None:
         await self.source.run(self)

@@ -131,6 +131,18 @@ class ForgetOrders(msgspec.Struct, frozen=True):
     position_id: PositionId
 
 
+class FeedRestarted(msgspec.Struct, frozen=True):
+    """The feed lives again and watches nothing."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class ExchangeRestarted(msgspec.Struct, frozen=True):
+    """The exchange actor lives again and knows what is journaled."""
+
+    lane: ClassVar[int] = EXITS
+
+
 class AskAgain(msgspec.Struct, frozen=True):
     """The portfolio wants all fills and ends of these positions' orders told again."""
 

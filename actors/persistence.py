@@ -39,6 +39,7 @@ JOURNAL_DOWN = "JOURNAL_DOWN"
 DISK_LOW = "DISK_LOW"
 FENCED = "FENCED"
 BEAT_S = 1.0
+QUIET_S, QUIET_ROWS = 3.0, 500  # a snapshot costs nobody anything while nothing is written
 _MIB = 1024 * 1024
 
 
@@ -54,7 +55,7 @@ class Store(Protocol):
 class PersistenceSettings(msgspec.Struct, frozen=True):
     """When to snapshot, when to worry."""
 
-    snapshot_every_events: int = 10_000
+    snapshot_every_events: int = 5_000  # bounds what a start has to fold
     snapshot_every_s: float = 300.0
     min_free_bytes: int = 64 * _MIB
 
@@ -115,6 +116,7 @@ class PersistenceActor(Actor):
         self.rows_since_snapshot = 0
         self.snapshot_at_s = world.clock.monotonic()
         self.is_low = False
+        self.written_at_s = self.snapshot_at_s
 
     def on_start(self) -> None:
         """Look after the disk."""
@@ -197,6 +199,7 @@ class PersistenceActor(Actor):
         for (writer, stream), version in versions.items():
             self.tell(writer, Committed(stream, version))
         self.rows_since_snapshot += rows
+        self.written_at_s = self.world.clock.monotonic()
         self.world.telemetry.committed(rows, seconds)
         if self.snapshot_is_due or self.rows_since_snapshot >= self.settings.snapshot_every_events:
             self._begin_snapshot()
@@ -261,7 +264,8 @@ class PersistenceActor(Actor):
         self._look_at_disk()
         now = self.world.clock.monotonic()
         due = now - self.snapshot_at_s >= self.settings.snapshot_every_s
-        if due and self.rows_since_snapshot:
+        quiet = now - self.written_at_s >= QUIET_S and self.rows_since_snapshot >= QUIET_ROWS
+        if (due and self.rows_since_snapshot) or quiet:
             self._begin_snapshot()
 
     def _look_at_disk(self) -> None:

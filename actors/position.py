@@ -6,7 +6,15 @@ import structlog
 
 from actors import names
 from actors.journaled import Journaled
-from actors.messages import Answered, ForgetOrders, PositionOver, Retire, Settled
+from actors.messages import (
+    Answered,
+    ExchangeRestarted,
+    FeedRestarted,
+    ForgetOrders,
+    PositionOver,
+    Retire,
+    Settled,
+)
 from actors.world import World
 from domain.commands import ClosePosition, ModifyProtection
 from domain.effects import (
@@ -36,7 +44,7 @@ from domain.inputs import (
 from domain.position import Position, PositionFilled, PositionSettled
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_life import evolve
-from runtime.actor import Restarted, handles
+from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
 
@@ -59,8 +67,6 @@ class PositionActor(Journaled):
 
     def on_start(self) -> None:
         """Put guards and open questions in place again after a restart."""
-        self.watch(names.FEED)
-        self.watch(names.EXCHANGE)
         if self.position is not None:
             for effect in resume(self.position, self.world.clock.now(), self.world.rules):
                 self.release(effect)
@@ -83,6 +89,8 @@ class PositionActor(Journaled):
         """Decide, evolve, journal."""
         if isinstance(message, Armed):
             self.guarded = True
+            if self.position is None or self.position.acknowledged_version == message.version:
+                return  # armed again after a restart: nothing new
         if isinstance(message, Wake) and message.purpose == "unprotected" and self.guarded:
             return
         market = self.world.prices.market(self._symbol(message))
@@ -99,16 +107,20 @@ class PositionActor(Journaled):
                 )
         self.journal(self.stream, decision.events, evolve, decision.effects)
 
-    @handles(Restarted)
-    def on_restarted(self, restarted: Restarted) -> None:
-        """Ask again what a restarted neighbor may have forgotten."""
-        if self.position is None:
-            return
-        if restarted.name == names.FEED:
+    @handles(FeedRestarted)
+    def on_feed_restarted(self, restarted: FeedRestarted) -> None:
+        """Arm again: what the feed watched died with it."""
+        del restarted
+        if self.position is not None:
             self.guarded = False
             self.release(WakeAfter(self.world.rules.unprotected_after_s, "unprotected"))
             self.on_message(GuardLost("the feed restarted"))
-        else:
+
+    @handles(ExchangeRestarted)
+    def on_exchange_restarted(self, restarted: ExchangeRestarted) -> None:
+        """Ask for orders under way: a request that waited in the exchange's memory is gone."""
+        del restarted
+        if self.position is not None:
             for effect in resume(self.position, self.world.clock.now(), self.world.rules):
                 if isinstance(effect, AskOrders):
                     self.release(effect)

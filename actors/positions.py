@@ -17,6 +17,7 @@ from runtime.supervisor import Backoff, ChildSpec, Exhausted, Intensity, Restart
 
 log = structlog.get_logger("system.error")
 POSITION_INTENSITY = Intensity(max_restarts=5, period_s=60)
+POSITION_BACKOFF = Backoff(first_s=0.0, max_s=1.0, jitter_ratio=0.1)
 
 
 class PositionsSupervisor(Supervisor):
@@ -34,7 +35,7 @@ class PositionsSupervisor(Supervisor):
             factory=lambda: PositionActor(world, position_id),
             restart=Restart.TRANSIENT,
             intensity=POSITION_INTENSITY,
-            backoff=Backoff(first_s=0.0, max_s=1.0, jitter_ratio=0.1),
+            backoff=POSITION_BACKOFF,
             on_exhausted=Exhausted.QUARANTINE,
         )
 

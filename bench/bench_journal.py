@@ -56,7 +56,8 @@ from storage.chain import INSERT_INTENT, INSERT_RECORD
 from storage.connection import _PRAGMAS as PRAGMAS
 from storage.connection import Database
 from storage.journal import Entry, Journal
-from storage.projections import PROJECTIONS, ReadTables
+from storage.projections import PROJECTIONS
+from storage.read_tables import ReadTables
 from storage.recovery import recover
 from storage.rows import statement
 from storage.snapshot import SnapshotWriter
@@ -210,11 +211,12 @@ EVOLVE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def entries_of(count: int) -> list[Entry]:
+def entries_of(count: int, start: int = 0) -> list[Entry]:
     """Return what `count` entries journal, 64 of them under way at a time, as by 64 actors."""
     entries = []
-    for first in range(0, count, GROUP):
-        lives = [entry_life(number) for number in range(first, min(first + GROUP, count))]
+    end = start + count
+    for first in range(start, end, GROUP):
+        lives = [entry_life(number) for number in range(first, min(first + GROUP, end))]
         held: Streams = {}
         for step in zip(*lives, strict=True):
             for number, (stream, event) in enumerate(step, start=first):
@@ -371,7 +373,7 @@ def recovery(directory: Path, count: int, rounds: int) -> dict[str, float]:
     database = Database(home / "holdfast.db")
     journal = Journal(database, REGISTRY, tables)
     streams = guarded_positions(count)
-    entries = entries_of(count + GROUP)[-8 * GROUP :]  # another 64 positions
+    entries = entries_of(GROUP, start=count)  # another 64 positions
     journal.append(entries[: 4 * GROUP])
     writer = SnapshotWriter(REGISTRY, journal.tail, streams | states_after(entries[: 4 * GROUP]))
     encode_s = timed(lambda: writer.write(disk, home))

@@ -243,7 +243,7 @@ class Protection(Section):
 class Journal(Section):
     """How often the state is written whole, and how much disk must stay free."""
 
-    snapshot_every_events: Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000
+    snapshot_every_events: Annotated[int, Field(ge=1, le=1_000_000_000)] = 5_000
     snapshot_every_s: Seconds = 300.0
     min_free_mb: Count = 64  # less: PROTECT_ONLY
 

@@ -228,7 +228,11 @@ class Actor(PykkaActor):
 
     def actor_bind(self, ref: Ref) -> None:
         """Give the actor its name. Raises `RuntimeError` when it had one."""
-        if getattr(self, "_ref", None) is not None:
+        try:
+            before = self._ref
+        except AttributeError:  # a subclass that does not call our __init__
+            before = None
+        if before is not None:
             raise RuntimeError(f"the factory of {ref.name} must make a new actor each time")
         self._ref = ref
         self._peers = ref.system.directory.refs

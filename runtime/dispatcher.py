@@ -61,7 +61,7 @@ class Dispatcher:
         self.loop.call_soon(self._run)
 
     def drain(self, limit: int = DRAIN_LIMIT) -> int:
-        """Run the queue until it is empty or `limit` messages were handled; return how many were.
+        """Run the queue until it is empty or some `limit` messages were handled; return how many.
 
         What an asynchronous handler or a task has yet to do is not waited for. Raises
         `ReentrancyError` in a handler.
@@ -83,10 +83,12 @@ class Dispatcher:
             return
         self._eager_asks_left -= 1
         was_asleep, self.asleep = self.asleep, False  # nothing to schedule if the queue gets empty
-        ref.put(ask, lane)
-        self._work(TURN_BUDGET)
-        if was_asleep:
-            self._sleep_or_schedule()
+        try:
+            ref.put(ask, lane)
+            self._work(TURN_BUDGET)
+        finally:
+            if was_asleep:
+                self._sleep_or_schedule()
 
     def report(self, ref: Ref, error: BaseException) -> None:
         """Leave a crash to the supervisor: next, as soon as no handler is on the stack."""

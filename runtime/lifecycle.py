@@ -101,10 +101,16 @@ class Lifecycle:
         else:
             if result is not None and result.__class__ is CoroutineType:
                 dispatcher.park(ref, result, NOTHING, self._started)
-            elif ref.incarnation > 1 or ref.record is not None:
+            elif (
+                ref.incarnation > 1
+                or ref.signal
+                or ref.record is not None
+                or ref.commands
+                or ref.prices
+            ):
                 self._started(ref)
             else:
-                dispatcher.resume(ref)
+                ref.state = IDLE  # a first life and an empty mailbox: what most starts are
         finally:
             dispatcher.working = was_working
 

@@ -17,7 +17,7 @@ from storage.chain import Record, Tail, hash_at, history_of, mark_of, verified
 from storage.connection import NAME, Database
 from storage.errors import DamagedRecordError, NoJournalError, SqliteError, unavailable
 from storage.lock import DirectoryLock
-from storage.projections import ReadTables
+from storage.read_tables import ReadTables
 from storage.rebuild import Rebuilt, rebuild, rewrite
 from storage.snapshot import SnapshotError, load_snapshot, snapshot_paths
 from storage.streams import StreamRegistry

@@ -14,7 +14,7 @@ from storage.chain import COLUMNS, history_of, set_mark
 from storage.connection import Database
 from storage.errors import DamagedRecordError
 from storage.fold import Fold
-from storage.projections import ReadTables, Step, write_rows
+from storage.read_tables import ReadTables, Step, write_rows
 from storage.rows import READ_ROWS
 from storage.streams import StreamRegistry
 

@@ -11,7 +11,7 @@ import msgspec
 from domain.errors import InvariantError
 from storage.chain import Record, history_of
 from storage.errors import DamagedRecordError
-from storage.projections import Step
+from storage.read_tables import Step
 from storage.streams import StreamRegistry, Streams, Versioned
 
 # A change that the tables exclude, a payload that fits no class, a history with a hole: one
@@ -115,4 +115,4 @@ def without_collections() -> Iterator[None]:
             gc.enable()
 
 
-_WORTH_FREEZING = 100_000  # objects
+_WORTH_FREEZING = 10_000  # objects

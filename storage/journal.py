@@ -23,7 +23,7 @@ from storage.chain import (
 from storage.codec import time_text
 from storage.connection import Database
 from storage.errors import VersionConflictError
-from storage.projections import ReadTables, Step, write_rows
+from storage.read_tables import ReadTables, Step, write_rows
 from storage.streams import StreamRegistry
 
 

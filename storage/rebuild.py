@@ -14,7 +14,7 @@ from storage.connection import Database
 from storage.errors import DamagedRecordError, JournalDamagedError, SqliteError, StorageError
 from storage.files import sync_directory
 from storage.fold import Fold
-from storage.projections import ReadTables, write_rows
+from storage.read_tables import ReadTables, write_rows
 from storage.rows import READ_TABLES
 from storage.streams import StreamRegistry
 from storage.wal import wal_path

@@ -22,7 +22,7 @@ from storage.errors import (
     Trouble,
 )
 from storage.fold import Fold, without_collections
-from storage.projections import ReadTables
+from storage.read_tables import ReadTables
 from storage.rebuild import rewrite
 from storage.snapshot import Snapshot, SnapshotError, load_snapshot, snapshot_paths
 from storage.streams import StreamRegistry, Streams

@@ -9,7 +9,8 @@ from runtime.ports import Disk
 from storage.connection import NAME, Database
 from storage.journal import Journal
 from storage.lock import DirectoryLock
-from storage.projections import PROJECTIONS, Projection, ReadTables
+from storage.projections import PROJECTIONS
+from storage.read_tables import Projection, ReadTables
 from storage.recovery import Recovered, recover
 from storage.snapshot import SnapshotWriter
 from storage.streams import StreamRegistry, Streams

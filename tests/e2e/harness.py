@@ -18,7 +18,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from daemon.admin_client import AdminClient, UnreachableError
-from daemon.admin_requests import AnyAdminRequest, Health, ListPositions, Ping, ShowPosition
+from daemon.admin_requests import (
+    AnyAdminRequest,
+    Health,
+    ListPositions,
+    ShowPortfolio,
+    ShowPosition,
+    Status,
+)
 from domain.errors import Refusal
 
 HOLDFAST = str(Path(sys.executable).with_name("holdfast"))  # the console script that users run
@@ -104,14 +111,17 @@ class Daemon:
         self.process = process
         self.config = config
         self.client = AdminClient(socket)
-        wait_until(self._is_up, START_WITHIN_S, "the daemon answers")
+        wait_until(self._is_open, START_WITHIN_S, "the daemon has opened its account")
 
-    def _is_up(self) -> bool:
+    def _is_open(self) -> bool:
         assert self.process.is_running, self.process.text()
         try:
-            return "pong" in self.ask(Ping())
+            return not isinstance(self.client.ask(ShowPortfolio()), Refusal)
         except UnreachableError:
             return False
+
+    def status(self) -> dict[str, Any]:
+        return self.ask(Status())
 
     def ask(self, request: AnyAdminRequest) -> dict[str, Any]:
         """Ask over the admin socket. A refusal is a failure of the test."""

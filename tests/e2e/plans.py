@@ -194,7 +194,7 @@ def _changed(at: _Scale) -> list[tuple]:
         ),
         (
             "a part below the smallest order",
-            5,
+            7,
             {"stop": stop, "targets": ((far, D("0.8")),)},
             {"targets": ((far, D("0.8")), (near, D("0.01")))},
             ("add-target", f"{near}:1%"),

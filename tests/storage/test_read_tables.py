@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from domain.commands import ModificationType, ModifyProtection, RequestedBy
+from domain.ids import DecisionId
 from domain.instrument import Direction
 from domain.order import (
     OrderAdopted,
@@ -18,10 +20,11 @@ from domain.order import (
     OrderRejected,
 )
 from domain.portfolio_events import EquityMarked, PortfolioOpened
+from domain.trader_state import DecisionMade, DecisionRefused
 from storage import queries
 from storage.rebuild import rebuild
 from storage.store import Store
-from tests.builders import ACCOUNT, NOW, D, Life, opened, plan, position_id
+from tests.builders import ACCOUNT, BTC, NOW, D, Life, opened, plan, position_id
 from tests.storage.words import (
     REGISTRY,
     TABLES,
@@ -242,6 +245,47 @@ def test_the_equity_curve_has_its_drawdown(store: Store, writer: Writer) -> None
         ("9000", D("0.25")),
         ("12000", D(0)),
     ]
+
+
+def decided(number: int) -> DecisionMade:
+    return DecisionMade(
+        decision_id=DecisionId(f"d{number}"),
+        position_id=position_id(number),
+        symbol=BTC,
+        action="LONG",
+        confidence=D("0.8"),
+        rationale="EMA 12 crossed above EMA 26",
+        price=D("100"),
+        plan=plan("95"),
+        at=NOW + timedelta(seconds=number),
+    )
+
+
+def refused(number: int) -> DecisionRefused:
+    return DecisionRefused(
+        position_id=position_id(number), rule="MAX_POSITIONS", message="3 of 3", at=NOW
+    )
+
+
+@pytest.mark.parametrize("commits", [[5], [1, 1, 1, 1, 1], [2, 3], [3, 2], [1, 4]])
+def test_decisions_are_kept_with_what_became_of_them(
+    store: Store, writer: Writer, commits: list[int]
+) -> None:
+    events = iter([decided(1), decided(2), refused(1), decided(3), refused(3)])
+    for count in commits:
+        writer.append("trader/trend", *islice(events, count))
+
+    found = queries.decisions(store.database.connection, trader="trend")
+
+    assert [(row.decision_id, row.status, row.error) for row in found] == [
+        ("d3", "REFUSED", "MAX_POSITIONS: 3 of 3"),
+        ("d2", "MADE", ""),
+        ("d1", "REFUSED", "MAX_POSITIONS: 3 of 3"),
+    ]
+    assert json.loads(found[0].plan)["stop_price"] == "95"
+    live = read_tables(store.database)
+    rebuild(store.database, REGISTRY, TABLES)
+    assert read_tables(store.database) == live
 
 
 def test_why_tells_the_story_of_a_position_and_its_orders(store: Store, writer: Writer) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from domain import order as orders
-from domain import portfolio_life, position_life
+from domain import portfolio_life, position_life, trader_state
 from domain.errors import InvariantError
 from domain.ids import TradeId, VenueOrderId, client_order_id
 from domain.instrument import Side
@@ -37,10 +37,12 @@ from domain.order import (
 from domain.portfolio_events import AnyPortfolioEvent
 from domain.portfolio_state import Portfolio
 from domain.position import AnyPositionEvent, Position
+from domain.trader_state import AnyTraderEvent, Trader
 from runtime.disk import RealDisk
 from storage.connection import NAME, Database
 from storage.journal import Entry, Journal
-from storage.projections import PROJECTIONS, ReadTables
+from storage.projections import PROJECTIONS
+from storage.read_tables import ReadTables
 from storage.store import Store
 from storage.streams import StreamKind, StreamRegistry, Streams
 from tests.builders import ACCOUNT, BTC, NOW, D, position_id
@@ -100,10 +102,16 @@ COUNT = StreamKind(
     is_retired=lambda state: state.total >= 100,
     upcasters={("Counted", 1): lambda fields: {"step": fields["by"]}},
 )
-REGISTRY = StreamRegistry([ORDER, POSITION, PORTFOLIO, COUNT])
-EVOLVE: dict[str, Callable[[Any, Any], Any]] = {
-    kind.name: kind.evolve for kind in (ORDER, POSITION, PORTFOLIO, COUNT)
-}
+TRADER = StreamKind(
+    name="trader",
+    state_type=Trader,
+    evolve=trader_state.evolve,
+    events=AnyTraderEvent,
+    is_retired=lambda _: False,
+)
+KINDS = (ORDER, POSITION, PORTFOLIO, TRADER, COUNT)
+REGISTRY = StreamRegistry(KINDS)
+EVOLVE: dict[str, Callable[[Any, Any], Any]] = {kind.name: kind.evolve for kind in KINDS}
 TABLES = ReadTables(PROJECTIONS)
 DISK = RealDisk()
 
