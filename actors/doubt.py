@@ -1,4 +1,7 @@
-"""Questions to a venue about what may have happened. A failed read is no answer, never "nothing"."""
+"""Questions to a venue about what may have happened.
+
+A failed read is no answer, never "nothing".
+"""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +18,10 @@ _MARGIN = timedelta(minutes=1)  # the venue's clock is not ours
 async def reconcile(
     port: Exchange, since: datetime | None, *, nothing: bool
 ) -> Reconciled | ReconcileFailed:
-    """Ask for all that may have happened since `since`; `nothing`: there is nobody it could concern."""
+    """Ask for all that may have happened since `since`.
+
+    `nothing`: there is nobody it could concern.
+    """
     if nothing:
         return Reconciled((), ())
     orders = await port.open_orders()

@@ -1,4 +1,7 @@
-"""Where questions from outside wait: the one place with futures, so that no actor ever waits for another."""
+"""Where questions from outside wait.
+
+The one place with futures, so that no actor ever waits for another.
+"""
 
 import asyncio
 

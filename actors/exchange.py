@@ -1,8 +1,9 @@
 """The exchange actor: owns one login at one venue, every order in flight, and what is unknown.
 
-An entry's intent is durable before it leaves; an armed exit leaves at once and is journaled behind. After a start
-nothing is sent until the venue has told what it knows (`reconcile`): an exit that may have been sent is asked for
-first. An answer that does not come makes the order UNKNOWN, and only evidence ends that (`doubt.py`).
+An entry's intent is durable before it leaves; an armed exit leaves at once and is journaled behind.
+After a start nothing is sent until the venue has told what it knows (`reconcile`): an exit that may
+have been sent is asked for first. An answer that does not come makes the order UNKNOWN, and only
+evidence ends that (`doubt.py`).
 """
 
 import asyncio
@@ -125,7 +126,10 @@ class ExchangeActor(Journaled):
             self.tell_positions(ExchangeRestarted())
 
     def _tell_what_is_missing(self, stream: Stream) -> None:
-        """Tell again the fills that a ledger lacks: a crash came between the journal and the telling."""
+        """Tell again the fills that a ledger lacks.
+
+        A crash came between the journal and the telling.
+        """
         order: Order = stream.state
         position_id, order_id = order.terms.position_id, order.terms.client_order_id
         held = self.world.states.latest.get(names.position(position_id))
@@ -355,7 +359,10 @@ class ExchangeActor(Journaled):
             self._ended(stream)
 
     def _adopt_later(self, fill: Fill) -> None:
-        """Ask for the terms of an order of ours that nobody knows; its fills come with the answer."""
+        """Ask for the terms of an order of ours that nobody knows.
+
+        Its fills come with the answer.
+        """
         if self._is_live(fill.client_order_id):
             self.run(self._ask(fill.client_order_id, fill.symbol, 0))
 
@@ -369,7 +376,10 @@ class ExchangeActor(Journaled):
         return names.position(identity.position_id) in self.world.states.latest
 
     def _adopt(self, terms: OrderTerms) -> Stream | None:
-        """Take over an order with an id of ours that the journal lacks: an exit sent before a crash."""
+        """Take over an order with an id of ours that the journal lacks.
+
+        An exit sent before a crash.
+        """
         if not self._is_live(terms.client_order_id):
             return None
         identity = identity_of(terms.client_order_id)
@@ -434,7 +444,10 @@ class ExchangeActor(Journaled):
 
     @handles(Evidence)
     def on_evidence(self, evidence: Evidence) -> None:
-        """Conclude from what the venue says; absent only when everything agrees and time has passed."""
+        """Conclude from what the venue says.
+
+        Absent only when everything agrees and time has passed.
+        """
         for fill in evidence.fills:
             self._book(fill, evidence.order)
         if evidence.order is not None:
@@ -548,7 +561,10 @@ class ExchangeActor(Journaled):
 
 
 def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
-    """Return the event that brings our order to the venue's status; None when there is nothing new."""
+    """Return the event that brings our order to the venue's status.
+
+    None when there is nothing new.
+    """
     at = venue_order.updated_at
     match venue_order.status:
         case _S.CANCELED:

@@ -1,8 +1,9 @@
 """The feed actor: owns the prices of one venue stream and the trigger index derived from them.
 
-Ticks do not pass through its mailbox: the stream calls it for every frame, in arrival order, from the socket's
-callback. When a tick wakes somebody, the dispatcher runs at once (`drain`), so that an exit leaves before the next
-frame is read. Everything else (arming, subscriptions, the second's beat) comes as messages.
+Ticks do not pass through its mailbox: the stream calls it for every frame, in arrival order, from
+the socket's callback. When a tick wakes somebody, the dispatcher runs at once (`drain`), so that an
+exit leaves before the next frame is read. Everything else (arming, subscriptions, the second's
+beat) comes as messages.
 """
 
 from collections.abc import Sequence
@@ -318,7 +319,10 @@ class FeedActor(Journaled):
         return self.stamp
 
     def _cut(self, line: PriceLine) -> datetime:
-        """Begin new intervals for a symbol: extremes count from the returned stamp for who is armed now."""
+        """Begin new intervals for a symbol.
+
+        Extremes count from the returned stamp for who is armed now.
+        """
         stamp = self._now_stamp()
         rows = []
         for source, interval in line.intervals():

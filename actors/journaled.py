@@ -1,4 +1,7 @@
-"""The shell that all owners of facts share: journal what was decided, release its effects once it is durable."""
+"""The shell that all owners of facts share.
+
+Journal what was decided, release its effects once it is durable.
+"""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,8 +29,8 @@ class Stream:
 class Journaled(Actor):
     """An actor whose facts are streams of events.
 
-    State evolves at once, effects wait: what the world sees never runs ahead of the disk. `release` is called for
-    every effect, in order.
+    State evolves at once, effects wait: what the world sees never runs ahead of the disk. `release`
+    is called for every effect, in order.
     """
 
     def __init__(self, world: World) -> None:
@@ -49,7 +52,7 @@ class Journaled(Actor):
         evolve: Callable[[Any, Any], Any],
         then: Sequence[Any] = (),
     ) -> None:
-        """Evolve the stream's state by `events`, send them to the journal, hold `then` until durable."""
+        """Evolve the stream by `events`, send them to the journal, hold `then` until durable."""
         if events:
             first = stream.version + 1
             states = []

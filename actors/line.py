@@ -1,7 +1,8 @@
-"""A price line: everything the feed does with the prices of one symbol, in the socket's own callback.
+"""A price line: all that the feed does with the prices of one symbol, in the socket's callback.
 
-The order is that of importance: the spike guard decides whether a trade price counts, the trigger index whom it
-wakes, the extremes what a recovered trail must remember, the candles what strategies see.
+The order is that of importance: the spike guard decides whether a trade price counts, the trigger
+index whom it wakes, the extremes what a recovered trail must remember, the candles what strategies
+see.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,10 @@ Held = tuple[float, str, str, str, int, int]  # price, text, quantity, trade id,
 
 
 class PriceLine:
-    """The hot path of one symbol. `on_hits` and `on_candles` are called only when there is something."""
+    """The hot path of one symbol.
+
+    `on_hits` and `on_candles` are called only when there is something.
+    """
 
     __slots__ = (
         "book",

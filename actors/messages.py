@@ -1,4 +1,7 @@
-"""What actors tell each other besides the domain's commands, inputs and effects. Names and values only."""
+"""What actors tell each other besides the domain's commands, inputs and effects.
+
+Names and values only.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,8 +1,10 @@
-"""The persistence actor: the one writer of the journal. Group commit, snapshots, and what to do when the disk fails.
+"""The persistence actor: the one writer of the journal.
 
-While a commit is on its way the next batch gathers; so one actor's event costs one commit, a thousand actors' events
-also cost one. A full or failing disk is a state: what could not be written is kept and tried again, entries stop
-(PROTECT_ONLY), armed exits go on.
+Group commit, snapshots, and what to do when the disk fails.
+
+While a commit is on its way the next batch gathers; so one actor's event costs one commit, a
+thousand actors' events also cost one. A full or failing disk is a state: what could not be written
+is kept and tried again, entries stop (PROTECT_ONLY), armed exits go on.
 """
 
 from collections.abc import Callable

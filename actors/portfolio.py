@@ -215,7 +215,10 @@ class PortfolioActor(Journaled):
 
     @handles(PositionOver)
     def on_position_over(self, over: PositionOver) -> None:
-        """Close the holding once all its fills are booked; then nobody needs the position any more."""
+        """Close the holding once all its fills are booked.
+
+        Then nobody needs the position any more.
+        """
         holding = self.portfolio.holdings.get(over.position_id)
         if holding is not None and len(holding.trade_ids) < over.fills:
             self.tell(names.EXCHANGE, AskAgain((over.position_id,)))

@@ -131,7 +131,10 @@ class PositionActor(Journaled):
         return message.instrument.symbol if isinstance(message, BeginEntry) else ""
 
     def may_leave_at_once(self, effect: Any) -> bool:
-        """Armed exits do not wait for the disk; nor do looks at clocks, alarms and index answers."""
+        """Armed exits do not wait for the disk.
+
+        Nor do looks at clocks, alarms and index answers.
+        """
         if isinstance(effect, SubmitOrder):
             return effect.armed and self._is_durable(effect.terms.client_order_id)
         if isinstance(effect, Arm):

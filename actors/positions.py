@@ -1,4 +1,7 @@
-"""The supervisor of positions: gives birth to one actor per approved entry, quarantines one that keeps failing."""
+"""The supervisor of positions.
+
+Gives birth to one actor per approved entry, quarantines one that keeps failing.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""The kinds of stream in the journal: for each, its state, its events, how they fold, and when it is over."""
+"""The kinds of stream in the journal.
+
+For each, its state, its events, how they fold, and when it is over.
+"""
 
 from domain import feed_state, order, portfolio, position, position_life, trader_state
 from domain.order import Order, OrderAdopted, OrderIntended

@@ -1,4 +1,7 @@
-"""The trader actor: owns a strategy's memory and its wish to trade. The portfolio decides what becomes of it."""
+"""The trader actor: owns a strategy's memory and its wish to trade.
+
+The portfolio decides what becomes of it.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -158,7 +161,10 @@ class TraderActor(Journaled):
         return None if position is None or position.is_closed else position
 
     def _wish(self, decision: Decision, view: View) -> tuple[DecisionMade, tuple[Any, ...]] | None:
-        """Return what to keep of a decision and what to ask for; None when there is nothing to keep."""
+        """Return what to keep of a decision and what to ask for.
+
+        None when there is nothing to keep.
+        """
         decision_id = DecisionId(self.world.ids.uuid())
         position_id = view.held.position_id if view.held is not None else None
         message: Any = None

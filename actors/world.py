@@ -1,7 +1,9 @@
-"""What every actor may look at: clock, ids, rules, the latest states, prices, and where telemetry goes.
+"""What every actor may look at.
 
-Each of these has one writer. A stream's owner writes its latest state, the persistence actor the durable ones, the
-feed the prices; everybody else reads immutable values.
+Clock, ids, rules, the latest states, prices, and where telemetry goes.
+
+Each of these has one writer. A stream's owner writes its latest state, the persistence actor the
+durable ones, the feed the prices; everybody else reads immutable values.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,7 +62,10 @@ class PriceBoard:
         return NO_MARKET if last is None else Market(last, self.is_fresh(symbol), self.frames)
 
     def marks(self) -> Mapping[Symbol, Decimal]:
-        """Return the value of one base unit of every symbol that has a price: the mark, else the last."""
+        """Return the value of one base unit of every symbol that has a price.
+
+        The mark, else the last.
+        """
         return {
             symbol: Decimal(price.mark or price.last)
             for symbol, price in self.prices.items()
@@ -71,8 +76,8 @@ class PriceBoard:
 class StateBook:
     """The latest and the durable state of every stream.
 
-    `latest` includes events that are still on their way to the disk: an actor restarted within the process goes on
-    from there. What people see comes from `durable`.
+    `latest` includes events that are still on their way to the disk: an actor restarted within the
+    process goes on from there. What people see comes from `durable`.
     """
 
     def __init__(self) -> None:

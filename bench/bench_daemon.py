@@ -1,8 +1,9 @@
 """A real daemon under load, and its return after kill -9.
 
-Load: 500 positions, five symbols with 1,000 ticks a second together, the shipped latency of the paper venue; orders
-and modifications through the admin socket. Return: so many positions, SIGKILL, a new process; the time counts from the
-process's start to the line that says every level is armed, imports and interpreter included.
+Load: 500 positions, five symbols with 1,000 ticks a second together, the shipped latency of the
+paper venue; orders and modifications through the admin socket. Return: so many positions, SIGKILL,
+a new process; the time counts from the process's start to the line that says every level is armed,
+imports and interpreter included.
 """
 
 import argparse
@@ -31,9 +32,11 @@ CLIENTS = 16
 
 CONFIG = """
 data_dir: {data}
-market: {{source: simulated, kind: swap, symbols: [{symbols}], seed: 3, ticks_per_second: {ticks}, stale_after_s: 60}}
+market:
+  {{source: simulated, symbols: [{symbols}], seed: 3, ticks_per_second: {ticks}, stale_after_s: 60}}
 paper: {{balance: 1000000000, latency_ms: [20, 60]}}
-limits: {{max_positions: 100000, max_leverage: 1000, total_drawdown_ratio: 1, daily_drawdown_ratio: 1}}
+limits:
+  {{max_positions: 100000, max_leverage: 1000, total_drawdown_ratio: 1, daily_drawdown_ratio: 1}}
 metrics: {{port: 0}}
 log: {{format: json}}
 """
@@ -121,7 +124,10 @@ def prices(client: AdminClient) -> dict[str, Decimal]:
 
 
 def open_one(client: AdminClient, number: int, last: dict[str, Decimal]) -> tuple[str, float]:
-    """Open a position with a wide stop, a target and a trail; return its id and the seconds it took."""
+    """Open a position with a wide stop, a target and a trail.
+
+    Return its id and the seconds it took.
+    """
     symbol = SYMBOLS[number % len(SYMBOLS)]
     long = number % 2 == 0
     price = last[symbol]

@@ -1,7 +1,8 @@
-"""What a quiet tick costs on its whole way through the feed actor, over few and many armed positions.
+"""What a quiet tick costs on its way through the feed actor, over few and many positions.
 
-A tick is a frame and its trade: spike guard, trigger index, extremes and candles included. The sizes are measured in
-turn, round by round, so that the machine's drift meets all of them; the median is told.
+A tick is a frame and its trade: spike guard, trigger index, extremes and candles included. The
+sizes are measured in turn, round by round, so that the machine's drift meets all of them; the
+median is told.
 """
 
 import argparse
@@ -10,8 +11,6 @@ import json
 import statistics
 import time
 from decimal import Decimal
-
-from tests.builders import BTC, swap
 
 from actors import names
 from actors.feed import FeedActor
@@ -28,6 +27,7 @@ from runtime.chance import SeededChance, SystemIds
 from runtime.clocks import SystemClock
 from runtime.specs import ChildSpec
 from runtime.system import ActorSystem
+from tests.builders import BTC, swap
 
 SIZES = (10, 1_000, 10_000, 100_000)
 TICKS = 20_000

@@ -1,4 +1,7 @@
-"""Closed positions and stories, read from the journal on its own thread, a few at a time so that commits get their turn."""
+"""Closed positions and stories, read from the journal on its own thread.
+
+A few at a time, so that commits get their turn.
+"""
 
 import sqlite3
 from collections.abc import Callable, Sequence

@@ -217,7 +217,7 @@ def trader_settings(config: Config) -> dict[TraderName, TraderSettings]:
     return found
 
 
-def _tree(  # noqa: PLR0913 - the parts of the whole
+def _tree(
     config: Config,
     world: World,
     store: Store,

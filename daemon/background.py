@@ -1,4 +1,7 @@
-"""Queries on the journal's own thread, awaited at the edge: the connection has one user at a time."""
+"""Queries on the journal's own thread, awaited at the edge.
+
+The connection has one user at a time.
+"""
 
 import asyncio
 from collections.abc import Callable

@@ -1,7 +1,9 @@
-"""The desk: answers admin requests. Reads look at durable states and never wait; changes ask their owner.
+"""The desk: answers admin requests.
 
-What people see is what survives a crash: positions, stops and money come from durable states, trailing levels from
-journaled extremes. Only prices are of the moment.
+Reads look at durable states and never wait; changes ask their owner.
+
+What people see is what survives a crash: positions, stops and money come from durable states,
+trailing levels from journaled extremes. Only prices are of the moment.
 """
 
 import asyncio

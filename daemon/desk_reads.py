@@ -1,4 +1,7 @@
-"""The desk's reads: durable states as views, the journal's story of a position, the health of the actors."""
+"""The desk's reads.
+
+Durable states as views, the journal's story of a position, the health of the actors.
+"""
 
 import os
 from collections.abc import Iterable

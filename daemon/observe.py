@@ -2,14 +2,13 @@
 
 from collections import Counter
 
-from runtime.watchdog import LoopWatchdog
-
 from actors import names
 from daemon.assembly import Assembly
 from daemon.metrics import Observed
 from daemon.position_views import NOWHERE, where_stop_lives
 from domain.order import OrderStatus
 from domain.portfolio import drawdown, equity
+from runtime.watchdog import LoopWatchdog
 
 
 def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:

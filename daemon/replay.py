@@ -1,4 +1,4 @@
-"""Replay: the very same actors on recorded frames, in virtual time, with a fresh temporary database.
+"""Replay: the very same actors on recorded frames, in virtual time, with a fresh database.
 
 Time is the recording's: it jumps from frame to frame. Storage runs inline with a virtual latency,
 chance is seeded. The same files, configuration and seed give the same journal, to the last hash.

@@ -1,7 +1,8 @@
 """What people, strategies and rules ask for. Imperative, validated by the owner that receives them.
 
-Every command names its sender: `requested_by` decides what it may do (automatic changes only tighten), `request_id`
-ties the answer to the question, `expires_at` keeps an old wish from acting on a new market.
+Every command names its sender: `requested_by` decides what it may do (automatic changes only
+tighten), `request_id` ties the answer to the question, `expires_at` keeps an old wish from acting
+on a new market.
 """
 
 from datetime import datetime

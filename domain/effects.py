@@ -1,4 +1,7 @@
-"""What a decision asks of the world. The shell releases an effect when the events before it are durable."""
+"""What a decision asks of the world.
+
+The shell releases an effect when the events before it are durable.
+"""
 
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +18,8 @@ from domain.protection import ExitReason, Level, TrailLevel
 class SubmitOrder(msgspec.Struct, frozen=True):
     """Send an order through the exchange actor.
 
-    `armed` exits have had their id durable since their rule was set: they leave at once, the journal follows.
+    `armed` exits have had their id durable since their rule was set: they leave at once, the
+    journal follows.
     """
 
     terms: OrderTerms
@@ -31,7 +35,10 @@ class CancelOrder(msgspec.Struct, frozen=True):
 
 
 class AskOrders(msgspec.Struct, frozen=True):
-    """Tell again all fills and ends of these orders; what the exchange does not know it must find out."""
+    """Tell again all fills and ends of these orders.
+
+    What the exchange does not know it must find out.
+    """
 
     position_id: PositionId
     client_order_ids: tuple[ClientOrderId, ...]

@@ -6,8 +6,9 @@ import msgspec
 class Refusal(msgspec.Struct, frozen=True):
     """Why a request was not done. Nothing has changed.
 
-    `rule` is a code that programs match ("BELOW_MIN_NOTIONAL"); `message` says it to a person with the numbers;
-    `remedy` says what would pass. Amounts are printed decimals so that every refusal has one shape.
+    `rule` is a code that programs match ("BELOW_MIN_NOTIONAL"); `message` says it to a person with
+    the numbers; `remedy` says what would pass. Amounts are printed decimals so that every refusal
+    has one shape.
     """
 
     rule: str
@@ -22,4 +23,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class InvariantError(Exception):
-    """A bug: something happened that the tables exclude. The owner crashes and is restored from the journal."""
+    """A bug: something happened that the tables exclude.
+
+    The owner crashes and is restored from the journal.
+    """

@@ -1,6 +1,9 @@
-"""What a feed must not forget: the extreme prices seen, so that a recovered trailing stop is never looser.
+"""What a feed must not forget.
 
-Rows are per symbol and price source, never per position, and are journaled once a second when they changed.
+The extreme prices seen, so that a recovered trailing stop is never looser.
+
+Rows are per symbol and price source, never per position, and are journaled once a second when they
+changed.
 """
 
 from datetime import datetime

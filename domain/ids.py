@@ -1,7 +1,9 @@
-"""Identifiers. A `client_order_id` is derived, never drawn: the same leg in the same epoch has the same id.
+"""Identifiers. A `client_order_id` is derived, never drawn.
 
-That derivation is what makes a lost answer harmless: after a crash the daemon computes the id it would have
-sent and asks the venue for it.
+The same leg in the same epoch has the same id.
+
+That derivation is what makes a lost answer harmless: after a crash the daemon computes the id it
+would have sent and asks the venue for it.
 """
 
 from typing import NewType
@@ -67,7 +69,7 @@ def _number(text: str) -> int:
 
 
 def account_tag(account: AccountName) -> str:
-    """Two characters that tell accounts apart in order ids (not a secret, not unique for certain)."""
+    """Two characters that tell accounts apart in order ids; not unique for certain."""
     value = 0
     for byte in account.encode():
         value = (value * 257 + byte) % 62**_ACCOUNT_WIDTH
@@ -79,7 +81,8 @@ def client_order_id(
 ) -> ClientOrderId:
     """Return the id for `leg` ("entry-0", "stop-0", "target-2") of a position; 31 characters.
 
-    OKX allows 1-32 case-sensitive alphanumerics. Raises `ValueError` for an unknown leg or an epoch out of range.
+    OKX allows 1-32 case-sensitive alphanumerics. Raises `ValueError` for an unknown leg or an epoch
+    out of range.
     """
     name, _, number = leg.partition("-")
     if name not in _LEG_LETTERS or not 0 <= epoch <= MAX_EPOCH:

@@ -1,4 +1,6 @@
-"""What reaches a position or an order's owner from inside the daemon: facts from the venue and from the feed.
+"""What reaches a position or an order's owner from inside the daemon.
+
+Facts from the venue and from the feed.
 
 Lanes order a mailbox: 0 fills, 1 exits, 2 commands, 3 prices (see the kernel's mailbox).
 """

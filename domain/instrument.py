@@ -85,7 +85,10 @@ class Instrument(msgspec.Struct, frozen=True):
         return max(ZERO, floor_to(quantity, self.lot_size))
 
     def on_tick_for(self, side: Side, price: Decimal) -> Decimal:
-        """Round a limit price to the tick so that it never gets worse for its owner: a buy down, a sell up."""
+        """Round a limit price to the tick so that it never gets worse for its owner.
+
+        A buy down, a sell up.
+        """
         return (floor_to if side is Side.BUY else ceil_to)(price, self.tick_size)
 
     def is_on_tick(self, price: Decimal) -> bool:

@@ -1,7 +1,9 @@
-"""Whether a change of protection is allowed, and what it leads to. Every rule is told with current and required value.
+"""Whether a change of protection is allowed, and what it leads to.
 
-Automatic changes may only tighten, rarely, and with confidence. A person may also widen a stop, but says so
-(`widen`) and stays within the risk limit. Both must have seen the version they change.
+Every rule is told with current and required value.
+
+Automatic changes may only tighten, rarely, and with confidence. A person may also widen a stop, but
+says so (`widen`) and stays within the risk limit. Both must have seen the version they change.
 """
 
 from datetime import datetime

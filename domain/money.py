@@ -39,7 +39,10 @@ def decimal_from(text: str) -> Decimal:
 
 
 def positive_from(text: str) -> Decimal:
-    """Parse a decimal greater than zero, as every price and quantity is. Raises `InvalidNumberError`."""
+    """Parse a decimal greater than zero, as every price and quantity is.
+
+    Raises `InvalidNumberError`.
+    """
     value = decimal_from(text)
     if value <= 0:
         message = f"{text!r} is not greater than zero"

@@ -6,7 +6,8 @@ An order is ours from INTENT to a terminal state. Three things make it trustwort
 - A lost answer is a state, UNKNOWN, that only evidence from the venue ends. Nothing is sent twice.
 - Fills count by `trade_id`. A terminal order that fills late is still credited: the money moved.
 
-`TRANSITIONS` is the whole truth about which change may follow which; the diagram in `docs/` is drawn from it.
+`TRANSITIONS` is the whole truth about which change may follow which; the diagram in `docs/` is
+drawn from it.
 """
 
 from datetime import datetime
@@ -129,14 +130,20 @@ class OrderEvent(msgspec.Struct, frozen=True):
 
 
 class OrderIntended(OrderEvent, frozen=True):
-    """We mean to send this; durable before the request leaves (exits: armed before, written behind)."""
+    """We mean to send this.
+
+    Durable before the request leaves (exits: armed before, written behind).
+    """
 
     terms: OrderTerms
     at: datetime
 
 
 class OrderAdopted(OrderEvent, frozen=True):
-    """The venue knows an order with an id of ours that the journal lacks: an armed exit fired before a crash."""
+    """The venue knows an order with an id of ours that the journal lacks.
+
+    An armed exit fired before a crash.
+    """
 
     terms: OrderTerms
     at: datetime
@@ -209,7 +216,7 @@ class OrderBecameUnknown(OrderEvent, frozen=True):
 
 
 class OrderFoundAbsent(OrderEvent, frozen=True):
-    """Order query, fills and position delta agree, after the acceptance window, that it never existed."""
+    """Order query, fills and position agree, after the acceptance window, that it never was."""
 
     evidence: str
     at: datetime
@@ -264,7 +271,10 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def evolve(order: Order | None, event: AnyOrderEvent) -> Order:
-    """Return the order after `event`. Raises `InvariantError` on a change that `TRANSITIONS` excludes."""
+    """Return the order after `event`.
+
+    Raises `InvariantError` on a change that `TRANSITIONS` excludes.
+    """
     if isinstance(event, OrderIntended):
         if order is not None:
             message = f"order {event.terms.client_order_id} intended twice"
@@ -317,8 +327,8 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
 
 def _to(order: Order, status: OrderStatus, at: datetime, **changes: object) -> Order:
     if status is not order.status and status not in TRANSITIONS[order.status]:
-        message = f"order {order.terms.client_order_id}: {order.status.value} cannot become {status.value}"
-        raise InvariantError(message)
+        change = f"{order.status.value} cannot become {status.value}"
+        raise InvariantError(f"order {order.terms.client_order_id}: {change}")
     return msgspec.structs.replace(order, status=status, updated_at=at, **changes)
 
 

@@ -1,7 +1,7 @@
 """A position: its data and its events. What may happen to it is in `position_life.py`.
 
-A position is born when an entry is intended and owns everything that closes it again. Its quantity comes from its
-fills and from nothing else.
+A position is born when an entry is intended and owns everything that closes it again. Its quantity
+comes from its fills and from nothing else.
 """
 
 from datetime import datetime
@@ -198,7 +198,7 @@ class PositionFilled(PositionEvent, frozen=True):
 
 
 class ProtectionSet(PositionEvent, frozen=True):
-    """The rules in force from now on, and the order ids they will use (`ExitArmed` of every exit)."""
+    """The rules in force from now on, and the order ids that their exits will use."""
 
     protection: Protection
     armed: tuple[ArmedExit, ...]

@@ -1,7 +1,10 @@
-"""What a position does about what reaches it: `decide`, pure. Events first, then the effects they call for.
+"""What a position does about what reaches it: `decide`, pure.
 
-The order of precautions is the same everywhere: what is booked twice counts once, what is stale is ignored, an exit
-never asks for more than what no other exit has claimed, and an exit that failed is tried again under the next id.
+Events first, then the effects they call for.
+
+The order of precautions is the same everywhere: what is booked twice counts once, what is stale is
+ignored, an exit never asks for more than what no other exit has claimed, and an exit that failed is
+tried again under the next id.
 """
 
 from datetime import datetime
@@ -85,7 +88,10 @@ def decide(
     rules: PositionRules,
     market: Market,
 ) -> Decision:
-    """Return the events that `message` causes and the effects they call for; `position` is unchanged."""
+    """Return the events that `message` causes and the effects they call for.
+
+    `position` is unchanged.
+    """
     decision = Draft(position, rules, now, market)
     match message:
         case BeginEntry():
@@ -294,9 +300,12 @@ def _finish(decision: Draft, status: PositionStatus, reason: ExitReason) -> None
 
 
 def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[PositionEffect, ...]:
-    """Return what a restarted position asks: its levels armed, its orders' fates told, its timers set.
+    """Return what a restarted position asks.
 
-    An exit that fired is asked for with its terms: its order may have left though nobody journaled that.
+    Its levels armed, its orders' fates told, its timers set.
+
+    An exit that fired is asked for with its terms: its order may have left though nobody journaled
+    that.
     """
     if position.is_closed:
         return ()

@@ -1,4 +1,7 @@
-"""What guards a position: set at the first fill, confirmed where it lives, judged when a level is reported."""
+"""What guards a position.
+
+Set at the first fill, confirmed where it lives, judged when a level is reported.
+"""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -100,7 +103,10 @@ def breakeven_stop(position: Position, rules: PositionRules) -> Decimal:
 
 
 def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ...]:
-    """Return what puts the position's levels in force where they live; asked again after any restart."""
+    """Return what puts the position's levels in force where they live.
+
+    Asked again after any restart.
+    """
     del rules
     if position.is_closed or position.status is PositionStatus.ENTRY_PENDING:
         return ()

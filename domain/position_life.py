@@ -1,4 +1,7 @@
-"""What becomes of a position when something has happened to it: `evolve`, the only way its state changes."""
+"""What becomes of a position when something has happened to it.
+
+`evolve`, the only way its state changes.
+"""
 
 from decimal import Decimal
 

@@ -1,7 +1,7 @@
 """What guards a position: a stop, targets, a trailing stop, a breakeven move, a time limit.
 
-Every rule knows when it fires, exactly: prices are decimals, a level fires when it is touched. The trigger index
-finds candidates fast and may err toward firing; `has_crossed` here is the judge.
+Every rule knows when it fires, exactly: prices are decimals, a level fires when it is touched. The
+trigger index finds candidates fast and may err toward firing; `has_crossed` here is the judge.
 """
 
 from datetime import datetime
@@ -55,7 +55,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Trail(msgspec.Struct, frozen=True):
-    """Close everything when the price falls back from its best by `ratio` of it, or by `distance`; one of the two."""
+    """Close everything when the price falls back from its best by `ratio` or by `distance`."""
 
     anchor: Decimal  # the best price when the trail was set, quote
     ratio: Decimal | None = None  # 0.02: 2 % below the best
@@ -124,7 +124,10 @@ class TrailLevel(msgspec.Struct, frozen=True):
 
 
 def levels_of(protection: Protection, direction: Direction) -> tuple[Level | TrailLevel, ...]:
-    """Return what the feed must watch; stops before targets, the order in which one tick is judged."""
+    """Return what the feed must watch.
+
+    Stops before targets, the order in which one tick is judged.
+    """
     long = direction is Direction.LONG
     levels: list[Level | TrailLevel] = []
     if protection.stop is not None:

@@ -1,7 +1,9 @@
-"""An immutable map that changes cheaply: with 10,000 entries a new version copies a hundredth of them.
+"""An immutable map that changes cheaply.
 
-Entries lie in shards by a checksum of their key, which is the same in every process (`hash` of text is not), so a
-replay walks a table in the order the original did.
+With 10,000 entries a new version copies a hundredth of them.
+
+Entries lie in shards by a checksum of their key, which is the same in every process (`hash` of text
+is not), so a replay walks a table in the order the original did.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The port to market data: a stream that calls a sink for every frame and price, in arrival order.
 
-Prices travel as the venue's text. The sink compares floats and keeps the text, so that nothing is parsed to a
-decimal unless somebody acts on it.
+Prices travel as the venue's text. The sink compares floats and keeps the text, so that nothing is
+parsed to a decimal unless somebody acts on it.
 """
 
 from typing import Protocol
@@ -44,4 +44,7 @@ class MarketStream(Protocol):
     """A source of frames: a venue's websocket, a recording, the simulated market."""
 
     async def run(self, sink: MarketSink) -> None:
-        """Feed `sink` until canceled, reconnecting as needed; a finite recording returns at its end."""
+        """Feed `sink` until canceled, reconnecting as needed.
+
+        A finite recording returns at its end.
+        """

@@ -96,7 +96,7 @@ class Lifecycle:
             result = actor.actor_begin()
         except FATAL:
             raise
-        except BaseException as error:  # noqa: BLE001  whatever it is, the supervisor hears of it
+        except BaseException as error:  # noqa: BLE001  it ends anyway; the supervisor raises the alarm
             self.crash(ref, error)
         else:
             if result is not None and result.__class__ is CoroutineType:

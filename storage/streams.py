@@ -104,16 +104,21 @@ class StreamRegistry:
 
     def is_needed(self, stream: str, streams: Mapping[str, Versioned]) -> bool:
         """Whether a state must stay in memory: not retired, or its owner is not."""
-        kind = self._kinds.get(stream[: stream.find("/")]) or self.kind_of(stream)
+        kind = self.kind_of(stream)
         state = streams[stream][1]
-        if not kind.is_retired(state):
-            return True
-        owner = kind.owner(state)
-        if owner is None or owner not in streams:
-            return False
-        return not self.kind_of(owner).is_retired(streams[owner][1])
+        return not kind.is_retired(state) or self._has_owner(kind, state, streams)
 
     def without_retired(self, streams: Mapping[str, Versioned]) -> Streams:
         """Return the streams whose states must stay in memory."""
-        needed = self.is_needed
-        return {name: held for name, held in streams.items() if needed(name, streams)}
+        kinds = self._kinds
+        kept: Streams = {}
+        for name, held in streams.items():
+            kind = kinds.get(name[: name.find("/")]) or self.kind_of(name)
+            if not kind.is_retired(held[1]) or self._has_owner(kind, held[1], streams):
+                kept[name] = held
+        return kept
+
+    def _has_owner(self, kind: StreamKind, state: Any, streams: Mapping[str, Versioned]) -> bool:
+        owner = kind.owner(state)
+        held = None if owner is None else streams.get(owner)
+        return held is not None and not self.kind_of(owner or "").is_retired(held[1])

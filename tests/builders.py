@@ -9,11 +9,11 @@ from uuid import UUID
 from domain.commands import ProtectionPlan, TargetPlan
 from domain.effects import SubmitOrder
 from domain.ids import AccountName, PositionId, Symbol, TradeId, TraderName, client_order_id
-from domain.inputs import Armed, BeginEntry, Crossed, FillReported
+from domain.inputs import Armed, BeginEntry, Crossed, FillReported, OrderEnded
 from domain.instrument import Direction, Instrument, Kind, PriceSource, Side
 from domain.modifications import Market
 from domain.money import Fee
-from domain.order import Fill
+from domain.order import Fill, OrderStatus
 from domain.position import Position
 from domain.position_decide import Decision, PositionInput, decide
 from domain.position_draft import PositionRules
@@ -206,7 +206,4 @@ def opened(
 
 
 def _entry_done(life: Life) -> PositionInput:
-    from domain.inputs import OrderEnded
-    from domain.order import OrderStatus
-
     return OrderEnded(life.p.id, life.p.entry.client_order_id, OrderStatus.FILLED, "")

@@ -42,7 +42,10 @@ def run(*, config: ConfigOption = None) -> None:
 
 
 def _import_structlog_without_rich() -> None:
-    """Save a tenth of the time to armed levels: structlog wants rich for tracebacks ours never draws."""
+    """Save a tenth of the time to armed levels.
+
+    Structlog wants rich for tracebacks ours never draws.
+    """
     if "structlog" in sys.modules or "rich" in sys.modules:
         return
     sys.modules["rich"] = None  # type: ignore[assignment]

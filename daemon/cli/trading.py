@@ -81,7 +81,7 @@ def open_position(  # noqa: PLR0913 - one option each
     holdfast open BTC/USDT long --notional 500 --stop 60000 --target 62000:50%
     holdfast open ETH/USDT short --risk 1% --stop 2700 --trail 1.5%
     holdfast open SOL/USDT long --quantity 2 --limit 150.5 --max-holding 2h
-    """  # noqa: D301 - \b keeps the lines of the examples
+    """  # noqa: D301
     ratio, distance = numbers.trail(trail)
     position_id = str(uuid4())
     request = Open(

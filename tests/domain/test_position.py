@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import D, Life, opened, plan
 
 from domain.commands import ClosePosition, ModificationType, ModifyProtection, RequestedBy
 from domain.effects import (
@@ -28,6 +27,7 @@ from domain.position import PositionStatus
 from domain.position_decide import resume
 from domain.position_life import evolve
 from domain.protection import ExitReason
+from tests.builders import D, Life, opened, plan, swap
 
 
 def of(effects, kind):
@@ -56,7 +56,7 @@ def test_the_first_fill_sets_the_protection_and_arms_it():
     (arm,) = of(life.effects, Arm)
     assert life.p.status is PositionStatus.OPEN_UNPROTECTED
     assert [level.exit_id for level in arm.levels] == ["stop", "target-1"]
-    assert {exit.exit_id for exit in life.p.armed} == {"stop", "target-1", "close"}
+    assert {each.exit_id for each in life.p.armed} == {"stop", "target-1", "close"}
     assert life.arm().p.status is PositionStatus.OPEN_PROTECTED
 
 
@@ -165,6 +165,34 @@ def test_breakeven_moves_the_stop_to_entry_plus_fees_once():
     assert life.p.status is PositionStatus.MODIFYING
     assert life.arm().p.status is PositionStatus.OPEN_PROTECTED
     assert not life.cross("breakeven", "106").decision.events
+
+
+def test_the_stop_that_breakeven_moves_counts_from_the_next_price_on():
+    life = opened(protection=plan("90", breakeven_price=D(105))).cross("breakeven", "105")
+    (arm,) = of(life.decision.effects, Arm)
+    assert arm.at_once
+    assert [(level.exit_id, level.price) for level in arm.levels] == [("stop", D("100.1"))]
+    assert life.arm().cross("stop", "100").last_exit().armed
+
+
+def test_a_change_by_a_person_waits_for_the_journal():
+    life = opened(protection=plan("90"))
+    life.tell(ModifyProtection(life.p.id, ModificationType.MOVE_SL, price=D(95)))
+    (arm,) = of(life.decision.effects, Arm)
+    assert not arm.at_once
+
+
+def test_a_stop_that_breakeven_will_set_has_its_id_armed_from_the_start():
+    life = opened(protection=plan(None, [("120", "1")], breakeven_price=D(105)))
+    assert "stop" in {each.exit_id for each in life.p.armed}
+    life.cross("breakeven", "105").arm().cross("stop", "100")
+    assert life.last_exit().armed
+
+
+def test_a_part_below_the_smallest_order_closes_the_smallest_order():
+    instrument = swap(min_quantity=D("0.005"))
+    life = opened("0.1", protection=plan("90", [("110", "0.01")]), instrument=instrument)
+    assert life.cross("target-1", "110").last_exit().terms.quantity == D("0.005")
 
 
 def test_the_time_limit_closes_and_an_early_timer_waits_on():

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.harness import ROOT, Processes
 
 RECORDED = ROOT.parent / "shared" / "data"

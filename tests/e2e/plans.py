@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from tests.e2e.brute_force import Market, Rules, Tape, round_to
-
 from daemon.admin_requests import Open, TargetRequest
 from domain.instrument import Direction
+from tests.e2e.brute_force import Market, Rules, Tape, round_to
 
 D = Decimal
 _LEAST_TRAIL = D("0.0015")  # of the price; nearer, slippage alone would fire it

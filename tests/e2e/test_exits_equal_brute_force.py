@@ -15,14 +15,14 @@ from pathlib import Path
 from time import time
 
 import pytest
-from tests.e2e.brute_force import BruteForce, Exit, Market, Tape, read_tape, slipped
-from tests.e2e.harness import Daemon, Processes, Server, wait_until
-from tests.e2e.plans import Plan, plans
 
 from domain.ids import Symbol
 from domain.instrument import Instrument, Kind
 from exchanges.recording import FrameWriter
 from exchanges.simulated_market import MarketShape, simulated_frames
+from tests.e2e.brute_force import BruteForce, Exit, Market, Tape, read_tape, slipped
+from tests.e2e.harness import Daemon, Processes, Server, wait_until
+from tests.e2e.plans import Plan, plans
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(110)]
 
