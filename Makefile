@@ -13,7 +13,7 @@ help: ## Say what can be made
 setup: $(RUNTIME) ## Make .venv from the hash-locked requirements
 
 run: $(RUNTIME) ## Start the daemon with config.yaml (simulated market, paper venue)
-	@$(BIN)/holdfast run
+	@exec $(BIN)/holdfast run
 
 test: $(DEV) ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile

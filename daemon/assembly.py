@@ -31,6 +31,7 @@ from daemon.config_models import Config
 from daemon.instruments import instruments_of
 from domain.ids import MANUAL, AccountName, Symbol, TraderName
 from domain.modifications import ModificationRules
+from domain.order import OrderStatus
 from domain.position_draft import PositionRules
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
@@ -45,6 +46,9 @@ from runtime.system import ActorSystem
 from storage.store import Store
 from strategies.base import Strategy as TradingStrategy
 
+IN_FLIGHT = frozenset(
+    {OrderStatus.INTENT, OrderStatus.SENDING, OrderStatus.CANCEL_PENDING, OrderStatus.AMEND_PENDING}
+)
 ROOT = "root"
 DESK = "desk"
 # A person is bound by the account's limits and the market's rules, not by a strategy's.
@@ -95,6 +99,14 @@ class Assembly:
         """Count the positions whose levels the feed watches."""
         feed = self.actor(names.FEED)
         return 0 if feed is None else len(feed.armed_since)
+
+    def in_flight(self) -> int:
+        """Count orders whose answer is on its way, and events that are not durable yet."""
+        states = self.world.states
+        orders = [order for order in states.latest_of("order") if order.status in IN_FLIGHT]
+        durable = {name: version for name, (version, _) in states.durable.items()}
+        behind = sum(1 for name, held in states.latest.items() if durable.get(name) != held[0])
+        return len(orders) + behind
 
     async def close(self, timeout_s: float) -> bool:
         """Stop all actors, then what they rest on; return whether it was in time."""

@@ -17,6 +17,8 @@ from typing import Any
 
 import structlog
 
+from actors import names
+from actors.messages import SetCause
 from daemon.admin import AdminServer
 from daemon.archive import Archive
 from daemon.assembly import Assembly, Ports, assemble, open_store
@@ -35,6 +37,7 @@ from daemon.observe import observe
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
+from domain.modes import Mode, ModeCause
 from exchanges.paper.ledger import LedgerError
 from runtime.chance import SeededChance, SystemIds
 from runtime.clocks import SystemClock
@@ -46,7 +49,9 @@ from storage.store import Store
 from strategies.base import Strategy
 
 log = structlog.get_logger("system")
-DRAIN_WITHIN_S = 18.0  # of the 20 s that a service manager is told
+STOP_WITHIN_S = 8.0  # and for the actors; together below the 20 s a service manager is told
+SETTLE_WITHIN_S = 10.0  # of them: for answers of the venue that are on their way
+SAME_SIGNAL_S = 1.0
 BLOCKED_AFTER_S = 2.0
 ARMING_LIMIT = 10_000_000  # messages
 EXIT_OK, EXIT_FAILED, EXIT_FORCED = 0, 1, 130
@@ -177,7 +182,7 @@ async def _started(parts: Assembly, store: Store, began_s: float) -> None:
 
 
 async def _closed(parts: Assembly) -> None:
-    in_time = await parts.close(DRAIN_WITHIN_S)
+    in_time = await parts.close(STOP_WITHIN_S)
     log.info("stopped", in_time=in_time, positions=len(parts.world.states.of_kind("position")))
 
 
@@ -208,6 +213,7 @@ class _Stop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asked = asyncio.Event()
+        self._asked_s = 0.0
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signaled, number)
 
@@ -217,10 +223,13 @@ class _Stop:
 
     def _signaled(self, number: int) -> None:
         if self._asked.is_set():
+            if time.monotonic() - self._asked_s < SAME_SIGNAL_S:
+                return  # one wish, told twice: a service manager signals the group as well
             # The journal is durable to the last commit; nothing that was acknowledged is lost.
             log.warning("forced", signal=signal.Signals(number).name)
             os._exit(EXIT_FORCED)
         log.info("draining", signal=signal.Signals(number).name)
+        self._asked_s = time.monotonic()
         self._asked.set()
 
     async def wait(self, parts: Assembly) -> int:
@@ -234,4 +243,14 @@ class _Stop:
         if parts.system.failed.done():
             log.critical("failed", error=repr(parts.system.failed.exception()))
             return EXIT_FAILED
+        await _settled(parts)
         return EXIT_OK
+
+
+async def _settled(parts: Assembly) -> None:
+    """Open nothing more; wait for the venue's answers and the journal's commits."""
+    cause = ModeCause("DRAINING", Mode.NO_ENTRY, "The daemon is stopping.", "Start it again.")
+    parts.system.tell(names.PORTFOLIO, SetCause(cause))
+    deadline = time.monotonic() + SETTLE_WITHIN_S
+    while parts.in_flight() and time.monotonic() < deadline:  # noqa: ASYNC110 - many owners, no event
+        await asyncio.sleep(0.02)

@@ -47,6 +47,9 @@ class Tail(NamedTuple):
     hash: str = NO_HASH
 
 
+START = Tail()
+
+
 class Record(msgspec.Struct, frozen=True):
     """One journaled event, as stored."""
 
@@ -102,7 +105,7 @@ def hash_at(connection: sqlite3.Connection, seq: int) -> str | None:
     return rows[0][0].decode(errors="replace") if rows and isinstance(rows[0][0], bytes) else None
 
 
-def verified(connection: sqlite3.Connection, after: Tail = Tail()) -> Iterator[Record]:  # noqa: B008
+def verified(connection: sqlite3.Connection, after: Tail = START) -> Iterator[Record]:
     """Yield the records after a trusted place, each checked against the one before.
 
     Raises `DamagedRecordError` at the first that does not follow, `JournalUnavailableError` when

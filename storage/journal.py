@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from storage.chain import (
     INSERT_INTENT,
     INSERT_RECORD,
+    START,
     Record,
     Tail,
     seal,
@@ -110,7 +111,7 @@ class Journal:
         self.tail = tail_of(self._database.connection)
         return Reopened(*self.tail, has_last_batch=self.tail == self._attempted)
 
-    def read(self, after: Tail = Tail()) -> Iterator[Record]:  # noqa: B008 - immutable
+    def read(self, after: Tail = START) -> Iterator[Record]:
         """Yield records after a place, verified.
 
         Raises `DamagedRecordError`, `JournalUnavailableError`.

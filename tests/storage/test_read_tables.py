@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from domain.commands import ModificationType, ModifyProtection, RequestedBy
 from domain.ids import DecisionId
+from domain.inputs import OrderEnded
 from domain.instrument import Direction
 from domain.order import (
     OrderAdopted,
@@ -18,6 +19,7 @@ from domain.order import (
     OrderDenied,
     OrderFoundAbsent,
     OrderRejected,
+    OrderStatus,
 )
 from domain.portfolio_events import EquityMarked, PortfolioOpened
 from domain.trader_state import DecisionMade, DecisionRefused
@@ -188,8 +190,6 @@ def test_a_closed_position_tells_what_it_earned_and_why_it_ended(
 
 def test_a_position_that_never_filled_has_no_prices(store: Store, writer: Writer) -> None:
     life = Life().begin()
-    from domain.inputs import OrderEnded  # noqa: PLC0415
-    from domain.order import OrderStatus  # noqa: PLC0415
 
     life.tell(OrderEnded(life.p.id, life.p.entry.client_order_id, OrderStatus.CANCELED, ""))
     assert life.p.is_closed
