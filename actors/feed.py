@@ -116,10 +116,16 @@ class FeedActor(Journaled):
             self.tell_positions(FeedRestarted())
 
     async def _read(self) -> None:
-        await self.source.run(self)
-        log.info("stream_ended", frames=self.world.prices.frames)
-        if self.world.on_stream_end is not None:
-            self.world.on_stream_end()
+        end = self.world.on_stream_end
+        if end is None:
+            await self.source.run(self)  # never returns; an error crashes and restarts the feed
+            return
+        try:
+            await self.source.run(self)
+        except Exception as error:  # noqa: BLE001 - a recording cannot be read again from there
+            end.set_exception(error)
+        else:
+            end.set_result(None)
 
     # --- the stream's calls (MarketSink) ---
 

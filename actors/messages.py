@@ -65,6 +65,7 @@ class RequestApproval(msgspec.Struct, frozen=True):
 class EntryRefused(msgspec.Struct, frozen=True):
     """The portfolio said no to a trader."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     symbol: Symbol
     refusal: Refusal
@@ -131,6 +132,7 @@ class ReconcileFailed(msgspec.Struct, frozen=True):
 class ForgetOrders(msgspec.Struct, frozen=True):
     """Everybody has booked the fills of a position that is over."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
 
 
@@ -149,12 +151,14 @@ class ExchangeRestarted(msgspec.Struct, frozen=True):
 class AskAgain(msgspec.Struct, frozen=True):
     """The portfolio wants all fills and ends of these positions' orders told again."""
 
+    lane: ClassVar[int] = EXITS
     position_ids: tuple[PositionId, ...]
 
 
 class PositionOver(msgspec.Struct, frozen=True):
     """A position is closed; told again after a restart until the portfolio has settled it."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     fills: int  # how many the portfolio must have booked
 
@@ -162,6 +166,7 @@ class PositionOver(msgspec.Struct, frozen=True):
 class Settled(msgspec.Struct, frozen=True):
     """The portfolio has booked everything of a closed position."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
 
 

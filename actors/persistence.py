@@ -33,6 +33,7 @@ from runtime.actor import Actor, handles
 from runtime.ports import Disk, Worker
 from storage.errors import FencedError, JournalUnavailableError
 from storage.journal import Entry, Journal, Reopened
+from storage.recovery import Recovered
 from storage.snapshot import SnapshotWriter
 from storage.streams import StreamRegistry
 
@@ -52,6 +53,7 @@ class Store(Protocol):
     registry: StreamRegistry
     disk: Disk
     directory: Path
+    recovered: Recovered
 
 
 class PersistenceSettings(msgspec.Struct, frozen=True):
@@ -303,8 +305,8 @@ class PersistenceActor(Actor):
 
     def _begin_snapshot(self) -> None:
         """Start from the durable states, which are those of the last commit."""
-        if self.snapshot is not None or self.trouble is not None:
-            return
+        if self.snapshot is not None or self.trouble is not None or self.store.recovered.broken:
+            return  # nothing may be built on a stream that did not fold
         self.snapshot_is_due = bool(self.backlog.writing)
         if self.snapshot_is_due:
             return  # the journal is ahead of the states until this commit is told

@@ -6,7 +6,8 @@ Each of these has one writer. A stream's owner writes its latest state, the pers
 durable ones, the feed the prices; everybody else reads immutable values.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -131,4 +132,4 @@ class World:
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0
     started_at: datetime | None = None
-    on_stream_end: Callable[[], None] | None = None  # a recording has an end
+    on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad

@@ -11,6 +11,7 @@ its handler's affair, which reads snapshots and asks actors and never blocks the
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 from typing import Protocol
 
@@ -57,26 +58,39 @@ class AdminServer:
         self.path = path
         self._handler = handler
         self._limits = limits or AdminLimits()
+        self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._file: tuple[int, int] | None = None  # device and inode of our socket file
         self._connections: dict[asyncio.Task[None], bool] = {}  # whether an answer is under way
         self._refused_uids: set[int] = set()
 
-    async def start(self) -> None:
-        """Listen. Raises `StartError` when the path is taken, unusable or open to others."""
-        listener = listening(self.path)
+    def bind(self) -> None:
+        """Take the path; who asks now waits for `start`.
+
+        Raises `StartError` when it is taken, unusable or open to others.
+        """
+        self._listener = listening(self.path)
         self._file = _identity(self.path)
+
+    async def start(self) -> None:
+        """Answer. Raises `StartError` like `bind`, which it does if nobody has."""
+        if self._listener is None:
+            self.bind()
         self._server = await asyncio.start_unix_server(
-            self._accept, sock=listener, limit=self._limits.line_bytes
+            self._accept, sock=self._listener, limit=self._limits.line_bytes
         )
 
     async def close(self) -> None:
         """Hang up: idle clients at once, the others after their answer. Removes the socket file."""
-        if self._server is None:
+        if self._listener is None:
             return
-        self._server.close()
         if self._file == _identity(self.path):
             self.path.unlink(missing_ok=True)
+        listener, self._listener = self._listener, None
+        if self._server is None:
+            listener.close()
+            return
+        self._server.close()
         for task, answering in self._connections.items():
             if not answering:
                 task.cancel()

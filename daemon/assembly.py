@@ -51,6 +51,7 @@ IN_FLIGHT = frozenset(
 )
 ROOT = "root"
 DESK = "desk"
+LEDGER = "paper.db"
 # A person is bound by the account's limits and the market's rules, not by a strategy's.
 MANUAL_LIMITS = TraderLimits(
     max_positions=100_000, max_risk_ratio=Decimal(1), max_position_ratio=Decimal(1000)
@@ -108,6 +109,11 @@ class Assembly:
         behind = sum(1 for name, held in states.latest.items() if durable.get(name) != held[0])
         return len(orders) + behind
 
+    @property
+    def ledger_path(self) -> Path:
+        """Return where the paper venue keeps its account."""
+        return self.config.data_dir / LEDGER
+
     async def close(self, timeout_s: float) -> bool:
         """Stop all actors, then what they rest on; return whether it was in time."""
         in_time = await self.system.stop(timeout_s)
@@ -137,7 +143,7 @@ def assemble(
         ports.paper_chance,
         ports.paper_worker,
         ports.loop,
-        ledger_path=config.data_dir / "paper.db",
+        ledger_path=config.data_dir / LEDGER,
         instruments=tuple(instruments.values()),
         rules=paper_rules(config),
     )

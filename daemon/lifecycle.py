@@ -1,9 +1,11 @@
 """The life of the daemon's process: start, main loop, shutdown.
 
-    lock and recover → arm every level → admin socket, metrics → … → drain → close
+    lock and recover → take socket and port → arm every level → answer → … → drain → close
 
-What is not needed to arm is imported and started after it. SIGTERM and `holdfast drain` stop within
-20 s, a second signal forces. Positions stay as they are and are guarded again at the next start.
+What can keep the daemon from starting is tried before the first actor runs, so that a start that
+fails has changed nothing; what is not needed to arm waits until after it. SIGTERM and `holdfast
+drain` stop within 20 s, a second signal forces. Positions stay as they are and are guarded again at
+the next start.
 """
 
 import asyncio
@@ -38,7 +40,7 @@ from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
 from domain.modes import Mode, ModeCause
-from exchanges.paper.ledger import LedgerError
+from exchanges.paper.ledger import LedgerError, LedgerLockedError
 from runtime.chance import SeededChance, SystemIds
 from runtime.clocks import SystemClock
 from runtime.disk import RealDisk
@@ -54,6 +56,10 @@ SETTLE_WITHIN_S = 10.0  # of them: for answers of the venue that are on their wa
 SAME_SIGNAL_S = 1.0
 BLOCKED_AFTER_S = 2.0
 ARMING_LIMIT = 10_000_000  # messages
+_PAIR = (
+    "Restore paper.db and holdfast.db of the same backup together; to begin anew, move the whole"
+    " data_dir away."
+)
 EXIT_OK, EXIT_FAILED, EXIT_FORCED = 0, 1, 130
 
 
@@ -93,7 +99,7 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
     stop = _Stop(loop)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        gc.disable()  # while recovery builds its states; see `_started`
+        gc.disable()  # while recovery builds its states; see `_start`
         disk = RealDisk()
         store = _opened(config, disk)
         stack.callback(store.close)
@@ -113,19 +119,24 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
             stream=stream_of(config, chance),
         )
         parts = assemble(config, strategies, ports, store, metrics)
-        await _listening(parts)
-        await _started(parts, store, began_s)
-        stack.push_async_callback(_closed, parts)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
-        watchdog.start()
-        stack.callback(watchdog.stop)
         archive = Archive(store, Background(journal_worker))
         desk = Desk(parts, DeskReads(parts, archive), stop.ask)
         admin = AdminServer(config.socket_path, desk)
-        await admin.start()
         stack.push_async_callback(admin.close)
-        if config.metrics.enabled:
-            await _scraped(config, metrics, parts, watchdog, stack)
+        admin.bind()
+        scraped = await _bound(config, metrics, parts, watchdog, stack)
+        stack.push_async_callback(parts.venue.close)
+        await _venue_opened(parts, store)
+        _start(parts, store, began_s)
+        stack.push_async_callback(_closed, parts)
+        watchdog.start()
+        stack.callback(watchdog.stop)
+        stack.push_async_callback(admin.close)  # before the actors: nobody is there to answer
+        await admin.start()
+        if scraped is not None:
+            await scraped.start()
+            log.info("metrics", url=scraped.url)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())
         return await stop.wait(parts)
 
@@ -145,25 +156,34 @@ def _opened(config: Config, disk: RealDisk) -> Store:
         ) from error
 
 
-async def _listening(parts: Assembly) -> None:
+async def _venue_opened(parts: Assembly, store: Store) -> None:
     """Open the paper venue; its ledger is another file that only one process may hold."""
+    ledger = parts.ledger_path
+    holds_positions = any(each.remaining for each in parts.world.states.latest_of("position"))
+    if holds_positions and not ledger.exists():
+        why = f"The journal holds open positions, but the paper venue's ledger {ledger} is gone."
+        raise StartError(Refusal("PAPER_LEDGER_MISSING", why, _PAIR))
     try:
         await parts.venue.start(lambda _update: None)  # the exchange actor listens from its start
+    except LedgerLockedError as error:
+        remedy = "Stop it (holdfast drain), or give this daemon its own data_dir."
+        raise StartError(Refusal("PAPER_LEDGER_LOCKED", f"{error}.", remedy)) from error
     except LedgerError as error:
-        raise StartError(
-            Refusal(
-                "PAPER_LEDGER_UNUSABLE",
-                f"{error}",
-                "Stop what else uses it, or restore paper.db and holdfast.db together.",
-            )
-        ) from error
+        raise StartError(Refusal("PAPER_LEDGER_UNUSABLE", f"{error}.", _PAIR)) from error
+    if store.recovered.last_seq:
+        return
+    fills = await parts.venue.fills(None)
+    if isinstance(fills, tuple) and fills:
+        why = f"The paper venue's ledger {ledger} has fills that the empty journal does not know."
+        raise StartError(Refusal("JOURNAL_MISSING", why, _PAIR))
 
 
-async def _started(parts: Assembly, store: Store, began_s: float) -> None:
+def _start(parts: Assembly, store: Store, began_s: float) -> None:
     """Start the actors and say what was found."""
     recovered = store.recovered
     for problem in recovered.problems:
         log.error("recovery_problem", problem=problem)
+        parts.world.telemetry.alarm("RECOVERY_PROBLEM", problem)
     positions = parts.world.states.latest_of("position")
     parts.start()
     parts.system.dispatcher.drain(ARMING_LIMIT)  # every level is armed before anything else runs
@@ -186,22 +206,25 @@ async def _closed(parts: Assembly) -> None:
     log.info("stopped", in_time=in_time, positions=len(parts.world.states.of_kind("position")))
 
 
-async def _scraped(
+async def _bound(
     config: Config,
     metrics: Metrics,
     parts: Assembly,
     watchdog: LoopWatchdog,
     stack: AsyncExitStack,
-) -> None:
+) -> MetricsServer | None:
+    """Take the address where Prometheus asks, if it is to."""
+    if not config.metrics.enabled:
+        return None
     server = MetricsServer(
         metrics,
         lambda: observe(parts, watchdog),
         host=config.metrics.host,
         port=config.metrics.port,
     )
-    await server.start()
+    await server.bind()
     stack.push_async_callback(server.close)
-    log.info("metrics", host=config.metrics.host, port=server.port)
+    return server
 
 
 def _on_blocked(stacks: str) -> None:

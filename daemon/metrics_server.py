@@ -54,14 +54,21 @@ class MetricsServer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}/metrics"
 
-    async def start(self) -> None:
-        """Listen. Raises `StartError` when the address cannot be had."""
+    async def bind(self) -> None:
+        """Take the address; nothing is answered yet. Raises `StartError` if it cannot be had."""
         try:
             self._server = await asyncio.start_server(
-                self._accept, self._host, self._port, limit=_MAX_HEAD
+                self._accept, self._host, self._port, limit=_MAX_HEAD, start_serving=False
             )
         except OSError as error:
             raise StartError(self._unavailable(error)) from error
+
+    async def start(self) -> None:
+        """Answer. Raises `StartError` like `bind`, which it does if nobody has."""
+        if self._server is None:
+            await self.bind()
+        assert self._server is not None  # bound, or raised
+        await self._server.start_serving()
 
     def _unavailable(self, error: OSError) -> Refusal:
         where = f"{self._host}:{self._port}"

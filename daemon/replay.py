@@ -118,15 +118,12 @@ async def _replay(
     began_s = loop.time()
     try:
         parts = assemble(config, strategies, ports, store, Metrics())
-        ended = asyncio.Event()
-        parts.world.on_stream_end = ended.set
+        ended = parts.world.on_stream_end = loop.create_future()
         parts.start()
-        waits = asyncio.ensure_future(ended.wait())
-        ends: tuple[asyncio.Future[Any], ...] = (waits, parts.system.failed)
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if parts.system.failed.done():
-            waits.cancel()
-            parts.system.failed.result()
+        ends: tuple[asyncio.Future[Any], ...] = (ended, parts.system.failed)
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in done:
+            end.result()  # raises what went wrong
         await asyncio.sleep(SETTLES_WITHIN_S)
         feed = parts.actor("feed")
         frames, ticks = parts.world.prices.frames, sum(line.ticks for line in feed.lines.values())

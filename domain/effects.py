@@ -5,11 +5,13 @@ The shell releases an effect when the events before it are durable.
 
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 import msgspec
 
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
+from domain.inputs import EXITS
 from domain.instrument import Direction
 from domain.order import OrderTerms
 from domain.protection import ExitReason, Level, TrailLevel
@@ -22,6 +24,7 @@ class SubmitOrder(msgspec.Struct, frozen=True):
     journal follows.
     """
 
+    lane: ClassVar[int] = EXITS
     terms: OrderTerms
     armed: bool = False
     expires_at: datetime | None = None  # an entry decided for an older market is not sent
@@ -30,6 +33,7 @@ class SubmitOrder(msgspec.Struct, frozen=True):
 class CancelOrder(msgspec.Struct, frozen=True):
     """Take one order out, by id; never "all"."""
 
+    lane: ClassVar[int] = EXITS
     client_order_id: ClientOrderId
     symbol: Symbol
 
@@ -40,6 +44,7 @@ class AskOrders(msgspec.Struct, frozen=True):
     What the exchange does not know it must find out.
     """
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     client_order_ids: tuple[ClientOrderId, ...]
     terms: tuple[
@@ -50,6 +55,7 @@ class AskOrders(msgspec.Struct, frozen=True):
 class Arm(msgspec.Struct, frozen=True):
     """Watch exactly these levels for the position, instead of any before."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     symbol: Symbol
     version: int
@@ -61,6 +67,7 @@ class Arm(msgspec.Struct, frozen=True):
 class Disarm(msgspec.Struct, frozen=True):
     """Stop watching one level, or all."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     symbol: Symbol
     exit_id: ExitId | None = None
@@ -69,6 +76,7 @@ class Disarm(msgspec.Struct, frozen=True):
 class RejectCrossing(msgspec.Struct, frozen=True):
     """The exact judge says no: the level stays armed."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     symbol: Symbol
     exit_id: ExitId
@@ -95,6 +103,7 @@ class Answer(msgspec.Struct, frozen=True):
 class AnnounceOpened(msgspec.Struct, frozen=True):
     """Tell the trader that a position has its first fill."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     trader: TraderName
     symbol: Symbol
@@ -104,6 +113,7 @@ class AnnounceOpened(msgspec.Struct, frozen=True):
 class AnnounceClosed(msgspec.Struct, frozen=True):
     """Tell trader and portfolio that a position is over."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     trader: TraderName
     symbol: Symbol

@@ -31,6 +31,7 @@ FILLS, EXITS, COMMANDS, PRICES = range(4)
 class BeginEntry(msgspec.Struct, frozen=True):
     """The portfolio approved, sized and reserved an entry: a position is born."""
 
+    lane: ClassVar[int] = EXITS
     position_id: PositionId
     account: AccountName
     trader: TraderName

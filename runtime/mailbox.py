@@ -18,7 +18,7 @@ import msgspec
 
 
 class Lane(IntEnum):
-    """How urgent a message is; lower goes first. A class states `lane: ClassVar[Lane]`."""
+    """How urgent a message is; lower goes first. A class states `lane: ClassVar[Lane]` (or int)."""
 
     FILLS = 0
     EXITS = 1
@@ -39,9 +39,10 @@ def lane_for(message: object) -> Lane:
     message_type = message.__class__
     lane = _lane_of.get(message_type)
     if lane is None:
-        lane = getattr(message_type, "lane", COMMANDS)
-        if not isinstance(lane, Lane):  # a field that happens to be called "lane"
-            lane = COMMANDS
+        stated = getattr(message_type, "lane", COMMANDS)
+        # A plain number will do: the core, which does not know the kernel, states it so. A field
+        # that happens to be called "lane" is none.
+        lane = Lane(stated) if isinstance(stated, int) else COMMANDS
         _lane_of[message_type] = lane
         if lane is COMMANDS:
             plain_commands.add(message_type)

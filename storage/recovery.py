@@ -59,6 +59,7 @@ def _recover(
     database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk
 ) -> Recovered:
     problems: list[str] = []
+    _check_not_emptied(database)
     with without_collections():
         snapshot = _newest_snapshot(database, registry, disk, problems)
         fold = Fold(database.connection, registry, snapshot.streams)
@@ -78,6 +79,15 @@ def _recover(
         replayed=last.seq - snapshot.tail.seq,
         broken=tuple(fold.broken),
     )
+
+
+def _check_not_emptied(database: Database) -> None:
+    """Refuse a journal that has lost all it had: to begin anew would forget open positions."""
+    snapshots = snapshot_paths(database.path.parent)
+    connection = database.connection
+    if snapshots and mark_of(connection) == 0 and hash_at(connection, 1) is None:
+        why = f"it is empty, yet there is the snapshot {snapshots[0].name}"
+        raise JournalDamagedError(database.path, why)
 
 
 def _newest_snapshot(

@@ -5,6 +5,9 @@ runs. A batch of changes is one transaction: all of it is visible afterwards, or
 stored as decimal text. A lock file beside the database keeps a second process out; readers may
 look at any time.
 
+The log's first megabytes are taken from the disk when it is opened. A real venue does not stop for
+a full disk of ours, so neither does this one: what exits write finds its place.
+
 All methods block; the venue calls them through its worker.
 """
 
@@ -38,6 +41,8 @@ from exchanges.paper.rows import (
     order_row,
     stamp,
 )
+
+_ROOM = 8 * 1024 * 1024  # bytes; SQLite begins anew at 4 MB if it can: hundreds of exits if not
 
 
 class LedgerError(Exception):
@@ -79,10 +84,12 @@ class PaperLedger:
         except OSError as error:
             raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
         try:
-            return self._load_from(self._connect(create=True))
+            records = self._load_from(self._connect(create=True))
+            self._take_room()
         except BaseException:
             self.close()
             raise
+        return records
 
     def reopen(self) -> Records:
         """Connect anew and load what is committed. Raises `LedgerError`.
@@ -135,6 +142,19 @@ class PaperLedger:
             message = f"the paper ledger {self._path} is open in another process; stop that first"
             raise LedgerLockedError(message) from None
         self._lock = descriptor
+
+    def _take_room(self) -> None:
+        """Give the log its blocks before the disk is full.
+
+        SQLite starts it anew after a checkpoint and leaves it its length.
+        """
+        log = self._path.with_name(self._path.name + "-wal")
+        with suppress(OSError):  # too little room already: then a commit says so
+            descriptor = os.open(log, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.posix_fallocate(descriptor, 0, _ROOM)
+            finally:
+                os.close(descriptor)
 
     def _connect(self, *, create: bool) -> sqlite3.Connection:
         address = f"{self._path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"

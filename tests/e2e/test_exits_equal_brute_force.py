@@ -81,9 +81,6 @@ class Play:
     released_at: float
     speed: float
 
-    def view(self, position_id: str) -> dict:
-        return self.daemon.position(position_id)
-
 
 def play(
     processes: Processes,

@@ -1,0 +1,210 @@
+"""A venue that can go wrong: the real paper venue behind a line that loses, delays, repeats and lies.
+
+Whatever is not scripted passes through. A script is a list: each request takes its first entry.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from domain.ids import ClientOrderId, Symbol
+from domain.instrument import Instrument
+from domain.order import Fill, OrderTerms
+from exchanges.paper.venue import PaperVenue
+from exchanges.port import (
+    Cancellation,
+    NotFound,
+    Refused,
+    Submission,
+    Unknown,
+    VenueOrder,
+    VenuePosition,
+    VenueUpdate,
+)
+
+Answer = Awaitable[Any]
+Fault = Callable[[Callable[[], Answer]], Answer]  # given the way to the venue
+
+
+class FaultyVenue:
+    """An `Exchange` and a listener to the market, as the paper venue is."""
+
+    def __init__(self, inner: PaperVenue, loop: asyncio.AbstractEventLoop) -> None:
+        self.inner = inner
+        self.loop = loop
+        self.submits: list[Fault] = []
+        self.cancels: list[Fault] = []
+        self.sent: list[OrderTerms] = []  # whatever was asked for, arrived or not
+        self.canceled: list[ClientOrderId] = []
+        self.asked: list[ClientOrderId] = []  # orders looked up
+        self.reads_fail = False
+        self.reads_hang = False
+        self.forgotten: set[ClientOrderId] = set()  # neither found nor in the fills
+        self.foreign: list[VenueOrder] = []  # what else rests there
+        self.pushes: Callable[[VenueUpdate], Iterable[VenueUpdate]] = lambda update: (update,)
+        self.held_back: list[VenueUpdate] = []
+        self._listener: Callable[[VenueUpdate], None] | None = None
+
+    # --- the market ---
+
+    def on_trade(self, *args: Any) -> None:
+        self.inner.on_trade(*args)
+
+    def on_quote(self, *args: Any) -> None:
+        self.inner.on_quote(*args)
+
+    def on_mark(self, *args: Any) -> None:
+        self.inner.on_mark(*args)
+
+    # --- requests ---
+
+    def submit(self, terms: OrderTerms) -> Awaitable[Submission]:
+        self.sent.append(terms)
+        return self._through(self.submits, lambda: self.inner.submit(terms))
+
+    def cancel(self, symbol: Symbol, order_id: ClientOrderId) -> Awaitable[Cancellation]:
+        self.canceled.append(order_id)
+        return self._through(self.cancels, lambda: self.inner.cancel(symbol, order_id))
+
+    def _through(self, script: list[Fault], request: Callable[[], Answer]) -> Answer:
+        return script.pop(0)(request) if script else request()
+
+    # --- reads ---
+
+    async def order(
+        self, symbol: Symbol, order_id: ClientOrderId
+    ) -> VenueOrder | NotFound | Unknown:
+        self.asked.append(order_id)
+        await self._hang()
+        if self.reads_fail:
+            return Unknown("the read failed")
+        if order_id in self.forgotten:
+            return NotFound()
+        return await self.inner.order(symbol, order_id)
+
+    async def open_orders(self) -> tuple[VenueOrder, ...] | Unknown:
+        await self._hang()
+        if self.reads_fail:
+            return Unknown("the read failed")
+        found = await self.inner.open_orders()
+        if isinstance(found, Unknown):
+            return found
+        return (*found, *self.foreign)
+
+    async def fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
+        await self._hang()
+        if self.reads_fail:
+            return Unknown("the read failed")
+        found = await self.inner.fills(since)
+        if isinstance(found, Unknown):
+            return found
+        return tuple(fill for fill in found if fill.client_order_id not in self.forgotten)
+
+    async def balances(self) -> Any:
+        return await self.inner.balances()
+
+    async def positions(self) -> tuple[VenuePosition, ...] | Unknown:
+        await self._hang()
+        return Unknown("the read failed") if self.reads_fail else await self.inner.positions()
+
+    async def _hang(self) -> None:
+        if self.reads_hang:
+            await asyncio.Event().wait()
+
+    # --- what it tells by itself ---
+
+    async def start(self, on_update: Callable[[VenueUpdate], None]) -> None:
+        self._listener = on_update
+        await self.inner.start(self._push)
+
+    def _push(self, update: VenueUpdate) -> None:
+        for each in self.pushes(update):
+            self.push(each)
+
+    def push(self, update: VenueUpdate) -> None:
+        """Tell the daemon something now."""
+        assert self._listener is not None
+        self._listener(update)
+
+    def hold_back(self, kind: type) -> None:
+        """Keep updates of a kind until `let_go`."""
+
+        def hold(update: VenueUpdate) -> Iterable[VenueUpdate]:
+            if not isinstance(update, kind):
+                return (update,)
+            self.held_back.append(update)
+            return ()
+
+        self.pushes = hold
+
+    def let_go(self) -> None:
+        self.pushes = lambda update: (update,)
+        held, self.held_back = self.held_back, []
+        for update in held:
+            self.push(update)
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        return self.inner.instruments()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+# --- faults ---
+
+
+def answer_lost(request: Callable[[], Answer]) -> Answer:
+    """It arrives and is done; the answer never comes."""
+    request()
+    return asyncio.get_running_loop().create_future()
+
+
+def reset(request: Callable[[], Answer]) -> Answer:
+    """It arrives and is done; the line breaks before the answer."""
+    request()
+    return _answer(Unknown("connection reset"))
+
+
+def never_arrives(_request: Callable[[], Answer]) -> Answer:
+    """Nothing arrives, no answer comes."""
+    return asyncio.get_running_loop().create_future()
+
+
+def broken_line(_request: Callable[[], Answer]) -> Answer:
+    """Nothing arrives, and that much is known: the line broke."""
+    return _answer(Unknown("no route to host"))
+
+
+def arrives_after(seconds: float) -> Fault:
+    """The line breaks at once; the request arrives all the same, much later."""
+
+    def late(request: Callable[[], Answer]) -> Answer:
+        asyncio.get_running_loop().call_later(seconds, request)
+        return _answer(Unknown("connection reset"))
+
+    return late
+
+
+def answered_after(seconds: float) -> Fault:
+    """It is done at once, the answer takes its time."""
+
+    def slow(request: Callable[[], Answer]) -> Answer:
+        answer = request()
+
+        async def wait() -> Any:
+            await asyncio.sleep(seconds)
+            return await answer
+
+        return wait()
+
+    return slow
+
+
+def refused(code: str, text: str = "as happens") -> Fault:
+    """It arrives and is refused."""
+    return lambda _request: _answer(Refused(code, text))
+
+
+async def _answer(value: Any) -> Any:
+    return value

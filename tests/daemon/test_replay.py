@@ -1,0 +1,103 @@
+"""A replay is the daemon in virtual time: the same frames and seed give the same journal."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from daemon.config import load
+from daemon.config_file import ConfigFile, shipped
+from daemon.replay import replay
+from domain.ids import Symbol
+from domain.instrument import Instrument, Kind
+from exchanges.recording import FrameWriter, RecordingError
+from exchanges.simulated_market import MarketShape, simulated_frames
+
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Two minutes of a made-up market, as the venue would have sent them."""
+    path = tmp_path_factory.mktemp("frames") / "market.gz"
+    bitcoin = Instrument(
+        symbol=Symbol("BTC/USDT"),
+        venue_symbol="BTCUSDT",
+        base="BTC",
+        quote="USDT",
+        kind=Kind.SWAP,
+        tick_size=Decimal("0.1"),
+        lot_size=Decimal("0.001"),
+        min_quantity=Decimal("0.001"),
+        min_notional=Decimal(5),
+    )
+    shape = MarketShape(ticks_per_second=20, gap_every_s=40)
+    start = {bitcoin.symbol: Decimal(61_800)}
+    with FrameWriter(path) as writer:
+        for offset_ns, raw in simulated_frames(5, (bitcoin,), start, shape):
+            if offset_ns > 120_000_000_000:
+                break
+            writer.write(1_723_161_255_000_000_000 + offset_ns, raw)
+    return path
+
+
+def played(path, seed=None, config=None):
+    file = ConfigFile(config) if config else shipped("replay.yaml")
+    return replay([path], load(file), seed=seed)
+
+
+def test_the_same_frames_and_seed_give_the_same_journal(recording):
+    first = played(recording)
+    assert first == played(recording)
+    assert first["positions_opened"] > 0
+    assert first["journal_hash"] != played(recording, seed=99)["journal_hash"]
+
+
+def test_every_exit_says_why_and_on_which_frame(recording):
+    report = played(recording)
+    assert report["exits"]
+    for exit_ in report["exits"]:
+        assert exit_["reason"]
+        assert 0 < exit_["frame"] <= report["frames"]
+        assert Decimal(exit_["price"]) > 0
+        assert exit_["fill_price"] is not None
+
+
+def test_a_strategy_in_a_file_of_ones_own_trades_in_a_replay(recording, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from strategies import Step, Strategy, go_long\n"
+        "class Eager(Strategy, frozen=True):\n"
+        '    """Buys whenever it may."""\n'
+        "    def on_candle(self, state, candle, view):\n"
+        "        if not view.is_free:\n"
+        "            return Step(state)\n"
+        "        return Step(state, go_long('because', stop_price=candle.close * 99 / 100))\n"
+    )
+    (tmp_path / "mine.yaml").write_text(
+        "market: {source: recorded, kind: swap, symbols: [BTC/USDT]}\n"
+        "traders:\n"
+        "  - {name: mine, strategy: './mine.py:Eager', symbols: [BTC/USDT], timeframe: 5s}\n"
+    )
+    report = played(recording, config=tmp_path / "mine.yaml")
+    assert report["positions_opened"] >= 1
+
+
+def test_a_damaged_recording_is_named_with_its_line(tmp_path):
+    path = tmp_path / "bad"
+    path.write_text("1723161255030314667 {}\nnonsense\n")
+    with pytest.raises(RecordingError, match="2"):
+        played(path)
+
+
+@pytest.mark.recorded
+@pytest.mark.parametrize(
+    ("name", "frames", "ticks"),
+    [("usdm_btcusdt_20240808.gz", 93_954, 87_402), ("usdm_ethusdt_20240808.gz", 74_655, 68_068)],
+)
+def test_the_recorded_market_is_played_to_the_last_frame(name, frames, ticks):
+    if not (DATA / name).exists():
+        pytest.skip("the recorded market data is not beside this checkout")
+    report = played(DATA / name)
+    assert (report["frames"], report["ticks"]) == (frames, ticks)
+    assert report["positions_opened"] >= report["positions_closed"] > 0
