@@ -8,6 +8,7 @@ evidence ends that (`doubt.py`).
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -35,9 +36,11 @@ from actors.messages import (
 from actors.world import World
 from domain.effects import AskOrders, CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, account_tag, identity_of
-from domain.inputs import FillReported, OrderEnded
+from domain.inputs import FILLS, FillReported, OrderEnded
 from domain.modes import Mode, ModeCause
 from domain.order import (
+    TERMINAL,
+    TRANSITIONS,
     AnyOrderEvent,
     Fill,
     Order,
@@ -56,8 +59,11 @@ from domain.order import (
     OrderStatus,
     OrderTerms,
     OrderTriggered,
+    OrderType,
     evolve,
 )
+from domain.portfolio import Portfolio
+from domain.portfolio_life import REMEMBERED_CLOSED
 from domain.position_life import is_known_fill
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown, VenueOrder
 from runtime.actor import handles
@@ -71,16 +77,26 @@ ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 _S = OrderStatus
 RECONCILING = "RECONCILING"
+FOREIGN_ORDERS = "FOREIGN_ORDERS"
+MOST_STRANGERS = 100
 _DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
 
 
 class _Send:
     """Effect: the intent is durable, let the request leave."""
 
-    __slots__ = ("order_id",)
+    __slots__ = ("expires_at", "order_id")
 
-    def __init__(self, order_id: ClientOrderId) -> None:
+    def __init__(self, order_id: ClientOrderId, expires_at: datetime | None) -> None:
         self.order_id = order_id
+        self.expires_at = expires_at
+
+
+class _TellMissing:
+    """Message: the whole tree has started, tell what a crash kept from being told."""
+
+    __slots__ = ()
+    lane = FILLS
 
 
 class _Tell:
@@ -100,10 +116,11 @@ class ExchangeActor(Journaled):
         super().__init__(world)
         self.port = port
         self.of_position: dict[PositionId, set[ClientOrderId]] = {}
-        self.cancel_wanted: set[ClientOrderId] = set()
-        self.sent_at: dict[ClientOrderId, float] = {}
+        self.cancel_wanted: set[ClientOrderId] = set()  # until the order has ended
+        self.sent_at_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
         self.in_doubt: set[ClientOrderId] = set()
         self.short_of_fills: set[ClientOrderId] = set()
+        self.strangers: dict[ClientOrderId, None] = {}  # the last ones, so that each is told once
         self.reconciled = False
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
 
@@ -117,16 +134,33 @@ class ExchangeActor(Journaled):
             stream = self.open_stream(name)
             order: Order = stream.state
             self._index(order.terms)
+            self._note_when_it_left(order)
             if order.status in {_S.INTENT, _S.SENDING, _S.CANCEL_PENDING, _S.AMEND_PENDING}:
                 why = "the daemon stopped between intent and answer"
                 self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
-            self._tell_what_is_missing(stream)
+        self.tell(self.name, _TellMissing())
         self.run(self._connect())
         if self.incarnation > 1:
             self.tell_positions(ExchangeRestarted())
 
+    @handles(_TellMissing)
+    def on_tell_missing(self, message: _TellMissing) -> None:
+        """Complete the ledgers, once those who keep them have started too."""
+        del message
+        for stream in list(self.streams.values()):
+            self._tell_what_is_missing(stream)
+
+    def _note_when_it_left(self, order: Order) -> None:
+        """Put the time at which an earlier life sent an order on this life's monotonic clock."""
+        if order.is_terminal:
+            return
+        now = self.world.clock.now()
+        left = order.sent_at or (order.updated_at if order.status is _S.UNKNOWN else None) or now
+        ago_s = max(0.0, (now - left).total_seconds())
+        self.sent_at_s[order.terms.client_order_id] = self.world.clock.monotonic() - ago_s
+
     def _tell_what_is_missing(self, stream: Stream) -> None:
-        """Tell again the fills that a ledger lacks.
+        """Tell again the fills that a ledger lacks, and the end of what is still reserved for.
 
         A crash came between the journal and the telling.
         """
@@ -136,10 +170,14 @@ class ExchangeActor(Journaled):
         if held is not None and any(not is_known_fill(held[1], fill) for fill in order.fills):
             self._tell_again(position_id, order_id)
         account = self.world.states.latest.get(names.portfolio(self.world.account))
-        holding = None if account is None else account[1].holdings.get(position_id)
-        if holding is not None and any(
+        if account is None:
+            return
+        portfolio: Portfolio = account[1]
+        holding = portfolio.holdings.get(position_id)
+        lacks = holding is not None and any(
             fill.trade_id not in holding.trade_ids for fill in order.fills
-        ):
+        )
+        if lacks or (order.is_terminal and order_id in portfolio.reservations):
             self._tell_again(position_id, order_id, (names.PORTFOLIO,))
 
     async def _connect(self) -> None:
@@ -148,8 +186,26 @@ class ExchangeActor(Journaled):
 
     async def _reconcile(self) -> None:
         positions = self.world.states.latest_of("position")
-        since = min((position.intended_at for position in positions), default=None)
-        self.tell(self.name, await reconcile(self.port, since, nothing=not positions))
+        if not positions:
+            self.tell(self.name, Reconciled((), ()))  # there is nobody it could concern
+            return
+        since = min(position.intended_at for position in positions)
+        orders: list[Order] = [stream.state for stream in self.streams.values()]
+        working = {
+            order.terms.client_order_id: order.terms.symbol
+            for order in orders
+            if not order.is_terminal
+        }
+        self.tell(self.name, await reconcile(self.port, since, working, self._is_news))
+
+    def _is_news(self, order_id: ClientOrderId) -> bool:
+        """Whether a fill at the venue belongs to a live position and to an order nobody knows."""
+        identity = identity_of(order_id)
+        return (
+            identity is not None
+            and self._stream(order_id) is None
+            and names.position(identity.position_id) in self.world.states.latest
+        )
 
     def _on_update(self, update: VenueOrder | Fill) -> None:
         self.tell(self.name, VenueReported(update))
@@ -201,22 +257,24 @@ class ExchangeActor(Journaled):
         self._index(terms)
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         if effect.expires_at is not None and now > effect.expires_at:
-            self._record(
-                stream,
-                OrderIntended(terms, now),
-                OrderDenied("EXPIRED", "decided for an older market", now),
-            )
-            self._ended(stream)
+            self._record(stream, OrderIntended(terms, now))
+            self._deny(stream, "EXPIRED", "decided for an older market")
             return
         if effect.armed:
             self._record(stream, OrderIntended(terms, now), OrderSent(now))
             self._send(terms)
             return
-        self.journal(stream, (OrderIntended(terms, now),), evolve, (_Send(terms.client_order_id),))
+        send = _Send(terms.client_order_id, effect.expires_at)
+        self.journal(stream, (OrderIntended(terms, now),), evolve, (send,))
+
+    def _deny(self, stream: Stream, rule: str, why: str) -> None:
+        """Refuse an order of ours that has not left."""
+        self._record(stream, OrderDenied(rule, why, self.world.clock.now()))
+        self._ended(stream)
 
     def _send(self, terms: OrderTerms) -> None:
         """Hand the order to the venue now; its answer comes back as a message."""
-        self.sent_at[terms.client_order_id] = self.world.clock.monotonic()
+        self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         log.info(
             "order_sent",
             client_order_id=terms.client_order_id,
@@ -248,20 +306,18 @@ class ExchangeActor(Journaled):
             return
         order: Order = stream.state
         now = self.world.clock.now()
-        seconds = self.world.clock.monotonic() - self.sent_at.pop(
-            submitted.client_order_id, self.world.clock.monotonic()
-        )
         outcome = submitted.outcome
         kind = type(outcome).__name__.lower()
+        seconds = self._since_it_left_s(order)
         self.world.telemetry.order_sent(self.world.venue, order.terms.type.value, kind, seconds)
-        if isinstance(outcome, Accepted):
-            if order.venue_order_id is None:
-                self._record(stream, OrderAccepted(outcome.venue_order_id, now))
-            if submitted.client_order_id in self.cancel_wanted:
-                self._cancel(stream)
+        if isinstance(outcome, Accepted) and order.venue_order_id is None:
+            self._record(stream, OrderAccepted(outcome.venue_order_id, now))
+            if _owes_news(stream.state):
+                self.after(ASK_AGAIN_AFTER_S[-1], ResolveOrder(submitted.client_order_id, 0))
+        if isinstance(outcome, Accepted) or order.status is not _S.SENDING:
+            # Else what the venue reported came first, and that is the answer.
+            self._cancel_if_wanted(stream)
             return
-        if order.is_terminal or order.filled:
-            return  # fills came first: they are the answer
         if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
             self._record(stream, OrderRejected(outcome.code, outcome.text, now))
             log.warning(
@@ -284,24 +340,31 @@ class ExchangeActor(Journaled):
         """Take an order out: at once when it rests, later when its own answer is outstanding."""
         stream = self._stream(cancel.client_order_id)
         if stream is None:
+            self._leave_out(cancel.client_order_id)
             return
         order: Order = stream.state
         if order.is_terminal:
             self._tell_again(order.terms.position_id, cancel.client_order_id)
         elif order.status is _S.INTENT:
-            now = self.world.clock.now()
-            self._record(stream, OrderDenied("CANCELED", "canceled before it was sent", now))
-            self._ended(stream)
-        elif order.status in {_S.OPEN, _S.PARTIAL}:
-            self._cancel(stream)
+            self._deny(stream, "CANCELED", "canceled before it was sent")
         else:
             self.cancel_wanted.add(cancel.client_order_id)
+            self._cancel_if_wanted(stream)
 
-    def _cancel(self, stream: Stream) -> None:
+    def _leave_out(self, order_id: ClientOrderId) -> None:
+        """Do not send, once the venue can be asked, what waits for that."""
+        for effect in self.waiting:
+            if effect.terms.client_order_id == order_id:
+                self.waiting.remove(effect)
+                ended = OrderEnded(effect.terms.position_id, order_id, _S.DENIED, "never sent")
+                self.tell(names.position(effect.terms.position_id), ended)
+                return
+
+    def _cancel_if_wanted(self, stream: Stream) -> None:
+        """Cancel what works; the wish stands until the order has ended, whatever is lost."""
         order: Order = stream.state
         order_id = order.terms.client_order_id
-        self.cancel_wanted.discard(order_id)
-        if order.status not in {_S.OPEN, _S.PARTIAL}:
+        if order_id not in self.cancel_wanted or order.status not in {_S.OPEN, _S.PARTIAL}:
             return
         self._record(stream, OrderCancelRequested(self.world.clock.now()))
         answer = self.port.cancel(order.terms.symbol, order_id)
@@ -313,17 +376,16 @@ class ExchangeActor(Journaled):
         stream = self._stream(answered.client_order_id)
         if stream is None or stream.state.is_terminal:
             return
-        if isinstance(answered.outcome, Accepted):
-            self._record(stream, OrderCanceled(self.world.clock.now()))
-            self._ended(stream)
-            return
-        why = (
-            f"cancel refused: {answered.outcome.code}"
-            if isinstance(answered.outcome, Refused)
-            else answered.outcome.why
-        )
+        match answered.outcome:
+            case Accepted():
+                # Out of the book; but what it filled before that may not have been reported yet.
+                why, within_s = "canceled, how much it filled is being asked", 0.0
+            case Refused(code=code):
+                why, within_s = f"cancel refused: {code}", ASK_AGAIN_AFTER_S[0]
+            case Unknown(why=why):
+                within_s = ASK_AGAIN_AFTER_S[0]
         self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
-        self._doubt(answered.client_order_id)
+        self._doubt(answered.client_order_id, within_s)
 
     # --- what the venue reports ---
 
@@ -343,6 +405,7 @@ class ExchangeActor(Journaled):
                 return
             stream = self._adopt(venue_order.terms)
             if stream is None:
+                self._adopt_later(fill)  # which says what is wrong with it
                 return
         order: Order = stream.state
         if order.has(fill.trade_id):
@@ -363,29 +426,55 @@ class ExchangeActor(Journaled):
 
         Its fills come with the answer.
         """
-        if self._is_live(fill.client_order_id):
-            self.run(self._ask(fill.client_order_id, fill.symbol, 0))
+        order_id = fill.client_order_id
+        position_id = self._position_of(order_id, is_present=self.reconciled)
+        if position_id is not None and self._is_live(position_id):
+            self.run(self._ask(order_id, fill.symbol, 0))
+        elif position_id is not None and not self._was_booked(position_id, fill):
+            self._alarm("LATE_FILL", order_id, "filled when its position was over and forgotten")
 
-    def _is_live(self, order_id: ClientOrderId) -> bool:
-        """Whether an id names a live position of this account; a stranger's raises an alarm."""
+    def _position_of(
+        self, order_id: ClientOrderId, *, is_present: bool = True
+    ) -> PositionId | None:
+        """Return the position that an id of ours names; a stranger at work stops entries."""
         identity = identity_of(order_id)
-        if identity is None or identity.account_tag != account_tag(self.world.account):
-            self.world.telemetry.alarm("FOREIGN_ORDER", f"{order_id} is not ours")
-            log.warning("foreign_order", client_order_id=order_id)
-            return False
-        return names.position(identity.position_id) in self.world.states.latest
+        if identity is not None and identity.account_tag == account_tag(self.world.account):
+            return identity.position_id
+        if order_id not in self.strangers:
+            self.strangers[order_id] = None
+            if len(self.strangers) > MOST_STRANGERS:
+                del self.strangers[next(iter(self.strangers))]
+            self._alarm("FOREIGN_ORDER", order_id, "is not ours")
+            if is_present:
+                self.tell(names.PORTFOLIO, SetCause(_not_alone(order_id)))
+        return None
+
+    def _is_live(self, position_id: PositionId) -> bool:
+        return names.position(position_id) in self.world.states.latest
+
+    def _was_booked(self, position_id: PositionId, fill: Fill) -> bool:
+        """Whether a fill of a forgotten position is an old one told again, as far as is known."""
+        account = self.world.states.latest.get(names.portfolio(self.world.account))
+        closed = {} if account is None else account[1].closed
+        if position_id in closed:
+            return fill.trade_id in closed[position_id]
+        return not self.reconciled and len(closed) >= REMEMBERED_CLOSED
+
+    def _alarm(self, code: str, order_id: ClientOrderId, what: str) -> None:
+        log.warning(code.lower(), client_order_id=order_id)
+        self.world.telemetry.alarm(code, f"{order_id} {what}")
 
     def _adopt(self, terms: OrderTerms) -> Stream | None:
         """Take over an order with an id of ours that the journal lacks.
 
         An exit sent before a crash.
         """
-        if not self._is_live(terms.client_order_id):
+        position_id = self._position_of(terms.client_order_id)
+        if position_id is None or not self._is_live(position_id):
             return None
-        identity = identity_of(terms.client_order_id)
-        assert identity is not None
-        terms = replace(terms, position_id=identity.position_id)  # a venue knows our id, no more
+        terms = replace(terms, position_id=position_id)  # a venue knows our id, no more
         self._index(terms)
+        self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         self._record(stream, OrderAdopted(terms, self.world.clock.now()))
         return stream
@@ -395,6 +484,8 @@ class ExchangeActor(Journaled):
         stream = self._stream(venue_order.terms.client_order_id)
         if stream is None:
             stream = self._adopt(venue_order.terms)
+            if stream is None and venue_order.status not in TERMINAL:
+                self._note_orphan(venue_order.terms.client_order_id)
         if stream is None or stream.state.is_terminal:
             return
         if venue_order.filled > stream.state.filled:
@@ -410,24 +501,30 @@ class ExchangeActor(Journaled):
         self.short_of_fills.discard(venue_order.terms.client_order_id)
         event = _event_for(stream.state, venue_order)
         if event is not None:
+            if venue_order.status not in TRANSITIONS[stream.state.status] | {stream.state.status}:
+                why = f"the venue says {venue_order.status.value}"  # out of turn, as happens
+                self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
             self._record(stream, event)
             if stream.state.is_terminal:
                 self._ended(stream)
-        if stream.state.terms.client_order_id in self.cancel_wanted:
-            self._cancel(stream)
+        self._cancel_if_wanted(stream)
+
+    def _note_orphan(self, order_id: ClientOrderId) -> None:
+        if self._position_of(order_id) is not None:
+            self._alarm("ORPHAN_ORDER", order_id, "rests at the venue, and its position is over")
 
     # --- doubt ---
 
-    def _doubt(self, order_id: ClientOrderId) -> None:
+    def _doubt(self, order_id: ClientOrderId, within_s: float = ASK_AGAIN_AFTER_S[0]) -> None:
         if order_id not in self.in_doubt and self.reconciled:
             self.in_doubt.add(order_id)
-            self.after(ASK_AGAIN_AFTER_S[0], ResolveOrder(order_id, 0))
+            self.after(within_s, ResolveOrder(order_id, 0))
 
     @handles(ResolveOrder)
     def on_resolve(self, resolve: ResolveOrder) -> None:
         """Ask the venue what became of an order."""
         stream = self._stream(resolve.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN:
+        if stream is None or not _owes_news(stream.state):
             self.in_doubt.discard(resolve.client_order_id)
             return
         self.run(self._ask(resolve.client_order_id, stream.state.terms.symbol, resolve.attempt))
@@ -435,12 +532,19 @@ class ExchangeActor(Journaled):
     async def _ask(self, order_id: ClientOrderId, symbol: Any, attempt: int) -> None:
         stream = self._stream(order_id)
         since = stream.state.intended_at if stream is not None else None
-        expected = self._net(symbol)
-        evidence = await gather_evidence(self.port, symbol, order_id, since, expected)
-        self.tell(self.name, evidence)
-        if stream is not None and stream.state.status is _S.UNKNOWN:
+        self.tell(self.name, await gather_evidence(self.port, symbol, order_id, since))
+        if stream is not None and _owes_news(stream.state):
             again = min(attempt + 1, len(ASK_AGAIN_AFTER_S) - 1)
-            self.after(ASK_AGAIN_AFTER_S[again], ResolveOrder(order_id, again))
+            delay = ASK_AGAIN_AFTER_S[again]
+            proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(stream.state)
+            if 0 < proof < delay:
+                delay = proof  # an exit that never left is sent anew the moment that is proven
+            self.after(delay, ResolveOrder(order_id, again))
+
+    def _since_it_left_s(self, order: Order) -> float:
+        """Return how long a request has had to arrive."""
+        now_s = self.world.clock.monotonic()
+        return now_s - self.sent_at_s.get(order.terms.client_order_id, now_s)
 
     @handles(Evidence)
     def on_evidence(self, evidence: Evidence) -> None:
@@ -457,12 +561,12 @@ class ExchangeActor(Journaled):
         if stream is None or stream.state.status is not _S.UNKNOWN:
             return
         order: Order = stream.state
-        now = self.world.clock.now()
-        waited = (now - order.intended_at).total_seconds()
-        proven = evidence.complete and evidence.position_agrees and not evidence.fills
-        if proven and waited >= ACCEPTANCE_WINDOW_S:
+        waited = self._since_it_left_s(order)
+        # What was reported until now, so that fills meanwhile of other orders do not disagree.
+        agrees = evidence.complete and evidence.net == self._net(order.terms.symbol)
+        if agrees and not evidence.fills and waited >= ACCEPTANCE_WINDOW_S:
             text = f"order query, fills and position agree after {waited:.1f} s"
-            self._record(stream, OrderFoundAbsent(text, now))
+            self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
             self._ended(stream)
 
     def _net(self, symbol: Any) -> Any:
@@ -480,7 +584,10 @@ class ExchangeActor(Journaled):
     def on_ask_orders(self, ask: AskOrders) -> None:
         """Tell a restarted position its orders' fates; find out what nobody knows."""
         terms = {each.client_order_id: each for each in ask.terms}
+        waiting = {effect.terms.client_order_id for effect in self.waiting}
         for order_id in ask.client_order_ids:
+            if order_id in waiting:
+                continue  # it leaves as soon as the venue has been asked
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
             elif order_id in terms:
@@ -524,18 +631,25 @@ class ExchangeActor(Journaled):
             stream = self.streams.pop(names.order_stream(order_id), None)
             if stream is not None:
                 retired.append(stream.name)
+            self._drop(order_id)
         if retired:
             self.tell(names.PERSISTENCE, Retire(tuple(retired)))
 
     def _ended(self, stream: Stream) -> None:
         order: Order = stream.state
         terms = order.terms
-        self.in_doubt.discard(terms.client_order_id)
-        self.cancel_wanted.discard(terms.client_order_id)
+        self._drop(terms.client_order_id)
         self.world.telemetry.order_ended(self.world.venue, order.status.value)
         ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
         tell = _Tell(ended, names.position(terms.position_id), names.PORTFOLIO)
         self.journal(stream, (), evolve, (tell,))
+
+    def _drop(self, order_id: ClientOrderId) -> None:
+        """Forget what is noted about an order in flight."""
+        self.in_doubt.discard(order_id)
+        self.cancel_wanted.discard(order_id)
+        self.short_of_fills.discard(order_id)
+        self.sent_at_s.pop(order_id, None)
 
     # --- streams ---
 
@@ -555,9 +669,20 @@ class ExchangeActor(Journaled):
                 self.tell(name, effect.message)
             return
         stream = self._stream(effect.order_id)
-        if stream is not None and stream.state.status is _S.INTENT:  # else canceled meanwhile
-            self._record(stream, OrderSent(self.world.clock.now()))
-            self._send(stream.state.terms)
+        if stream is None or stream.state.status is not _S.INTENT:
+            return  # canceled meanwhile
+        now = self.world.clock.now()
+        if effect.expires_at is not None and now > effect.expires_at:
+            self._deny(stream, "EXPIRED", "its intent was too long on its way to the disk")
+            return
+        self._record(stream, OrderSent(now))
+        self._send(stream.state.terms)
+
+
+def _owes_news(order: Order) -> bool:
+    """Whether the venue should say more: about a doubt, or that a market order is done by now."""
+    is_at_market = order.terms.type is OrderType.MARKET and order.status in {_S.OPEN, _S.PARTIAL}
+    return order.status is _S.UNKNOWN or is_at_market
 
 
 def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
@@ -579,6 +704,15 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderAccepted(venue_order.venue_order_id, at)
         case _:
             return None
+
+
+def _not_alone(order_id: ClientOrderId) -> ModeCause:
+    return ModeCause(
+        code=FOREIGN_ORDERS,
+        mode=Mode.NO_ENTRY,
+        message=f"Somebody else trades on this account: order {order_id} is not ours.",
+        way_out="Stop the other program or give Holdfast an account of its own, then restart.",
+    )
 
 
 def _reconciling() -> ModeCause:

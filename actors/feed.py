@@ -327,8 +327,11 @@ class FeedActor(Journaled):
     def _cut(self, line: PriceLine) -> datetime:
         """Begin new intervals for a symbol.
 
-        Extremes count from the returned stamp for who is armed now.
+        Extremes count from the returned stamp for who is armed now. While no price has come since
+        the last cut, there is nothing to cut.
         """
+        if all(interval.low > interval.high for _, interval in line.intervals()):
+            return line.interval.begin
         stamp = self._now_stamp()
         rows = []
         for source, interval in line.intervals():

@@ -102,7 +102,7 @@ class Evidence(msgspec.Struct, frozen=True):
     order: VenueOrder | None
     fills: tuple[Fill, ...]
     complete: bool  # order, fills and positions were all answered
-    position_agrees: bool
+    net: Decimal  # what the venue holds of the symbol, signed; means nothing unless complete
     why: str = ""
 
 

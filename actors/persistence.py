@@ -226,7 +226,10 @@ class PersistenceActor(Actor):
         cause = ModeCause(
             code=JOURNAL_DOWN,
             mode=Mode.PROTECT_ONLY,
-            message=f"{error}. Armed exits go on; nothing else is accepted.",
+            message=(
+                f"{error}. Armed exits go on and show here once it can be written; nothing else is"
+                " accepted."
+            ),
             way_out="Free or repair the disk; writing resumes by itself.",
         )
         self.tell(names.PORTFOLIO, SetCause(cause))

@@ -99,7 +99,13 @@ class PortfolioActor(Journaled):
         market = self.world.prices.market(request.symbol)
         now = self.world.clock.now()
         decided: EntryReserved | Refusal
-        if market.last is None:
+        if self._position(request.position_id) is not None:
+            decided = Refusal(
+                "POSITION_EXISTS",
+                f"Position {request.position_id} has been opened already.",
+                "Leave the id out to open another.",
+            )
+        elif market.last is None:
             decided = Refusal(
                 "NO_PRICE",
                 f"No price for {request.symbol} yet.",
@@ -164,16 +170,17 @@ class PortfolioActor(Journaled):
 
     def _refuse(self, approval: RequestApproval, refusal: Refusal) -> None:
         request = approval.request
-        log.info(
-            "entry_refused",
-            decision_id=request.decision_id,
-            trader=request.trader,
-            symbol=request.symbol,
-            rule=refusal.rule,
-            reason=refusal.message,
-        )
         if request.request_id != NO_REQUEST:
-            self.tell(names.EDGE, Answered(request.request_id, refusal))
+            self.tell(names.EDGE, Answered(request.request_id, refusal))  # logged where it is told
+        else:
+            log.info(
+                "entry_refused",
+                decision_id=request.decision_id,
+                trader=request.trader,
+                symbol=request.symbol,
+                rule=refusal.rule,
+                reason=refusal.message,
+            )
         refused = EntryRefused(request.position_id, request.symbol, refusal)
         self.tell(names.trader(request.trader), refused)
 

@@ -67,11 +67,31 @@ class PositionActor(Journaled):
 
     def on_start(self) -> None:
         """Put guards and open questions in place again after a restart."""
-        if self.position is not None:
-            for effect in resume(self.position, self.world.clock.now(), self.world.rules):
-                self.release(effect)
-        if self.position is not None and self.position.is_closed:
-            self.tell(names.PORTFOLIO, PositionOver(self.position_id, len(self.position.fills)))
+        position = self.position
+        if position is None:
+            return
+        for effect in resume(position, self.world.clock.now(), self.world.rules):
+            if (
+                self.incarnation == 1
+                and isinstance(effect, WakeAfter)
+                and effect.purpose == "unprotected"
+            ):
+                continue  # the supervisor asks all at once after a start
+            self.release(effect)
+        if position.is_settled:
+            self.on_settled(Settled(self.position_id))
+        elif position.is_closed:
+            self.tell(names.PORTFOLIO, PositionOver(self.position_id, len(position.fills)))
+        if self.incarnation > 1:
+            self._tell_again(position)
+
+    def _tell_again(self, position: Position) -> None:
+        """Tell what the life before may not have told any more: it waited for the disk."""
+        symbol = position.instrument.symbol
+        if position.is_closed:
+            self.release(Disarm(position.id, symbol))
+        elif position.fills:
+            self.release(AnnounceOpened(position.id, position.trader, symbol, position.direction))
 
     @handles(
         BeginEntry,
@@ -101,6 +121,8 @@ class PositionActor(Journaled):
                     "position_filled",
                     position_id=self.position_id,
                     exit_id=event.exit_id,
+                    symbol=event.fill.symbol,
+                    side=event.fill.side.value,
                     quantity=event.fill.quantity,
                     price=event.fill.price,
                     client_order_id=event.fill.client_order_id,
@@ -122,7 +144,7 @@ class PositionActor(Journaled):
         del restarted
         if self.position is not None:
             for effect in resume(self.position, self.world.clock.now(), self.world.rules):
-                if isinstance(effect, AskOrders):
+                if isinstance(effect, AskOrders | CancelOrder):
                     self.release(effect)
 
     def _symbol(self, message: PositionInput) -> Any:
@@ -194,7 +216,8 @@ class PositionActor(Journaled):
     def on_settled(self, settled: Settled) -> None:
         """Everything is booked: the life of this position is over."""
         position = self.position
-        if position is None or not position.is_closed or position.is_settled:
+        if position is None or not position.is_closed:
             return
-        event = PositionSettled(self.world.clock.now())
-        self.journal(self.stream, (event,), evolve, (settled,))
+        # Settled already: the life before died between the journal and the rest.
+        events = () if position.is_settled else (PositionSettled(self.world.clock.now()),)
+        self.journal(self.stream, events, evolve, (settled,))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import structlog
 
 from actors import names
-from actors.messages import Append, Committed
+from actors.messages import Append, Beat, Committed
 from actors.position import PositionActor
 from actors.world import World
 from domain.ids import PositionId
-from domain.inputs import BeginEntry
+from domain.inputs import BeginEntry, Wake
 from domain.position import PositionQuarantined
 from domain.position_life import evolve
 from runtime.actor import handles
@@ -29,6 +29,23 @@ class PositionsSupervisor(Supervisor):
     def __init__(self, world: World, recovered: Sequence[PositionId]) -> None:
         super().__init__([self.spec(world, position_id) for position_id in recovered])
         self.world = world
+        self.recovered = tuple(recovered)
+
+    def on_start(self) -> None:
+        """Look once, for all recovered positions, whether their guards were confirmed in time."""
+        if self.recovered:
+            self.after(self.world.rules.unprotected_after_s, Beat())
+
+    @handles(Beat)
+    def on_beat(self, beat: Beat) -> None:
+        """Ask every recovered position: the guarded ones ignore it."""
+        del beat
+        recovered, self.recovered = self.recovered, ()
+        living = self.world.states.latest
+        for position_id in recovered:
+            name = names.position(position_id)
+            if name in living:
+                self.tell(name, Wake("unprotected"))
 
     @staticmethod
     def spec(world: World, position_id: PositionId) -> ChildSpec:
@@ -44,7 +61,10 @@ class PositionsSupervisor(Supervisor):
 
     @handles(BeginEntry)
     def on_begin(self, begin: BeginEntry) -> None:
-        """Start the actor of a new position and hand it its entry."""
+        """Start the actor of a new position and hand it its entry; a second birth is none."""
+        if names.position(begin.position_id) in self.children:
+            log.error("position_born_twice", position_id=begin.position_id)
+            return
         self.start_child(self.spec(self.world, begin.position_id))
         self.tell(names.position(begin.position_id), begin)
 

@@ -92,8 +92,7 @@ class Daemon:
         self.process.wait(25)
 
     def metric(self, name: str) -> float:
-        port = self.said["metrics"][1]["port"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        with urllib.request.urlopen(str(self.said["metrics"][1]["url"])) as answer:
             for line in answer.read().decode().splitlines():
                 if line.startswith(name):
                     return float(line.rsplit(" ", 1)[1])

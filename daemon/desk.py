@@ -30,6 +30,7 @@ from domain.errors import Refusal
 from domain.ids import MANUAL, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.modes import Mode
 from domain.position import Position, PositionStatus
+from storage.errors import JournalUnavailableError
 
 ANSWER_WITHIN_S = 10.0
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
@@ -47,6 +48,12 @@ class Desk:
 
     async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         """Answer one request."""
+        try:
+            return await self._answer(request)
+        except JournalUnavailableError as error:  # the past cannot be read; the present can
+            return Refusal("JOURNAL_DOWN", f"{error}.", "See holdfast health; ask again later.")
+
+    async def _answer(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         match request:
             case (
                 ask.Ping()
@@ -115,9 +122,11 @@ class Desk:
         try:
             answered = await asyncio.wait_for(future, ANSWER_WITHIN_S)
         except TimeoutError:
+            _, causes = self.reads.mode_and_causes()
+            why = "".join(f" {cause.message}" for cause in causes if cause.mode > Mode.NO_ENTRY)
             return Refusal(
                 "NO_ANSWER",
-                f"No answer within {ANSWER_WITHIN_S:.0f} s: it may still be done.",
+                f"No answer within {ANSWER_WITHIN_S:.0f} s: it may still be done.{why}",
                 "Look before asking again: holdfast positions, holdfast health.",
             )
         if answered.refusal is not None:

@@ -17,7 +17,7 @@ from daemon.version import installed_version
 from daemon.view_text import View
 from domain.errors import Refusal
 from domain.feed_state import FeedState
-from domain.ids import Symbol, TraderName
+from domain.ids import ClientOrderId, Symbol, TraderName, identity_of
 from domain.modes import Mode, ModeCause, worst
 from domain.money import ZERO
 from domain.order import Order
@@ -290,7 +290,8 @@ class DeskReads:
     # --- the past ---
 
     async def _why(self, prefix: str) -> Result | Refusal:
-        found = await self.find_any(prefix)
+        order = identity_of(ClientOrderId(prefix))
+        found = await self.find_any(prefix if order is None else order.position_id)
         if isinstance(found, Refusal):
             return found
         return {"position_id": found.id, "events": await self.archive.story(found.id)}

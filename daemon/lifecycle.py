@@ -54,6 +54,7 @@ log = structlog.get_logger("system")
 STOP_WITHIN_S = 8.0  # and for the actors; together below the 20 s a service manager is told
 SETTLE_WITHIN_S = 10.0  # of them: for answers of the venue that are on their way
 SAME_SIGNAL_S = 1.0
+ACCOUNT_WITHIN_S = 2.0  # else questions are answered with STARTING
 BLOCKED_AFTER_S = 2.0
 ARMING_LIMIT = 10_000_000  # messages
 _PAIR = (
@@ -133,12 +134,21 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         watchdog.start()
         stack.callback(watchdog.stop)
         stack.push_async_callback(admin.close)  # before the actors: nobody is there to answer
+        await _account_opened(parts)
         await admin.start()
         if scraped is not None:
             await scraped.start()
             log.info("metrics", url=scraped.url)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())
         return await stop.wait(parts)
+
+
+async def _account_opened(parts: Assembly) -> None:
+    """Let the first question find an account; a new one takes a commit to be there."""
+    states, name = parts.world.states, names.portfolio(parts.world.account)
+    deadline = time.monotonic() + ACCOUNT_WITHIN_S
+    while name not in states.durable and time.monotonic() < deadline:  # noqa: ASYNC110 - once
+        await asyncio.sleep(0.001)
 
 
 def _opened(config: Config, disk: RealDisk) -> Store:

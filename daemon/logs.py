@@ -38,6 +38,8 @@ _SECRET_NAME = re.compile(
     r"api_?key|secret|passw|passphrase|token|authorization|private_?key", re.IGNORECASE
 )
 
+_JSON = JsonLines()
+
 
 class Logs:
     """The log of one process, from `start` to `close`."""
@@ -58,7 +60,7 @@ class Logs:
         on_terminal = stream.isatty()
         console = format == "console" or (format == "auto" and on_terminal)
         colors = on_terminal and not os.environ.get("NO_COLOR")
-        first = ConsoleLines(colors=colors) if console else JsonLines()
+        first = ConsoleLines(colors=colors, width=lambda: _columns(stream)) if console else _JSON
         self._outputs = [_Output(stream, first)]
         self._level = logging.getLevelNamesMapping()[level.upper()]
         self._safe = _Safe()
@@ -67,7 +69,7 @@ class Logs:
         if file is not None:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._file = os.fdopen(descriptor, "a", encoding="utf-8")
-            self._outputs.append(_Output(self._file, JsonLines()))
+            self._outputs.append(_Output(self._file, _JSON))
 
     def start(self) -> None:
         """Take in what is said through structlog, and by libraries through `logging` (WARNING)."""
@@ -111,6 +113,14 @@ class Logs:
             exception=exception,
         )
         return (line,), {}
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the width of a terminal as it is now; 0 for what is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
 
 
 class _Safe:

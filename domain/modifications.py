@@ -175,8 +175,7 @@ def _move_stop(
     old = position.protection.stop
     looser = old is not None and is_tighter(direction, new=old.price, old=price)
     if looser and old is not None and not (command.requested_by.is_manual and command.widen):
-        remedy = "tighter than" if not command.requested_by.is_manual else "--widen to go beyond"
-        checks.append(Check("WOULD_WIDEN", plain(price), f"{remedy} {plain(old.price)}"))
+        checks.append(Check("WOULD_WIDEN", plain(price), f"tighter than {plain(old.price)}"))
     distance = (position.entry_price - price) * direction.sign
     limit = position.entry_price * rules.max_stop_distance_ratio
     if distance > limit:
@@ -205,7 +204,7 @@ def _trail(position: Position, command: ModifyProtection, market: Market) -> lis
         new=old.level(position.direction, best),
         old=new.level(position.direction, best),
     ):
-        return [Check("WOULD_WIDEN", "a wider trail", "a tighter one, or --widen by a person")]
+        return [Check("WOULD_WIDEN", "a wider trail", "a tighter one")]
     return []
 
 

@@ -190,6 +190,13 @@ class EntryEnded(PositionEvent, frozen=True):
     at: datetime
 
 
+class EntryWithdrawn(PositionEvent, frozen=True):
+    """Nobody wants the entry any more: its order is canceled, what fills all the same is closed."""
+
+    reason: ExitReason
+    at: datetime
+
+
 class PositionFilled(PositionEvent, frozen=True):
     """One of its orders executed."""
 
@@ -291,6 +298,7 @@ class PositionSettled(PositionEvent, frozen=True):
 AnyPositionEvent = (
     PositionIntended
     | EntryEnded
+    | EntryWithdrawn
     | PositionFilled
     | ProtectionSet
     | ProtectionAcknowledged
@@ -345,6 +353,7 @@ class Position(msgspec.Struct, frozen=True):
     opened_at: datetime | None = None  # first fill
     closed_at: datetime | None = None
     is_settled: bool = False
+    withdrawn: ExitReason | None = None  # why nobody wants the entry any more
     modified_at: datetime | None = None
     best_price: Decimal | None = None
     worst_price: Decimal | None = None

@@ -21,6 +21,7 @@ from domain.money import ONE, ZERO, ceil_to
 from domain.position import (
     Conflict,
     ConflictResolved,
+    EntryWithdrawn,
     Modification,
     ModificationRefused,
     Position,
@@ -46,6 +47,8 @@ def close(decision: Draft, close: ClosePosition) -> None:
         decision.answer(close.request_id, refusal)
         return
     if position.status is PositionStatus.ENTRY_PENDING:
+        if position.withdrawn is None:  # durable before the answer: a crash must not forget it
+            decision.record(EntryWithdrawn(close.reason, decision.now))
         decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
         decision.answer(close.request_id)
         return
@@ -158,6 +161,23 @@ _SAYS = {
     "TARGET_BELOW_FEES": "A target at {} would not earn the fees; it must be {}.",
     "PARTS_OVER_100": "The targets would close {}; allowed: {}.",
 }
+_REMEDIES = {
+    "NOT_OPEN": "See what became of it: holdfast position ID.",
+    "EXPIRED": "Ask again.",
+    "STALE_VERSION": "Look at it, then ask again with the present version: holdfast position ID.",
+    "INVALID_PRICE": "Give a price greater than zero.",
+    "STALE_PRICE": "Wait until the feed is back: holdfast status shows its age.",
+    "LOW_CONFIDENCE": "Let a person change it.",
+    "TOO_SOON": "Wait, or let a person change it.",
+    "MISSING_PRICE": "Give what is missing.",
+    "STOP_ON_WRONG_SIDE": "To leave at once: holdfast close ID.",
+    "WOULD_WIDEN": "A person may widen it: --widen.",
+    "RISK_TOO_LARGE": "Set the stop nearer to the entry.",
+    "UNKNOWN_TARGET": "See its targets: holdfast position ID.",
+    "TARGET_ON_WRONG_SIDE": "To take the profit at once: holdfast close ID.",
+    "TARGET_BELOW_FEES": "Set it further away.",
+    "PARTS_OVER_100": "Give a smaller part, or cancel a target first.",
+}
 
 
 def _refusal(validation: Validation) -> Refusal:
@@ -169,7 +189,7 @@ def _refusal(validation: Validation) -> Refusal:
     return Refusal(
         code,
         says.format(check.current, check.required),
-        "Ask again with the present version." if code == "STALE_VERSION" else "",
+        _REMEDIES.get(code, ""),
         actual=check.current,
         limit=check.required,
     )

@@ -53,8 +53,16 @@ from domain.position import (
 )
 from domain.position_changes import close, modify, resolve
 from domain.position_draft import HOLDS, Decision, Draft, PositionRules
-from domain.position_exits import closing_reason, exit_terms, fire_all, reason_of, target_quantity
+from domain.position_exits import (
+    closing_reason,
+    exit_terms,
+    failed_exits,
+    fire_all,
+    reason_of,
+    target_quantity,
+)
 from domain.position_guards import (
+    arming,
     confirm_armed,
     crossed_level,
     guards,
@@ -64,6 +72,7 @@ from domain.position_guards import (
 )
 from domain.position_life import entry_is_working, is_known_fill
 from domain.protection import (
+    CLOSE,
     ExitReason,
 )
 
@@ -197,6 +206,8 @@ def _entry_fill(decision: Draft, report: FillReported) -> None:
                 position.id, position.trader, position.instrument.symbol, position.direction
             )
         )
+        if position.withdrawn is not None:
+            fire_all(decision, CLOSE, position.withdrawn)
     elif decision.position.status is PositionStatus.CLOSING:
         fire_all(
             decision, ExitId(f"close-{len(decision.position.exits) + 1}"), closing_reason(decision)
@@ -256,6 +267,8 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
         Alarm("EXIT_FAILED", f"{order.exit_id}: {ended.status.value} {ended.why}", position.id),
         WakeAfter(delay if failures > 1 else 0.0, "retry_exit", order.exit_id),
     )
+    if order.whole and failures > 1 and position.protection.target(order.exit_id) is not None:
+        decision.then(arming(position, without=order.exit_id))  # the stop must not wait for it
 
 
 def _close_if_nothing_remains(decision: Draft) -> bool:
@@ -317,12 +330,17 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
     if ids:  # the exchange tells by itself what is missing of the others
         terms = tuple(exit_terms(position, order) for order in working)
         effects.append(AskOrders(position.id, tuple(ids), terms))
+    is_unwanted = position.withdrawn is not None or position.status is PositionStatus.CLOSING
+    if is_unwanted and entry_is_working(position):
+        effects.append(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
     if position.status in HOLDS:
         if position.protection.guards_loss:
             effects.append(WakeAfter(rules.unprotected_after_s, "unprotected"))
         if position.protection.time_exit is not None:
             effects.append(time_exit_timer(position, position.protection.time_exit, now))
-        if position.failed_exits:
-            failed = [order for order in position.exits if order.filled < order.quantity]
-            effects.append(WakeAfter(rules.retry_first_s, "retry_exit", failed[-1].exit_id))
+    if position.status in HOLDS or position.status is PositionStatus.CLOSING:
+        effects.extend(
+            WakeAfter(rules.retry_first_s, "retry_exit", exit_id)
+            for exit_id in failed_exits(position)
+        )
     return tuple(effects)

@@ -18,6 +18,7 @@ from domain.position import (
     ExitFired,
     ExitOrder,
     Position,
+    PositionStatus,
     Trigger,
 )
 from domain.position_draft import Draft
@@ -178,6 +179,21 @@ def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
             return ExitReason.TAKE_PROFIT
         case _:
             return ExitReason.MANUAL_CLOSE
+
+
+def failed_exits(position: Position) -> tuple[ExitId, ...]:
+    """Return the exits whose last order ended short, but for targets: those are armed again."""
+    last = {order.exit_id: order for order in position.exits}
+    return tuple(
+        order.exit_id
+        for order in last.values()
+        if order.done
+        and order.filled < order.quantity
+        and (
+            position.status is PositionStatus.CLOSING
+            or position.protection.target(order.exit_id) is None
+        )
+    )
 
 
 def closing_reason(decision: Draft) -> ExitReason:

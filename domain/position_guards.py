@@ -25,7 +25,7 @@ from domain.inputs import (
     Crossed,
     Wake,
 )
-from domain.money import ONE, ceil_to, floor_to
+from domain.money import ONE, ZERO, ceil_to, floor_to
 from domain.position import (
     Modification,
     Position,
@@ -38,7 +38,14 @@ from domain.position import (
     Validation,
 )
 from domain.position_draft import HOLDS, Draft, PositionRules
-from domain.position_exits import armed_exits, fire_all, fire_target, reason_of
+from domain.position_exits import (
+    armed_exits,
+    closing_reason,
+    fire,
+    fire_all,
+    fire_target,
+    reason_of,
+)
 from domain.protection import (
     BREAKEVEN,
     CLOSE,
@@ -113,13 +120,14 @@ def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ..
     return (arming(position),)
 
 
-def arming(position: Position) -> Arm:
-    """Return what lets the feed watch the present levels."""
+def arming(position: Position, without: ExitId | None = None) -> Arm:
+    """Return what lets the feed watch the present levels, but for one."""
+    levels = levels_of(position.protection, position.direction)
     return Arm(
         position_id=position.id,
         symbol=position.instrument.symbol,
         version=position.protection.version,
-        levels=levels_of(position.protection, position.direction),
+        levels=tuple(level for level in levels if level.exit_id != without),
         since=position.armed_since,
     )
 
@@ -263,18 +271,33 @@ def time_exit_timer(position: Position, limit: datetime, now: datetime) -> WakeA
 
 
 def _retry(decision: Draft, wake: Wake) -> None:
-    """Try a failed exit again: the whole at once, a target by arming it anew."""
-    position = decision.position
-    if position.status not in HOLDS or wake.exit_id is None:
+    """Try a failed exit again: the whole at once, a part as a part, a target by arming it anew."""
+    position, exit_id = decision.position, wake.exit_id
+    if exit_id is None:
         return
-    if position.protection.target(wake.exit_id) is None:
-        fire_all(decision, wake.exit_id, _last_reason(position, wake.exit_id))
+    if position.status is PositionStatus.CLOSING:
+        # What it had claimed is free again, and the others under way do not include it.
+        fire_all(decision, exit_id, closing_reason(decision))
+        return
+    if position.status not in HOLDS:
+        return
+    if position.protection.target(exit_id) is None:
+        _fire_again(decision, exit_id)
         return
     new = replace(position.protection, version=position.protection.version + 1)
     decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
     decision.then(*guards(decision.position, decision.rules))
 
 
-def _last_reason(position: Position, exit_id: ExitId) -> ExitReason:
-    reasons = [order.reason for order in position.exits if order.exit_id == exit_id]
-    return reasons[-1] if reasons else ExitReason.MANUAL_CLOSE
+def _fire_again(decision: Draft, exit_id: ExitId) -> None:
+    position, instrument = decision.position, decision.position.instrument
+    last = next((order for order in reversed(position.exits) if order.exit_id == exit_id), None)
+    if last is None or last.whole:
+        reason = ExitReason.MANUAL_CLOSE if last is None else last.reason
+        fire_all(decision, exit_id, reason)
+        return
+    free = position.free_quantity
+    quantity = min(last.quantity - last.filled, instrument.whole_lots(free))
+    if last.done and quantity > ZERO:
+        whole = free - quantity < instrument.lot_size
+        fire(decision, exit_id, last.reason, quantity, None, None, whole=whole, armed=False)

@@ -16,6 +16,7 @@ from domain.position import (
     AnyPositionEvent,
     ConflictResolved,
     EntryEnded,
+    EntryWithdrawn,
     ExitEnded,
     ExitFired,
     ExitOrder,
@@ -53,6 +54,8 @@ def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
             return _exit_filled(position, fill)
         case EntryEnded(status=status):
             return replace(position, entry=replace(position.entry, status=status))
+        case EntryWithdrawn(reason=reason):
+            return replace(position, withdrawn=reason)
         case ProtectionSet():
             return _protection_set(position, event)
         case ProtectionAcknowledged():

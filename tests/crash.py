@@ -65,7 +65,8 @@ class Found:
     """What is counted besides broken promises."""
 
     kills: int = 0
-    early: int = 0  # of them: before the daemon was ready
+    early: int = 0  # of them: without waiting for the daemon to be ready
+    hasty: int = 0  # of them: commanded before anybody looked whether it was well
     min_open: int = 10**9
     ready_ms: list[float] = field(default_factory=list)  # process start to first answer
     armed_ms: list[float] = field(default_factory=list)  # process start to all levels armed
@@ -144,6 +145,7 @@ class Drill:
         if gone:
             self.book.blame("lost", f"fills {sorted(gone)} are gone from the venue")
         told_no_more_than_the_venue_has(self.book, self.ledger)
+        self.found.min_open = min(self.found.min_open, self.ledger.open_positions())
 
     def early_kill(self, round_: int, delay_s: float) -> None:
         """Kill it while it starts or recovers."""
@@ -153,15 +155,16 @@ class Drill:
         self.found.early += 1
         self.after_death()
 
-    def life(self, round_: int, delay_s: float) -> None:
-        """Start, judge, command, kill."""
+    def life(self, round_: int, delay_s: float, *, hasty: bool) -> None:
+        """Start, judge unless `hasty`, command, kill."""
         process, began_s = self.start(round_)
         try:
             line, ready_s = self.ready(process, began_s)
-            Judge(self.book, self.ledger, line, ready_s).judge()
+            if not hasty:
+                Judge(self.book, self.ledger, line, ready_s).judge()
             for worker in self.workers:
                 worker.begin(round_)
-                if len(worker.calm) < CALM // 2:  # the first life: twenty before anything else
+                if not round_:  # twenty positions before anything else
                     worker.fill_up(line)
             self._note_health(line)
             crowd = Crowd(self.workers, self.book, self.place)
@@ -171,8 +174,8 @@ class Drill:
             line.close()
         finally:
             _end(process)
+        self.found.hasty += hasty
         self.after_death()
-        self.found.min_open = min(self.found.min_open, self.ledger.open_positions())
 
     def last_life(self, round_: int) -> None:
         """Judge once more, close everything, compare the money to the last digit."""
@@ -196,7 +199,9 @@ class Drill:
             process.wait(END_WITHIN_S + 5)
         finally:
             _end(process)
+        least = self.found.min_open
         self.after_death()
+        self.found.min_open = least  # everything was closed on purpose
         for position_id, fills in self.ledger.of_position.items():
             missing = {fill.trade_id for fill in fills} - self.book.of(position_id).fills
             if missing:
@@ -243,6 +248,7 @@ class Drill:
             "min_open": found.min_open,
             **{kind: len(texts) for kind, texts in book.broken.items()},
             "early_kills": found.early,
+            "hasty_kills": found.hasty,
             "positions": len(self.ledger.of_position),
             "fills": len(self.ledger.fills),
             "manual_exits": self.ledger.exits(manual=True),
@@ -277,12 +283,14 @@ def run(kills: int, seed: int, directory: Path, *, shows: bool) -> tuple[dict[st
     for round_ in range(kills):
         chance = Random(f"{seed}/{round_}")
         kind = chance.random() if round_ else 1.0
-        if kind < 0.12:
+        if kind < 0.1:
             drill.early_kill(round_, chance.uniform(0.0, 0.15))
-        elif kind < 0.3:
-            drill.early_kill(round_, chance.uniform(0.15, 1.0))
+        elif kind < 0.25:
+            drill.early_kill(round_, chance.uniform(0.15, 1.6))
+        elif kind < 0.45:
+            drill.life(round_, chance.uniform(0.0, 0.6), hasty=True)
         else:
-            drill.life(round_, chance.uniform(0.3, 2.0))
+            drill.life(round_, chance.uniform(0.3, 2.0), hasty=False)
         if shows:
             _progress(drill, kills, began_s)
     drill.last_life(kills)

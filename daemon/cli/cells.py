@@ -1,18 +1,21 @@
 """How figures look in a table: short where JSON is exact."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 
 from daemon.cli.console import Row, clean
+from daemon.words import number_of, plural, short_number, signed_number, spoken
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_LARGE, _SMALL = Decimal(1000), Decimal(1)
-_DIGITS = 6  # of a price below one
 
 
 def text(name: str) -> Callable[[Row], str]:
     """Return a cell that shows a value as it is."""
     return lambda row: clean(row.get(name))
+
+
+def said(name: str) -> Callable[[Row], str]:
+    """Return a cell that shows a code as words."""
+    return lambda row: spoken(row.get(name))
 
 
 def price(name: str) -> Callable[[Row], str]:
@@ -39,7 +42,7 @@ def gain_style(name: str) -> Callable[[Row], str]:
     """Return a style: green for a gain, red for a loss."""
 
     def style(row: Row) -> str:
-        value = _number(row.get(name))
+        value = number_of(row.get(name))
         return "" if value is None or not value else "green" if value > 0 else "red"
 
     return style
@@ -50,35 +53,15 @@ def word_style(name: str, styles: Mapping[str, str]) -> Callable[[Row], str]:
     return lambda row: styles.get(str(row.get(name)), "")
 
 
-def short_number(value: object) -> str:
-    """Shorten a number: two decimals above a thousand, four above one, else six digits."""
-    number = _number(value)
-    if number is None:
-        return clean(value)
-    size = abs(number)
-    if size >= _LARGE:
-        return f"{number:,.2f}".removesuffix(".00")
-    if size >= _SMALL or not size:
-        return _trimmed(f"{number:.4f}")
-    places = min(12, _DIGITS - 1 - number.adjusted())
-    return _trimmed(f"{number:.{places}f}")
-
-
 def money(value: object) -> str:
     """Print an amount of quote."""
-    number = _number(value)
+    number = number_of(value)
     return clean(value) if number is None else f"{number:,.2f}"
-
-
-def signed_number(value: object, places: int = 2) -> str:
-    """Print with its sign."""
-    number = _number(value)
-    return clean(value) if number is None else f"{number:+,.{places}f}"
 
 
 def percent(value: object) -> str:
     """Print a percentage with its sign."""
-    number = _number(value)
+    number = number_of(value)
     return clean(value) if number is None else f"{number:+.2f} %"
 
 
@@ -108,20 +91,6 @@ def listed(value: object) -> str:
     return " ".join(short_number(item) for item in value)
 
 
-def _number(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = Decimal(str(value))
-    except ArithmeticError:
-        return None
-    return number if number.is_finite() else None
-
-
-def _trimmed(digits: str) -> str:
-    return digits.rstrip("0").rstrip(".")
-
-
 def outcome(answer: Row) -> str:
     """Say in a sentence what became of a change."""
     position = answer.get("position")
@@ -129,9 +98,10 @@ def outcome(answer: Row) -> str:
         return _position_line(position)
     closing = answer.get("closing")
     if isinstance(closing, list):
-        return f"closing {len(closing)} positions" if closing else "nothing to close"
+        return f"closing {plural(len(closing), 'position')}" if closing else "nothing to close"
     if answer.get("draining"):
-        return f"draining; {clean(answer.get('positions'))} positions stay and are kept safe"
+        kept = plural(answer.get("positions"), "position")
+        return f"draining; {kept} stay and are guarded again at the next start"
     words = ["done"]
     if answer.get("trader"):
         words.append(f"trader {clean(answer['trader'])}")
@@ -144,7 +114,7 @@ def outcome(answer: Row) -> str:
 
 def _position_line(position: Row) -> str:
     words = [
-        f"{clean(position.get('id'))}  {clean(position.get('status'))}",
+        f"{clean(position.get('id'))}  {spoken(position.get('status'))}",
         (
             f"{clean(position.get('side'))} {short_number(position.get('remaining_quantity'))} "
             f"{clean(position.get('symbol'))}"
@@ -154,7 +124,7 @@ def _position_line(position: Row) -> str:
         words.append(f"entered at {short_number(position['entry_price'])}")
     if position.get("exit_reason"):
         words.append(
-            f"{clean(position['exit_reason'])}, realized "
+            f"{spoken(position['exit_reason'])}, realized "
             f"{signed_number(position.get('realized_pnl'))}"
         )
         return ", ".join(words)

@@ -8,10 +8,12 @@ came from elsewhere is printed without its control characters.
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import msgspec
 import typer
@@ -26,6 +28,7 @@ Row = Mapping[str, object]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _GAP = "  "
+_NARROWEST = 20  # columns to fold text into
 _ALWAYS = 9
 
 
@@ -54,9 +57,24 @@ def clean(value: object) -> str:
     return "-" if value is None else _CONTROL.sub("?", str(value))
 
 
-def say(text: str) -> None:
-    """Print a line."""
-    typer.echo(_CONTROL.sub("?", text))
+def say(text: str, *, indent: str = "  ") -> None:
+    """Print a line; a terminal gets it folded at spaces, its further lines indented."""
+    for line in _folded(_CONTROL.sub("?", text), indent, sys.stdout):
+        typer.echo(line)
+
+
+def _folded(text: str, indent: str, stream: TextIO) -> list[str]:
+    width = shutil.get_terminal_size().columns if stream.isatty() else 0
+    if width <= len(indent) + _NARROWEST:
+        return [text]
+    return textwrap.wrap(
+        text,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [text]
 
 
 def print_json(value: object) -> None:
@@ -66,10 +84,15 @@ def print_json(value: object) -> None:
 
 def fail(refusal: Refusal, code: Exit = Exit.REFUSED) -> NoReturn:
     """Print an error and end the command."""
-    typer.echo(f"error {refusal.rule}: {_CONTROL.sub(' ', refusal.message)}", err=True)
+    _complain(f"error {refusal.rule}: {refusal.message}")
     if refusal.remedy:
-        typer.echo(f"→ {_CONTROL.sub(' ', refusal.remedy)}", err=True)
+        _complain(f"→ {refusal.remedy}")
     raise typer.Exit(code)
+
+
+def _complain(text: str) -> None:
+    for line in _folded(_CONTROL.sub(" ", text), "  ", sys.stderr):
+        typer.echo(line, err=True)
 
 
 def on_terminal() -> bool:
@@ -94,7 +117,7 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     listed = [(label, text) for label, text in pairs if text]
     width = max((len(label) for label, _ in listed), default=0)
     for label, text in listed:
-        say(f"{label:<{width}}{_GAP}{text}")
+        say(f"{label:<{width}}{_GAP}{text}", indent=" " * (width + len(_GAP)))
 
 
 def print_heading(text: str) -> None:

@@ -1,6 +1,5 @@
 """How one thing is shown in full: the status page, an account, a position, a story."""
 
-import json
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -11,15 +10,21 @@ from daemon.cli.cells import (
     money,
     percent,
     price,
-    short_number,
+    said,
     short_span,
     short_time,
-    signed_number,
     text,
 )
-from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table, say
+from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
+from daemon.words import plural, short_number, signed_number, spoken, times_100, who
 
-_LONG_TEXT = 200
+_CHANGES = {
+    "MOVE_SL": "move stop",
+    "TRAIL_SL": "trail stop",
+    "ADD_TP": "add target",
+    "MODIFY_TP": "modify target",
+    "CANCEL_TP": "cancel target",
+}
 
 
 def print_status(status: Row) -> None:
@@ -97,7 +102,7 @@ def print_health(health: Row) -> None:
                 "feed",
                 ("connected" if feed.get("connected") else "NOT CONNECTED")
                 + f", {clean(feed.get('frames'))} frames, {clean(feed.get('bad_frames'))} bad, "
-                f"{clean(feed.get('armed_positions'))} positions armed",
+                f"{plural(feed.get('armed_positions'), 'position')} armed",
             ),
             (
                 "journal",
@@ -237,7 +242,7 @@ def _print_lists(position: Row, protection: Row) -> None:
         print_heading("Exits")
         columns = [
             Column("EXIT", text("exit_id")),
-            Column("REASON", text("reason")),
+            Column("REASON", said("reason")),
             Column("QTY", price("quantity"), right=True),
             Column("FILLED", price("filled"), right=True),
             Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
@@ -262,30 +267,19 @@ def _print_lists(position: Row, protection: Row) -> None:
     changes = _rows(position.get("modifications"))
     if changes:
         total = position.get("modification_count")
-        print_heading(f"Changes of protection (the last {len(changes)}; done: {clean(total)})")
+        print_heading(f"Changes of protection ({clean(total)} done; the last {len(changes)} tries)")
         columns = [
             Column("TIME", moment("at")),
-            Column("CHANGE", text("type")),
-            Column("BY", text("requested_by")),
-            Column("RESULT", lambda row: "done" if row.get("success") else clean(row.get("error"))),
+            Column("CHANGE", _change),
+            Column("BY", lambda row: who(row.get("requested_by"))),
+            Column(
+                "RESULT", lambda row: "done" if row.get("success") else spoken(row.get("error"))
+            ),
             Column("BEFORE", lambda row: _rules(row.get("previous")), keep=4),
             Column("AFTER", lambda row: _rules(row.get("new")), keep=5),
             Column("REASON", text("reason"), keep=3),
         ]
         print_table(columns, changes, empty="")
-
-
-def print_story(events: list[dict[str, object]]) -> None:
-    """Show journaled events, oldest first."""
-    for event in events:
-        fields = json.dumps(event.get("fields"), ensure_ascii=False)
-        short = fields if len(fields) <= _LONG_TEXT else fields[:_LONG_TEXT] + "…"
-        say(
-            f"{short_time(event.get('time'))}  {clean(event.get('seq')):>6}  "
-            f"{clean(event.get('stream'))}  {clean(event.get('event'))}  {short}"
-        )
-    if not events:
-        say("nothing is known about it")
 
 
 def _causes(account: Row) -> list[tuple[str, str]]:
@@ -297,7 +291,7 @@ def _causes(account: Row) -> list[tuple[str, str]]:
 
 def _status(position: Row) -> str:
     reason = position.get("exit_reason")
-    return clean(position.get("status")) + (f" ({clean(reason)})" if reason else "")
+    return spoken(position.get("status")) + (f", {spoken(reason)}" if reason else "")
 
 
 def _current(position: Row) -> str:
@@ -341,7 +335,7 @@ def _trail(trail: Row) -> str:
     if not trail:
         return ""
     ratio, distance = trail.get("ratio"), trail.get("distance")
-    by = f"{short_number(distance)}" if ratio is None else f"ratio {short_number(ratio)}"
+    by = short_number(distance) if ratio is None else f"{short_number(times_100(ratio))} %"
     return (
         f"{short_number(trail.get('level'))}  by {by} from {short_number(trail.get('best'))}"
         f"{_away(trail.get('level_distance_pct'))}"
@@ -357,6 +351,10 @@ def _breakeven(even: Row) -> str:
 
 def _away(value: object) -> str:
     return "" if value is None else f", {percent(value)} away"
+
+
+def _change(row: Row) -> str:
+    return _CHANGES.get(str(row.get("type")), spoken(row.get("type")))
 
 
 def _rules(value: object) -> str:

@@ -17,7 +17,7 @@ from daemon.errors import named
 from domain.errors import Refusal
 from runtime.disk import RealDisk
 from storage import admin
-from storage.errors import AlreadyRunningError, NoJournalError, StorageError
+from storage.errors import AlreadyRunningError, DamagedRecordError, NoJournalError, StorageError
 from storage.projections import PROJECTIONS, ReadTables
 
 T = TypeVar("T")
@@ -129,7 +129,9 @@ def _refusal(error: StorageError | OSError) -> Refusal:
         return named(error, "Name the daemon's --config; a first holdfast run makes a journal.")
     if isinstance(error, AlreadyRunningError):
         return named(error, "Stop it first: holdfast drain.")
-    return named(error, "holdfast journal verify says more.")
+    if isinstance(error, DamagedRecordError):
+        return named(error, "See all that is damaged: holdfast journal verify.")
+    return named(error)
 
 
 def register(app: typer.Typer) -> None:

@@ -48,6 +48,9 @@ def config_file(named: Path | None) -> ConfigFile:
 
 def fail_config(error: ConfigError) -> NoReturn:
     """Print every problem of a configuration and end the command."""
+    if not error.path.exists():
+        remedy = "Name another with --config; without it ./config.yaml or the shipped one is used."
+        fail(Refusal("CONFIG_NOT_FOUND", f"There is no file {error.path}.", remedy))
     lines = error.lines()
     for line in lines[:_MANY]:
         typer.echo(line, err=True)

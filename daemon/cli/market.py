@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.cells import short_number, signed_number, text
+from daemon.cli.cells import said, text
 from daemon.cli.console import Column, clean, fail, print_json, print_pairs, print_table, say
 from daemon.cli.link import ConfigOption, JsonOption, fail_config
 from daemon.config import load
 from daemon.config_file import ConfigError, ConfigFile, shipped
+from daemon.words import short_number, signed_number
 from domain.errors import Refusal
 from exchanges.recording import RecordingError
 
@@ -102,7 +103,7 @@ def _print_report(report: dict[str, object]) -> None:
     exits = report.get("exits")
     columns = [
         Column("POSITION", lambda row: clean(row.get("position"))[:8]),
-        Column("REASON", text("reason")),
+        Column("REASON", said("reason")),
         Column("FRAME", text("frame"), right=True),
         Column("PRICE", lambda row: short_number(row.get("price")), right=True),
     ]

@@ -24,7 +24,7 @@ from daemon.cli.cells import (
     listed,
     moment,
     price,
-    short_number,
+    said,
     signed,
     span,
     text,
@@ -39,6 +39,8 @@ from daemon.cli.link import (
     ask,
     rows_of,
 )
+from daemon.cli.story import print_story
+from daemon.words import short_number, spoken
 
 _SHORTEST_ID = 8
 _SIDE_STYLES = {"LONG": "green", "SHORT": "magenta"}
@@ -201,7 +203,7 @@ def why(
     if as_json:
         print_json(answer)
     else:
-        details.print_story(rows_of(answer, "events"))
+        print_story(rows_of(answer, "events"))
 
 
 def _one(
@@ -247,7 +249,7 @@ def _closed_columns(rows: list[dict[str, object]]) -> list[Column]:
         Column("QTY", price("entry_quantity"), right=True, keep=4),
         Column("ENTRY", price("entry_price"), right=True, keep=5),
         Column("REALIZED", signed("realized_pnl"), right=True, style=gain_style("realized_pnl")),
-        Column("REASON", text("exit_reason")),
+        Column("REASON", said("exit_reason")),
         Column("HELD", span("holding_s"), right=True, keep=3),
         Column("CLOSED", moment("closed_at"), keep=7),
     ]
@@ -264,7 +266,7 @@ def _short_ids(rows: list[dict[str, object]]) -> Callable[[Row], str]:
 
 
 def _short_status(row: Row) -> str:
-    return clean(row.get("status")).removeprefix("open_")
+    return spoken(row.get("status")).removeprefix("open ")
 
 
 def _stop(row: Row) -> str:

@@ -49,7 +49,7 @@ from runtime.ports import Chance, Clock, Worker
 
 T = TypeVar("T")
 V = TypeVar("V")
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("system")
 
 # What a cancel is told about an order that is no longer open; a rejected one is REJECTED.
 _TOO_LATE = {OrderStatus.FILLED: "FILLED", OrderStatus.CANCELED: "ALREADY_CANCELED"}
@@ -99,6 +99,7 @@ class PaperVenue:
         self._on_update: Callable[[VenueUpdate], None] | None = None
         self._life = _Life.NEW
         self._reloading = False
+        self._trouble = ""  # logged already
         self._commits = GroupCommit(worker, self._ledger, push=self._push, on_failure=self._failed)
 
     # The market stream
@@ -280,14 +281,21 @@ class PaperVenue:
 
     def _failed(self, error: BaseException, answered_unknown: int) -> None:
         """Go down, and back to what the file holds."""
-        _log.error("paper_ledger_failed", error=str(error), answered_unknown=answered_unknown)
+        self._say_once(error, answered_unknown)
         if self._life is _Life.UP:
             self._life = _Life.DOWN
             self._reload()
         if not isinstance(error, _LEDGER_TROUBLE):
             raise error
 
+    def _say_once(self, error: BaseException, answered_unknown: int) -> None:
+        """Log a trouble when it begins; until a commit succeeds it is the same one."""
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            _log.error("paper_ledger_failed", error=str(error), answered_unknown=answered_unknown)
+
     def _push(self, update: VenueUpdate) -> None:
+        self._trouble = ""
         if self._on_update is not None:
             self._on_update(update)
 
@@ -299,7 +307,7 @@ class PaperVenue:
     def _reloaded(self, result: Records | BaseException) -> None:
         self._reloading = False
         if isinstance(result, BaseException):
-            _log.error("paper_ledger_failed", error=str(result), answered_unknown=0)
+            self._say_once(result, 0)
         elif self._life is _Life.DOWN:
             self._matching.load(result)
             self._life = _Life.UP

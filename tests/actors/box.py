@@ -104,7 +104,7 @@ class Disk:
         self._busy = False
         self.is_dead = False
         self.is_held = False
-        self.done = 0
+        self.on_done: Callable[[], None] = _nothing  # it is written, and nobody knows yet
 
     def call(self, function: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._calls.append((function, then))
@@ -131,13 +131,17 @@ class Disk:
     def _do(self, function: Callable[[], Any], then: Callable[[Any], None]) -> None:
         if self.is_dead:
             return
+        if self.is_held:
+            self._calls.appendleft((function, then))
+            self._busy = False
+            return
         try:
             result = function()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  whoever asked decides
             result = error
-        self.done += 1
+        self.on_done()
         self._loop.call_later(self.latency_s / 2, self._tell, then, result)
 
     def _tell(self, then: Callable[[Any], None], result: Any) -> None:
@@ -146,6 +150,22 @@ class Disk:
         self._busy = False
         then(result)
         self._next()
+
+
+def _nothing() -> None:
+    """The usual."""
+
+
+class WallClock(VirtualClock):
+    """A wall clock that somebody may set; durations do not notice."""
+
+    stepped = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.stepped
+
+    def step(self, **by: float) -> None:
+        self.stepped += timedelta(**by)
 
 
 class Ears:
@@ -195,7 +215,7 @@ class Box:
         loaded = load(ConfigFile(file)).config
         self.store: Store = open_store(loaded.data_dir, RealDisk())
         self.market = Quotes()
-        self.clock = VirtualClock(loop, start)
+        self.clock = WallClock(loop, start)
         self.disk = Disk(loop, commit_s)
         self.paper_disk = Disk(loop, commit_s)
         self.ears = Ears()
@@ -325,6 +345,8 @@ class Box:
 
     async def open(self, quantity: str = "0.01", plan: Any = None, **others: Any) -> Position:
         """Open a position as a person would; return it once everything has settled."""
+        symbol = others.get("symbol", BTC)
+        self.say(self.parts.world.prices.prices[symbol].last, symbol=symbol)  # still fresh
         request = self.request(quantity, plan, **others)
         answered = await self.ask(
             names.trader(MANUAL),
@@ -343,9 +365,7 @@ class Box:
     async def modify(self, kind: ModificationType, number: int = 1, **fields: Any) -> Answered:
         return await self.ask(
             names.position(pid(number)),
-            lambda request_id: ModifyProtection(
-                pid(number), kind, request_id=request_id, **fields
-            ),
+            lambda request_id: ModifyProtection(pid(number), kind, request_id=request_id, **fields),
         )
 
     # --- looking ---

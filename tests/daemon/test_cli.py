@@ -486,7 +486,7 @@ def test_one_position_is_shown_with_all_that_guards_it(
     assert "at 105, stop to" in out
     assert re.search(r"target-1 +110 +50 +- +yes +1 ", out)
     assert "Fills" in out
-    assert re.search(r"target-1 +TAKE_PROFIT +1 +1 +110 +110", out)
+    assert re.search(r"target-1 +take profit +1 +1 +110 +110", out)
 
 
 def test_the_status_page_points_at_what_is_wrong(ask: Callable[..., Ran], filled: Any) -> None:
@@ -525,14 +525,16 @@ def test_health_ends_with_1_when_something_is_not_well(
 
 def test_what_became_of_a_change_is_a_sentence(ask: Callable[..., Ran], filled: Any) -> None:
     opened_ = ask("open", "BTC/USDT", "long", "--quantity", "2").out
-    assert "open_protected, LONG 1 BTC/USDT, entered at 100, stop 90 (client guard)" in opened_
+    assert "open protected, LONG 1 BTC/USDT, entered at 100, stop 90 (client guard)" in opened_
 
     filled.desk.answers[CloseAll] = {"closing": ["a", "b"]}
     assert ask("close", "--all").out == "closing 2 positions\n"
     filled.desk.answers[Pause] = {"done": True, "trader": "trend"}
     assert ask("pause", "trend").out == "done, trader trend\n"
     filled.desk.answers[Drain] = {"draining": True, "positions": 4}
-    assert ask("drain").out == "draining; 4 positions stay and are kept safe\n"
+    assert (
+        ask("drain").out == "draining; 4 positions stay and are guarded again at the next start\n"
+    )
 
 
 def test_text_from_elsewhere_cannot_move_the_cursor(ask: Callable[..., Ran], filled: Any) -> None:

@@ -35,7 +35,7 @@ CALM = 10  # positions of each worker that are far from their levels
 QUICK = 5  # and that are about to be closed by one
 _WATCH_S = 0.04
 _CLI_CHANCE = 0.03
-_PATIENCE_S = 2.0  # with a limit order that does not fill
+_PATIENCE_S = 2.0  # with a position that does not come to its end
 _BP = D("0.0001")
 
 
@@ -91,6 +91,8 @@ class Worker:
         line = Line(place.socket)
         try:
             self._ask_again(line)
+            if not self.number and self.book.entries.paused:
+                self._desk(line, "entries")
             while not stop.is_set():
                 self.step(line, place)
         except GoneError:
@@ -128,8 +130,10 @@ class Worker:
         waiting = [each for each, since in self.quick.items() if now - since > _PATIENCE_S]
         if waiting and name == "close":
             own = waiting
-        own = [each for each in own if self.book.of(each).acknowledged]
-        return self.book.of(self.chance.choice(own)) if own else None
+        # While it is not known whether the last command was done, no answer has one meaning.
+        known = [self.book.of(each) for each in own]
+        known = [each for each in known if each.acknowledged and not each.in_flight]
+        return self.chance.choice(known) if known else None
 
     # --- opening
 
@@ -157,8 +161,8 @@ class Worker:
     def _ask_for(self, line: Line, request: View, *, quick: bool) -> None:
         """Open; a wish whose answer is lost is kept, to be asked again under the same id."""
         named = request.get("position_id")
-        if named:
-            self.book.of(named).in_flight.append({"command": "open", **request})
+        if named and not self.book.of(named).acknowledged:
+            self.book.of(named).in_flight = [{"command": "open", **request}]
             self._own(named, quick=quick)
         asked_s = time.monotonic()
         try:
@@ -169,7 +173,7 @@ class Worker:
             raise
         if not answer["ok"]:
             self._refused(answer)
-            if named:
+            if named and answer["error"]["rule"] not in {*_NO_ANSWER, "ALREADY_CLOSED"}:
                 self._disown(named)
             return
         view = answer["position"]
@@ -178,22 +182,16 @@ class Worker:
         with self.book.lock:
             self.book.acknowledged += 1
             self.book.see_view(view, asked_s)
-            self.book.opened(self.book.of(view["id"]), request)
+            promise = self.book.of(view["id"])
+            if not promise.acknowledged:
+                self.book.opened(promise, request)
         self._own(view["id"], quick=quick)
 
     def _ask_again(self, line: Line) -> None:
         """Repeat what was asked for when the daemon was killed: it must not be done twice."""
         lost, self.lost = self.lost, []
         for request, quick in lost:
-            promise = self.book.of(request["position_id"])
-            if promise.is_closed:
-                continue
-            if promise.version or promise.acknowledged:
-                answer = line.ask("open", **request)
-                if answer["ok"] and answer["position"]["id"] != promise.id:
-                    told = f"{promise.id} was asked for again, {answer['position']['id']} opened"
-                    self.book.blame("duplicated", told)
-            else:
+            if not self.book.of(request["position_id"]).is_closed:
                 self._ask_for(line, request, quick=quick)
 
     def _plan(
@@ -232,6 +230,9 @@ class Worker:
             self.calm.append(position_id)
 
     def _disown(self, position_id: str) -> None:
+        promise = self.book.of(position_id)
+        if promise.acknowledged or promise.version:
+            return  # the first try was done
         self.quick.pop(position_id, None)
         if position_id in self.calm:
             self.calm.remove(position_id)
@@ -342,6 +343,8 @@ class Worker:
             trader = TRADERS[self.number % len(TRADERS)]
             state, arguments = self.book.traders[trader], {"trader": trader}
             command = "resume" if state.paused else "pause"
+        if state.in_flight:
+            return
         state.in_flight = True
         answer = line.ask(command, **arguments)
         state.in_flight = False

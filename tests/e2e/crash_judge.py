@@ -16,7 +16,7 @@ from tests.e2e.crash_promises import ENDED, GUARDED, Book, Promise, Trader, View
 
 D = Decimal
 GUARDED_WITHIN_S = 2.0
-SETTLED_WITHIN_S = 8.0  # longer than an order that was never sent takes to be proven absent
+SETTLED_WITHIN_S = 10.0  # longer than an order that was never sent takes to be proven absent
 _POLL_S = 0.03
 _ROUNDING = D("0.000001")  # quote; sums of many fills, each rounded to twelve digits
 Problem = tuple[str, str]  # which counter, what

@@ -1,0 +1,133 @@
+"""What log events say to a person at a terminal: a phrase an event, ids and numbers shortened.
+
+JSON keeps every field; this is only for eyes. An event without a phrase is shown by its name and
+its fields.
+"""
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any
+
+from daemon.words import done, plural, short_id, short_number, signed_number, spoken
+
+PHRASES = {
+    # the process
+    "started": (
+        "holdfast {version} started in {seconds} s: {positions:position}, {armed} guarded, journal"
+        " at {last_seq} in {data_dir}; times are UTC"
+    ),
+    "metrics": "metrics at {url}",
+    "ready": "ready: process {pid}, commands reach it through {socket}",
+    "recovery_problem": "recovery: {problem}",
+    "draining": "{signal}: draining; positions stay, and are guarded again at the next start",
+    "forced": "{signal} again: stopped at once",
+    "stopped": "stopped; {positions:position} in the journal",
+    "failed": "failed: {error}",
+    "log_lines_lost": "{lines:line} of this log could not be written",
+    # commands
+    "admin_request": "asked: {request:asked}",
+    "admin_refused": "refused {command}: {message} ({rule})",
+    "admin_peer_refused": "user {peer_uid}, process {peer_pid}, turned away from the admin socket",
+    "admin_connections_full": "{limit:connection} to the admin socket: no more are let in",
+    # the market
+    "connected": "prices of {symbols:symbol} are coming in",
+    "disconnected": "no prices: {why}; connecting again",
+    "stream_connected": "connected to {url}, {streams:stream}",
+    "stream_renewed": "connection to {url} renewed",
+    "stream_not_renewed": "connection to {url} not renewed; again in {retry_in_s} s",
+    "stream_ended": "the recording is over after {frames:frame}",
+    "bad_frame": "frame not understood: {why}; the {count}. so far",
+    "spike_held": "{symbol} at {price:n} looks like a spike: held back for a moment",
+    # what is decided
+    "mode": "mode {mode}, was {was}{causes:because}",
+    "decision": "{trader} decides {action} {symbol}: {rationale}",
+    "entry_reserved": "{position_id:id} {direction} {quantity:n} {symbol} for {trader}: approved",
+    "entry_refused": "{trader} may not open {symbol}: {reason} ({rule})",
+    "kill_switch": "kill switch: drawdown {drawdown}; everything is closed",
+    # what is done
+    "order_sent": "{position_id:id} {side} {quantity:n} {symbol}: order sent",
+    "position_filled": (
+        "{position_id:id} {side:done} {quantity:n} {symbol} at {price:n}{exit_id:brackets}"
+    ),
+    "position_closed": "{position_id:id} {symbol} closed: {reason:said}, {realized_pnl:+}",
+    "order_rejected": "order {client_order_id} rejected: {text} ({code})",
+    "order_unknown": "order {client_order_id}: {why}; unknown until the venue tells",
+    "foreign_order": "order {client_order_id} at the venue is not ours",
+    "reconciled": "compared with the venue: {orders:order}, {fills:fill}",
+    "reconcile_failed": "the venue did not tell what it holds: {why}; asking again",
+    "position_quarantined": "{name} keeps failing, hands off: {error}",
+    "alarm": "{position_id:id} alarm {code}: {message}",
+    "paper_ledger_failed": "the paper venue cannot write: {error}",
+    # the disk
+    "journal_unavailable": "the journal cannot be written: {error}; armed exits go on",
+    "journal_available": "the journal is written again, at {last_seq}",
+    "disk_low": "{free_mb} MB of disk are free, {needed_mb} MB are needed: exits only",
+    "disk_recovered": "{free_mb} MB of disk are free again",
+    "snapshot": "snapshot {file}",
+    "snapshot_failed": "no snapshot: {error}",
+    "fenced": "fenced: {error}",
+}
+
+
+def in_words(event: str, fields: Mapping[str, object]) -> str:
+    """Return one event as a person reads it."""
+    phrase = PHRASES.get(event)
+    if phrase is None:
+        return " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
+    return _WORDS.vformat(phrase, (), fields)
+
+
+class _Words(Formatter):
+    """Fills phrases in; a format that is no other's is a noun to be counted."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> tuple[object, str]:
+        """Return a field; one that is not there is None."""
+        del args
+        return kwargs.get(field_name), field_name
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        """Write a field as its format says."""
+        match format_spec:
+            case "":
+                return "-" if value is None else str(value)
+            case "n":
+                return short_number(value)
+            case "+":
+                return signed_number(value)
+            case "id":
+                return short_id(value)
+            case "said":
+                return spoken(value)
+            case "done":
+                return done(value)
+            case "brackets":
+                return "" if value is None else f" ({value})"
+            case "because":
+                return (
+                    f": {', '.join(map(str, value))}" if isinstance(value, list) and value else ""
+                )
+            case "asked":
+                return _asked(value)
+            case noun:
+                return plural(value, noun)
+
+
+def _asked(request: object) -> str:
+    if not isinstance(request, Mapping):
+        return str(request)
+    words = [str(request.get("command", ""))]
+    for name, value in request.items():
+        if name == "position_id":
+            words.append(f"as {short_id(value)}")
+        elif name != "command" and (name, value) != ("leverage", "1"):
+            words.append(f"{name}={_value(value)}")
+    return " ".join(words)
+
+
+def _value(value: object) -> object:
+    if isinstance(value, list):
+        return ",".join(str(_value(one)) for one in value)
+    return ":".join(map(str, value.values())) if isinstance(value, Mapping) else value
+
+
+_WORDS = _Words()

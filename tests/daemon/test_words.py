@@ -1,0 +1,230 @@
+"""What a person reads: log lines and stories say in words what happened, and fit the terminal."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Formatter
+from typing import Any, get_args
+
+import pytest
+
+from daemon.cli.story import print_story
+from daemon.log_formats import ConsoleLines, Line
+from daemon.log_words import PHRASES, in_words
+from daemon.views import story_row
+from daemon.words import plural, short_number, spoken
+from domain.commands import ModificationType, RequestedBy
+from domain.instrument import Side
+from domain.order import AnyOrderEvent, OrderAccepted, OrderFilled, OrderSent
+from domain.position import (
+    NO_PROTECTION,
+    AnyPositionEvent,
+    Modification,
+    ModificationRefused,
+    PositionClosed,
+    PositionFilled,
+    PositionSettled,
+    PositionStatus,
+    Validation,
+)
+from domain.protection import ExitReason
+from tests.builders import NOW, D, a_fill, opened, plan
+
+ROOT = Path(__file__).parent.parent.parent
+SAID = re.compile(r"\b_?log\.(?:debug|info|warning|error|critical)\(\s*\"(\w+)\"")
+NOT_FOR_PEOPLE = {
+    # bugs: with a traceback, which says more than words
+    "admin_connection_failed",
+    "admin_command_failed",
+    "metrics_failed",
+    "loop_blocked",
+    "subscription_not_sent",
+}
+
+
+def line(event: str, level: str = "info", exception: str = "", **fields: object) -> Line:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    return Line(level, "system", event, fields, at, exception)
+
+
+# --- log lines ---
+
+
+def test_every_event_that_is_logged_has_a_phrase() -> None:
+    logged: set[str] = set()
+    for package in ("actors", "daemon", "exchanges", "runtime", "storage"):
+        for file in (ROOT / package).rglob("*.py"):
+            logged |= set(SAID.findall(file.read_text()))
+
+    assert len(logged) > 30
+    assert logged - PHRASES.keys() - NOT_FOR_PEOPLE == set()
+
+
+@pytest.mark.parametrize("event", PHRASES)
+def test_a_phrase_without_its_fields_is_still_a_line(event: str) -> None:
+    names = [name for _, name, _, _ in Formatter().parse(PHRASES[event]) if name]
+
+    assert in_words(event, {})
+    assert "\n" not in in_words(event, dict.fromkeys(names, "x"))
+
+
+def test_a_line_is_the_time_and_what_happened_in_words() -> None:
+    filled = line(
+        "position_filled",
+        position_id="0f2a91c0-1111-2222",
+        exit_id="stop",
+        side="sell",
+        symbol="BTC/USDT",
+        quantity="0.0040",
+        price="61857.20",
+        client_order_id="vU2a7pP2iBAq6crMJDOcTqAIE000000",
+    )
+
+    assert ConsoleLines(colors=False).render(filled) == (
+        "03:04:05  0f2a91c0 sold 0.004 BTC/USDT at 61,857.20 (stop)"
+    )
+
+
+def test_what_is_wrong_is_marked() -> None:
+    low = line("disk_low", "error", free_mb=3, needed_mb=64)
+
+    assert ConsoleLines(colors=False).render(low) == (
+        "03:04:05  ERROR: 3 MB of disk are free, 64 MB are needed: exits only"
+    )
+    assert "\x1b[1m\x1b[31mERROR: \x1b[0m3 MB" in ConsoleLines(colors=True).render(low)
+
+
+def test_a_command_is_shown_as_it_was_asked() -> None:
+    request = {
+        "command": "open",
+        "symbol": "BTC/USDT",
+        "targets": [{"price": "62000", "part": "0.5"}, {"price": "63000", "part": "0.5"}],
+    }
+
+    assert in_words("admin_request", {"command": "open", "request": request}) == (
+        "asked: open symbol=BTC/USDT targets=62000:0.5,63000:0.5"
+    )
+
+
+def test_causes_of_a_mode_are_named_when_there_are_any() -> None:
+    change = {"mode": "NO_ENTRY", "was": "NORMAL", "causes": ["STALE", "DRAWDOWN"]}
+
+    assert in_words("mode", change) == "mode NO_ENTRY, was NORMAL: STALE, DRAWDOWN"
+    assert in_words("mode", change | {"causes": []}) == "mode NO_ENTRY, was NORMAL"
+
+
+def test_long_lines_are_folded_to_the_terminal_below_their_first_word() -> None:
+    text = " ".join(["word"] * 30)
+    lines = ConsoleLines(colors=False, width=lambda: 60).render(line(text)).split("\n")
+
+    assert all(len(one) <= 60 for one in lines)
+    assert all(one.startswith(" " * 10 + "word") for one in lines[1:])
+    assert " ".join(one[10:] for one in lines) == text
+
+
+def test_a_path_is_never_broken() -> None:
+    path = "/a" * 60
+
+    assert path in ConsoleLines(colors=False, width=lambda: 60).render(line("x", path=path))
+
+
+@pytest.mark.parametrize("width", [0, 5, 39])
+def test_where_there_is_no_width_lines_are_left_alone(width: int) -> None:
+    text = "word " * 40 + "end"
+
+    assert "\n" not in ConsoleLines(colors=False, width=lambda: width).render(line(text))
+
+
+# --- figures and codes ---
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("61857.20", "61,857.20"), ("1500", "1,500"), ("100", "100"), ("1.50", "1.5"),
+     ("0.000123456789", "0.000123457"), ("0", "0"), (None, "-"), ("text", "text"), (True, "True")],
+)  # fmt: skip
+def test_a_number_is_short(value: object, shown: str) -> None:
+    assert short_number(value) == shown
+
+
+def test_one_position_is_no_positions() -> None:
+    assert [plural(count, "position") for count in (0, 1, "1", 2)] == [
+        "0 positions", "1 position", "1 position", "2 positions",
+    ]  # fmt: skip
+
+
+def test_a_code_is_spoken() -> None:
+    assert spoken("STOP_LOSS") == "stop loss"
+
+
+# --- stories ---
+
+
+def story(capsys: pytest.CaptureFixture[str], *events: Any) -> list[str]:
+    print_story([story_row(seq, NOW, "position/x", event) for seq, event in enumerate(events)])
+    return [each.partition("  ")[2] for each in capsys.readouterr().out.splitlines() if each][2:]
+
+
+def test_a_story_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    life = opened("1", "100", plan("90", [("110", "0.5"), ("120", "0.5")]))
+
+    told = story(capsys, *life.events)
+
+    assert told[0].startswith("manual opens long 1 BTC/USDT at market, leverage 1")
+    assert any(each.startswith("bought 1 at 100, fee") for each in told)
+    assert "protection 1: stop 90, target-1 110 for 50 %, target-2 120 for 50 %" in told
+
+
+def test_a_story_says_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None:
+    fill = a_fill("1", "100", Side.BUY, "o1")
+
+    told = story(
+        capsys,
+        OrderSent(NOW),
+        OrderFilled(fill),
+        OrderAccepted("O1", NOW),  # type: ignore[arg-type]
+        PositionFilled(fill),
+        PositionSettled(NOW),
+    )
+
+    assert len(told) == 1
+
+
+def test_a_fill_that_no_position_has_booked_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(story(capsys, OrderFilled(a_fill("1", "100", Side.BUY, "o1")))) == 1
+
+
+def test_a_story_ends_with_the_reason_and_the_money(capsys: pytest.CaptureFixture[str]) -> None:
+    closed = PositionClosed(
+        PositionStatus.CLOSED, ExitReason.STOP_LOSS, D("-1.7434"), D("0.264"), D(0), NOW
+    )
+
+    assert story(capsys, closed) == ["closed by stop loss: realized -1.74, fees 0.264"]
+
+
+def test_a_refused_change_says_who_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = Modification(
+        ModificationType.MOVE_SL,
+        RequestedBy.USER_MANUAL,
+        "",
+        NO_PROTECTION,
+        NO_PROTECTION,
+        Validation(errors=("WOULD_WIDEN",)),
+        NOW,
+        "WOULD_WIDEN",
+    )
+
+    assert story(capsys, ModificationRefused(refused)) == [
+        "a person may not move the stop: would widen"
+    ]
+
+
+@pytest.mark.parametrize(
+    "event", [*get_args(AnyPositionEvent), *get_args(AnyOrderEvent)], ids=lambda kind: kind.__name__
+)
+def test_every_event_of_a_position_can_be_told(
+    capsys: pytest.CaptureFixture[str], event: type[Any]
+) -> None:
+    print_story([{"seq": 1, "time": "2026-01-02T03:04:05Z", "event": event.__name__, "fields": {}}])
+
+    assert capsys.readouterr().out

@@ -1,0 +1,146 @@
+"""The JSON that `docs/cli.md` shows has the keys that commands print."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from daemon import replay
+from daemon.admin_requests import COMMANDS
+from daemon.position_views import Seen, position_row, position_view
+from daemon.views import (
+    Quote,
+    mode_view,
+    order_view,
+    portfolio_view,
+    status_view,
+    story_row,
+    trader_view,
+)
+from domain.commands import ClosePosition, ModificationType, ModifyProtection
+from domain.instrument import Side
+from domain.modes import operator_stop
+from domain.money import Fee
+from domain.order import Order, OrderStatus, OrderTerms, OrderType
+from domain.portfolio_state import Portfolio, Reservation
+from domain.risk import AccountLimits
+from domain.trader_state import TraderSettings
+from tests.builders import ACCOUNT, BTC, NOW, D, opened, plan
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+LATER = NOW + timedelta(seconds=60)
+SEEN = Seen(price=D(100), is_fresh=True, low=D(99), high=D(101))
+
+
+def shown(command):
+    """Return the first JSON block after a command's name."""
+    after = PAGE.read_text(encoding="utf-8").partition(f"**`{command}`**")[2]
+    return json.loads(re.search(r"```json\n(.*?)```", after, re.DOTALL)[1])
+
+
+def same_keys(documented, real):
+    """Whether two values have the same keys, as deep as both have any."""
+    if isinstance(documented, dict) and isinstance(real, dict) and documented and real:
+        assert list(documented) == list(real)
+        for key, value in documented.items():
+            same_keys(value, real[key])
+    elif isinstance(documented, list) and isinstance(real, list) and documented and real:
+        same_keys(documented[0], real[0])
+
+
+@pytest.fixture
+def position():
+    rules = plan("90", [("110", "0.5")], trail_ratio=D("0.05"), breakeven_price=D(105))
+    life = opened("1", "100", rules)
+    life.tell(ModifyProtection(life.p.id, ModificationType.MOVE_SL, price=D(91))).arm()
+    life.tell(ClosePosition(life.p.id, part=D("0.25"))).fill_exit("100")
+    return life.p
+
+
+@pytest.fixture
+def account():
+    reserved = {"c9": Reservation("p9", D(1), D(20), D(20))}
+    causes = (operator_stop("somebody"),)
+    money = D(10_000)
+    return portfolio_view(
+        Portfolio(
+            account=ACCOUNT,
+            quote="USDT",
+            balance=money,
+            high_water_mark=money,
+            day=NOW.date(),
+            day_start_equity=money,
+            marked_at=NOW,
+            reservations=reserved,
+            causes=causes,
+        ),
+        {},
+        AccountLimits(),
+    )
+
+
+@pytest.fixture
+def trader():
+    return trader_view(TraderSettings("trend", (BTC,)), None, None, open_positions=0)
+
+
+def test_positions(position):
+    row = position_row(position, SEEN, LATER)
+    same_keys(shown("positions"), {"positions": [row], "total": 1})
+
+
+def test_one_position(position):
+    row = position_row(position, SEEN, LATER)
+    whole = position_view(position, SEEN, LATER, venue="paper")
+    assert list(whole)[: len(row)] == list(row)
+    same_keys(shown("position"), {key: value for key, value in whole.items() if key not in row})
+
+
+def test_orders():
+    terms = OrderTerms("c1", "p1", BTC, Side.SELL, OrderType.MARKET, D(1))
+    order = Order(terms, OrderStatus.OPEN, NOW, fees=(Fee(D(1), "USDT"),))
+    same_keys(shown("orders"), {"orders": [order_view(order)]})
+
+
+def test_portfolio_and_mode(account):
+    same_keys(shown("portfolio"), account)
+    same_keys(shown("mode"), mode_view((operator_stop("somebody"),)))
+
+
+def test_traders(trader):
+    same_keys(shown("traders"), {"traders": [trader]})
+
+
+def test_status(account, trader):
+    status = status_view(
+        version="1",
+        pid=7,
+        started_at=NOW,
+        now=LATER,
+        venue="paper",
+        connected=True,
+        quotes=[Quote(BTC, "100", None, None, None, 0.1, is_fresh=True)],
+        account=account,
+        positions=[],
+        orders=[],
+        traders=[trader],
+    )
+    same_keys(shown("status"), status)
+
+
+def test_why():
+    event = story_row(1, NOW, "position/x", opened().events[0])
+    same_keys(shown("why"), {"position_id": "x", "events": [event]})
+
+
+def test_replay():
+    documented = shown("replay")
+    assert tuple(documented) == replay.Report.__struct_fields__
+    assert tuple(documented["exits"][0]) == replay.Exit.__struct_fields__
+
+
+def test_the_lines_of_the_admin_socket_name_real_commands():
+    page = PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r'\{"command": "([a-z-]+)"', page)) <= set(COMMANDS)
