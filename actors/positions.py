@@ -10,25 +10,25 @@ import structlog
 from actors import names
 from actors.messages import Append, Beat, Committed
 from actors.position import PositionActor
+from actors.supervision import TellingSupervisor
 from actors.world import World
 from domain.ids import PositionId
 from domain.inputs import BeginEntry, Wake
 from domain.position import PositionQuarantined
 from domain.position_life import evolve
 from runtime.actor import handles
-from runtime.supervisor import Backoff, ChildSpec, Exhausted, Intensity, Restart, Supervisor
+from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart
 
 log = structlog.get_logger("system.error")
 POSITION_INTENSITY = Intensity(max_restarts=5, period_s=60)
 POSITION_BACKOFF = Backoff(first_s=0.0, max_s=1.0, jitter_ratio=0.1)
 
 
-class PositionsSupervisor(Supervisor):
+class PositionsSupervisor(TellingSupervisor):
     """Supervises positions one for one."""
 
     def __init__(self, world: World, recovered: Sequence[PositionId]) -> None:
-        super().__init__([self.spec(world, position_id) for position_id in recovered])
-        self.world = world
+        super().__init__(world, [self.spec(world, position_id) for position_id in recovered])
         self.recovered = tuple(recovered)
 
     def on_start(self) -> None:

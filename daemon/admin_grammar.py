@@ -168,18 +168,20 @@ def _amount(argument: str, value: Decimal) -> Refusal | None:
 
 
 def _fraction(argument: str, value: Decimal) -> Refusal | None:
-    too_much = invalid(argument, value, "more than the whole") if value > ONE else None
-    return _amount(argument, value) or too_much
+    refusal = _amount(argument, value)  # first: a NaN cannot be compared
+    return refusal or (invalid(argument, value, "more than the whole") if value > ONE else None)
 
 
 def _trail_ratio(argument: str, value: Decimal) -> Refusal | None:
-    too_much = invalid(argument, value, "not less than the price itself") if value >= ONE else None
-    return _amount(argument, value) or too_much
+    refusal = _amount(argument, value)
+    if refusal or value < ONE:
+        return refusal
+    return invalid(argument, value, "not less than the price itself")
 
 
 def _leverage(argument: str, value: Decimal) -> Refusal | None:
-    too_little = invalid(argument, value, "less than 1") if value < ONE else None
-    return _amount(argument, value) or too_little
+    refusal = _amount(argument, value)
+    return refusal or (invalid(argument, value, "less than 1") if value < ONE else None)
 
 
 def _duration(argument: str, value: float) -> Refusal | None:

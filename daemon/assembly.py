@@ -25,6 +25,7 @@ from actors.persistence import Backlog, PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
 from actors.streams import registry
+from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
 from actors.world import PriceBoard, Telemetry, World
 from daemon.config_models import Config
@@ -41,7 +42,6 @@ from exchanges.paper.venue import PaperVenue
 from exchanges.port import Balance
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Strategy
-from runtime.supervisor import Supervisor
 from runtime.system import ActorSystem
 from storage.store import Store
 from strategies.base import Strategy as TradingStrategy
@@ -274,12 +274,16 @@ def _tree(
             backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
         ),
         ChildSpec(names.POSITIONS, lambda: _positions(world)),
-        ChildSpec(names.TRADERS, lambda: Supervisor(_traders(world, settings, strategies))),
+        ChildSpec(
+            names.TRADERS, lambda: TellingSupervisor(world, _traders(world, settings, strategies))
+        ),
     ]
     return ChildSpec(
         ROOT,
-        lambda: Supervisor(
-            [persistence, ChildSpec(DESK, lambda: Supervisor(desk))], Strategy.REST_FOR_ONE
+        lambda: TellingSupervisor(
+            world,
+            [persistence, ChildSpec(DESK, lambda: TellingSupervisor(world, desk))],
+            Strategy.REST_FOR_ONE,
         ),
         intensity=Intensity(max_restarts=0),
     )

@@ -98,6 +98,8 @@ def _websocket_url(value: str) -> str:
 
 Amount = Annotated[Decimal, BeforeValidator(_number), Field(gt=0, le=MAX_NUMBER)]
 Ratio = Annotated[Decimal, BeforeValidator(_ratio), Field(ge=0, le=1)]
+PositiveRatio = Annotated[Decimal, BeforeValidator(_ratio), Field(gt=0, le=1)]
+Fraction = Annotated[Decimal, BeforeValidator(_ratio), Field(gt=0, lt=1)]
 Fee = Annotated[Decimal, BeforeValidator(_ratio), Field(gt=-1, lt=1)]
 Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
@@ -146,7 +148,7 @@ class Market(Section):
     )
     max_silence_s: Seconds = 3.0  # nothing received: the stream is connected anew
     stale_after_s: Seconds = 5.0  # no price of a symbol: no entries
-    spike_ratio: Ratio = Decimal("0.03")  # a last price further off waits for contradiction
+    spike_ratio: Fraction = Decimal("0.03")  # a last price further off waits for contradiction
 
 
 class InstrumentRules(Section):
@@ -179,8 +181,8 @@ class Limits(Section):
     max_positions: Count = 10
     max_leverage: Annotated[Decimal, BeforeValidator(_number), Field(ge=1, le=1000)] = Decimal(10)
     daily_loss_cap: Amount | None = None  # quote
-    daily_drawdown_ratio: Ratio = Decimal("0.05")
-    total_drawdown_ratio: Ratio = Decimal("0.20")
+    daily_drawdown_ratio: PositiveRatio = Decimal("0.05")
+    total_drawdown_ratio: PositiveRatio = Decimal("0.20")
     balance_buffer_ratio: Ratio = Decimal("0.10")
     max_stop_distance_ratio: Ratio = Decimal("0.5")
 

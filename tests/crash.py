@@ -190,7 +190,8 @@ class Drill:
             judge.closes_everything(END_WITHIN_S)
             balance = judge.balance()
             self._note_health(line)
-            for position_id in list(self.book.promises):
+            shown = line.ask("positions", closed=True, limit=10_000)["positions"]
+            for position_id in {*self.book.promises, *(row["id"] for row in shown)}:
                 answer = line.ask("position", position=position_id)
                 if answer["ok"]:
                     self.book.see_view(answer["position"], time.monotonic())

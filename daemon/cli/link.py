@@ -143,6 +143,12 @@ def rows_of(answer: Answer, name: str) -> list[dict[str, object]]:
 
 
 def _nobody(path: Path, error: UnreachableError) -> Refusal:
+    if isinstance(error.__cause__, PermissionError):
+        return Refusal(
+            rule="NOT_YOUR_DAEMON",
+            message=f"The socket {path} is not for you: {error}.",
+            remedy="Ask as the user who runs the daemon.",
+        )
     return Refusal(
         rule="NO_DAEMON",
         message=f"No daemon answers at {path}: {error}.",

@@ -107,7 +107,7 @@ def _print_report(report: dict[str, object]) -> None:
         Column("FRAME", text("frame"), right=True),
         Column("PRICE", lambda row: short_number(row.get("price")), right=True),
     ]
-    print_table(columns, exits if isinstance(exits, list) else [], empty="no exits")
+    print_table(columns, exits if isinstance(exits, list | tuple) else [], empty="no exits")
     names = ("frames", "ticks", "positions_opened", "positions_closed")
     print_pairs(
         [

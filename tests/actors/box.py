@@ -1,4 +1,6 @@
-"""A daemon in a box: the whole tree of actors in virtual time, on real files, with a market that the test speaks.
+"""A daemon in a box: the whole tree of actors in virtual time, on real files.
+
+The market says what the test says.
 
 `Box` is one life of the daemon. `kill` ends it as SIGKILL would: what the worker has not written is
 gone, nothing is told to anybody, the files stay. The next `Box` on the same directory goes on.
@@ -12,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.actors.faulty_venue import FaultyVenue
+from msgspec.structs import replace
 
 from actors import names
 from actors.messages import Answered
@@ -42,6 +44,7 @@ from runtime.disk import RealDisk
 from runtime.virtual import VirtualLoop
 from storage.store import Store
 from strategies.base import Strategy
+from tests.actors.faulty_venue import FaultyVenue
 
 D = Decimal
 BTC = Symbol("BTC/USDT")
@@ -52,7 +55,8 @@ SOON_S = 0.5  # virtual; everything that does not wait for a timer has happened 
 CONFIG = """
 market: {source: recorded, symbols: [BTC/USDT, ETH/USDT]}
 paper: {slippage: 0, latency_ms: 0, taker_fee: 0.0005, balance: 100000}
-limits: {max_positions: 1000, balance_buffer_ratio: 0, daily_drawdown_ratio: 1, total_drawdown_ratio: 1}
+limits:
+  {max_positions: 1000, balance_buffer_ratio: 0, daily_drawdown_ratio: 1, total_drawdown_ratio: 1}
 """
 
 
@@ -92,7 +96,7 @@ class Quotes:
 
 
 class Disk:
-    """A worker whose calls take time: the first half until they are done, the second until it is known.
+    """A worker whose calls take time: half of it until they are done, half until it is known.
 
     `kill` takes the machine away. `hold` keeps calls from being done until `go_on`.
     """
@@ -105,9 +109,12 @@ class Disk:
         self.is_dead = False
         self.is_held = False
         self.on_done: Callable[[], None] = _nothing  # it is written, and nobody knows yet
+        self.on_told: Callable[[], None] = _nothing
+        self.calls = 0
 
     def call(self, function: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._calls.append((function, then))
+        self.calls += 1
         self._next()
 
     def kill(self) -> None:
@@ -149,6 +156,7 @@ class Disk:
             return
         self._busy = False
         then(result)
+        self.on_told()
         self._next()
 
 
@@ -174,14 +182,14 @@ class Ears:
     def __init__(self) -> None:
         self.alarms: list[tuple[str, str]] = []
         self.evaluations: list[str] = []
-        self.rows = 0
+        self.commits: list[int] = []  # rows of each
 
     def order_sent(self, venue: str, order_type: str, status: str, seconds: float) -> None: ...
 
     def order_ended(self, venue: str, status: str) -> None: ...
 
     def committed(self, rows: int, seconds: float) -> None:
-        self.rows += rows
+        self.commits.append(rows)
 
     def evaluated(self, result: str) -> None:
         self.evaluations.append(result)
@@ -350,7 +358,7 @@ class Box:
         request = self.request(quantity, plan, **others)
         answered = await self.ask(
             names.trader(MANUAL),
-            lambda request_id: _replace(request, request_id=request_id),
+            lambda request_id: replace(request, request_id=request_id),
         )
         assert answered.refusal is None, answered
         await self.soon()
@@ -449,9 +457,3 @@ def stop_at(price: str | None, *targets: tuple[str, str], **others: Any) -> Prot
 def later(box: Box, seconds: float = 1.0) -> datetime:
     """Return the wall time at which the next life begins."""
     return box.now + timedelta(seconds=seconds)
-
-
-def _replace(message: Any, **changes: Any) -> Any:
-    from msgspec.structs import replace
-
-    return replace(message, **changes)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.actors.box import Box, later
 
 from runtime.virtual import run_virtual
+from tests.actors.box import Box, later
 
 Play = Callable[[Box], Coroutine[Any, Any, Any]]
 

@@ -1,4 +1,4 @@
-"""A venue that can go wrong: the real paper venue behind a line that loses, delays, repeats and lies.
+"""A venue that can go wrong: the real paper venue behind a line that loses, delays and repeats.
 
 Whatever is not scripted passes through. A script is a list: each request takes its first entry.
 """

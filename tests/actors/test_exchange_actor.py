@@ -5,16 +5,6 @@ from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
-from tests.actors.box import BTC, CONFIG, Box, pid, stop_at
-from tests.actors.faulty_venue import (
-    answer_lost,
-    answered_after,
-    arrives_after,
-    broken_line,
-    never_arrives,
-    refused,
-    reset,
-)
 
 from actors import names
 from actors.messages import Settled
@@ -37,6 +27,16 @@ from domain.order import (
 from domain.position import ExitFired, PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import VenueOrder
+from tests.actors.box import BTC, CONFIG, Box, pid, stop_at
+from tests.actors.faulty_venue import (
+    answer_lost,
+    answered_after,
+    arrives_after,
+    broken_line,
+    never_arrives,
+    refused,
+    reset,
+)
 
 D = Decimal
 _S = OrderStatus

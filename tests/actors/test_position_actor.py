@@ -3,8 +3,7 @@
 import asyncio
 
 import pytest
-from tests.actors.box import BTC, CONFIG, COMMIT_S, Box, D, pid, stop_at
-from tests.actors.faulty_venue import answered_after, never_arrives, refused
+from msgspec.structs import replace
 
 from actors import names
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
@@ -21,6 +20,8 @@ from domain.position import (
     ProtectionSet,
 )
 from domain.protection import ExitReason
+from tests.actors.box import BTC, COMMIT_S, CONFIG, Box, D, pid, stop_at
+from tests.actors.faulty_venue import answered_after, never_arrives, refused
 
 NAME = names.position(pid())
 MOVE = ModificationType.MOVE_SL
@@ -561,7 +562,7 @@ def test_asking_for_more_of_a_position_that_is_held_is_answered(perform):
         reserved = box.portfolio.reserved
         box.say("60000")
         answered = await box.ask(
-            names.trader("manual"), lambda request_id: _asked(box.request(), request_id)
+            names.trader("manual"), lambda request_id: replace(box.request(), request_id=request_id)
         )
         assert answered.refusal.rule == "POSITION_EXISTS"
         await box.soon()
@@ -570,12 +571,6 @@ def test_asking_for_more_of_a_position_that_is_held_is_answered(perform):
         assert box.actor(names.POSITIONS).incarnation == 1
 
     perform(play)
-
-
-def _asked(request, request_id):
-    from msgspec.structs import replace
-
-    return replace(request, request_id=request_id)
 
 
 def test_the_journal_tells_a_life_in_order(perform):

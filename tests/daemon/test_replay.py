@@ -4,7 +4,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from daemon.cli.program import build
 from daemon.config import load
 from daemon.config_file import ConfigFile, shipped
 from daemon.replay import replay
@@ -62,6 +64,18 @@ def test_every_exit_says_why_and_on_which_frame(recording):
         assert 0 < exit_["frame"] <= report["frames"]
         assert Decimal(exit_["price"]) > 0
         assert exit_["fill_price"] is not None
+
+
+def test_a_person_is_shown_every_exit(recording):
+    arguments = ["replay", str(recording)]
+    said = CliRunner().invoke(build(arguments), arguments).stdout
+    report = played(recording)
+    rows = [
+        line
+        for line in said.splitlines()
+        if line[:8] in {e["position"][:8] for e in report["exits"]}
+    ]
+    assert len(rows) == len(report["exits"]) > 0
 
 
 def test_a_strategy_in_a_file_of_ones_own_trades_in_a_replay(recording, tmp_path):

@@ -1,7 +1,5 @@
 """What a position does about exits that fail, alone and beside others."""
 
-from tests.builders import D, Life, opened, plan
-
 from domain.commands import ClosePosition
 from domain.effects import Arm, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import ClientOrderId
@@ -10,6 +8,7 @@ from domain.order import OrderStatus
 from domain.position import PositionStatus
 from domain.position_decide import resume
 from domain.protection import ExitReason
+from tests.builders import D, Life, opened, plan
 
 
 def of(effects, kind):

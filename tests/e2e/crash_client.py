@@ -194,9 +194,7 @@ class Worker:
             if not self.book.of(request["position_id"]).is_closed:
                 self._ask_for(line, request, quick=quick)
 
-    def _plan(
-        self, request: View, symbol: str, price: Decimal, *, long: bool, quick: bool
-    ) -> None:
+    def _plan(self, request: View, symbol: str, price: Decimal, *, long: bool, quick: bool) -> None:
         """Add levels: near enough to be crossed within a second, or far from it."""
         chance = self.chance
         scale = (3, 14) if quick else (250, 700)
@@ -326,7 +324,9 @@ class Worker:
             case "close" if "part" not in request:
                 promise.must_close = True
         if not shown and not over:
-            self.book.blame("lost", f"{promise.id}: {request} was acknowledged, shown: {protection}")
+            self.book.blame(
+                "lost", f"{promise.id}: {request} was acknowledged, shown: {protection}"
+            )
 
     # --- what concerns no position
 

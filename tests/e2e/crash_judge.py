@@ -161,7 +161,11 @@ class Judge:
     def closes_everything(self, within_s: float) -> None:
         """Close all; afterwards the account has what the venue says, and nothing else."""
         self.line.ask("close-all")
-        until(self._still_open, time.monotonic() + within_s, lambda text: self.book.blame("lost", text))
+        until(
+            self._still_open,
+            time.monotonic() + within_s,
+            lambda text: self.book.blame("lost", text),
+        )
 
     def _still_open(self) -> str | None:
         asked_s = time.monotonic()

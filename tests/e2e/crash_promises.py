@@ -47,7 +47,7 @@ class Promise:
     level: Decimal | None = None
     level_from: int = 0  # versions before this one had another trail
     trail_changes: bool = False  # a change of it is under way
-    beyond_stop_s: float | None = None  # since when the price has been beyond the stop
+    beyond_s: float | None = None  # since when the price has been beyond a level
     settled: bool = False  # over, and everybody agrees about it
 
     @property
@@ -112,7 +112,7 @@ class Book:
             later = asked_s >= promise.shown_s  # answers to different threads overtake each other
             if later:
                 self._compare(promise, row)
-                self._watch_stop(promise, row)
+                self._watch_guard(promise, row)
             self._note(promise, row, later=later)
 
     def see_view(self, view: View, asked_s: float) -> None:
@@ -132,6 +132,8 @@ class Book:
                         now = exits.get(order_id)
                         told = f"exit {order_id} was shown, {filled} filled; now {now}"
                         self.blame("lost", f"{promise.id}: {told}")
+            if not promise.trail_changes:
+                self._check_trail_exits(promise, view)
             promise.fills |= fills
             for order_id, filled in exits.items():
                 promise.exits[order_id] = max(filled, promise.exits.get(order_id, ZERO))
@@ -176,8 +178,8 @@ class Book:
     def _note(self, promise: Promise, row: View, *, later: bool) -> None:
         promise.symbol = row["symbol"]
         promise.long = row["side"] == "LONG"
-        counts = self._counts(promise, row) and row["trail_level"] is not None
-        if counts:
+        counts = self._counts(promise, row) and row["status"] != "closing"
+        if counts and row["trail_level"] is not None:
             level = D(row["trail_level"])
             best = max if promise.long else min
             promise.level = level if promise.level is None else best(level, promise.level)
@@ -196,7 +198,9 @@ class Book:
     def _check_quantities(self, promise: Promise, view: View) -> None:
         entry = view["entry_order"]
         ids = [fill["id"] for fill in view["fills"]]
-        entered = sum((D(fill["quantity"]) for fill in view["fills"] if fill["order"] == entry), ZERO)
+        entered = sum(
+            (D(fill["quantity"]) for fill in view["fills"] if fill["order"] == entry), ZERO
+        )
         left = sum((D(fill["quantity"]) for fill in view["fills"] if fill["order"] != entry), ZERO)
         if len(ids) != len(set(ids)):
             self.blame("duplicated", f"{promise.id} counts a fill twice: {ids}")
@@ -209,23 +213,35 @@ class Book:
             told = f"{view['remaining_quantity']} of {view['entry_quantity']}, fills say"
             self.blame("lost", f"{promise.id} shows {told} {entered - left} of {entered}")
 
-    def _watch_stop(self, promise: Promise, row: View) -> None:
-        """A stop that is shown as guarded and lets the price pass is no guard."""
-        stop, price = row["stop"], row["current_price"]
+    def _watch_guard(self, promise: Promise, row: View) -> None:
+        """A level that is shown as guarded and lets the price pass is no guard."""
+        levels = [D(row[name]) for name in ("stop", "trail_level") if row[name] is not None]
+        price, long = row["current_price"], row["side"] == "LONG"
         beyond = (
             row["status"] == "open_protected"
-            and stop is not None
-            and price is not None
+            and levels
             and row["price_is_fresh"]
-            and ((D(price) <= D(stop)) if row["side"] == "LONG" else (D(price) >= D(stop)))
+            and (D(price) <= max(levels) if long else D(price) >= min(levels))
         )
         if not beyond:
-            promise.beyond_stop_s = None
-        elif promise.beyond_stop_s is None:
-            promise.beyond_stop_s = time.monotonic()
-        elif time.monotonic() - promise.beyond_stop_s > _FIRES_WITHIN_S:
-            told = f"price {price} beyond stop {stop} for {_FIRES_WITHIN_S} s, {row['status']}"
+            promise.beyond_s = None
+        elif promise.beyond_s is None:
+            promise.beyond_s = time.monotonic()
+        elif time.monotonic() - promise.beyond_s > _FIRES_WITHIN_S:
+            told = f"price {price} beyond {levels} for {_FIRES_WITHIN_S} s, {row['status']}"
             self.blame("unprotected", f"{promise.id}: {told}")
+
+    def _check_trail_exits(self, promise: Promise, view: View) -> None:
+        """A trail that fires does so at the level that was shown, or at a tighter one."""
+        for each in view["exits"]:
+            if each["exit_id"] != "trail" or each["trigger"] is None or promise.level is None:
+                continue
+            if each["client_order_id"] in promise.exits:
+                continue  # what is shown after it fired follows the market on
+            level = D(each["trigger"]["level"])
+            if (level < promise.level) if promise.long else (level > promise.level):
+                told = f"trail level {promise.level} was shown, it fired at {level}"
+                self.blame("loosened_trails", f"{promise.id}: {told}")
 
     # --- what is in force
 
