@@ -126,9 +126,13 @@ class ExchangeActor(Journaled):
 
     # --- life ---
 
-    def on_start(self) -> None:
-        """Take over every live order; ask the venue before anything is sent."""
+    async def on_start(self) -> None:
+        """Take over every live order; ask the venue before anything is sent.
+
+        Guards first: after a start, all levels are armed before this goes on. Messages wait.
+        """
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        await asyncio.sleep(0)
         prefix = "order/"
         for name in [name for name in self.world.states.latest if name.startswith(prefix)]:
             stream = self.open_stream(name)

@@ -7,7 +7,7 @@ thousand actors' events also cost one. A full or failing disk is a state: what c
 is kept and tried again, entries stop (PROTECT_ONLY), armed exits go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,13 +70,17 @@ class Backlog:
     def __init__(self) -> None:
         self.waiting: list[Append] = []
         self.writing: list[Append] = []  # in the commit under way, or in one that failed
-        self.under_way = False  # the worker has it
+        self.under_way = False  # the worker was asked, and its answer has not been heard
+        self.number = 0  # of that call
+        self.is_broken = False  # the last commit failed; written by the worker
+        self.trouble: JournalUnavailableError | None = None
 
 
 class _Written(msgspec.Struct, frozen=True):
     """A commit ended."""
 
     lane = 0
+    number: int
     outcome: Any
     seconds: float
 
@@ -85,6 +89,7 @@ class _Reopened(msgspec.Struct, frozen=True):
     """The journal was asked what it holds, after an error."""
 
     lane = 0
+    number: int
     outcome: Any
 
 
@@ -112,7 +117,6 @@ class PersistenceActor(Actor):
         self.worker = worker
         self.settings = settings
         self.backlog = backlog
-        self.trouble: JournalUnavailableError | None = None
         self.is_fenced = False
         self.snapshot: SnapshotWriter | None = None
         self.snapshot_is_due = False
@@ -122,20 +126,32 @@ class PersistenceActor(Actor):
         self.is_low = False
         self.written_at_s = self.snapshot_at_s
 
+    @property
+    def trouble(self) -> JournalUnavailableError | None:
+        """Why the journal cannot be written at the moment."""
+        return self.backlog.trouble
+
     def on_start(self) -> None:
         """Look after the disk."""
         self.every(BEAT_S, Beat())
-        if self.backlog.writing and not self.backlog.under_way:
-            self._call(self.store.journal.reopen, _Reopened)  # is the last commit there?
+        if self.backlog.writing:
+            self._reopen()  # is the last commit there?
         else:
             self._flush()
 
     def on_stop(self) -> None:
         """Hand the rest to the worker, which finishes before the journal is closed."""
         backlog = self.backlog
-        if backlog.waiting and self.trouble is None and not self.is_fenced:
-            backlog.writing, backlog.waiting = backlog.waiting, []
-            self._write()
+        if not backlog.waiting or self.trouble is not None or self.is_fenced:
+            return
+        rest, backlog.waiting = _entries(backlog.waiting), []
+        journal = self.store.journal
+
+        def append() -> None:
+            if not backlog.is_broken:  # else it would leave a hole
+                journal.append(rest)
+
+        self.worker.call(append, lambda _: None)
 
     # --- commits ---
 
@@ -153,22 +169,39 @@ class PersistenceActor(Actor):
         self._write()
 
     def _write(self) -> None:
-        entries = [
-            Entry(append.stream, version, event, append.at, state)
-            for append in self.backlog.writing
-            for version, (event, state) in enumerate(
-                zip(append.events, append.states, strict=True), append.first_version
-            )
-        ]
+        entries = _entries(self.backlog.writing)
         began = self.world.clock.monotonic()
         journal, backlog = self.store.journal, self.backlog
-        backlog.under_way = True
+        number = self._next_call()
+
+        def append() -> Any:
+            backlog.is_broken = True
+            result = journal.append(entries)
+            backlog.is_broken = False
+            return result
 
         def written(outcome: Any) -> _Written:
-            backlog.under_way = False
-            return _Written(outcome, self.world.clock.monotonic() - began)
+            return _Written(number, outcome, self.world.clock.monotonic() - began)
 
-        self._call(lambda: journal.append(entries), written)
+        self._call(append, written)
+
+    def _reopen(self) -> None:
+        """Find out what the journal holds, unless an answer of the worker is still to come."""
+        if not self.backlog.under_way:
+            number = self._next_call()
+            self._call(self.store.journal.reopen, lambda outcome: _Reopened(number, outcome))
+
+    def _next_call(self) -> int:
+        self.backlog.under_way = True
+        self.backlog.number += 1
+        return self.backlog.number
+
+    def _is_news(self, number: int) -> bool:
+        """Whether this is the answer that is waited for; a life before may have heard it."""
+        if number != self.backlog.number or not self.backlog.under_way:
+            return False
+        self.backlog.under_way = False
+        return True
 
     def _call(self, function: Callable[[], Any], message: Callable[[Any], Any]) -> None:
         self.worker.call(function, lambda outcome: self._tell_self(message(outcome)))
@@ -180,6 +213,8 @@ class PersistenceActor(Actor):
     def on_written(self, written: _Written) -> None:
         """Tell the writers, or find out what became of a commit that failed."""
         outcome = written.outcome
+        if not self._is_news(written.number):
+            return
         if isinstance(outcome, FencedError):
             self._fence(outcome)
             return
@@ -188,6 +223,7 @@ class PersistenceActor(Actor):
             return
         if isinstance(outcome, BaseException):
             raise outcome  # a bug: restart from what is durable
+        self._out_of_trouble()
         self._committed(written.seconds)
 
     def _committed(self, seconds: float) -> None:
@@ -222,7 +258,7 @@ class PersistenceActor(Actor):
         if self.trouble is None or self.trouble.kind is not error.kind:
             log.error("journal_unavailable", kind=error.kind.value, error=error.text)
             self.world.telemetry.alarm(JOURNAL_DOWN, str(error))
-        self.trouble = error
+        self.backlog.trouble = error
         cause = ModeCause(
             code=JOURNAL_DOWN,
             mode=Mode.PROTECT_ONLY,
@@ -234,10 +270,18 @@ class PersistenceActor(Actor):
         )
         self.tell(names.PORTFOLIO, SetCause(cause))
 
+    def _out_of_trouble(self) -> None:
+        if self.trouble is not None:
+            self.backlog.trouble = None
+            self.tell(names.PORTFOLIO, ClearCause(JOURNAL_DOWN))
+            log.info("journal_available", last_seq=self.store.journal.tail.seq)
+
     @handles(_Reopened)
     def on_reopened(self, reopened: _Reopened) -> None:
         """Go on writing: the commit in doubt is either there, or written again."""
         outcome = reopened.outcome
+        if not self._is_news(reopened.number):
+            return
         if isinstance(outcome, FencedError):
             self._fence(outcome)
         elif isinstance(outcome, JournalUnavailableError):
@@ -246,14 +290,11 @@ class PersistenceActor(Actor):
             raise outcome
         else:
             assert isinstance(outcome, Reopened)
-            self.trouble = None
-            self.tell(names.PORTFOLIO, ClearCause(JOURNAL_DOWN))
-            log.info("journal_available", last_seq=outcome.last_seq)
-            if outcome.has_last_batch:
-                self._committed(0.0)
-            elif self.backlog.writing:
-                self._write()
-            self._flush()
+            if self.backlog.writing and not outcome.has_last_batch:
+                self._write()  # that it can be opened does not say that it can be written
+                return
+            self._out_of_trouble()
+            self._committed(0.0)
 
     def _fence(self, error: FencedError) -> None:
         self.is_fenced = True
@@ -267,7 +308,7 @@ class PersistenceActor(Actor):
         """Look at the disk; try again what failed; snapshot when it is time."""
         del beat
         if self.trouble is not None and not self.is_fenced:
-            self._call(self.store.journal.reopen, _Reopened)
+            self._reopen()
         self._look_at_disk()
         now = self.world.clock.monotonic()
         due = now - self.snapshot_at_s >= self.settings.snapshot_every_s
@@ -349,3 +390,13 @@ class PersistenceActor(Actor):
                 note = "" if refusal else str(outcome.name)
                 self.tell(names.EDGE, Answered(request_id, refusal, note=note))
         self.snapshot_requests = []
+
+
+def _entries(appends: Sequence[Append]) -> list[Entry]:
+    return [
+        Entry(append.stream, version, event, append.at, state)
+        for append in appends
+        for version, (event, state) in enumerate(
+            zip(append.events, append.states, strict=True), append.first_version
+        )
+    ]

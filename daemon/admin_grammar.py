@@ -265,6 +265,7 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
 }
 _SPOKEN = {"max_holding_s": "holding time", "subject": "id", "position": "position id"}
 _REMEDIES = {
+    "INVALID_ARGUMENT": "Give a value of the type that it expects.",
     "INVALID_SYMBOL": "Give base and quote, such as BTC/USDT.",
     "INVALID_DIRECTION": "Give long or short.",
     "INVALID_QUANTITY": "Give a quantity in base units greater than zero, such as 0.01.",

@@ -88,6 +88,7 @@ class Journal:
         """
         if not batch:
             return AppendResult(*self.tail)
+        self._attempted = None  # a batch that cannot even be prepared is not in for certain
         prepared = self._prepare(batch)
         self._attempted = prepared.tail
         try:

@@ -1,5 +1,5 @@
 """`python -m daemon.cli` is `holdfast`."""
 
-from daemon.cli.program import main
+from daemon.cli import main
 
 main()

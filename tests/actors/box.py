@@ -9,6 +9,7 @@ gone, nothing is told to anybody, the files stay. The next `Box` on the same dir
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -128,20 +129,25 @@ class Disk:
         self._next()
 
     def close(self) -> None:
-        """Nothing waits here once the loop has ended."""
+        """Do what was asked; nobody is told."""
+        for function, _ in self._calls:
+            with suppress(Exception):  # whoever asked is gone
+                function()
+        self._calls.clear()
+        self.is_dead = True
 
     def _next(self) -> None:
         if self._calls and not self._busy and not self.is_held:
             self._busy = True
-            self._loop.call_later(self.latency_s / 2, self._do, *self._calls.popleft())
+            self._loop.call_later(self.latency_s / 2, self._do)
 
-    def _do(self, function: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def _do(self) -> None:
         if self.is_dead:
             return
         if self.is_held:
-            self._calls.appendleft((function, then))
             self._busy = False
             return
+        function, then = self._calls.popleft()
         try:
             result = function()
         except (KeyboardInterrupt, SystemExit):
@@ -284,6 +290,7 @@ class Box:
             try:
                 assert await self.parts.close(20)
             finally:
+                self.disk.close()
                 self.store.close()
 
     @property

@@ -1,4 +1,4 @@
-"""What is tried against a daemon and must change nothing: how it ended, what was held and logged."""
+"""What is tried against a daemon and must change nothing: how it ended, what it left."""
 
 import json
 import subprocess
