@@ -6,7 +6,7 @@ exit leaves before the next frame is read. Everything else (arming, subscription
 beat) comes as messages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -36,7 +36,7 @@ from domain.feed_state import (
     FeedState,
     evolve,
 )
-from domain.ids import PositionId, Symbol
+from domain.ids import ExitId, PositionId, Symbol
 from domain.inputs import Armed, Crossed
 from domain.instrument import PriceSource
 from domain.modes import Mode, ModeCause
@@ -178,6 +178,9 @@ class FeedActor(Journaled):
         """Open nothing until it is back."""
         self.connected = False
         log.warning("disconnected", venue=self.world.venue, why=why)
+        if self.armed_since:
+            watched = len(self.armed_since)
+            self.world.telemetry.alarm(FEED_DOWN, f"nobody watches for {watched} positions: {why}")
         self.tell(names.PORTFOLIO, SetCause(_down(f"The market data stream is down: {why}.")))
 
     def on_bad_frame(self, why: str) -> None:
@@ -238,12 +241,13 @@ class FeedActor(Journaled):
     def on_arm(self, arm: Arm) -> None:
         """Watch these levels instead of any before; a price already beyond one reports it."""
         line = self.lines[arm.symbol]
+        best = {exit_id: line.best_of(arm.position_id, exit_id) for exit_id in _trails_of(arm)}
         self._disarm(line, arm.position_id)
-        since = self._cut(line)
+        since = self._cut(line, _last_stamp(arm))
         self.armed_since.setdefault(arm.position_id, arm.since or since)
         sources = set()
         for level in arm.levels:
-            source = self._arm_level(line, arm, level)
+            source = self._arm_level(line, arm, level, best.get(level.exit_id))
             sources.add(source)
         self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
         # What is armed at once was watched when the present price came: only the next one counts.
@@ -258,7 +262,9 @@ class FeedActor(Journaled):
                     )
         self.woke = False  # this is a handler: the dispatcher runs anyway
 
-    def _arm_level(self, line: PriceLine, arm: Arm, level: Level | TrailLevel) -> PriceSource:
+    def _arm_level(
+        self, line: PriceLine, arm: Arm, level: Level | TrailLevel, seen_before: str | None
+    ) -> PriceSource:
         key, version = arm.position_id, arm.version
         if isinstance(level, Level):
             index = line.index_for(level.watches)
@@ -267,9 +273,12 @@ class FeedActor(Journaled):
         trail = level.trail
         low, high = self._extremes(line, trail.watches, trail.since)
         seen = high if level.below else low
-        best = trail.anchor
+        known = [trail.anchor]
         if seen is not None and trail.since is not None:
-            best = max(best, seen) if level.below else min(best, seen)
+            known.append(seen)
+        if seen_before is not None:  # by a version that was never acknowledged
+            known.append(Decimal(seen_before))
+        best = max(known) if level.below else min(known)
         line.index_for(trail.watches).arm_trail(
             key,
             level.exit_id,
@@ -289,17 +298,17 @@ class FeedActor(Journaled):
             self._disarm(line, disarm.position_id)
             self.armed_since.pop(disarm.position_id, None)
             return
-        for index in _indices(line):
+        for index in line.indices():
             index.disarm(disarm.position_id, disarm.exit_id)
 
     def _disarm(self, line: PriceLine, position_id: PositionId) -> None:
-        for index in _indices(line):
+        for index in line.indices():
             index.disarm_all(position_id)
 
     @handles(RejectCrossing)
     def on_reject(self, reject: RejectCrossing) -> None:
         """The owner says it was none: watch on."""
-        for index in _indices(self.lines[reject.symbol]):
+        for index in self.lines[reject.symbol].indices():
             index.not_crossed(reject.position_id, reject.exit_id, reject.version)
 
     # --- extremes ---
@@ -324,14 +333,18 @@ class FeedActor(Journaled):
         self.stamp = max(self.stamp + _MICROSECOND, self.world.clock.now())
         return self.stamp
 
-    def _cut(self, line: PriceLine) -> datetime:
+    def _cut(self, line: PriceLine, after: datetime | None) -> datetime:
         """Begin new intervals for a symbol.
 
         Extremes count from the returned stamp for who is armed now. While no price has come since
-        the last cut, there is nothing to cut.
+        the last cut, there is nothing to cut. `after` is the last stamp that the armed one knows:
+        its intervals do not begin before it, though the wall clock was set back between two lives.
         """
-        if all(interval.low > interval.high for _, interval in line.intervals()):
+        is_quiet = all(interval.low > interval.high for _, interval in line.intervals())
+        if is_quiet and (after is None or after <= line.interval.begin):
             return line.interval.begin
+        if after is not None:
+            self.stamp = max(self.stamp, after)
         stamp = self._now_stamp()
         rows = []
         for source, interval in line.intervals():
@@ -412,8 +425,13 @@ class FeedActor(Journaled):
         raise TypeError(f"a feed has no effect {type(effect).__name__}")
 
 
-def _indices(line: PriceLine) -> list[Any]:
-    return [line.index, *(index for index, _ in line.others.values())]
+def _last_stamp(arm: Arm) -> datetime | None:
+    known = [level.trail.since for level in arm.levels if isinstance(level, TrailLevel)]
+    return max((each for each in (arm.since, *known) if each is not None), default=None)
+
+
+def _trails_of(arm: Arm) -> Iterator[ExitId]:
+    return (level.exit_id for level in arm.levels if isinstance(level, TrailLevel))
 
 
 def _down(message: str) -> ModeCause:

@@ -11,7 +11,7 @@ from datetime import datetime
 from actors.world import Price
 from domain.candles import Candle, CandleBook
 from domain.extremes import Interval
-from domain.ids import Symbol
+from domain.ids import ExitId, PositionId, Symbol
 from domain.instrument import PriceSource
 from domain.plausibility import PriceGuard, Verdict
 from domain.triggers import Hit, TriggerIndex
@@ -81,6 +81,17 @@ class PriceLine:
         yield PriceSource.LAST, self.interval
         for source, (_, interval) in self.others.items():
             yield source, interval
+
+    def best_of(self, position_id: PositionId, exit_id: ExitId) -> str | None:
+        """Return the best price that a trail has seen; None when none is armed."""
+        found = (index.best_of(position_id, exit_id) for index in self.indices())
+        return next((best for best in found if best is not None), None)
+
+    def indices(self) -> Iterator[TriggerIndex]:
+        """Return every index there is."""
+        yield self.index
+        for index, _ in self.others.values():
+            yield index
 
     def text_of(self, source: PriceSource) -> str:
         """Return the present price as text; empty when there is none."""

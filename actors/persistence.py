@@ -123,7 +123,7 @@ class PersistenceActor(Actor):
         self.snapshot_requests: list[RequestId] = []
         self.rows_since_snapshot = 0
         self.snapshot_at_s = world.clock.monotonic()
-        self.is_low = False
+        self.is_low: bool | None = None  # nobody has looked yet
         self.written_at_s = self.snapshot_at_s
 
     @property
@@ -321,10 +321,11 @@ class PersistenceActor(Actor):
         low = free < self.settings.min_free_bytes
         if low == self.is_low:
             return
-        self.is_low = low
+        was_low, self.is_low = self.is_low, low
         if not low:
-            self.tell(names.PORTFOLIO, ClearCause(DISK_LOW))
-            log.info("disk_recovered", free_mb=free // _MIB)
+            self.tell(names.PORTFOLIO, ClearCause(DISK_LOW))  # a life before may have set it
+            if was_low:
+                log.info("disk_recovered", free_mb=free // _MIB)
             return
         needed = self.settings.min_free_bytes // _MIB
         message = f"{free // _MIB} MB are free where the journal is, {needed} MB are needed."

@@ -27,7 +27,7 @@ from domain.commands import ClosePosition, RequestedBy
 from domain.errors import Refusal
 from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, client_order_id
 from domain.inputs import BeginEntry, FillReported, OrderEnded
-from domain.modes import Mode, ModeCause, operator_stop, worst
+from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
@@ -36,12 +36,14 @@ from domain.portfolio_events import (
     KillSwitchTripped,
     PortfolioOpened,
 )
-from domain.position import Position
+from domain.position import CLOSED_STATUSES, Position, PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import Balance
 from runtime.actor import handles
 
 BOOK_AGAIN_AFTER_S = 0.2
+# What the kill switch need not close again: it is closing, or nobody may touch it but a person.
+_ON_ITS_WAY = CLOSED_STATUSES | {PositionStatus.CLOSING, PositionStatus.QUARANTINED}
 log = structlog.get_logger("trade.intent")
 
 
@@ -52,7 +54,7 @@ class PortfolioActor(Journaled):
         super().__init__(world)
         self.stream = self.open_stream(names.portfolio(world.account))
         self.opening = opening
-        self.causes: dict[str, ModeCause] = {}  # of this run; journaled ones are in the state
+        self.causes = world.causes  # of this run; journaled ones are in the state
 
     @property
     def portfolio(self) -> Portfolio:
@@ -77,6 +79,10 @@ class PortfolioActor(Journaled):
                 )
             )
         self._recover()
+        if self.incarnation > 1:  # at the start of the process they say it themselves
+            for position in self.world.states.latest_of("position"):
+                if position.is_closed:
+                    self.tell(self.name, PositionOver(position.id, len(position.fills)))
 
     def _recover(self) -> None:
         """Free what was reserved for an entry whose intent did not survive."""
@@ -243,12 +249,17 @@ class PortfolioActor(Journaled):
         self._record(*events)
         for event in events:
             if isinstance(event, KillSwitchTripped):
-                self._close_everything(event)
+                log.error("kill_switch", drawdown=event.drawdown)
+                self.world.telemetry.alarm("KILL_SWITCH", f"drawdown {event.drawdown:.4f}")
+        if any(cause.code == KILL_SWITCH for cause in self.portfolio.causes):
+            self._close_everything()
 
-    def _close_everything(self, event: KillSwitchTripped) -> None:
-        log.error("kill_switch", drawdown=event.drawdown)
-        self.world.telemetry.alarm("KILL_SWITCH", f"drawdown {event.drawdown:.4f}")
+    def _close_everything(self) -> None:
+        """Close what is held: at every mark, for a crash or a refusal may have kept some of it."""
         for position_id in self.portfolio.holdings:
+            position = self._position(position_id)
+            if position is None or position.status in _ON_ITS_WAY:
+                continue
             close = ClosePosition(
                 position_id,
                 reason=ExitReason.KILL_SWITCH,

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from domain.extremes import Extremes
 from domain.ids import AccountName, Symbol
 from domain.instrument import Instrument, PriceSource
+from domain.modes import ModeCause
 from domain.modifications import NO_MARKET, Market
 from domain.position_draft import PositionRules
 from domain.risk import AccountLimits
@@ -129,6 +130,7 @@ class World:
     rules: PositionRules
     limits: AccountLimits
     states: StateBook = field(default_factory=StateBook)
+    causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0
     started_at: datetime | None = None

@@ -31,8 +31,10 @@ from actors.world import PriceBoard, Telemetry, World
 from daemon.config_models import Config
 from daemon.instruments import instruments_of
 from domain.ids import MANUAL, AccountName, Symbol, TraderName
+from domain.instrument import Instrument
 from domain.modifications import ModificationRules
 from domain.order import OrderStatus
+from domain.position import Position
 from domain.position_draft import PositionRules
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
@@ -135,6 +137,8 @@ def assemble(
 ) -> Assembly:
     """Wire everything; nothing runs yet."""
     instruments = {each.symbol: each for each in instruments_of(config)}
+    for symbol, instrument in _still_held(store).items():
+        instruments.setdefault(symbol, instrument)  # no longer configured, but guarded to its end
     world = _world(config, ports, instruments, telemetry)
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
@@ -152,6 +156,16 @@ def assemble(
     system = ActorSystem(ports.loop, ports.clock, chance=ports.chance)
     root = _tree(config, world, store, ports, venue, stream, settings, strategies)
     return Assembly(config, system, world, store, venue, stream, settings, root)
+
+
+def _still_held(store: Store) -> dict[Symbol, Instrument]:
+    """Return the instruments of positions that are not over, as of when they were opened."""
+    positions: list[Position] = [
+        state
+        for name, (_, state) in store.recovered.streams.items()
+        if name.startswith("position/")
+    ]
+    return {each.instrument.symbol: each.instrument for each in positions if not each.is_settled}
 
 
 def _world(

@@ -81,7 +81,7 @@ class Desk:
             case ask.Open():
                 return await self._open(request)
             case ask.CloseAll():
-                return self._close_all()
+                return await self._close_all()
             case ask.Pause(trader=trader) | ask.Resume(trader=trader):
                 return await self._pause(request, trader)
             case ask.StopEntries():
@@ -294,11 +294,30 @@ class Desk:
                 assert_never(request)
         return ModifyProtection(position.id, kind, request_id=self._request_id(), **fields)
 
-    def _close_all(self) -> Result:
-        positions: Sequence[Position] = self.reads.open_positions()
-        for position in positions:
-            self.parts.system.tell(names.position(position.id), ClosePosition(position.id))
-        return {"closing": [position.id for position in positions]}
+    async def _close_all(self) -> Result:
+        """Close everything. Told once it is durable: a crash does not forget what was promised."""
+        known: Sequence[Position] = self.parts.world.states.latest_of("position")
+        positions = [each for each in known if not each.is_closed]
+        answers = await asyncio.gather(
+            *(
+                self._tell(
+                    names.position(each.id), ClosePosition(each.id, request_id=self._request_id())
+                )
+                for each in positions
+            )
+        )
+        refused = {
+            position.id: answer
+            for position, answer in zip(positions, answers, strict=True)
+            if isinstance(answer, Refusal) and answer.rule not in _ENDS_ALREADY
+        }
+        result: Result = {"closing": [each.id for each in positions if each.id not in refused]}
+        if refused:
+            result["refused"] = [
+                {"position": position_id, "rule": each.rule, "message": each.message}
+                for position_id, each in refused.items()
+            ]
+        return result
 
     # --- the rest ---
 
@@ -326,6 +345,7 @@ class Desk:
         return {"killed": found[0]}
 
 
+_ENDS_ALREADY = frozenset({"ALREADY_CLOSED", "ALREADY_CLOSING"})
 _WHO = f"uid {os.getuid()}"
 
 

@@ -148,11 +148,16 @@ def _entry_filled(position: Position, fill: Fill) -> Position:
 def _exit_filled(position: Position, fill: Fill) -> Position:
     exits = tuple(_after_fill(order, fill) for order in position.exits)
     best, worst = _extremes_with(position, fill.price, fill.price)
+    epochs = position.epochs
+    for before, after in zip(position.exits, exits, strict=True):
+        if after.done and not before.done:  # should it fire again, that is another order
+            epochs = _next_epoch(position, after.exit_id)
     return replace(
         position,
         fills=(*position.fills, fill),
         ledger=pnl.reduced(position.ledger, fill, position.instrument, position.direction),
         exits=exits,
+        epochs=epochs,
         failed_exits=0,
         best_price=best,
         worst_price=worst,
@@ -229,7 +234,7 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
 
 
 def epoch_of(position: Position, exit_id: ExitId) -> int:
-    """How often the order of this exit had to be replaced."""
+    """How many orders of this exit have ended: an id is used once."""
     return next((epoch for leg, epoch in position.epochs if leg == exit_id), 0)
 
 

@@ -38,8 +38,8 @@ NAME = "holdfast.db"
 APPLICATION_ID = 0x484F4C44  # "HOLD"
 OLDEST_SQLITE = (3, 35, 0)
 _SAFE_WITH_TWO = (3, 51, 3)
+_EXCLUSIVE = "PRAGMA locking_mode = EXCLUSIVE"  # first: then no shared memory file is used
 _PRAGMAS = (
-    "locking_mode = EXCLUSIVE",  # before the journal mode: then no shared memory file is used
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
@@ -183,9 +183,12 @@ class Database:
             self._connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=0
             )
+            self._connection.execute(_EXCLUSIVE)
+            is_new = self._is_new(self._connection)  # before anything changes in what is not ours
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
-            self._check_application(self._connection)
+            if is_new:
+                self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         except SqliteError as error:
             self._disconnect()
             raise self._typed(error) from error
@@ -202,14 +205,14 @@ class Database:
             release(self._identity)
             self._identity = None
 
-    def _check_application(self, connection: sqlite3.Connection) -> None:
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         if found == APPLICATION_ID:
-            return
+            return False
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if found or tables:
             raise UnsafeFileError(f"{self.path} is not a Holdfast database; use another directory.")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        return True
 
     def _take_over(self, *, claim: bool) -> None:
         connection = self.connection

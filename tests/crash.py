@@ -24,9 +24,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.e2e.crash_client import CALM, TRADERS, WORKERS, Crowd, GoneError, Line, Place, Worker
+from tests.e2e.crash_client import TRADERS, WORKERS, Crowd, Worker
 from tests.e2e.crash_judge import Judge, same_money, told_no_more_than_the_venue_has
 from tests.e2e.crash_ledger import Ledger, read_ledger
+from tests.e2e.crash_line import GoneError, Line, Place
 from tests.e2e.crash_promises import Book, Trader
 from tests.e2e.harness import HOLDFAST, ROOT
 
@@ -38,7 +39,11 @@ _LEVEL_OF_TROUBLE = {"error", "critical"}
 
 CONFIG = """\
 data_dir: {data_dir}
-market: {{source: simulated, symbols: [BTC/USDT, ETH/USDT, SOL/USDT, XRP/USDT, DOGE/USDT], seed: {seed}, ticks_per_second: 50}}
+market:
+  source: simulated
+  symbols: [BTC/USDT, ETH/USDT, SOL/USDT, XRP/USDT, DOGE/USDT]
+  seed: {seed}
+  ticks_per_second: 50
 paper:
   balance: 1000000
   slippage: [0%, 0.002%]
@@ -54,9 +59,26 @@ journal: {{snapshot_every_events: 1500, snapshot_every_s: 3, min_free_mb: 1}}
 metrics: {{port: 0}}
 log: {{format: json}}
 traders:
-  - {{name: restless, strategy: "./{strategy}:Restless", symbols: [BTC/USDT, ETH/USDT, SOL/USDT], timeframe: 1s, size: {{by: notional, value: 300}}, limits: {{max_positions: 5}}}}
-  - {{name: nervous, strategy: "./{strategy}:Restless", symbols: [XRP/USDT, DOGE/USDT], timeframe: 1s, parameters: {{stop_ratio: 0.0006, trail_ratio: 0.0008}}, size: {{by: notional, value: 200}}, limits: {{max_positions: 5}}}}
-  - {{name: cross, strategy: ema-cross, symbols: [BTC/USDT, SOL/USDT], timeframe: 1s, parameters: {{fast: 2, slow: 4, atr_bars: 3}}, size: {{by: notional, value: 250}}, limits: {{max_positions: 5}}}}
+  - name: restless
+    strategy: "./{strategy}:Restless"
+    symbols: [BTC/USDT, ETH/USDT, SOL/USDT]
+    timeframe: 1s
+    size: {{by: notional, value: 300}}
+    limits: {{max_positions: 5}}
+  - name: nervous
+    strategy: "./{strategy}:Restless"
+    symbols: [XRP/USDT, DOGE/USDT]
+    timeframe: 1s
+    parameters: {{stop_ratio: 0.0006, trail_ratio: 0.0008}}
+    size: {{by: notional, value: 200}}
+    limits: {{max_positions: 5}}
+  - name: cross
+    strategy: ema-cross
+    symbols: [BTC/USDT, SOL/USDT]
+    timeframe: 1s
+    parameters: {{fast: 2, slow: 4, atr_bars: 3}}
+    size: {{by: notional, value: 250}}
+    limits: {{max_positions: 5}}
 """
 
 
@@ -137,15 +159,19 @@ class Drill:
         process.wait()
         self.found.kills += 1
 
-    def after_death(self) -> None:
-        """Look at the venue's file, and whether the daemon had told more than is in it."""
+    def after_death(self, *, closing: bool = False) -> None:
+        """Look at the venue's file, and whether the daemon had told more than is in it.
+
+        How many positions are open counts unless they were closed on purpose.
+        """
         before = self.ledger.fills.keys()
         self.ledger = read_ledger(self.data_dir, self.directory / "scratch")
         gone = before - self.ledger.fills.keys()
         if gone:
             self.book.blame("lost", f"fills {sorted(gone)} are gone from the venue")
         told_no_more_than_the_venue_has(self.book, self.ledger)
-        self.found.min_open = min(self.found.min_open, self.ledger.open_positions())
+        if not closing:
+            self.found.min_open = min(self.found.min_open, self.ledger.open_positions())
 
     def early_kill(self, round_: int, delay_s: float) -> None:
         """Kill it while it starts or recovers."""
@@ -177,17 +203,35 @@ class Drill:
         self.found.hasty += hasty
         self.after_death()
 
+    def closing_life(self, round_: int) -> None:
+        """Judge all there ever was, order everything closed, and kill it with its answer."""
+        process, began_s = self.start(round_)
+        try:
+            line, ready_s = self.ready(process, began_s)
+            Judge(self.book, self.ledger, line, ready_s).judge(everything=True)
+            for name in TRADERS:
+                line.ask("pause", trader=name)
+                self.book.traders[name].paused = True
+            if not self.book.entries.paused:
+                line.ask("stop-entries")
+                self.book.entries.paused = True
+            self._note_health(line)
+            for position_id in line.ask("close-all")["closing"]:
+                self.book.of(position_id).must_close = True
+            self.kill(process)
+            line.close()
+        finally:
+            _end(process)
+        self.after_death(closing=True)
+
     def last_life(self, round_: int) -> None:
-        """Judge once more, close everything, compare the money to the last digit."""
+        """Judge whether everything closes, compare the money to the last digit."""
         process, began_s = self.start(round_)
         try:
             line, ready_s = self.ready(process, began_s)
             judge = Judge(self.book, self.ledger, line, ready_s)
             judge.judge(everything=True)
-            for name in TRADERS:
-                line.ask("pause", trader=name)
-            line.ask("stop-entries")
-            judge.closes_everything(END_WITHIN_S)
+            judge.nothing_is_left(END_WITHIN_S)
             balance = judge.balance()
             self._note_health(line)
             shown = line.ask("positions", closed=True, limit=10_000)["positions"]
@@ -200,9 +244,7 @@ class Drill:
             process.wait(END_WITHIN_S + 5)
         finally:
             _end(process)
-        least = self.found.min_open
-        self.after_death()
-        self.found.min_open = least  # everything was closed on purpose
+        self.after_death(closing=True)
         for position_id, fills in self.ledger.of_position.items():
             missing = {fill.trade_id for fill in fills} - self.book.of(position_id).fills
             if missing:
@@ -281,7 +323,7 @@ def run(kills: int, seed: int, directory: Path, *, shows: bool) -> tuple[dict[st
     """Kill so many times; return what was counted, and the book."""
     drill = Drill(directory, seed)
     began_s = time.monotonic()
-    for round_ in range(kills):
+    for round_ in range(kills - 1):
         chance = Random(f"{seed}/{round_}")
         kind = chance.random() if round_ else 1.0
         if kind < 0.1:
@@ -294,6 +336,9 @@ def run(kills: int, seed: int, directory: Path, *, shows: bool) -> tuple[dict[st
             drill.life(round_, chance.uniform(0.3, 2.0), hasty=False)
         if shows:
             _progress(drill, kills, began_s)
+    drill.closing_life(kills - 1)
+    if shows:
+        _progress(drill, kills, began_s)
     drill.last_life(kills)
     drill.read_log()
     result = drill.result()

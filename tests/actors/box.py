@@ -42,6 +42,7 @@ from exchanges.paper.venue import PaperVenue
 from runtime.chance import SeededChance, SeededIds
 from runtime.clocks import VirtualClock
 from runtime.disk import RealDisk
+from runtime.ports import Clock
 from runtime.virtual import VirtualLoop
 from storage.store import Store
 from strategies.base import Strategy
@@ -64,36 +65,41 @@ limits:
 class Quotes:
     """A market that says what the test tells it to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.sink: MarketSink | None = None
         self.said = 0
-        self.is_up = True
+        self.fails = False
 
     async def run(self, sink: MarketSink) -> None:
+        if self.fails:
+            raise OSError("the market cannot be reached")
         self.sink = sink
-        if self.is_up:
-            sink.on_connected()
+        sink.on_connected()
         await asyncio.Event().wait()
 
     def say(self, *prices: str, symbol: Symbol = BTC, event_ms: int | None = None) -> None:
         assert self.sink is not None
         for price in prices:
             self.said += 1
-            at = 1_767_312_000_000 + self.said if event_ms is None else event_ms
+            at = self.now_ms() if event_ms is None else event_ms
             self.sink.on_frame()
             self.sink.on_trade(symbol, price, "1", f"t{self.said}", at)
+
+    def now_ms(self) -> int:
+        return int(self.clock.now().timestamp() * 1000)
 
     def quote(self, bid: str, ask: str, symbol: Symbol = BTC) -> None:
         assert self.sink is not None
         self.said += 1
         self.sink.on_frame()
-        self.sink.on_quote(symbol, bid, ask, f"q{self.said}", 1_767_312_000_000 + self.said)
+        self.sink.on_quote(symbol, bid, ask, f"q{self.said}", self.now_ms())
 
     def mark(self, price: str, symbol: Symbol = BTC) -> None:
         assert self.sink is not None
         self.said += 1
         self.sink.on_frame()
-        self.sink.on_mark(symbol, price, 1_767_312_000_000 + self.said)
+        self.sink.on_mark(symbol, price, self.now_ms())
 
 
 class Disk:
@@ -228,8 +234,8 @@ class Box:
         file.write_text(config)
         loaded = load(ConfigFile(file)).config
         self.store: Store = open_store(loaded.data_dir, RealDisk())
-        self.market = Quotes()
         self.clock = WallClock(loop, start)
+        self.market = Quotes(self.clock)
         self.disk = Disk(loop, commit_s)
         self.paper_disk = Disk(loop, commit_s)
         self.ears = Ears()
@@ -401,8 +407,11 @@ class Box:
 
     def position(self, number: int = 1) -> Position:
         """Return a position as it is, or as the journal tells it once it is forgotten."""
-        found = self.latest(names.position(pid(number)))
-        return found if found is not None else self.journaled(names.position(pid(number)))
+        return self.position_of(pid(number))
+
+    def position_of(self, position_id: PositionId) -> Position:
+        found = self.latest(names.position(position_id))
+        return found if found is not None else self.journaled(names.position(position_id))
 
     @property
     def portfolio(self) -> Portfolio:

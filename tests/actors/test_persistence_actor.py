@@ -1,4 +1,4 @@
-"""The persistence actor: group commit, and what a full, slow, failing or stolen disk does to the rest."""
+"""The persistence actor: group commit, and what a full, slow, failing or stolen disk does."""
 
 import asyncio
 

@@ -4,22 +4,15 @@ Each worker owns the positions it opened, so that for each of them one command a
 way and every answer has one meaning. Readers look all the while: what they were shown counts.
 """
 
-import json
-import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from pathlib import Path
 from random import Random
 from threading import Event, Thread
-from typing import Any
 from uuid import UUID
 
-from daemon.admin_client import AdminClient, AnswerLostError, UnreachableError
 from domain.money import plain
+from tests.e2e.crash_line import GoneError, Line, Place, by_cli, watch
 from tests.e2e.crash_promises import ENDED, Book, Promise, View, trail_of
-from tests.e2e.harness import HOLDFAST
 
 D = Decimal
 TICKS = {
@@ -33,40 +26,9 @@ TRADERS = ("restless", "nervous", "cross")
 WORKERS = 3
 CALM = 10  # positions of each worker that are far from their levels
 QUICK = 5  # and that are about to be closed by one
-_WATCH_S = 0.04
 _CLI_CHANCE = 0.03
 _PATIENCE_S = 2.0  # with a position that does not come to its end
 _BP = D("0.0001")
-
-
-class GoneError(Exception):
-    """The daemon does not answer any more."""
-
-
-class Line:
-    """One connection to the admin socket that notes what it is told."""
-
-    def __init__(self, socket: Path) -> None:
-        self.client = AdminClient(socket)
-
-    def ask(self, command: str, **arguments: Any) -> View:
-        """Return the whole answer. Raises `GoneError`."""
-        request = {"command": command} | arguments
-        try:
-            return self.client.ask_line(json.dumps(request).encode())
-        except (AnswerLostError, UnreachableError) as error:
-            raise GoneError(str(error)) from error
-
-    def close(self) -> None:
-        self.client.close()
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the daemon is."""
-
-    socket: Path
-    config: Path
 
 
 class Worker:
@@ -280,7 +242,7 @@ class Worker:
                 promise.trail_changes = True
         asked_s = time.monotonic()
         if request["command"] == "move-stop" and self.chance.random() < _CLI_CHANCE:
-            answer = _by_cli(request, place)
+            answer = by_cli(request, place)
         else:
             answer = line.ask(**request)
         with self.book.lock:
@@ -388,53 +350,13 @@ _WEIGHTS = (
     ("cancel-target", 7),
     ("close-part", 10),
     ("close", 5),
-    ("pause", 5),
+    ("pause", 8),
     ("entries", 2),
     ("snapshot", 1),
     ("portfolio", 2),
 )
 _DESK = {"pause", "entries", "snapshot", "portfolio"}
 _NO_ANSWER = {"NO_ANSWER", "ANSWER_TIMEOUT", "INTERNAL_ERROR"}
-
-
-def _by_cli(request: View, place: Place) -> View:
-    """Move a stop as a person does. Raises `GoneError`."""
-    command = [HOLDFAST, "move-stop", request["position"], request["price"]]
-    command += ["--widen"] * request["widen"] + ["--config", str(place.config), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode == 0:
-        return {"ok": True, **json.loads(done.stdout)}
-    try:
-        return {"ok": False, "error": json.loads(done.stdout)["error"]}
-    except (ValueError, KeyError):
-        raise GoneError(done.stderr or done.stdout) from None
-
-
-def watch(book: Book, place: Place, stop: Event) -> None:
-    """Read what a person would look at, again and again."""
-    line = Line(place.socket)
-    try:
-        turn = 0
-        while not stop.wait(_WATCH_S):
-            turn += 1
-            see_all(book, line.ask, closed=turn % 5 == 0)
-    except GoneError:
-        pass
-    finally:
-        line.close()
-
-
-def see_all(book: Book, ask: Callable[..., View], *, closed: bool, limit: int = 20) -> list[View]:
-    """Read the list of open positions, and perhaps that of the last closed ones."""
-    asked_s = time.monotonic()
-    rows = ask("positions")["positions"]
-    for row in rows:
-        book.see_row(row, asked_s)
-    if closed:
-        asked_s = time.monotonic()
-        for row in ask("positions", closed=True, limit=limit)["positions"]:
-            book.see_row(row, asked_s)
-    return rows
 
 
 class Crowd:

@@ -7,11 +7,12 @@ they are right or their time is over.
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 
 from domain.money import ZERO
-from tests.e2e.crash_client import Line, see_all
 from tests.e2e.crash_ledger import Ledger
+from tests.e2e.crash_line import Line, see_all
 from tests.e2e.crash_promises import ENDED, GUARDED, Book, Promise, Trader, View
 
 D = Decimal
@@ -134,7 +135,7 @@ class Judge:
         return [("lost", f"{promise.id} ({view['status']}) does not count {shown}")]
 
     def _desk(self, due: float) -> None:
-        """Traders are paused as told, entries are stopped as told, the account knows its positions."""
+        """Traders and entries rest as they were told to; the account knows its positions."""
         for row in self.line.ask("traders")["traders"]:
             trader = self.book.traders.get(row["name"])
             if trader is not None:
@@ -158,14 +159,10 @@ class Judge:
 
     # --- the end
 
-    def closes_everything(self, within_s: float) -> None:
-        """Close all; afterwards the account has what the venue says, and nothing else."""
-        self.line.ask("close-all")
-        until(
-            self._still_open,
-            time.monotonic() + within_s,
-            lambda text: self.book.blame("lost", text),
-        )
+    def nothing_is_left(self, within_s: float) -> None:
+        """After everything was ordered closed, the account holds nothing any more."""
+        due = time.monotonic() + within_s
+        until(self._still_open, due, lambda text: self.book.blame("lost", text))
 
     def _still_open(self) -> str | None:
         asked_s = time.monotonic()
@@ -225,6 +222,4 @@ def _overdue(view: View) -> str | None:
 
 
 def _seconds(text: str) -> float:
-    from datetime import datetime  # noqa: PLC0415
-
     return datetime.fromisoformat(text).timestamp()

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import inf
 from threading import RLock
 from typing import Any
 
@@ -230,6 +231,7 @@ class Book:
         elif time.monotonic() - promise.beyond_s > _FIRES_WITHIN_S:
             told = f"price {price} beyond {levels} for {_FIRES_WITHIN_S} s, {row['status']}"
             self.blame("unprotected", f"{promise.id}: {told}")
+            promise.beyond_s = inf  # said once
 
     def _check_trail_exits(self, promise: Promise, view: View) -> None:
         """A trail that fires does so at the level that was shown, or at a tighter one."""
@@ -314,7 +316,7 @@ class Book:
         return None
 
 
-_FIRES_WITHIN_S = 1.5
+_FIRES_WITHIN_S = 0.7
 
 
 def trail_of(protection: View) -> tuple[str | None, str | None] | None:

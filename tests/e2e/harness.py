@@ -160,9 +160,10 @@ class Processes:
         self._started: list[Process] = []
         self._clients: list[AdminClient] = []
 
-    def start(self, name: str, *arguments: str) -> Process:
-        """Start `holdfast` with `arguments`."""
-        process = Process(name, [HOLDFAST, *arguments], self.directory / f"{name}.log")
+    def start(self, name: str, *arguments: str, inside: Sequence[str] = ()) -> Process:
+        """Start `holdfast` with `arguments`; `inside`: the beginning of a command that execs it."""
+        command = [*inside, HOLDFAST, *arguments]
+        process = Process(name, command, self.directory / f"{name}.log")
         self._started.append(process)
         return process
 

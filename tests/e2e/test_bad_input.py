@@ -74,6 +74,7 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with Processes(tmp_path_factory.mktemp("bad-input")) as processes:
         daemon = processes.run(CONFIG)
+        wait_until(lambda: daemon.status()["mode"] == "NORMAL", 10, "entries are open")
         wait_until(lambda: price_of(daemon) is not None, 10, "there is a price")
         price = price_of(daemon)
         assert price is not None

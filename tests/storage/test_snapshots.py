@@ -1,11 +1,14 @@
 """A snapshot saves folding and nothing else: a bad one costs time, never a state."""
 
+import os
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from storage.chain import hash_at
+from storage.connection import NAME
+from storage.errors import JournalDamagedError
 from storage.snapshot import (
     DIRECTORY,
     KEPT,
@@ -251,3 +254,13 @@ def test_a_disk_that_refuses_a_snapshot_leaves_the_others(store: Store, writer: 
         store.begin_snapshot(writer.streams).write(Full(), store.directory)
 
     assert len(snapshot_paths(store.directory)) == 1
+
+
+def test_a_journal_emptied_beside_a_snapshot_is_no_new_beginning(directory: Path) -> None:
+    with_two_snapshots(directory)
+    os.truncate(directory / NAME, 0)
+
+    for _ in range(2):
+        with pytest.raises(JournalDamagedError, match="it is empty, yet there is the snapshot"):
+            open_store(directory)
+    assert len(snapshot_paths(directory)) == 2

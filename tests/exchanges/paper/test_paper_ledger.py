@@ -57,6 +57,18 @@ def test_a_new_ledger_holds_the_starting_balance_and_nothing_else(ledgers):
     assert records.holdings == records.open_orders == records.recent_ids == ()
 
 
+def test_its_log_has_its_room_before_the_disk_is_full(ledgers, path, make_desk):
+    ledger = ledgers()
+    ledger.open()
+    log = path.with_name("paper.db-wal")
+    taken = log.stat().st_blocks
+
+    ledger.write(traded(make_desk)[1])
+
+    assert taken * 512 >= 8 * 1024 * 1024
+    assert log.stat().st_blocks == taken
+
+
 def test_what_was_written_is_there_after_reopening(ledgers, make_desk):
     desk, changes = traded(make_desk)
     ledger = ledgers()

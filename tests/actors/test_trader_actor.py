@@ -1,0 +1,331 @@
+"""The trader actor: what a strategy remembers, wants and hears, over restarts of everything."""
+
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from actors import names
+from actors.messages import PauseTrader, ResumeTrader
+from domain.candles import Candle
+from domain.commands import ProtectionPlan
+from domain.ids import TraderName
+from domain.instrument import Direction
+from domain.position import PositionStatus
+from domain.protection import ExitReason
+from domain.trader_state import DecisionMade, Trader
+from strategies.base import Decision, Step, Strategy, View, close, enter, move_stop, take_part
+from tests.actors.box import COMMIT_S, CONFIG, Box, D
+from tests.actors.faulty_venue import refused
+
+ROBOT = TraderName("robot")
+NAME = names.trader(ROBOT)
+BAR_S = 5.0
+WITH_ROBOT = (
+    CONFIG
+    + """
+traders:
+  - name: robot
+    strategy: ema_cross
+    symbols: [BTC/USDT]
+    timeframe: 5s
+    size: {by: notional, value: 600}
+    limits: {max_risk_ratio: 1, max_position_ratio: 1000}
+"""
+)
+
+
+class Count(msgspec.Struct, frozen=True):
+    candles: int = 0
+
+
+class Scripted(Strategy, frozen=True):
+    """Does at its nth candle what the nth letter says; remembers only how many there were."""
+
+    script: str = ""
+    State: ClassVar[Any] = Count
+    views: ClassVar[list[View]] = []
+
+    def on_candle(self, state: Count, candle: Candle, view: View) -> Step:
+        self.views.append(view)
+        letter = self.script[state.candles : state.candles + 1]
+        return Step(Count(state.candles + 1), self.decision(letter, view))
+
+    def decision(self, letter: str, view: View) -> Decision | None:
+        match letter:
+            case "L":
+                plan = ProtectionPlan(stop_price=view.last - 1000)
+                return enter(Direction.LONG, "it says so", plan)
+            case "C":
+                return close("it says so")
+            case "H":
+                return take_part(D("0.5"), "it says so")
+            case "S":
+                return move_stop(view.last - 500, "it says so")
+            case _:
+                return None
+
+
+@pytest.fixture
+def trade(perform):
+    """Run plays with a trader that follows a script."""
+
+    def run(script, *plays, config=WITH_ROBOT, **options):
+        Scripted.views.clear()
+        perform(*plays, config=config, strategies={ROBOT: Scripted(script=script)}, **options)
+
+    return run
+
+
+def state(box) -> Trader:
+    return box.latest(NAME) or Trader()
+
+
+async def candles(box, count, price="60000"):
+    """Let `count` candles close."""
+    until = state(box).evaluations + count
+    for _ in range(12 * count):
+        box.say(price)
+        await box.soon(BAR_S / 5)
+        if state(box).evaluations >= until:
+            await box.soon(0.2)
+            return
+    raise AssertionError("no candle closes")
+
+
+def own(box):
+    return [each for each in box.parts.world.states.latest_of("position") if each.trader == ROBOT]
+
+
+def test_a_strategy_opens_changes_and_closes_its_position(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        (position,) = own(box)
+        assert position.status is PositionStatus.OPEN_PROTECTED
+        assert position.protection.stop.price == 59_000
+        await candles(box, 1)
+        assert own(box)[0].protection.stop.price == 59_500
+        await candles(box, 1)
+        assert own(box)[0].remaining == D("0.005")
+        await candles(box, 1)
+        assert not own(box)
+        assert box.position_of(position.id).exit_reason is ExitReason.DECISION_CLOSE
+        assert state(box).decisions == 4
+
+    trade("LSHC", play)
+
+
+def test_a_strategy_goes_on_where_it_was_after_a_crash(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 2)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        assert not own(box)
+        await candles(box, 1)  # the third letter
+        assert len(own(box)) == 1
+        box.kill()
+
+    async def third(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        assert Scripted.views[-1].held is not None  # it knows what it holds
+        assert not own(box)
+
+    trade("--LC", first, second, third)
+
+
+def test_a_strategy_goes_on_where_it_was_after_its_own_death_and_that_of_the_feed(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        await box.restarted(NAME)
+        await candles(box, 1)
+        await box.restarted(names.FEED)
+        await candles(box, 1)
+        assert len(own(box)) == 1
+        assert state(box).evaluations == 3
+
+    trade("--L", play)
+
+
+def test_no_candle_is_shown_twice(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for _ in range(4):
+            await candles(box, 1)
+            await box.restarted(NAME)
+        seen = [view.now for view in Scripted.views]
+        assert len(seen) == len(set(seen)) == state(box).evaluations
+        events = box.journal(NAME)
+        closes = [event.close_ms for event in events if hasattr(event, "close_ms")]
+        assert closes == sorted(set(closes))
+
+    trade("", play)
+
+
+def test_nothing_is_asked_for_before_the_decision_is_durable(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.disk.hold()
+        while state(box).decisions == 0:
+            box.say("60000")
+            await box.soon()
+        assert not box.portfolio.reservations
+        box.disk.go_on()
+        await box.soon()
+        assert len(own(box)) == 1
+        kinds = [type(event) for event in box.journal(NAME)]
+        assert DecisionMade in kinds
+
+    trade("L", play)
+
+
+def test_a_decision_that_took_too_long_to_write_is_for_another_market(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.disk.hold()
+        while state(box).decisions == 0:
+            box.say("60000")
+            await box.soon()
+        await box.soon(30)
+        box.say("60000")
+        box.disk.go_on()
+        await box.soon()
+        assert not own(box)
+        assert not box.venue.sent
+        assert state(box).last_refusal.rule == "EXPIRED"
+
+    trade("L", play)
+
+
+@pytest.mark.parametrize("after_s", [n * COMMIT_S for n in range(9)])
+@pytest.mark.parametrize("victim", ["position", "trader", "portfolio", "exchange", "persistence"])
+def test_whoever_is_killed_while_it_opens_there_is_one_position_and_the_trader_knows_it(
+    trade, victim, after_s
+):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        while state(box).decisions == 0:
+            box.say("60000")
+            await box.soon(COMMIT_S if box.loop.time() > 5.98 else 0.1)  # the candle ends at 6 s
+        await box.soon(after_s)
+        if victim == "position":
+            found = box.parts.system.find("position/")
+            if found:
+                box.parts.system.kill(found[0])
+        else:
+            box.parts.system.kill(NAME if victim == "trader" else victim)
+        await box.soon(3)
+        for _ in range(9):  # more than 30 s: a lost wish is given up
+            await candles(box, 1)
+        assert len(own(box)) == 1
+        assert len(await box.paper.positions()) == 1
+        assert (await box.paper.positions())[0].quantity == D("0.01")
+        assert box.actor(NAME).held == {"BTC/USDT": own(box)[0].id}
+
+    trade("L" * 20, play)
+
+
+def test_after_a_close_it_waits_before_it_opens_again(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        assert len(own(box)) == 1
+        await candles(box, 1)
+        assert not own(box)
+        await candles(box, 4)
+        assert not own(box)
+        await candles(box, 4)
+        assert len(own(box)) == 1
+
+    cooling = WITH_ROBOT.replace("timeframe: 5s\n", "timeframe: 5s\n    cooldown_s: 30\n")
+    trade("LC" + "L" * 20, play, config=cooling)
+
+
+def test_a_paused_trader_opens_nothing_and_stays_paused_over_a_crash(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        answered = await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        assert answered.refusal is None
+        again = await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        assert again.note
+        await candles(box, 2)
+        assert not own(box)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 2)
+        assert not own(box)
+        answered = await box.ask(NAME, lambda request_id: ResumeTrader(ROBOT, request_id))
+        assert answered.refusal is None
+        await candles(box, 1)
+        assert len(own(box)) == 1
+
+    trade("L" * 9, first, second)
+
+
+def test_a_paused_trader_still_closes_what_it_holds(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        await candles(box, 1)
+        assert not own(box)
+
+    trade("LC", play)
+
+
+def test_a_refused_entry_is_remembered_and_may_be_tried_at_the_next_candle(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.feed.on_disconnected("cut")
+        await candles_while_down(box)
+        assert state(box).last_refusal.rule == "NO_ENTRY_MODE"
+        assert not own(box)
+        box.feed.on_connected()
+        await candles(box, 1)
+        assert len(own(box)) == 1
+
+    trade("LL", play)
+
+
+async def candles_while_down(box):
+    while state(box).evaluations == 0:
+        box.say("60000")
+        await box.soon()
+    await box.soon()
+
+
+def test_an_entry_that_the_venue_refuses_leaves_it_free_to_try_again(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.venue.submits = [refused("BUSY")]
+        await candles(box, 1)
+        assert not own(box)
+        await candles(box, 1)
+        assert len(own(box)) == 1
+
+    trade("LL", play)
+
+
+def test_a_trader_that_keeps_failing_is_left_out_and_its_positions_live_on(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        (position,) = own(box)
+        for _ in range(4):
+            box.parts.system.kill(NAME)
+            await box.soon()
+        assert box.actor(NAME) is None
+        box.say("60000")
+        await box.open()  # people may go on
+        box.say("59000")
+        await box.soon()
+        assert box.position_of(position.id).exit_reason is ExitReason.STOP_LOSS
+
+    trade("L", play)
