@@ -332,12 +332,13 @@ class Box:
         """Kill an actor and wait until it lives again."""
         before = self.parts.system.directory.get(name).incarnation
         self.killed(name)
-        while True:
+        for _ in range(200):
+            await asyncio.sleep(0.05)
             ref = self.parts.system.directory.get(name)
             if ref is not None and ref.actor is not None and ref.incarnation > before:
-                break
-            await asyncio.sleep(0.05)
-        await self.soon()
+                await self.soon()
+                return
+        raise AssertionError(f"{name} does not live again")
 
     # --- trading ---
 

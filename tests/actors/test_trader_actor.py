@@ -155,7 +155,7 @@ def test_a_strategy_goes_on_where_it_was_after_its_own_death_and_that_of_the_fee
 def test_no_candle_is_shown_twice(trade):
     async def play(box: Box) -> None:
         await box.start("60000")
-        for _ in range(4):
+        for _ in range(3):
             await candles(box, 1)
             await box.restarted(NAME)
         seen = [view.now for view in Scripted.views]

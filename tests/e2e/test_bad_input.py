@@ -121,9 +121,7 @@ OPEN = ("open", "BTC/USDT", "long")
         ((*OPEN, "--quantity", "0.01", "--limit", "?"), "INVALID_PRICE"),
         ((*OPEN, "--quantity", "0.01", "--target", "?:50%"), "INVALID_PRICE"),
         ((*OPEN, "--quantity", "0.01", "--trail", "?"), "INVALID_TRAIL"),
-        ((*OPEN, "--quantity", "?"), "INVALID_QUANTITY"),
         (("move-stop", "LONG", "?"), "INVALID_PRICE"),
-        (("trail-stop", "LONG", "?%"), "INVALID_TRAIL"),
         (("add-target", "LONG", "?:10%"), "INVALID_PRICE"),
     ],
     ids=lambda value: "-".join(value).strip("?:%-0.") if isinstance(value, tuple) else "",
@@ -324,7 +322,16 @@ main()
 """
 
 
+def everybody_may_read(path: Path) -> bool:
+    """Whether any user can reach and import what lies there."""
+    return all(each.stat().st_mode & 0o005 == 0o005 for each in (path, *path.parents))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(
+    not (everybody_may_read(ROOT / "daemon") and everybody_may_read(Path(sys.prefix))),
+    reason="another user cannot read this checkout, so cannot run its commands",
+)
 def test_another_user_neither_reaches_the_socket_nor_is_heard(desk: Desk) -> None:
     path = desk.daemon.client.path
 
