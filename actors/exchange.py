@@ -594,14 +594,23 @@ class ExchangeActor(Journaled):
                 continue  # it leaves as soon as the venue has been asked
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
-            elif order_id in terms:
+            elif order_id in terms and terms[order_id].reduce_only:
                 stream = self._adopt(terms[order_id])
                 if stream is not None:
                     self._doubt(order_id)
-            else:
-                # An entry's intent is durable before it leaves; without one it never left.
-                ended = OrderEnded(ask.position_id, order_id, _S.DENIED, "it was never sent")
-                self.tell(names.position(ask.position_id), ended)
+            elif order_id in terms:
+                self._never_send(terms[order_id])
+
+    def _never_send(self, terms: OrderTerms) -> None:
+        """End an entry that nobody intended here.
+
+        Its intent is durable before it leaves: without one it never left. Nor will it, should its
+        position's wish to send it still be on its way.
+        """
+        self._index(terms)
+        stream = self.open_stream(names.order_stream(terms.client_order_id))
+        self._record(stream, OrderIntended(terms, self.world.clock.now()))
+        self._deny(stream, "NEVER_SENT", "nobody knew of it when it was asked for")
 
     @handles(AskAgain)
     def on_ask_again(self, ask: AskAgain) -> None:

@@ -115,6 +115,10 @@ class FeedActor(Journaled):
         if self.incarnation > 1:
             self.tell_positions(FeedRestarted())
 
+    def on_stop(self) -> None:
+        """Leave to the next life what was seen since the last beat."""
+        self._report_extremes()
+
     async def _read(self) -> None:
         end = self.world.on_stream_end
         if end is None:

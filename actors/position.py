@@ -3,6 +3,7 @@
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from actors import names
 from actors.journaled import Journaled
@@ -142,10 +143,19 @@ class PositionActor(Journaled):
     def on_exchange_restarted(self, restarted: ExchangeRestarted) -> None:
         """Ask for orders under way: a request that waited in the exchange's memory is gone."""
         del restarted
-        if self.position is not None:
-            for effect in resume(self.position, self.world.clock.now(), self.world.rules):
-                if isinstance(effect, AskOrders | CancelOrder):
-                    self.release(effect)
+        if self.position is None:
+            return
+        waiting = {  # for the disk: these it could not have heard of
+            effect.terms.client_order_id
+            for _, effect in self.stream.held
+            if isinstance(effect, SubmitOrder)
+        }
+        for effect in resume(self.position, self.world.clock.now(), self.world.rules):
+            if isinstance(effect, AskOrders):
+                ids = tuple(each for each in effect.client_order_ids if each not in waiting)
+                self.release(replace(effect, client_order_ids=ids))
+            elif isinstance(effect, CancelOrder) and effect.client_order_id not in waiting:
+                self.release(effect)
 
     def _symbol(self, message: PositionInput) -> Any:
         if self.position is not None:

@@ -47,9 +47,7 @@ class AskOrders(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = EXITS
     position_id: PositionId
     client_order_ids: tuple[ClientOrderId, ...]
-    terms: tuple[
-        OrderTerms, ...
-    ] = ()  # of exits that may have been sent though nobody journaled it
+    terms: tuple[OrderTerms, ...] = ()  # exits may have been sent though nobody journaled it
 
 
 class Arm(msgspec.Struct, frozen=True):

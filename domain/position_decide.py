@@ -328,8 +328,10 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
         ids.insert(0, position.entry.client_order_id)
     effects: list[PositionEffect] = [*guards(position, rules)]
     if ids:  # the exchange tells by itself what is missing of the others
-        terms = tuple(exit_terms(position, order) for order in working)
-        effects.append(AskOrders(position.id, tuple(ids), terms))
+        terms = [exit_terms(position, order) for order in working]
+        if entry_is_working(position):
+            terms.append(entry_terms(position))
+        effects.append(AskOrders(position.id, tuple(ids), tuple(terms)))
     is_unwanted = position.withdrawn is not None or position.status is PositionStatus.CLOSING
     if is_unwanted and entry_is_working(position):
         effects.append(CancelOrder(position.entry.client_order_id, position.instrument.symbol))

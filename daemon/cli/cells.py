@@ -98,7 +98,9 @@ def outcome(answer: Row) -> str:
         return _position_line(position)
     closing = answer.get("closing")
     if isinstance(closing, list):
-        return f"closing {plural(len(closing), 'position')}" if closing else "nothing to close"
+        said = f"closing {plural(len(closing), 'position')}" if closing else "nothing to close"
+        refused = answer.get("refused")
+        return f"{said}, refused by {len(refused)}" if isinstance(refused, list) else said
     if answer.get("draining"):
         kept = plural(answer.get("positions"), "position")
         return f"draining; {kept} stay and are guarded again at the next start"
