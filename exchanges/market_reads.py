@@ -71,10 +71,10 @@ class MarketReads(Protocol):
     def book(self, symbol: Symbol, depth: int) -> Awaitable[BookRead | Unknown]:
         """Return the best `depth` levels of each side."""
 
-    def funding(self, symbol: Symbol) -> Awaitable[FundingRead | None | Unknown]:
+    def funding(self, symbol: Symbol) -> Awaitable[FundingRead | Unknown | None]:
         """Return the funding to come; None for spot, which has none."""
 
-    def open_interest(self, symbol: Symbol) -> Awaitable[OpenInterestRead | None | Unknown]:
+    def open_interest(self, symbol: Symbol) -> Awaitable[OpenInterestRead | Unknown | None]:
         """Return the open interest; None for spot."""
 
     def close(self) -> Awaitable[None]:
