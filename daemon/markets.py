@@ -63,7 +63,7 @@ def _start_price(symbol: Symbol) -> Decimal:
 
 
 def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
-    from exchanges.binance_line import LineSettings  # noqa: PLC0415 - websockets: only if used
+    from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
     from exchanges.real_net import RealNet  # noqa: PLC0415
 

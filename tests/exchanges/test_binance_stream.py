@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.server import serve
 
 from domain.instrument import Kind
-from exchanges.binance_line import LineSettings, backoff_s
+from exchanges.line import LineSettings, backoff_s
 from exchanges.binance_stream import USDM_ROUTES, USDM_URL, BinanceStream
 from exchanges.real_net import RealNet
 from exchanges.recorded_server import RecordedServer
