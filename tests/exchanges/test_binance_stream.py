@@ -10,10 +10,11 @@ import pytest
 from websockets.asyncio.server import serve
 
 from domain.instrument import Kind
-from exchanges.line import LineSettings, backoff_s
 from exchanges.binance_stream import USDM_ROUTES, USDM_URL, BinanceStream
+from exchanges.line import LineSettings, backoff_s
 from exchanges.real_net import RealNet
 from exchanges.recorded_server import RecordedServer
+from tests.exchanges.running import running
 
 SYMBOLS = {"BTCUSDT": "BTC/USDT", "ETHUSDT": "ETH/USDT"}
 BTC = {"BTCUSDT": "BTC/USDT"}
@@ -73,18 +74,6 @@ def stream(clock, chance):
         )
 
     return build
-
-
-@contextlib.asynccontextmanager
-async def running(stream, sink):
-    task = asyncio.create_task(stream.run(sink))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
 
 
 def test_it_says_connected_when_confirmed_and_hands_on_every_price_in_order(
