@@ -73,6 +73,7 @@ class Ports:
     journal_worker: Worker
     paper_worker: Worker
     stream: Callable[["World"], MarketStream]
+    recorded_at: str = ""  # the venue whose instruments a recording has
 
 
 @dataclass(slots=True)
@@ -136,7 +137,7 @@ def assemble(
     telemetry: Telemetry,
 ) -> Assembly:
     """Wire everything; nothing runs yet."""
-    instruments = {each.symbol: each for each in instruments_of(config)}
+    instruments = {each.symbol: each for each in instruments_of(config, ports.recorded_at)}
     for symbol, instrument in _still_held(store).items():
         instruments.setdefault(symbol, instrument)  # no longer configured, but guarded to its end
     world = _world(config, ports, instruments, telemetry)

@@ -173,8 +173,12 @@ def _not_one_of(given: object, found: ErrorDetails) -> str:
 
 # What only the whole can tell. It reads the raw mapping, so it speaks even when a model failed.
 
-_SOURCES = frozenset({"simulated", "binance", "recorded"})
-_ONLY_OF = {"seed": "simulated", "ticks_per_second": "simulated", "url": "binance"}
+_SOURCES = frozenset({"simulated", "binance", "okx", "recorded"})
+_ONLY_OF = {
+    "seed": ("simulated",),
+    "ticks_per_second": ("simulated",),
+    "url": ("binance", "okx"),
+}
 
 
 def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:
@@ -183,13 +187,16 @@ def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:
     yield from _twice(("market", "symbols"), symbols)
     yield from _instruments(raw, symbols)
     yield from _traders(raw, symbols)
-    for key, source in _ONLY_OF.items():
-        if market.get(key) is not None and market.get("source") in _SOURCES - {source}:
-            yield ("market", key), f"only the source {source!r} has it"
+    for key, sources in _ONLY_OF.items():
+        if market.get(key) is not None and market.get("source") in _SOURCES.difference(sources):
+            named = " or ".join(map(repr, sources))
+            yield ("market", key), f"only the source {named} has it"
 
 
 def _instruments(raw: Mapping[str, object], symbols: list[str]) -> Iterator[Fault]:
     rules = _mapping(raw.get("instruments"))
+    market = _mapping(raw.get("market"))
+    source, kind = market.get("source"), market.get("kind", "swap")
     quote = _mapping(raw.get("account")).get("quote", "USDT")
     for index, symbol in enumerate(symbols):
         if "/" not in symbol:
@@ -198,7 +205,7 @@ def _instruments(raw: Mapping[str, object], symbols: list[str]) -> Iterator[Faul
         if symbol.partition("/")[2] != quote:
             yield here, f"{symbol} is not traded in {quote}, the account's quote"
         given = _mapping(rules.get(symbol))
-        missing = missing_rules(symbol, given)
+        missing = missing_rules(symbol, given, source=source, kind=kind)
         if missing:
             keys = ", ".join(missing)
             yield here, f"{symbol} is not in the built-in table; give {keys} under instruments"

@@ -138,7 +138,7 @@ class Account(Section):
 class Market(Section):
     """Where prices come from."""
 
-    source: Literal["simulated", "binance", "recorded"]
+    source: Literal["simulated", "binance", "okx", "recorded"]
     kind: Kind = Kind.SWAP
     symbols: Annotated[tuple[SymbolName, ...], Field(min_length=1, max_length=1000)]
     url: Annotated[str, AfterValidator(_websocket_url)] | None = None

@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from actors import names
 from actors.world import World
 from daemon.config_models import Config
+from daemon.instruments import venue_symbol
 from domain.feed_state import FeedState
 from domain.ids import Symbol
 from domain.instrument import Kind
+from exchanges import binance_frames, okx_frames
 from exchanges.market import MarketStream
+from exchanges.okx_frames import Listed
 from exchanges.recording import RecordedStream
 from exchanges.simulated_market import MarketShape, SimulatedMarket
 from runtime.ports import Chance
@@ -32,14 +38,30 @@ def stream_of(config: Config, chance: Chance) -> Callable[[World], MarketStream]
     """Return how to make the stream that `market.source` names."""
     if config.market.source == "simulated":
         return lambda world: _simulated(config, world)
+    if config.market.source == "okx":
+        return lambda world: _okx(config, world, chance)
     return lambda world: _binance(config, world, chance)
 
 
-def recorded(paths: Sequence[Path]) -> Callable[[World], MarketStream]:
-    """Return how to make a stream of recorded frames."""
+def recorded(paths: Sequence[Path], venue: str) -> Callable[[World], MarketStream]:
+    """Return how to make a stream of frames that were recorded at `venue`."""
+    if venue == "okx":
+        return lambda world: RecordedStream(
+            paths,
+            lambda sink: partial(okx_frames.read_frame, listed=_listed(world), sink=sink),
+        )
     return lambda world: RecordedStream(
-        paths, {each.venue_symbol: each.symbol for each in world.instruments.values()}
+        paths,
+        lambda sink: partial(binance_frames.read_frame, symbols=_symbols(world), sink=sink),
     )
+
+
+def _symbols(world: World) -> dict[str, Symbol]:
+    return {venue_symbol("binance", each): each.symbol for each in world.instruments.values()}
+
+
+def _listed(world: World) -> dict[str, Listed]:
+    return {venue_symbol("okx", each): Listed.of(each) for each in world.instruments.values()}
 
 
 def _simulated(config: Config, world: World) -> MarketStream:
@@ -63,8 +85,8 @@ def _start_price(symbol: Symbol) -> Decimal:
 
 
 def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
-    from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
+    from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.real_net import RealNet  # noqa: PLC0415
 
     kind = config.market.kind
@@ -75,6 +97,21 @@ def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
         chance,
         base_url=url,
         kind=kind,
-        symbols={each.venue_symbol: each.symbol for each in world.instruments.values()},
+        symbols=_symbols(world),
         settings=LineSettings(max_silence_s=config.market.max_silence_s),
+    )
+
+
+def _okx(config: Config, world: World, chance: Chance) -> MarketStream:
+    from exchanges.okx_stream import SETTINGS, URL, OkxStream  # noqa: PLC0415 - as above
+    from exchanges.real_net import RealNet  # noqa: PLC0415
+
+    return OkxStream(
+        RealNet(),
+        world.clock,
+        chance,
+        base_url=config.market.url or URL,
+        kind=config.market.kind,
+        listed=_listed(world),
+        settings=msgspec.structs.replace(SETTINGS, max_silence_s=config.market.max_silence_s),
     )

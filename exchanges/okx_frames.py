@@ -34,6 +34,7 @@ from exchanges.closed_candles import ClosedCandles
 from exchanges.dialect import PONG, Answer, Notice, ShutdownNotice, Unlisted
 from exchanges.frame_checks import MAX_STAMP_MS, BadFrameError, excerpt, positive
 from exchanges.market import MarketSink
+from exchanges.okx_names import stream_name
 from exchanges.order_books import OrderBooks
 
 # Those that begin at midnight UTC, as ours do; candle6H and longer begin at the venue's midnight.
@@ -104,11 +105,6 @@ class LastSeen:
 
 
 NOTHING_ELSE = Wanted()
-
-
-def stream_name(channel: str, inst_id: str) -> str:
-    """Return the name of a stream: "trades:BTC-USDT"."""
-    return f"{channel}:{inst_id}"
 
 
 def read_frame(

@@ -35,13 +35,11 @@ from exchanges.okx_frames import (
     Wanted,
     notice_in,
     read_frame,
-    stream_name,
 )
+from exchanges.okx_names import BUSINESS, PUBLIC, stream_name
 from runtime.ports import Chance, Clock, Net
 
 URL = "wss://ws.okx.com:8443"
-PUBLIC = "/ws/v5/public"
-BUSINESS = "/ws/v5/business"
 CHANNELS = ("trades", "tickers", "mark-price")
 SETTINGS = LineSettings(backoff_first_s=1.0, connect_interval_s=0.4, message_interval_s=0.2)
 # A quiet market has no candle for a while; the text ping tells a dead connection from that.

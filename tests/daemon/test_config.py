@@ -176,7 +176,7 @@ def test_every_error_is_told_at_once_in_the_order_of_the_file(write: Write) -> N
 
     assert found == [
         (
-            "2: market.source: 'simulatd' is not one of simulated, binance, recorded; "
+            "2: market.source: 'simulatd' is not one of simulated, binance, okx, recorded; "
             "did you mean 'simulated'?"
         ),
         "4: market.seed: '-1' is refused: it should be greater than or equal to 0",

@@ -158,8 +158,8 @@ def test_frames_without_a_price_of_ours_are_counted_and_passed_over(sink, raw):
         ),
         (
             (
-                b'{"event":"error","msg":"Wrong URL or channel:candle1m,instId:BTC-USDT doesn\'t exist'
-                b'. Please use the correct URL","code":"60018","connId":"94d38802"}'
+                b'{"event":"error","msg":"Wrong URL or channel:candle1m,instId:BTC-USDT doesn\'t'
+                b' exist. Please use the correct URL","code":"60018","connId":"94d38802"}'
             ),
             Unlisted(
                 "candle1m:BTC-USDT",
