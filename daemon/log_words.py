@@ -35,6 +35,7 @@ PHRASES = {
     "stream_connected": "connected to {url}, {streams:stream}",
     "stream_renewed": "connection to {url} renewed",
     "stream_not_renewed": "connection to {url} not renewed; again in {retry_in_s} s",
+    "stream_unlisted": "{stream} is not at the venue, and is left out: {why}",
     "stream_ended": "the recording is over after {frames:frame}",
     "bad_frame": "frame not understood: {why}; the {count}. so far",
     "spike_held": "{symbol} at {price:n} looks like a spike: held back for a moment",

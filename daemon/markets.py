@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -45,15 +44,19 @@ def stream_of(config: Config, chance: Chance) -> Callable[[World], MarketStream]
 
 def recorded(paths: Sequence[Path], venue: str) -> Callable[[World], MarketStream]:
     """Return how to make a stream of frames that were recorded at `venue`."""
-    if venue == "okx":
-        return lambda world: RecordedStream(
-            paths,
-            lambda sink: partial(okx_frames.read_frame, listed=_listed(world), sink=sink),
+
+    def stream(world: World) -> MarketStream:
+        if venue == "okx":
+            listed = _listed(world)
+            return RecordedStream(
+                paths, lambda sink: lambda raw: okx_frames.read_frame(raw, listed, sink)
+            )
+        symbols = _symbols(world)
+        return RecordedStream(
+            paths, lambda sink: lambda raw: binance_frames.read_frame(raw, symbols, sink)
         )
-    return lambda world: RecordedStream(
-        paths,
-        lambda sink: partial(binance_frames.read_frame, symbols=_symbols(world), sink=sink),
-    )
+
+    return stream
 
 
 def _symbols(world: World) -> dict[str, Symbol]:

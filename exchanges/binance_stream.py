@@ -14,7 +14,6 @@ The last one is treacherous: a stream asked for on the wrong path is confirmed a
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from urllib.parse import urlsplit
 
 import orjson
@@ -119,7 +118,8 @@ class BinanceDialect:
 
     def reader(self, sink: MarketSink) -> Reader:
         """Return a reader that remembers nothing yet."""
-        return partial(read_frame, symbols=self._symbols, sink=sink, seen=LastSeen())
+        symbols, seen = self._symbols, LastSeen()
+        return lambda raw: read_frame(raw, symbols, sink, seen)
 
     def notice_in(self, raw: bytes | str) -> Notice | None:
         """Return the notice that a frame is, if it is one."""

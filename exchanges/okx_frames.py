@@ -130,8 +130,9 @@ def read_frame(
         return None
     if type(message) is dict and "event" in message:
         notice = _notice_in(message)
-        if notice is not None:
-            return notice
+        if notice is None:  # of no use here
+            sink.on_frame()
+        return notice
     sink.on_frame()
     try:
         _read_message(message, listed, sink, seen, wanted)
@@ -176,8 +177,6 @@ def _read_message(
 ) -> None:
     if type(message) is not dict:
         raise BadFrameError(f"not an object: {excerpt(message)}")
-    if "event" in message:
-        return  # of some other kind
     arg, rows = message.get("arg"), message.get("data")
     if type(arg) is not dict or type(rows) is not list:
         raise BadFrameError(f"neither event nor data of a channel: {excerpt(message)}")

@@ -15,7 +15,6 @@ What was pushed before is pushed again on a new connection; the frames' own numb
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -140,9 +139,8 @@ class OkxDialect:
         """Return a reader that remembers nothing yet; the books of the connection before go."""
         if self._wanted.books is not None:
             self._wanted.books.forget()
-        return partial(
-            read_frame, listed=self._listed, sink=sink, seen=LastSeen(), wanted=self._wanted
-        )
+        listed, seen, wanted = self._listed, LastSeen(), self._wanted
+        return lambda raw: read_frame(raw, listed, sink, seen, wanted)
 
     def notice_in(self, raw: bytes | str) -> Notice | None:
         """Return the notice that a frame is, if it is one."""
