@@ -21,6 +21,7 @@ from actors.messages import (
     SubscribeCandles,
 )
 from actors.world import World
+from domain.candles import Candle
 from domain.commands import (
     ClosePosition,
     EntryRequest,
@@ -50,7 +51,7 @@ from domain.trader_state import (
     series_key,
 )
 from runtime.actor import Restarted, handles
-from strategies.base import Action, Decision, Held, Strategy, View
+from strategies.base import Action, Decision, Held, Step, Strategy, View
 
 log = structlog.get_logger("trade.intent")
 ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
@@ -119,7 +120,7 @@ class TraderActor(Journaled):
         view = self._view(symbol)
         if view is None:
             return
-        step = strategy.on_candle(state, candle, view)
+        step = self._evaluated(strategy, state, candle, view)
         self.memory[symbol] = step.state
         now = self.world.clock.now()
         advanced = StrategyAdvanced(symbol, candle.close_ms, strategy.save(step.state), now, series)
@@ -138,6 +139,14 @@ class TraderActor(Journaled):
             rationale=made.rationale,
         )
         self._record(advanced, made, then=then)
+
+    def _evaluated(self, strategy: Strategy, state: Any, candle: Candle, view: View) -> Step:
+        """Ask the strategy; one that fails is counted, and crashes this actor as any bug does."""
+        try:
+            return strategy.on_candle(state, candle, view)
+        except Exception:
+            self.world.telemetry.evaluated("failed")
+            raise
 
     def _view(self, symbol: Symbol) -> View | None:
         last = self.world.prices.last(symbol)

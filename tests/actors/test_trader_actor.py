@@ -368,3 +368,21 @@ def test_a_strategy_sees_each_candle_of_all_its_timeframes_once_even_over_a_rest
     for number, (name, close_ms) in enumerate(Wide.seen):
         if name == "5s" and ("15s", close_ms) in Wide.seen:
             assert moments.index(close_ms) == number - 1  # the longer one came just before
+
+
+class Failing(Strategy, frozen=True):
+    def on_candle(self, state: Any, candle: Candle, view: View) -> Step:
+        raise ZeroDivisionError("a bug in somebody's strategy")
+
+
+def test_a_strategy_that_fails_is_counted_and_its_trader_restored(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for _ in range(12):
+            box.say("60000")
+            await box.soon(BAR_S / 5)
+        telemetry = box.parts.world.telemetry
+        assert "failed" in telemetry.evaluations
+        assert "ACTOR_CRASHED" in dict(telemetry.alarms)
+
+    perform(play, config=WITH_ROBOT, strategies={ROBOT: Failing()})
