@@ -4,8 +4,8 @@ The tables have the grids of linear perpetuals as of 2025 (tick, lot, lowest ord
 Binance's, which its recordings and the simulated market follow, and OKX's, whose sizes count
 contracts. Lots and quantities are in base units everywhere. One difference: the lowest order value
 is 5 USDT for BTC too (100 at Binance), so that a small paper account can trade it in parts. A
-symbol that is not in the table needs an entry under `instruments`; an entry also overrides the
-table.
+symbol that is not in the table needs an entry under `instruments`, or takes the one called
+`others`; an entry also overrides the table.
 """
 
 from collections.abc import Container
@@ -19,6 +19,7 @@ from domain.instrument import Instrument, Kind
 from domain.money import ONE
 
 _QUOTE = "USDT"
+OTHERS = "others"  # rules of every symbol that has none
 _REQUIRED = ("tick_size", "lot_size", "min_notional")
 _OKX = "okx"
 
@@ -68,12 +69,16 @@ def missing_rules(
 
     `source` and `kind` are as the configuration writes them.
     """
-    base, _, quote = symbol.partition("/")
-    if quote == _QUOTE and base in _GRIDS:
+    if _is_built_in(symbol):
         return ()
     counts_contracts = source == _OKX and kind == Kind.SWAP.value
     required = (*_REQUIRED, "contract_size") if counts_contracts else _REQUIRED
     return tuple(name for name in required if name not in given)
+
+
+def _is_built_in(symbol: str) -> bool:
+    base, _, quote = symbol.partition("/")
+    return quote == _QUOTE and base in _GRIDS
 
 
 def venue_symbol(venue: str, instrument: Instrument) -> str:
@@ -94,9 +99,16 @@ def instruments_of(config: Config, venue: str = "") -> tuple[Instrument, ...]:
     """
     market = config.market
     return tuple(
-        _instrument(venue or market.source, symbol, market.kind, config.instruments.get(symbol))
+        _instrument(venue or market.source, symbol, market.kind, _rules_of(symbol, config))
         for symbol in market.symbols
     )
+
+
+def _rules_of(symbol: str, config: Config) -> InstrumentRules | None:
+    own = config.instruments.get(symbol)
+    if own is None and not _is_built_in(symbol):
+        return config.instruments.get(OTHERS)
+    return own
 
 
 def _instrument(venue: str, symbol: str, kind: Kind, rules: InstrumentRules | None) -> Instrument:
