@@ -1,6 +1,7 @@
 """A replay is the daemon in virtual time: the same frames and seed give the same journal."""
 
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,19 @@ def test_the_same_market_tells_the_same_story_in_the_frames_of_either_venue(reco
     assert okx["exits"] == binance["exits"] != []
     for name in ("frames", "ticks", "positions_opened", "pnl", "unrealized_pnl", "events"):
         assert okx[name] == binance[name]
+
+
+def test_a_recording_of_other_symbols_is_refused_by_name(recording, tmp_path):
+    (tmp_path / "spot.yaml").write_text(
+        "market: {source: recorded, kind: spot, symbols: [BTC/USDT]}\n"
+    )
+    path = tmp_path / "swap.gz"
+    with FrameWriter(path) as writer:
+        for stamp_ns, raw in islice(frames(recording), 5):
+            writer.write(stamp_ns, as_okx(raw))
+
+    with pytest.raises(RecordingError, match=r"none of its frames has a price of BTC-USDT; see"):
+        played(path, config=tmp_path / "spot.yaml")
 
 
 def test_a_damaged_recording_is_named_with_its_line(tmp_path):
