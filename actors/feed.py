@@ -245,8 +245,10 @@ class FeedActor(Journaled):
     def on_arm(self, arm: Arm) -> None:
         """Watch these levels instead of any before; a price already beyond one reports it."""
         line = self.lines[arm.symbol]
-        best = {exit_id: line.best_of(arm.position_id, exit_id) for exit_id in _trails_of(arm)}
-        self._disarm(line, arm.position_id)
+        best = {}
+        if arm.position_id in self.armed_since:
+            best = {each: line.best_of(arm.position_id, each) for each in _trails_of(arm)}
+            self._disarm(line, arm.position_id)
         since = self._cut(line, _last_stamp(arm))
         self.armed_since.setdefault(arm.position_id, arm.since or since)
         sources = set()
@@ -344,8 +346,7 @@ class FeedActor(Journaled):
         the last cut, there is nothing to cut. `after` is the last stamp that the armed one knows:
         its intervals do not begin before it, though the wall clock was set back between two lives.
         """
-        is_quiet = all(interval.low > interval.high for _, interval in line.intervals())
-        if is_quiet and (after is None or after <= line.interval.begin):
+        if line.is_quiet() and (after is None or after <= line.interval.begin):
             return line.interval.begin
         if after is not None:
             self.stamp = max(self.stamp, after)
@@ -430,8 +431,13 @@ class FeedActor(Journaled):
 
 
 def _last_stamp(arm: Arm) -> datetime | None:
-    known = [level.trail.since for level in arm.levels if isinstance(level, TrailLevel)]
-    return max((each for each in (arm.since, *known) if each is not None), default=None)
+    last = arm.since
+    for level in arm.levels:
+        if isinstance(level, TrailLevel):
+            since = level.trail.since
+            if since is not None and (last is None or since > last):
+                last = since
+    return last
 
 
 def _trails_of(arm: Arm) -> Iterator[ExitId]:

@@ -24,7 +24,7 @@ from domain.order import Fill
 QUANTUM = Decimal("1e-12")
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class Ledger(msgspec.Struct, frozen=True, omit_defaults=True):
     """The running account of one position.
 
     The basis is what was held after the latest entry fill; `closed_…` counts exits since then.
