@@ -11,9 +11,9 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from collections.abc import Iterator
 from statistics import median
 
 from bench.bench_daemon import Daemon, open_many, running
@@ -43,7 +43,9 @@ def build(directory: Path, positions: int) -> None:
 def copied(directory: Path) -> Iterator[Path]:
     """Give a start its own copy: it changes what it finds."""
     with tempfile.TemporaryDirectory() as name:
-        shutil.copytree(directory, name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
+        shutil.copytree(
+            directory, name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock")
+        )
         yield Path(name)
 
 

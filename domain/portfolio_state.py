@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
-from domain.instrument import Direction, Instrument
+from domain.instrument import Direction, Pair
 from domain.modes import ModeCause
 from domain.money import ONE, ZERO
 from domain.performance import TradeRecord, drawdown_of
@@ -57,7 +57,7 @@ class Holding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the account knows of one position that is not over; nothing may have filled yet."""
 
     trader: TraderName
-    instrument: Instrument
+    pair: Pair
     direction: Direction
     leverage: Decimal = ONE
     risk: Decimal | None = ZERO  # quote lost at the stop planned at entry; None: unbounded

@@ -42,7 +42,8 @@ _DIGEST_BYTES = 32
 _HEADER_BYTES = _PREFIX.size + _DIGEST_BYTES
 _ARRAY_OF_TWO = b"\x92"  # in msgpack; written by hand because the items come one by one
 _ARRAY = b"\xdd"
-_BODY = msgspec.msgpack.Decoder(tuple[dict[str, int], list[tuple[str, bytes]]])
+_BODY = msgspec.msgpack.Decoder(tuple[dict[str, int], list[tuple[str, msgspec.Raw]]])
+_BIN_HEADERS = {0xC4: 2, 0xC5: 3, 0xC6: 5}  # how many bytes go before the content, in msgpack
 
 
 class SnapshotError(Exception):
@@ -83,8 +84,7 @@ class SnapshotWriter:
             if registry.is_needed(stream, self._streams):
                 by_kind.setdefault(registry.kind_of(stream).name, {})[stream] = held
         items = b"".join(
-            self._pack((kind, registry.encode_states(streams)))
-            for kind, streams in by_kind.items()
+            self._pack((kind, registry.encode_states(streams))) for kind, streams in by_kind.items()
         )
         self._count += len(by_kind)
         self._hash.update(items)
@@ -171,5 +171,14 @@ def _streams(data: bytes, registry: StreamRegistry) -> Streams:
             )
     streams: Streams = {}
     for kind, states in packed:
-        streams |= registry.decode_states(kind, states)
+        streams |= registry.decode_states(kind, _content(states))
     return streams
+
+
+def _content(packed: msgspec.Raw) -> memoryview:
+    """Return what was packed as bytes, without copying it: a snapshot has megabytes."""
+    view = memoryview(packed)
+    start = _BIN_HEADERS.get(view[0])
+    if start is None:
+        raise msgspec.ValidationError(f"states begin with {view[0]:#x}")
+    return view[start:]

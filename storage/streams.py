@@ -50,7 +50,7 @@ class StreamKind:
 
 
 def _streams_of(state_type: type[msgspec.Struct]) -> Any:
-    return dict[str, tuple[int, state_type]]  # type: ignore[valid-type] - known only here
+    return dict[str, tuple[int, state_type]]  # type: ignore[valid-type]
 
 
 class StreamRegistry:
@@ -97,13 +97,14 @@ class StreamRegistry:
         """Return streams of one kind as a snapshot keeps them."""
         return self._encode_states(streams)
 
-    def decode_states(self, kind: str, data: bytes) -> Streams:
+    def decode_states(self, kind: str, data: memoryview) -> Streams:
         """Return streams of one kind from a snapshot.
 
         Raises `msgspec.ValidationError` or `NewerSchemaError`.
         """
         decoder = self._decoders.get(kind) or self._decoders[self.kind_of(f"{kind}/").name]
-        return decoder.decode(data)
+        streams: Streams = decoder.decode(data)
+        return streams
 
     def is_needed(self, stream: str, streams: Mapping[str, Versioned]) -> bool:
         """Whether a state must stay in memory: not retired, or its owner is not."""
