@@ -114,14 +114,14 @@ class StreamRegistry:
 
     def without_retired(self, streams: Mapping[str, Versioned]) -> Streams:
         """Return the streams whose states must stay in memory."""
-        retired = {
-            name: held[1]
-            for name, held in streams.items()
-            if self.kind_of(name).is_retired(held[1])
-        }
+        kinds = self._kinds
+        retired = {}
+        for name, (_, state) in streams.items():
+            kind = kinds.get(name[: name.find("/")]) or self.kind_of(name)
+            if kind.is_retired(state):
+                retired[name] = kind.owner(state)
         kept = dict(streams)
-        for name, state in retired.items():
-            owner = self.kind_of(name).owner(state)
+        for name, owner in retired.items():
             if owner in retired or owner not in streams:
                 del kept[name]
         return kept
