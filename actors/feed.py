@@ -251,14 +251,13 @@ class FeedActor(Journaled):
             self._disarm(line, arm.position_id)
         since = self._cut(line, _last_stamp(arm))
         self.armed_since.setdefault(arm.position_id, arm.since or since)
-        sources = set()
-        for level in arm.levels:
-            source = self._arm_level(line, arm, level, best.get(level.exit_id))
-            sources.add(source)
+        sources = [
+            self._arm_level(line, arm, level, best.get(level.exit_id)) for level in arm.levels
+        ]
         self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
         # What is armed at once was watched when the present price came: only the next one counts.
         if not arm.at_once and self.world.prices.is_fresh(arm.symbol):
-            for source in sorted(sources, key=lambda each: each.value):
+            for source in sorted(set(sources), key=lambda each: each.value):
                 text = line.text_of(source)
                 hits = line.index_for(source).check(float(text), text) if text else ()
                 if hits:
@@ -327,12 +326,11 @@ class FeedActor(Journaled):
             return None, None
         seen = self._state.of(line.symbol, source).since(since)
         span = line.interval_for(source).span(self.stamp)
-        lows = [] if seen is None else [seen[0]]
-        highs = [] if seen is None else [seen[1]]
-        if span is not None and span.begin >= since:
-            lows.append(span.low)
-            highs.append(span.high)
-        return min(lows, default=None), max(highs, default=None)
+        if span is None or span.begin < since:
+            return (None, None) if seen is None else seen
+        if seen is None:
+            return span.low, span.high
+        return min(seen[0], span.low), max(seen[1], span.high)
 
     def _now_stamp(self) -> datetime:
         """Return a stamp that is later than any before, whatever the wall clock does."""

@@ -183,8 +183,6 @@ def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
 
 def failed_exits(position: Position) -> tuple[ExitId, ...]:
     """Return the exits whose last order ended short, but for targets: those are armed again."""
-    if not position.exits:
-        return ()
     last = {order.exit_id: order for order in position.exits}
     return tuple(
         order.exit_id
