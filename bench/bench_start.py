@@ -7,6 +7,7 @@ process's start to the line `started`, interpreter and imports included.
 """
 
 import argparse
+import compileall
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from daemon.admin_client import AdminClient
 from daemon.admin_requests import Snapshot
 from domain.errors import Refusal
 
+PACKAGES = ("actors", "daemon", "domain", "exchanges", "runtime", "storage", "strategies")
 TICKS_PER_SECOND = 2
 EVENTS_A_POSITION = 11  # an entry's, of all streams
 TAIL = 4_800  # events after the snapshot; with 5,000 the daemon would take the next one
@@ -53,11 +55,17 @@ def start(directory: Path, positions: int) -> dict[str, float]:
     """Start a daemon once and kill it when it is ready."""
     with copied(directory) as copy:
         daemon = Daemon(copy, TICKS_PER_SECOND)
+        rss_mb = daemon.rss_mb()
         daemon.kill()
     wall_s, said = daemon.said["started"]
     if said["armed"] != positions:
         raise SystemExit(f"armed {said['armed']} of {positions}")
-    return {"wall_s": wall_s, "cpu_s": daemon.cpu_s, "replayed": float(str(said["replayed"]))}
+    return {
+        "wall_s": wall_s,
+        "cpu_s": daemon.cpu_s,
+        "rss_mb": rss_mb,
+        "replayed": float(str(said["replayed"])),
+    }
 
 
 def measure(directory: Path, positions: int, runs: int) -> dict[str, float]:
@@ -66,6 +74,7 @@ def measure(directory: Path, positions: int, runs: int) -> dict[str, float]:
     return {
         "positions": positions,
         "replayed": starts[0]["replayed"],
+        "rss_mb": round(median(each["rss_mb"] for each in starts), 1),
         "runs": runs,
         **{
             f"{what}_{name}": round(of([each[what] for each in starts]), 3)
@@ -85,6 +94,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--data", type=Path, help="keep the built directory here, and use it again")
     options = parser.parse_args()
+    for package in PACKAGES:  # as `make setup` does, and the first run where Python may
+        compileall.compile_dir(package, quiet=1)
     with tempfile.TemporaryDirectory() as name:
         directory = options.data or Path(name)
         directory.mkdir(exist_ok=True)

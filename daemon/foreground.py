@@ -4,6 +4,7 @@ After kill -9 every millisecond counts until the levels are armed again. So what
 need (the command line's parser, rich) is not imported.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +17,7 @@ from domain.errors import Refusal
 
 def run(config: Path | None) -> int:
     """Run the daemon until it is told to stop; a start that fails says why and exits."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would search all packages
     try:
         loaded = _loaded(config)
         _import_structlog_without_rich()
