@@ -27,7 +27,6 @@ import msgspec
 
 from runtime.ports import Disk
 from storage.chain import HASH_CHARACTERS, Tail
-from storage.errors import NewerSchemaError
 from storage.streams import StreamRegistry, Streams
 
 DIRECTORY = "snapshots"
@@ -137,7 +136,7 @@ def load_snapshot(
         raise SnapshotError(f"does not belong to this journal: record {tail.seq} is another one")
     try:
         return Snapshot(tail, _streams(data, registry))
-    except (msgspec.MsgspecError, NewerSchemaError) as error:
+    except msgspec.MsgspecError as error:
         raise SnapshotError(f"its states are of another version: {error}") from error
 
 

@@ -94,16 +94,12 @@ class StreamRegistry:
         return {kind.name: schema_version_of(kind.state_type) for kind in self._kinds.values()}
 
     def encode_states(self, streams: Streams) -> bytes:
-        """Return streams of one kind as a snapshot keeps them."""
+        """Return streams of one kind as a snapshot keeps them: without what equals its default."""
         return self._encode_states(streams)
 
     def decode_states(self, kind: str, data: memoryview) -> Streams:
-        """Return streams of one kind from a snapshot.
-
-        Raises `msgspec.ValidationError` or `NewerSchemaError`.
-        """
-        decoder = self._decoders.get(kind) or self._decoders[self.kind_of(f"{kind}/").name]
-        streams: Streams = decoder.decode(data)
+        """Return streams of a known kind from a snapshot. Raises `msgspec.ValidationError`."""
+        streams: Streams = self._decoders[kind].decode(data)
         return streams
 
     def is_needed(self, stream: str, streams: Mapping[str, Versioned]) -> bool:
