@@ -38,7 +38,7 @@ NOT_FOR_PEOPLE = {
     "admin_command_failed",
     "metrics_failed",
     "loop_blocked",
-    "subscription_not_sent",
+    "message_not_sent",
 }
 
 
