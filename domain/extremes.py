@@ -102,7 +102,7 @@ class Interval:
             interval.see(price, text)
     """
 
-    __slots__ = ("_high_text", "_is_changed", "_low_text", "begin", "high", "low")
+    __slots__ = ("_high_text", "_is_changed", "_low_text", "begin", "high", "is_quiet", "low")
 
     def __init__(self, begin: datetime) -> None:
         self._start(begin)
@@ -113,9 +113,11 @@ class Interval:
         self.high = -inf
         self._low_text = self._high_text = ""
         self._is_changed = False  # since it was reported
+        self.is_quiet = True  # no price has come since it began
 
     def see(self, price: float, text: str) -> None:
         """Take a price: a finite float and the text it was parsed from."""
+        self.is_quiet = False
         if price < self.low or (
             price == self.low and text != self._low_text and Decimal(text) < Decimal(self._low_text)
         ):
@@ -126,6 +128,12 @@ class Interval:
             and Decimal(text) > Decimal(self._high_text)
         ):
             self.high, self._high_text, self._is_changed = price, text, True
+
+    def carry(self, price: float, text: str) -> None:
+        """Let an interval that has seen nothing begin with the price that stood then and stands."""
+        if self.low > self.high:
+            self.see(price, text)
+            self.is_quiet = True
 
     def span(self, end: datetime) -> Span | None:
         """Return what was seen since the interval began; None when no price was."""
