@@ -130,10 +130,10 @@ class Interval:
             self.high, self._high_text, self._is_changed = price, text, True
 
     def carry(self, price: float, text: str) -> None:
-        """Let an interval that has seen nothing begin with the price that stood then and stands."""
-        if self.low > self.high:
-            self.see(price, text)
-            self.is_quiet = True
+        """Take a price that stood when the interval began, and stands: a quiet one stays quiet."""
+        quiet = self.is_quiet
+        self.see(price, text)
+        self.is_quiet = quiet
 
     def span(self, end: datetime) -> Span | None:
         """Return what was seen since the interval began; None when no price was."""
