@@ -34,6 +34,7 @@ from domain.position import (
     ProtectionSet,
     SuggestionHeld,
 )
+from domain.protection import ExitReason
 
 _S = PositionStatus
 KEPT_MODIFICATIONS = 10  # in memory; the read table has all
@@ -228,9 +229,21 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
         protection=replace(position.protection, targets=targets),
         failed_exits=position.failed_exits + 1,
     )
-    if position.status is _S.CLOSING and not any(each.whole and not each.done for each in exits):
-        return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
-    return position
+    if position.status is not _S.CLOSING or any(_closes(each) for each in exits):
+        return position
+    return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
+
+
+def _closes(order: ExitOrder) -> bool:
+    """Whether an exit still closes the position.
+
+    It is under way; or it did all it could, and what another one had claimed then must follow. A
+    target that was the last one did not mean that: what is left waits for its own target again.
+    """
+    if not order.whole:
+        return False
+    did_all = order.filled >= order.quantity and order.reason is not ExitReason.TAKE_PROFIT
+    return did_all or not order.done
 
 
 def epoch_of(position: Position, exit_id: ExitId) -> int:

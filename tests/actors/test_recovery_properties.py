@@ -8,6 +8,7 @@ ledger.
 
 import random
 from collections import defaultdict
+from itertools import count
 from math import inf
 from typing import Any
 
@@ -82,6 +83,7 @@ class History:
         self.feed: Any = None  # the one whose peaks were noted last, and when
         self.noted_s = 0.0
         self.asked: dict[RequestId, Any] = {}
+        self.numbers = count(1)
         self.errors: list[BaseException] = []
         self.start = START
 
@@ -265,7 +267,7 @@ class History:
         edge = box.actor(names.EDGE)
         if edge is None:
             return
-        request_id = RequestId(f"{self.start.isoformat()} {len(self.asked)}")
+        request_id = RequestId(f"r{next(self.numbers)}")  # never again: an answer may come late
         message = replace(message, request_id=request_id)
         self.asked[request_id] = (message, edge.expect(request_id))
         if box.parts.system.tell(name, message) is not True:
