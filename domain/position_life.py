@@ -14,6 +14,7 @@ from domain.order import Fill, OrderStatus
 from domain.position import (
     TRANSITIONS,
     AnyPositionEvent,
+    Conflict,
     ConflictResolved,
     EntryEnded,
     EntryWithdrawn,
@@ -96,10 +97,21 @@ def _changed(
             kept = (*position.modifications, refused)[-KEPT_MODIFICATIONS:]
             return replace(position, modifications=kept)
         case SuggestionHeld(conflict=conflict):
-            return replace(position, conflicts=(*position.conflicts, conflict))
+            return _held(position, conflict)
         case ConflictResolved(conflict_id=conflict_id):
             left = tuple(each for each in position.conflicts if each.conflict_id != conflict_id)
             return replace(position, conflicts=left)
+
+
+def _held(position: Position, conflict: Conflict) -> Position:
+    """Keep a suggestion for a person, in place of an older one of the same kind."""
+    kind = conflict.modification.type
+    others = tuple(each for each in position.conflicts if each.modification.type is not kind)
+    return replace(
+        position,
+        conflicts=(*others, conflict),
+        conflict_count=position.conflict_count + 1,
+    )
 
 
 def _to(position: Position, status: PositionStatus, **changes: object) -> Position:
