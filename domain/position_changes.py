@@ -149,7 +149,7 @@ def _hold(decision: Draft, command: ModifyProtection, modification: Modification
         Refusal(
             "MANUAL_LOCK",
             "A person changed this position; the suggestion is kept for a decision.",
-            f"Accept or refuse it: conflict {held}.",
+            f"Accept or refuse it: conflict {held}, see holdfast conflicts.",
         ),
     )
 

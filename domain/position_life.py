@@ -104,13 +104,17 @@ def _changed(
 
 
 def _held(position: Position, conflict: Conflict) -> Position:
-    """Keep a suggestion for a person, in place of an older one of the same kind."""
+    """Keep a suggestion for a person, in place of an older one of the same kind.
+
+    It counts as an automatic change, which must be rare: a person needs time to decide.
+    """
     kind = conflict.modification.type
     others = tuple(each for each in position.conflicts if each.modification.type is not kind)
     return replace(
         position,
         conflicts=(*others, conflict),
         conflict_count=position.conflict_count + 1,
+        last_automatic_at=conflict.modification.at,
     )
 
 

@@ -346,7 +346,9 @@ def test_what_comes_between_the_start_of_a_feed_and_the_arming_counts(perform):
         await box.open(plan=stop_at("59000", trail_distance=D(500)))
         await box.soon(2)
         box.disk.hold()
-        box.tell(NAME, ModifyProtection(pid(), MOVE, price=D(59_500)))  # it arms once that is durable
+        box.tell(
+            NAME, ModifyProtection(pid(), MOVE, price=D(59_500))
+        )  # it arms once that is durable
         await box.restarted(names.FEED)
         assert not box.levels()
         box.say("60400", "60300")

@@ -170,7 +170,7 @@ def test_an_interval_tells_prices_apart_that_floats_cannot() -> None:
     )
 
 
-def test_an_interval_may_begin_with_the_price_that_stands_and_is_quiet_until_another_comes() -> None:
+def test_an_interval_that_begins_with_the_price_that_stands_is_quiet() -> None:
     interval = Interval(at(0))
 
     interval.carry(100.0, "100")

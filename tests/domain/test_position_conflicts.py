@@ -63,17 +63,23 @@ def test_a_refused_suggestion_is_gone_and_nothing_moved():
 
 
 def test_a_newer_suggestion_of_a_kind_takes_the_place_of_the_older_under_its_own_id():
-    life = suggest(suggest(touched(), "92"), "93")
+    life = suggest(suggest(touched(), "92").after(300), "93")
     assert held(life) == ["c2"]
     assert resolve(life, "c1", accept=True) == "UNKNOWN_CONFLICT"  # nobody accepts the unseen
     assert resolve(life, "c2", accept=False) is None
-    assert held(suggest(life, "94")) == ["c3"]
+    assert held(suggest(life.after(300), "94")) == ["c3"]
+
+
+def test_suggestions_are_as_rare_as_automatic_changes():
+    life = suggest(suggest(touched(), "92").after(299), "93")
+    assert held(life) == ["c1"]
+    assert held(suggest(life.after(1), "93")) == ["c2"]
 
 
 def test_the_same_suggestion_again_is_not_held_again():
     life = touched()
     for _ in range(3):
-        suggest(life, "92")
+        suggest(life, "92").after(300)
     assert held(life) == ["c1"]
     assert len([event for event in life.events if isinstance(event, SuggestionHeld)]) == 1
 
