@@ -38,7 +38,14 @@ from tests.actors.faulty_venue import (
     reset,
 )
 
-SEEDS = range(24)
+SEEDS = range(40)
+# Of thousands tried, those that failed once: a ledger opened twice, a trail that forgot a price, a
+# close that left what another exit had claimed, an end of the process taken for an error.
+ONCE_FAILED = (
+    *(67, 88, 103, 104, 112, 126, 180, 240, 247, 314, 336, 359, 365, 456, 472, 485, 496, 507, 538),
+    *(543, 553, 586, 612, 614, 618, 630, 645, 699, 706, 724, 728, 750, 848, 856, 874, 921, 950),
+    *(953, 999, 1089, 1300),
+)
 LIVES = 4
 STEPS = 60
 BALANCE = D(20_000)
@@ -429,7 +436,7 @@ def trails_of(box: Box) -> list[Watched]:
     return [each for index in indices for each in index.armed() if each.exit_id == "trail"]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", (*SEEDS, *ONCE_FAILED))
 def test_after_any_history_nothing_is_lost_doubled_or_left_unguarded(tmp_path, seed):
     history = History(seed, tmp_path)
     for life in range(LIVES):
