@@ -15,7 +15,7 @@ from daemon.assembly import Assembly
 from daemon.position_views import (
     NOTHING_SEEN,
     Seen,
-    conflict_views,
+    conflict_rows,
     position_row,
     position_view,
 )
@@ -195,15 +195,7 @@ class DeskReads:
 
     def _conflicts(self) -> list[View]:
         return [
-            {
-                "position": position.id,
-                "trader": position.trader,
-                "symbol": position.instrument.symbol,
-                "side": position.direction.value.upper(),
-                **conflict,
-            }
-            for position in self.open_positions()
-            for conflict in conflict_views(position)
+            conflict for position in self.open_positions() for conflict in conflict_rows(position)
         ]
 
     def _live_orders(self) -> list[Order]:

@@ -117,6 +117,17 @@ def conflict_views(position: Position) -> list[View]:
     ]
 
 
+def conflict_rows(position: Position) -> list[View]:
+    """Return the same for a list of all positions."""
+    whose = {
+        "position": position.id,
+        "trader": position.trader,
+        "symbol": position.instrument.symbol,
+        "side": position.direction.value.upper(),
+    }
+    return [whose | conflict for conflict in conflict_views(position)]
+
+
 def where_stop_lives(position: Position) -> str:
     """Return what guards against loss: the daemon itself, or nothing."""
     if position.status in CLOSED_STATUSES | _UNGUARDED or not position.protection.guards_loss:

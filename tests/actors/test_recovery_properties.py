@@ -436,7 +436,7 @@ def trails_of(box: Box) -> list[Watched]:
     return [each for index in indices for each in index.armed() if each.exit_id == "trail"]
 
 
-@pytest.mark.parametrize("seed", (*SEEDS, *ONCE_FAILED))
+@pytest.mark.parametrize("seed", [*SEEDS, *ONCE_FAILED])
 def test_after_any_history_nothing_is_lost_doubled_or_left_unguarded(tmp_path, seed):
     history = History(seed, tmp_path)
     for life in range(LIVES):
