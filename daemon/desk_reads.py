@@ -26,6 +26,7 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.position import Position
 from domain.trader_state import Trader
+from runtime.watchdog import Lag
 from storage.errors import DamagedRecordError, JournalUnavailableError
 
 Result = dict[str, object]
@@ -38,7 +39,7 @@ class DeskReads:
         self.parts = assembly
         self.world = assembly.world
         self.archive = archive
-        self.pulse = pulse or Pulse(assembly, lambda: 0.0)
+        self.pulse = pulse or Pulse(assembly, lambda: Lag(0, 0.0, 0.0, 0.0))
 
     async def handle(self, request: Any) -> Result | Refusal:
         """Answer a read."""
@@ -282,6 +283,7 @@ class DeskReads:
             "restarts": dict(system.restarts),
             "dead_letters": system.dead_letters.total,
             "mailboxes": system.mailbox_depths(),
+            "loop_late_ms": self.pulse.loop_late_ms(),
             "feed": {
                 "connected": feed is not None and feed.connected,
                 "frames": self.world.prices.frames,

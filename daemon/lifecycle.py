@@ -131,13 +131,13 @@ async def _serve(
         parts = assemble(config, strategies, ports, store, metrics)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
         archive = Archive(store, Background(journal_worker))
-        pulse = Pulse(parts, lambda: watchdog.lag().p50_s)
+        pulse = Pulse(parts, watchdog.lag)
         reloader = Reloader(loaded, parts, logs, notifier)
         desk = Desk(parts, DeskReads(parts, archive, pulse), stop.ask, reloader.reload)
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
         admin.bind()
-        scraped = await _bound(config, metrics, parts, watchdog, stack)
+        scraped = await _bound(config, metrics, parts, watchdog, pulse, stack)
         stack.push_async_callback(parts.venue.close)
         await _venue_opened(parts, store)
         _start(parts, store, began_s)
@@ -236,6 +236,7 @@ async def _bound(
     metrics: Metrics,
     parts: Assembly,
     watchdog: LoopWatchdog,
+    pulse: Pulse,
     stack: AsyncExitStack,
 ) -> MetricsServer | None:
     """Take the address where Prometheus asks, if it is to."""
@@ -244,6 +245,7 @@ async def _bound(
     server = MetricsServer(
         metrics,
         lambda: observe(parts, watchdog),
+        pulse.look,
         host=config.metrics.host,
         port=config.metrics.port,
     )

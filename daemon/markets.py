@@ -62,19 +62,22 @@ def _start_price(symbol: Symbol) -> Decimal:
     return _START_PRICES.get(symbol.partition("/")[0], _OTHER_START)
 
 
+def address_of(config: Config) -> str:
+    """Return where the venue's stream is."""
+    return config.market.url or (SPOT_URL if config.market.kind is Kind.SPOT else USDM_URL)
+
+
 def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
     from exchanges.binance_line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
     from exchanges.real_net import RealNet  # noqa: PLC0415
 
-    kind = config.market.kind
-    url = config.market.url or (SPOT_URL if kind is Kind.SPOT else USDM_URL)
     return BinanceStream(
         RealNet(),
         world.clock,
         chance,
-        base_url=url,
-        kind=kind,
+        base_url=address_of(config),
+        kind=config.market.kind,
         symbols={each.venue_symbol: each.symbol for each in world.instruments.values()},
         settings=LineSettings(max_silence_s=config.market.max_silence_s),
     )

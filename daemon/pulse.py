@@ -22,6 +22,7 @@ from domain.ids import PositionId
 from domain.modes import ModeCause, worst
 from domain.position import Position, PositionStatus
 from runtime.ports import Disk as DiskPort
+from runtime.watchdog import Lag
 
 LOOK_S = 5.0  # when no watchdog wants it more often
 PROBE_AFTER_S = 5.0  # of a call to the journal's disk
@@ -64,10 +65,10 @@ class Pulse:
     """Reads the vitals of a running daemon."""
 
     def __init__(
-        self, parts: Assembly, loop_late_s: Callable[[], float], probe: DiskProbe | None = None
+        self, parts: Assembly, lag: Callable[[], Lag], probe: DiskProbe | None = None
     ) -> None:
         self._parts = parts
-        self._loop_late_s = loop_late_s
+        self._lag = lag
         self._probe = probe or DiskProbe(parts.store.disk, parts.store.directory)
         self._down_since: dict[str, float] = {}
         self._naked_since: dict[str, float] = {}
@@ -94,7 +95,7 @@ class Pulse:
         naked = [each for each in held if not _is_guarded(each, armed)]
         silent = [each.id for each in naked if not _is_known(each)]
         return Vitals(
-            loop_late_s=self._loop_late_s(),
+            loop_late_s=self._lag().p50_s,
             down_s=down,
             silent_s={
                 name: now - actors[name].beat_s for name in _BEATING if actors[name] is not None
@@ -109,6 +110,12 @@ class Pulse:
             account_open=names.portfolio(world.account) in world.states.durable,
             causes=tuple(world.causes.values()),
         )
+
+    def loop_late_ms(self) -> dict[str, float]:
+        """Return how late the loop was over the last minute."""
+        lag = self._lag()
+        times = {"p50": lag.p50_s, "p99": lag.p99_s, "max": lag.max_s}
+        return {name: round(each * 1000, 3) for name, each in times.items()}
 
     def all_causes(self) -> tuple[ModeCause, ...]:
         """Return everything that restricts the mode."""

@@ -77,7 +77,7 @@ class Reloader:
         now = merged(in_force, wanted)
         applied, waiting = changes(in_force, now), changes(now, wanted)
         if applied:
-            self._apply(in_force, now)
+            self.put_in_force(now)
         self._logs.mask(*secrets)
         _log.info(
             "reloaded",
@@ -91,9 +91,10 @@ class Reloader:
             "unchanged": len(keys(in_force).keys() - {each.key for each in (*applied, *waiting)}),
         }
 
-    def _apply(self, before: Config, now: Config) -> None:
+    def put_in_force(self, now: Config) -> None:
         """Tell each owner its part; who starts again later finds it in the assembly."""
         parts, world, tell = self._parts, self._parts.world, self._parts.system.tell
+        before = parts.config
         parts.config = now
         world.rules = position_rules(now)
         world.prices.stale_after_s = now.market.stale_after_s
