@@ -172,9 +172,7 @@ def _verdict(name: str, checks: Sequence[Check], *, head_only: bool) -> bytes:
     return _answer(status, body, head_only=head_only, kind=_JSON)
 
 
-def _answer(
-    status: str, body: bytes = b"", *, head_only: bool = False, kind: str = _TEXT
-) -> bytes:
+def _answer(status: str, body: bytes = b"", *, head_only: bool = False, kind: str = _TEXT) -> bytes:
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"

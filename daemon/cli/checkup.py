@@ -8,7 +8,8 @@ import typer
 from actors.streams import registry
 from daemon.cli.console import Exit, print_json, say
 from daemon.cli.link import ConfigOption, JsonOption, SocketOption, config_file
-from daemon.doctor import Finding, examine
+from daemon.doctor import examine
+from daemon.doctor_machine import Finding
 from daemon.words import plural
 
 _WIDTH = 14

@@ -137,9 +137,7 @@ class _Without:
         return None if name == self.name else self.parts.actor(name)
 
 
-def test_the_watchdog_is_fed_at_half_its_time_and_only_while_all_is_alive(
-    perform, tmp_path: Path
-):
+def test_the_watchdog_is_fed_at_half_its_time_and_only_while_all_is_alive(perform, tmp_path: Path):
     async def play(box: Box) -> None:
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
             manager.bind(str(tmp_path / "notify"))

@@ -5,6 +5,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from actors import names
 from daemon.config import load
 from daemon.config_file import ConfigFile
@@ -57,9 +59,9 @@ def test_limits_hold_for_the_next_entry_and_are_journaled(perform):
         box.say("60000")
         refused = await box.ask(
             names.trader("manual"),
-            lambda request_id: _with(box.request(number=2), request_id),
+            lambda request_id: replace(box.request(number=2), request_id=request_id),
         )
-        assert refused.refusal.rule == "MAX_POSITIONS"
+        assert refused.refusal.rule == "MAX_POSITIONS_ACCOUNT"
         (event,) = [each for each in box.journal() if isinstance(each, LimitsConfigured)]
         assert event.limits.max_positions == 1
         assert box.portfolio.holdings  # the account is as it was
@@ -67,18 +69,12 @@ def test_limits_hold_for_the_next_entry_and_are_journaled(perform):
     played(perform, play)
 
 
-def _with(request: Any, request_id: Any) -> Any:
-    from msgspec.structs import replace
-
-    return replace(request, request_id=request_id)
-
-
 def test_a_trader_trades_by_its_new_size_also_after_it_was_restarted(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
         await put(box, ("{value: 500}", "{value: 50}"))
         assert box.actor(names.trader(TREND)).settings.size == D(50)
-        events = [each for each in box.journal("trader/trend")]
+        events = box.journal("trader/trend")
         assert [type(each) for each in events] == [TraderConfigured]
         await box.restarted(names.trader(TREND))
         assert box.actor(names.trader(TREND)).settings.size == D(50)
@@ -119,7 +115,9 @@ def test_less_free_disk_than_newly_wanted_stops_entries_and_back(perform):
 def test_times_of_protection_and_staleness_hold_from_now_on(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
-        timing = "protection: {unprotected_after_s: 1, exit_after_s: 9}\nmarket: {stale_after_s: 2, "
+        timing = (
+            "protection: {unprotected_after_s: 1, exit_after_s: 9}\nmarket: {stale_after_s: 2, "
+        )
         await put(box, ("market: {", timing))
         assert box.parts.world.rules.unprotected_after_s == 1
         assert box.parts.world.rules.exit_after_s == 9

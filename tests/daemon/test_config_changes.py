@@ -9,13 +9,14 @@ from daemon.config_changes import Change, changes, keys, merged
 from daemon.config_file import ConfigFile
 from daemon.config_models import Config
 
+LOSS_CAP = "limits.daily_loss_cap"
 FILE = """
 data_dir: ./var
 market: {source: simulated, symbols: [BTC/USDT, ETH/USDT], spike_ratio: 3%, stale_after_s: 5}
 limits: {max_positions: 10}
 traders:
   - {name: trend, strategy: ema-cross, symbols: [BTC/USDT], timeframe: 1m, cooldown_s: 5}
-  - {name: swing, strategy: ema-cross, symbols: [ETH/USDT], timeframe: 5m, size: {value: 100}}
+  - {name: swing, strategy: ema-cross, symbols: [ETH/USDT], timeframe: 5m, size: {value: 0.1}}
 journal: {min_free_mb: 64}
 log: {level: info}
 secrets:
@@ -45,13 +46,13 @@ def test_the_same_file_has_no_changes(config):
     ("old", "new", "change"),
     [
         ("max_positions: 10", "max_positions: 4", Change("limits.max_positions", "10", "4")),
-        ("limits: {", "limits: {daily_loss_cap: 300, ", Change("limits.daily_loss_cap", "not set", "300")),
+        ("limits: {", "limits: {daily_loss_cap: 3, ", Change(LOSS_CAP, "not set", "3")),
         ("spike_ratio: 3%", "spike_ratio: 4%", Change("market.spike_ratio", "0.03", "0.04")),
         ("stale_after_s: 5", "stale_after_s: 9", Change("market.stale_after_s", "5.0", "9.0")),
         ("cooldown_s: 5", "cooldown_s: 7", Change("traders.trend.cooldown_s", "5.0", "7.0")),
-        ("{value: 100}", "{value: 90}", Change("traders.swing.size.value", "100", "90")),
-        ("{value: 100}", "{by: quantity, value: 100}", Change("traders.swing.size.by", "notional", "quantity")),
-        ("timeframe: 1m,", "timeframe: 1m, leverage: 2,", Change("traders.trend.leverage", "1", "2")),
+        ("{value: 0.1}", "{value: 90}", Change("traders.swing.size.value", "0.1", "90")),
+        ("{value", "{by: kelly, value", Change("traders.swing.size.by", "notional", "kelly")),
+        ("timeframe: 1m", "timeframe: 1m, leverage: 2", Change("traders.trend.leverage", "1", "2")),
         (
             "timeframe: 5m,",
             "timeframe: 5m, limits: {max_positions: 1},",
@@ -79,8 +80,8 @@ def test_these_are_taken_while_it_runs(config, old, new, change):
         ("source: simulated", "source: binance", "market.source"),
         ("[BTC/USDT, ETH/USDT]", "[ETH/USDT, BTC/USDT]", "market.symbols"),
         ("timeframe: 5m", "timeframe: 15m", "traders.swing.timeframe"),
-        ("{name: trend, strategy: ema-cross", "{name: trend, strategy: mine", "traders.trend.strategy"),
-        ("timeframe: 1m,", "timeframe: 1m, parameters: {fast: 3},", "traders.trend.parameters.fast"),
+        ("trend, strategy: ema-cross", "trend, strategy: mine", "traders.trend.strategy"),
+        ("timeframe: 1m", "timeframe: 1m, parameters: {fast: 3}", "traders.trend.parameters.fast"),
         ("log: {", "log: {format: json, ", "log.format"),
         ("market: {", "paper: {balance: 5}\nmarket: {", "paper.balance"),
         ("market: {", "account: {name: other}\nmarket: {", "account.name"),
