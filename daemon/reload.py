@@ -46,7 +46,9 @@ class Reloader:
         self._tasks: set[asyncio.Task[Result | Refusal]] = set()
 
     def on_signal(self) -> None:
-        """Reload; the log tells what came of it."""
+        """Reload; the log tells what came of it. One under way and one to come are enough."""
+        if len(self._tasks) > 1:
+            return
         task = asyncio.get_running_loop().create_task(self.reload())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
