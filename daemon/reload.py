@@ -57,10 +57,14 @@ class Reloader:
         """Read the file and apply what can be applied; return what was and what was not."""
         async with self._lock:
             self._notifier.reloading()
+            status = "the configuration could not be read again"
             try:
-                return await self._reload()
+                result = await self._reload()
+                refused = isinstance(result, Refusal)
+                status = f"configuration {'refused, the old one stays' if refused else 'read again'}"
+                return result
             finally:
-                self._notifier.ready("configuration read again")
+                self._notifier.ready(status)
 
     async def _reload(self) -> Result | Refusal:
         in_force = self._parts.config

@@ -6,7 +6,9 @@ The manager is a datagram socket of ours, as systemd's is of its own.
 import json
 import os
 import pty
+import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +24,7 @@ import pytest
 
 from tests.e2e.attempts import attempt, logged
 from tests.e2e.harness import HOLDFAST, ROOT, Daemon, Processes, wait_until
-from tests.e2e.test_bad_surroundings import CONFIG, is_ready, opened
+from tests.e2e.test_bad_surroundings import CONFIG, is_ready, mounting, opened
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 
@@ -242,6 +244,27 @@ def test_it_runs_where_no_memory_is_both_writable_and_executable(processes: Proc
     daemon = processes.run(CONFIG, inside=[sys.executable, "-c", NO_WRITE_AND_EXECUTE])
     wait_until(lambda: is_ready(daemon), 10, "there is a price, and entries are open")
     assert opened(daemon, "long", stop="0.8")
+    assert daemon.process.stop() == 0
+
+
+def test_it_runs_without_a_privilege_on_a_disk_that_is_read_only_but_for_its_directory(
+    processes: Processes, tmp_path: Path
+):
+    """The unit's ProtectSystem=strict, CapabilityBoundingSet= and NoNewPrivileges."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv (util-linux) is not installed")
+    script = (
+        f"mount --bind '{tmp_path}' '{tmp_path}' && mount -o remount,ro,bind / && "
+        'exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"'
+    )
+    daemon = processes.run(CONFIG, inside=[*mounting(), "sh", "-c", script, "sh"])
+    wait_until(lambda: is_ready(daemon), 10, "there is a price, and entries are open")
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+
+    assert opened(daemon, "long", stop="0.8")
+    assert re.search(r"CapEff:\s+0+\n", status)
+    assert re.search(r"NoNewPrivs:\s+1\n", status)
+    assert not os.access(f"/proc/{daemon.process.pid}/root/usr", os.W_OK)
     assert daemon.process.stop() == 0
 
 
