@@ -60,8 +60,10 @@ class Reloader:
             status = "the configuration could not be read again"
             try:
                 result = await self._reload()
-                refused = isinstance(result, Refusal)
-                status = f"configuration {'refused, the old one stays' if refused else 'read again'}"
+                if isinstance(result, Refusal):
+                    status = "configuration refused, the old one stays"
+                else:
+                    status = "configuration read again"
                 return result
             finally:
                 self._notifier.ready(status)
