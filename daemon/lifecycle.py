@@ -270,9 +270,7 @@ class _Stop:
         self._asked_s = 0.0
         self._notifier = notifier
         self._on_terminal = _on_terminal()
-        self.on_hangup: Callable[[], None] = lambda: (
-            None
-        )  # while it starts, the file is read anyway
+        self.on_hangup: Callable[[], None] = _nothing  # while it starts, it reads the file anyway
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signaled, number)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
@@ -312,6 +310,10 @@ class _Stop:
             return EXIT_FAILED
         await _settled(parts)
         return EXIT_OK
+
+
+def _nothing() -> None:
+    pass
 
 
 def _on_terminal() -> bool:

@@ -39,26 +39,31 @@ class DiskProbe:
         self._disk = disk
         self._path = directory / PROBE
         self._thread: threading.Thread | None = None
+        self._question = 0  # an answer to an earlier one does not count
         self.result: Disk = "untried"
 
     def ask(self) -> None:
         """Write, unless it is tried already."""
         if self._thread is None or not self._thread.is_alive():
             self.result = "silent"
-            self._thread = threading.Thread(target=self._write, name=PROBE, daemon=True)
+            self._thread = threading.Thread(
+                target=self._write, args=(self._question,), name=PROBE, daemon=True
+            )
             self._thread.start()
 
     def forget(self) -> None:
         """Nobody asks any more."""
+        self._question += 1
         self.result = "untried"
 
-    def _write(self) -> None:
+    def _write(self, question: int) -> None:
         try:
             self._disk.write_atomically(self._path, b"")
             self._path.unlink(missing_ok=True)
         except OSError:
             return  # it fails, and so it will after a restart
-        self.result = "answers"
+        if question == self._question:
+            self.result = "answers"
 
 
 class Pulse:
