@@ -13,7 +13,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -75,11 +75,13 @@ def versions() -> Iterator[Finding]:
         yield Finding("libraries", "ok", ", ".join(versions))
 
 
-def clock() -> Finding:
+def clock(
+    wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic
+) -> Finding:
     """Compare the two clocks for a moment: one that is being set moves against the other."""
-    wall, steady = time.time(), time.monotonic()
+    wall_s, steady_s = wall(), steady()
     time.sleep(_DRIFT_WITHIN_S)
-    drift_s = (time.time() - wall) - (time.monotonic() - steady)
+    drift_s = (wall() - wall_s) - (steady() - steady_s)
     found = f"moved {drift_s * 1000:+.1f} ms against the steady one in {_DRIFT_WITHIN_S:g} s"
     if abs(drift_s) < _DRIFT_S:
         return Finding("clock", "ok", found)

@@ -20,11 +20,12 @@ class Probe(DiskProbe):
     def __init__(self, answer: str) -> None:
         self.answer = answer
         self.result = "untried"
-        self.asked = 0
 
     def ask(self) -> None:
-        self.asked += 1
         self.result = self.answer
+
+    def forget(self) -> None:
+        self.result = "untried"
 
 
 def pulse_of(box: Box, answer: str = "answers") -> Pulse:

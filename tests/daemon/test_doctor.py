@@ -1,9 +1,9 @@
 """`holdfast doctor` on files of a stopped daemon: what is wrong is found, what is secret is not."""
 
 import os
-import resource
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,17 +104,16 @@ def test_a_slow_disk_is_a_warning(examine, monkeypatch):
     assert "faster disk" in found.remedy
 
 
-def test_a_clock_that_is_being_set_is_a_warning(examine, monkeypatch):
-    real, began = time.time, time.time()
-    monkeypatch.setattr(doctor_machine.time, "time", lambda: real() + (real() - began > 0.1) * 3600)
-    assert examine()["clock"].level == "warn"
+@pytest.mark.parametrize(("by_s", "level"), [(3600, "warn"), (-0.05, "warn"), (0.001, "ok")])
+def test_a_clock_that_is_being_set_is_a_warning(by_s, level):
+    wall, steady = iter((1_000.0, 1_000.2 + by_s)), iter((5.0, 5.2))
+    assert doctor_machine.clock(lambda: next(wall), lambda: next(steady)).level == level
 
 
 def test_few_open_files_are_a_warning(examine, monkeypatch):
     monkeypatch.setattr(doctor_machine.resource, "getrlimit", lambda _: (256, 256))
     found = examine()["open files"]
     assert (found.level, found.found) == ("warn", "up to 256")
-    assert resource.RLIMIT_NOFILE  # the module itself is untouched
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -133,25 +132,25 @@ def test_a_file_that_is_no_journal_is_a_failure(examine, data):
     assert examine()["journal"].level == "fail"
 
 
-def test_a_venue_that_cannot_be_reached_is_a_failure_within_seconds(examine):
+def test_a_venue_that_cannot_be_reached_is_a_failure(examine):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # taken, and nobody listens
         port = closed.getsockname()[1]
         config = CONFIG.replace("simulated", "binance").replace(
             "symbols", f"url: 'ws://127.0.0.1:{port}', symbols"
         )
-        began = time.monotonic()
         found = examine(config)["venue"]
     assert found.level == "fail"
     assert f"127.0.0.1:{port}" in found.found
-    assert time.monotonic() - began < 20
 
 
 def test_a_venue_whose_name_takes_forever_is_given_up(examine, monkeypatch):
     monkeypatch.setattr(doctor, "DEADLINE_S", 0.05)
-    monkeypatch.setattr(doctor, "_reached", lambda *_: time.sleep(1) or "")
+    found_out = threading.Event()
+    monkeypatch.setattr(doctor, "_reached", lambda *_: found_out.wait(60) and "")
     config = CONFIG.replace("simulated", "binance")
     assert "no answer within" in examine(config)["venue"].found
+    found_out.set()
 
 
 def test_a_venue_that_listens_is_reached(examine):
