@@ -119,7 +119,10 @@ def _with(
 
 
 def _bad(error: ConfigError) -> Finding:
-    # Keys and lines only: a message may repeat what was written, and that may be anything.
+    if not error.path.exists():
+        remedy = "Name another with --config."
+        return Finding("configuration", "fail", f"there is no file {error.path}", remedy)
+    # Lines only: a message may repeat what was written, and that may be anything.
     lines = sorted({one.line for one in error.problems})
     where = f"{plural(len(error.problems), 'problem')} at {_lines(lines)} of {error.path}"
     return Finding("configuration", "fail", where, "See each: holdfast config check.")

@@ -24,9 +24,9 @@ def doctor(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at the machine, the files and the daemon; say what to do. Exit 1 if something fails.
+    """Look for what is wrong; exit 1 if something is.
 
-    It changes nothing and shows no secret, so its output can be passed on.
+    At the machine, the files and the daemon; each finding says what to do. It changes nothing and shows no secret, so its output can be passed on.
     """
     findings = []
     for found in examine(config_file(config), registry(), socket_path=socket, full=full):

@@ -82,9 +82,9 @@ def snapshot(
 def reload(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
-    """Let the daemon read its configuration again, as SIGHUP does.
+    """Have the configuration read again.
 
-    What can change while it runs is applied, what cannot is named. A file with an error changes
+    As SIGHUP does. What can change while it runs is applied, what cannot is named. A file with an error changes
     nothing.
     """
     answer = ask(Reload(), config, socket, afterwards="See the daemon's log: reloaded.")

@@ -173,6 +173,12 @@ def test_a_broken_configuration_is_named_by_its_lines(examine):
     assert "2 problems at lines 4, 5" in found.found
 
 
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    file = ConfigFile(tmp_path / "gone.yaml")
+    found = list(doctor.examine(file, registry(), socket_path=None, full=False))
+    assert found[-1].found == f"there is no file {tmp_path / 'gone.yaml'}"
+
+
 def test_no_secret_is_shown_wherever_it_stands(examine, tmp_path, monkeypatch, data):
     """A secret in the environment, in a file, in the wrong place, in a path."""
     (tmp_path / "key").write_text(CANARY + "-file\n")
