@@ -26,7 +26,8 @@ def doctor(
 ) -> None:
     """Look for what is wrong; exit 1 if something is.
 
-    At the machine, the files and the daemon; each finding says what to do. It changes nothing and shows no secret, so its output can be passed on.
+    At the machine, the files and the daemon; each finding says what to do. It changes nothing and
+    shows no secret, so its output can be passed on.
     """
     findings = []
     for found in examine(config_file(config), registry(), socket_path=socket, full=full):

@@ -84,8 +84,8 @@ def reload(
 ) -> None:
     """Have the configuration read again.
 
-    As SIGHUP does. What can change while it runs is applied, what cannot is named. A file with an error changes
-    nothing.
+    As SIGHUP does. What can change while it runs is applied, what cannot is named. A file with an
+    error changes nothing.
     """
     answer = ask(Reload(), config, socket, afterwards="See the daemon's log: reloaded.")
     if as_json:
