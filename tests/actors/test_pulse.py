@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from actors import names
+from actors.messages import StopEntries
 from daemon.notify import Notifier
 from daemon.pulse import DiskProbe, KeepAlive, Pulse
 from daemon.vitals import failures, liveness, passed, readiness
+from domain.ids import RequestId
 from runtime.watchdog import Lag
 from tests.actors.box import Box, stop_at
 
@@ -85,6 +87,7 @@ def test_a_commit_that_does_not_come_back_is_the_disks_fault_or_ours(perform, di
         await box.start("60000")
         await box.open()
         box.disk.hold()
+        box.tell(names.PORTFOLIO, StopEntries(RequestId("r"), "somebody"))  # to be written
         assert await looked(box, pulse, 25) == []
         found = await looked(box, pulse, 15)
         assert (found == []) is well
