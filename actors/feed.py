@@ -23,6 +23,7 @@ from actors.messages import (
     FeedRestarted,
     Marks,
     SetCause,
+    SettingsChanged,
     SubscribeCandles,
 )
 from actors.world import World
@@ -82,7 +83,7 @@ class FeedActor(Journaled):
         self.stream = self.open_stream(names.feed(world.venue))
         self.bad_frames = 0
         self.connected = False
-        self.now_s = world.clock.monotonic()
+        self.now_s = self.beat_s = world.clock.monotonic()
         self.armed_since: dict[PositionId, datetime] = {}  # until the position is over
         self.trails_since: dict[PositionId, datetime] = {}  # armed, and not known to be confirmed
         self.subscribers: dict[tuple[Symbol, Timeframe], list[str]] = {}
@@ -422,11 +423,17 @@ class FeedActor(Journaled):
         marks = self.world.prices.marks()
         if marks:
             self.tell(names.PORTFOLIO, Marks(marks))
-        now_s = self.world.clock.monotonic()
+        now_s = self.beat_s = self.world.clock.monotonic()
         if now_s - self.forgot_s > FORGET_EVERY_S:
             self.forgot_s = now_s
             oldest = min(self.armed_since.values(), default=self.stamp)
             self._record(ExtremesForgotten(oldest))
+
+    @handles(SettingsChanged)
+    def on_settings(self, changed: SettingsChanged) -> None:
+        """Judge spikes by another ratio from now on."""
+        for line in self.lines.values():
+            line.guard.judge_by(changed.settings)
 
     def _venue_ms(self) -> int:
         """Estimate the venue's clock: ours, shifted by how far its last event was ahead of us."""

@@ -214,6 +214,10 @@ class Drain(AdminRequest, frozen=True, tag="drain"):
     """Finish what is under way and exit; positions stay and are guarded again at the next start."""
 
 
+class Reload(AdminRequest, frozen=True, tag="reload"):
+    """Read the configuration again; apply what can be, say what cannot."""
+
+
 class Mode(AdminRequest, frozen=True, tag="mode"):
     """The mode and why it is in force."""
 
@@ -259,6 +263,7 @@ AnyAdminRequest = (
     | ResetKillSwitch
     | Why
     | Drain
+    | Reload
     | Mode
     | Snapshot
     | Kill

@@ -8,7 +8,7 @@ trailing levels from journaled extremes. Only prices are of the moment.
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, assert_never
 
@@ -42,10 +42,17 @@ Result = dict[str, object]
 class Desk:
     """Implements `daemon.admin.AdminHandler` on the running actors."""
 
-    def __init__(self, assembly: Assembly, reads: DeskReads, drain: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        reads: DeskReads,
+        drain: Callable[[], None],
+        reload: Callable[[], Awaitable[Result | Refusal]],
+    ) -> None:
         self.parts = assembly
         self.reads = reads
         self.drain = drain
+        self.reload = reload
 
     async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         """Answer one request."""
@@ -74,6 +81,8 @@ class Desk:
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}
+            case ask.Reload():
+                return await self.reload()
             case ask.Kill(name=name):
                 return self._kill(name)
             case ask.Snapshot():

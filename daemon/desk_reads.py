@@ -19,8 +19,10 @@ from daemon.position_views import (
     position_row,
     position_view,
 )
+from daemon.pulse import Pulse
 from daemon.version import installed_version
 from daemon.view_text import View
+from daemon.vitals import liveness, passed, readiness
 from domain.errors import Refusal
 from domain.feed_state import FeedState
 from domain.ids import ClientOrderId, Symbol, TraderName, identity_of
@@ -30,6 +32,7 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.position import Position
 from domain.trader_state import Trader
+from runtime.watchdog import Lag
 from storage.errors import DamagedRecordError, JournalUnavailableError
 
 Result = dict[str, object]
@@ -38,10 +41,11 @@ Result = dict[str, object]
 class DeskReads:
     """Looks at what is durable; asks the journal only for the past."""
 
-    def __init__(self, assembly: Assembly, archive: Archive) -> None:
+    def __init__(self, assembly: Assembly, archive: Archive, pulse: Pulse | None = None) -> None:
         self.parts = assembly
         self.world = assembly.world
         self.archive = archive
+        self.pulse = pulse or Pulse(assembly, lambda: Lag(0, 0.0, 0.0, 0.0))
 
     async def handle(self, request: Any) -> Result | Refusal:
         """Answer a read."""
@@ -281,12 +285,18 @@ class DeskReads:
         feed = self.parts.actor(names.FEED)
         persistence = self.parts.actor(names.PERSISTENCE)
         trouble = None if persistence is None else persistence.trouble
+        vitals = self.pulse.look()
+        checks = readiness(vitals)
         return {
             **self.mode(),
+            "live": passed(liveness(vitals)),
+            "ready": passed(checks),
+            "checks": [{"what": each.what, "ok": each.ok, "why": each.why} for each in checks],
             "actors": len(system.find("")),
             "restarts": dict(system.restarts),
             "dead_letters": system.dead_letters.total,
             "mailboxes": system.mailbox_depths(),
+            "loop_late_ms": self.pulse.loop_late_ms(),
             "feed": {
                 "connected": feed is not None and feed.connected,
                 "frames": self.world.prices.frames,

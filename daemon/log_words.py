@@ -19,6 +19,11 @@ PHRASES = {
     "metrics": "metrics at {url}",
     "ready": "ready: process {pid}, commands reach it through {socket}",
     "recovery_problem": "recovery: {problem}",
+    "reloaded": "configuration read again: {applied:changed}; {needs_restart:waiting}",
+    "reload_refused": "configuration not taken, what is in force stays: {problems:listed}",
+    "not_alive": "not well, and a restart would help: {failures:listed}",
+    "alive_again": "all is well again",
+    "manager_not_told": "the service manager cannot be told how it goes: {error}",
     "draining": "{signal}: draining; positions stay, and are guarded again at the next start",
     "forced": "{signal} again: stopped at once",
     "stopped": "stopped; {positions:position} in the journal",
@@ -111,10 +116,20 @@ class _Words(Formatter):
                 return (
                     f": {', '.join(map(str, value))}" if isinstance(value, list) and value else ""
                 )
+            case "listed":
+                return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+            case "changed":
+                return f"{_keys(value)} in force" if value else "nothing to apply"
+            case "waiting":
+                return f"{_keys(value)} not before a restart" if value else "nothing waits"
             case "asked":
                 return _asked(value)
             case noun:
                 return plural(value, noun)
+
+
+def _keys(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _asked(request: object) -> str:

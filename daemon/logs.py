@@ -71,17 +71,25 @@ class Logs:
             self._file = os.fdopen(descriptor, "a", encoding="utf-8")
             self._outputs.append(_Output(self._file, _JSON))
 
+    def set_level(self, level: str) -> None:
+        """Say from this level on, from the next line on."""
+        self._level = logging.getLevelNamesMapping()[level.upper()]
+        self._configure()
+
     def start(self) -> None:
         """Take in what is said through structlog, and by libraries through `logging` (WARNING)."""
+        self._configure()
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        root.setLevel(logging.WARNING)
+
+    def _configure(self) -> None:
         structlog.configure(
             processors=[self._line],
             wrapper_class=structlog.make_filtering_bound_logger(self._level),
             logger_factory=self._logger,
             cache_logger_on_first_use=False,  # loggers outlive this log in tests and drills
         )
-        root = logging.getLogger()
-        root.addHandler(self._handler)
-        root.setLevel(logging.WARNING)
 
     def mask(self, *secrets: str) -> None:
         """Never print these texts, wherever they turn up."""

@@ -31,6 +31,7 @@ _START_PRICES = {
 _OTHER_START = Decimal(100)
 USDM_URL = "wss://fstream.binance.com"
 SPOT_URL = "wss://stream.binance.com:9443"
+OKX_URL = "wss://ws.okx.com:8443"
 
 
 def stream_of(config: Config, chance: Chance) -> Callable[[World], MarketStream]:
@@ -87,33 +88,40 @@ def _start_price(symbol: Symbol) -> Decimal:
     return _START_PRICES.get(symbol.partition("/")[0], _OTHER_START)
 
 
+def address_of(config: Config) -> str:
+    """Return where the venue's stream is."""
+    if config.market.url is not None:
+        return config.market.url
+    if config.market.source == "okx":
+        return OKX_URL
+    return SPOT_URL if config.market.kind is Kind.SPOT else USDM_URL
+
+
 def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
     from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.real_net import RealNet  # noqa: PLC0415
 
-    kind = config.market.kind
-    url = config.market.url or (SPOT_URL if kind is Kind.SPOT else USDM_URL)
     return BinanceStream(
         RealNet(),
         world.clock,
         chance,
-        base_url=url,
-        kind=kind,
+        base_url=address_of(config),
+        kind=config.market.kind,
         symbols=_symbols(world),
         settings=LineSettings(max_silence_s=config.market.max_silence_s),
     )
 
 
 def _okx(config: Config, world: World, chance: Chance) -> MarketStream:
-    from exchanges.okx_stream import SETTINGS, URL, OkxStream  # noqa: PLC0415 - as above
+    from exchanges.okx_stream import SETTINGS, OkxStream  # noqa: PLC0415 - as above
     from exchanges.real_net import RealNet  # noqa: PLC0415
 
     return OkxStream(
         RealNet(),
         world.clock,
         chance,
-        base_url=config.market.url or URL,
+        base_url=address_of(config),
         kind=config.market.kind,
         listed=_listed(world),
         settings=msgspec.structs.replace(SETTINGS, max_silence_s=config.market.max_silence_s),

@@ -57,6 +57,10 @@ MEMORY_DISK = Path("/dev/shm")
 _MANUAL_AT_MOST = 4
 
 
+async def _one_file() -> Refusal:
+    return Refusal("NOT_RELOADED", "A soak has one configuration.")
+
+
 class Soak:
     """One daemon, the person at it, and what it weighs."""
 
@@ -83,7 +87,7 @@ class Soak:
             config, strategies_of(loaded), ports, self.store, self.metrics
         )
         archive = Archive(self.store, Background(worker))
-        self.desk = Desk(self.parts, DeskReads(self.parts, archive), lambda: None)
+        self.desk = Desk(self.parts, DeskReads(self.parts, archive), lambda: None, _one_file)
         self.refused = 0
         self.restarts = 0
         self.samples: list[dict[str, float]] = []

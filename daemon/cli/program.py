@@ -55,10 +55,12 @@ FILES: dict[str, tuple[str, ...]] = {
         "resume-entries",
         "reset-kill-switch",
         "snapshot",
+        "reload",
         "drain",
         "admin",
     ),
     "files": ("config", "strategies"),
+    "checkup": ("doctor",),
     "journal": ("journal",),
     "market": ("replay", "serve-recorded"),
 }

@@ -62,7 +62,13 @@ def status(
 
 
 def health(
-    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Exit 1 only if a restart would help.")
+    ] = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how every part is; exit 1 if one is not well."""
     answer = ask(Health(), config, socket)
@@ -70,7 +76,7 @@ def health(
         print_json(answer)
     else:
         details.print_health(answer)
-    if not details.is_well(answer):
+    if not (answer.get("live") if live else details.is_well(answer)):
         raise typer.Exit(Exit.REFUSED)
 
 

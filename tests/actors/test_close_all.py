@@ -13,7 +13,11 @@ from tests.actors.box import Box
 
 def desk_of(box: Box) -> Desk:
     archive = Archive(box.store, Background(box.disk))
-    return Desk(box.parts, DeskReads(box.parts, archive), lambda: None)
+    return Desk(box.parts, DeskReads(box.parts, archive), lambda: None, _never)
+
+
+async def _never():
+    raise AssertionError("nobody asked for a reload")
 
 
 def test_the_answer_to_close_all_waits_until_a_crash_cannot_forget_it(perform):
