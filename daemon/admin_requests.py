@@ -200,6 +200,13 @@ class Mode(AdminRequest, frozen=True, tag="mode"):
     """The mode and why it is in force."""
 
 
+class Watch(AdminRequest, frozen=True, kw_only=True, tag="watch"):
+    """What a live view shows: the status, open positions, and the events after number `since`."""
+
+    since: int = 0
+    limit: int = _DEFAULT_ROWS
+
+
 class Snapshot(AdminRequest, frozen=True, tag="snapshot"):
     """Write a snapshot now."""
 
@@ -239,6 +246,7 @@ AnyAdminRequest = (
     | Why
     | Drain
     | Mode
+    | Watch
     | Snapshot
     | Kill
     | JournalVerify
@@ -258,5 +266,6 @@ READS = (  # change nothing, so they leave no line in the log
     ListOrders,
     Why,
     Mode,
+    Watch,
     JournalVerify,
 )

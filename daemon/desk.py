@@ -17,6 +17,7 @@ from actors.messages import Answered
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
 from domain.commands import (
     ClosePosition,
     EntryRequest,
@@ -41,9 +42,16 @@ Result = dict[str, object]
 class Desk:
     """Implements `daemon.admin.AdminHandler` on the running actors."""
 
-    def __init__(self, assembly: Assembly, reads: DeskReads, drain: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        reads: DeskReads,
+        drain: Callable[[], None],
+        watch: DeskWatch,
+    ) -> None:
         self.parts = assembly
         self.reads = reads
+        self.watch = watch
         self.drain = drain
 
     async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
@@ -69,6 +77,8 @@ class Desk:
                 | ask.JournalVerify()
             ):
                 return await self.reads.handle(request)
+            case ask.Watch():
+                return await self.watch.answer(request)
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}

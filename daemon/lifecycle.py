@@ -30,12 +30,14 @@ from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
 from daemon.errors import StartError, named
 from daemon.logs import Logs
 from daemon.markets import stream_of
 from daemon.metrics import Metrics
 from daemon.metrics_server import MetricsServer
 from daemon.observe import observe
+from daemon.recent import Recent
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
@@ -80,7 +82,7 @@ def run_daemon(loaded: Loaded) -> int:
     os.umask(0o077)  # whatever is written is for us alone
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            return runner.run(_serve(loaded.config, strategies, began_s))
+            return runner.run(_serve(loaded.config, strategies, logs.recent, began_s))
     finally:
         logs.close()
 
@@ -94,7 +96,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], began_s: float) -> int:
+async def _serve(
+    config: Config, strategies: Mapping[TraderName, Strategy], recent: Recent, began_s: float
+) -> int:
     """Open what the daemon rests on, run it, close in reverse."""
     loop = asyncio.get_running_loop()
     stop = _Stop(loop)
@@ -122,7 +126,9 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         parts = assemble(config, strategies, ports, store, metrics)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
         archive = Archive(store, Background(journal_worker))
-        desk = Desk(parts, DeskReads(parts, archive), stop.ask)
+        reads = DeskReads(parts, archive)
+        watch = DeskWatch(reads, recent, loop)
+        desk = Desk(parts, reads, stop.ask, watch)
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
         admin.bind()
@@ -135,6 +141,8 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         stack.callback(watchdog.stop)
         stack.push_async_callback(admin.close)  # before the actors: nobody is there to answer
         await _account_opened(parts)
+        watch.trail.start()
+        stack.callback(watch.trail.stop)
         await admin.start()
         if scraped is not None:
             await scraped.start()
