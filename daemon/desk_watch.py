@@ -58,4 +58,7 @@ class DeskWatch:
         portfolio = self._reads.portfolio
         if portfolio is None:
             return None
-        return figures.equity(portfolio, self._reads.world.prices.marks())
+        marks = self._reads.world.prices.marks()
+        if any(held.instrument.symbol not in marks for held in portfolio.holdings.values()):
+            return None  # a position without a price would count as one without gain or loss
+        return figures.equity(portfolio, marks)

@@ -29,11 +29,14 @@ class EquityTrail:
         self._equity = equity
         self._points: list[Decimal] = []
         self._most = points
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
 
     def start(self) -> None:
-        """Begin; nothing is kept while equity is not known."""
-        self._sample()
+        """Begin; nothing is kept while equity is not known.
+
+        Not at once: what goes wrong here must not go wrong with the daemon's start.
+        """
+        self._handle = self._loop.call_soon(self._sample)
 
     def stop(self) -> None:
         """End; the points stay."""

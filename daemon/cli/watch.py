@@ -5,13 +5,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from daemon.admin_requests import Watch
 from daemon.cli.console import Exit, fail
 from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, socket_of
+from daemon.terminals import on_terminals
 from domain.errors import Refusal
 
 _JSON_EVERY_S = 1.0
@@ -51,13 +52,8 @@ def watch(
         message = "--once is for --json."
         raise typer.BadParameter(message)
     if not on_terminals():
-        fail(
-            Refusal(
-                "NOT_A_TERMINAL",
-                "The live view needs a terminal for its input and output.",
-                "Run it in one, give --json for lines of JSON, or see holdfast status.",
-            ),
-            Exit.USAGE,
+        fail_without_terminal(
+            "Run it in one, give --json for lines of JSON, or see holdfast status."
         )
     path = socket_of(config, socket)
     from daemon.watch.looking import Looker  # noqa: PLC0415 - Textual takes its time
@@ -69,9 +65,10 @@ def watch(
         raise typer.Exit(app.return_code)
 
 
-def on_terminals() -> bool:
-    """Whether somebody sits there: a view reads stdin and draws on stdout and stderr."""
-    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+def fail_without_terminal(remedy: str) -> NoReturn:
+    """End a command that would show the view to nobody."""
+    message = "The live view needs a terminal for its input and output."
+    fail(Refusal("NOT_A_TERMINAL", message, remedy), Exit.USAGE)
 
 
 def _lines(config: Path | None, socket: Path | None, every_s: float, *, once: bool) -> None:

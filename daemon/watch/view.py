@@ -115,7 +115,7 @@ class WatchApp(App[Ended]):
         self.query_one(PositionsTable).focus()
         self._show_trouble(Refusal("", "looking for the daemon…", ""))
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, Ended.SIGNALED)
         self.run_worker(self._look_again_and_again(), name="look")
 
@@ -351,7 +351,7 @@ class WatchApp(App[Ended]):
                 self.exit((Ended.STOP, Ended.LEAVE)[index])
 
         options = [
-            "stop the daemon: positions stay, unguarded until the next start",
+            "stop the daemon: positions stay, guarded again at the next start",
             "leave it running: it goes on guarding; holdfast watch comes back",
         ]
         self.push_screen(Choose("Leave the view", options), end)
