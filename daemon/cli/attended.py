@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -21,7 +20,7 @@ import msgspec
 
 from daemon.admin_client import AdminClient, AnswerLostError, UnreachableError
 from daemon.admin_requests import Status
-from daemon.cli.console import clean
+from daemon.cli.console import say
 from daemon.config import Loaded
 from daemon.errors import StartError
 from daemon.log_words import in_words
@@ -33,6 +32,7 @@ _POLL_S = 0.05
 _SILENT_S = 1.0  # a start that takes longer says that it goes on
 _ASK_WITHIN_S = 2.0
 _ALL, _LAST = 1_000_000, 10  # lines of the log
+_INDENT = " " * 10  # a time and its gap
 _OK, _FAILED = 0, 1
 
 
@@ -76,6 +76,7 @@ class _Daemon:
             )
         self.pid = self._process.pid
         self._rest = b""
+        self._is_draining = False
 
     @property
     def code(self) -> int | None:
@@ -96,7 +97,13 @@ class _Daemon:
         return None if isinstance(answer, Refusal) else answer.get("pid")
 
     def drain(self) -> None:
-        """Ask it to stop; a second time forces it, as any daemon."""
+        """Ask it to stop in good order; once is enough."""
+        if not self._is_draining:
+            self._is_draining = True
+            self.force()
+
+    def force(self) -> None:
+        """Signal it; a second time does not wait for good order, as with any daemon."""
         if self.code is None:
             self._process.send_signal(signal.SIGTERM)
 
@@ -166,7 +173,7 @@ def _watched(daemon: _Daemon) -> int:
     from daemon.watch.looking import Looker  # noqa: PLC0415
     from daemon.watch.view import Ended, WatchApp  # noqa: PLC0415
 
-    app = WatchApp(Looker(daemon.socket), ended=lambda: daemon.code is not None)
+    app = WatchApp(Looker(daemon.socket), own=daemon)
     ended: Ended | None = None
     try:
         ended = app.run()
@@ -201,18 +208,17 @@ def _stopped(daemon: _Daemon, signals: "_Signals") -> int:
     while daemon.code is None:
         if signals.asked:
             signals.asked = False
-            daemon.drain()
+            daemon.force()
         time.sleep(_POLL_S)
         positions = daemon.tell() if positions is None else positions
     positions = daemon.tell() if positions is None else positions
     code = daemon.ended()
-    stay = "Positions stay" if positions is None else _stay(positions)
-    _say(f"{stay} in {_near(daemon.data_dir)}; the next start guards what is open again.")
+    if positions == 0:
+        _say("Stopped; no position is open.")
+    else:
+        what = "Positions" if positions is None else plural(positions, "position")
+        _say(f"Stopped. {what} kept in {_near(daemon.data_dir)}, guarded again at the next start.")
     return code
-
-
-def _stay(positions: int) -> str:
-    return f"{plural(positions, 'position')} {'stays' if positions == 1 else 'stay'}"
 
 
 class _Signals:
@@ -236,16 +242,8 @@ class _Signals:
 
 
 def _say(text: str) -> None:
-    with _nobody_listening_is_fine():
-        print(clean(text), flush=True)  # noqa: T201 - to the terminal it was started from
-
-
-@contextmanager
-def _nobody_listening_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except OSError:  # the terminal is gone; the daemon still has to be stopped
-        return
+    with suppress(OSError):  # the terminal is gone; the daemon still has to be stopped
+        say(text, indent=_INDENT)
 
 
 def _near(path: Path) -> str:

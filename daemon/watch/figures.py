@@ -212,7 +212,7 @@ def nothing_open(seen: Row) -> str:
         return f"no open positions; {plural(count, 'symbol')} watched, no traders configured"
     paused = sum(1 for each in others if each.get("paused"))
     if paused == len(others):
-        return f"no open positions; all {paused} traders are paused (p resumes one)"
+        return "no open positions; every trader is paused (p resumes one)"
     watching = plural(len(others) - paused, "trader")
     verb = "watches" if len(others) - paused == 1 else "watch"
     return f"no open positions; {watching} {verb} {plural(count, 'symbol')}"

@@ -74,6 +74,7 @@ class PositionsTable(ScrollView, can_focus=True):
         """Choose columns anew."""
         self._widths = []
         self._arrange()
+        self.refresh()
 
     def _arrange(self) -> None:
         """Choose columns and their widths; widths only grow, so that nothing jumps about."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
 from functools import partial
 from textwrap import fill
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from rich.text import Text
 from textual import on
@@ -31,6 +31,7 @@ from daemon.cli.link import rows_of
 from daemon.cli.story import print_story
 from daemon.watch import figures, proposals
 from daemon.watch.dialogs import Choose, Confirm, Page
+from daemon.watch.driver import VanishingTerminal
 from daemon.watch.help import HELP, KEYS
 from daemon.watch.looking import LOST, UNREACHABLE, Looker, ask_once, is_entries_stopped
 from daemon.watch.proposals import Proposal
@@ -58,6 +59,17 @@ class Ended(Enum):
     SIGNALED = "signaled"
 
 
+class OwnDaemon(Protocol):
+    """A daemon that was started for a view."""
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+
+    def drain(self) -> None:
+        """Ask it to stop in good order; once is enough."""
+
+
 class WatchApp(App[Ended]):
     """`holdfast watch`."""
 
@@ -81,14 +93,14 @@ class WatchApp(App[Ended]):
         looker: Looker,
         *,
         every_s: float = EVERY_S,
-        ended: Callable[[], bool] | None = None,
+        own: "OwnDaemon | None" = None,
     ) -> None:
-        """Look through `looker`; `ended` tells of a daemon that was started for this view."""
-        super().__init__(ansi_color=True)
+        """Look through `looker`; `own` is a daemon that was started for this view."""
+        super().__init__(driver_class=VanishingTerminal, ansi_color=True)
         self.theme = "ansi-dark"
         self._looker = looker
         self._every_s = every_s
-        self._ended = ended
+        self._own = own
         self._seen: Answer = {}
         self._seen_s = 0.0
         self._trouble: Refusal | None = None
@@ -116,13 +128,18 @@ class WatchApp(App[Ended]):
         self._show_trouble(Refusal("", "looking for the daemon…", ""))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.exit, Ended.SIGNALED)
+            loop.add_signal_handler(number, self._signaled)
         self.run_worker(self._look_again_and_again(), name="look")
+
+    def _signaled(self) -> None:
+        if self._own is not None:
+            self._own.drain()  # first: whatever becomes of the view
+        self.exit(Ended.SIGNALED)
 
     async def _look_again_and_again(self) -> None:
         table = self.query_one(PositionsTable)
         while True:
-            if self._ended is not None and self._ended():
+            if self._own is not None and self._own.code is not None:
                 self.exit(Ended.GONE)
                 return
             began_s = time.monotonic()
@@ -342,7 +359,7 @@ class WatchApp(App[Ended]):
 
     def action_leave(self) -> None:
         """End the view; ask what becomes of a daemon that was started for it."""
-        if self._ended is None:
+        if self._own is None:
             self.exit(Ended.QUIT)
             return
 
