@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from daemon.admin_requests import CloseAll, ListTraders, Open, ResumeEntries, TargetRequest
+from daemon.admin_client import AdminClient, UnreachableError
+from daemon.admin_requests import (
+    AnyAdminRequest,
+    CloseAll,
+    Drain,
+    ListTraders,
+    Open,
+    Ping,
+    ResumeEntries,
+    TargetRequest,
+)
+from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.recording import FrameWriter
 from tests.e2e.harness import HOLDFAST, ROOT, Daemon, Processes, wait_until
@@ -127,6 +138,22 @@ def daemon(started: Daemon) -> Iterator[Daemon]:
     wait_until(lambda: not started.positions(), 10, "all is closed")
 
 
+@pytest.fixture(scope="module")
+def shared(started: Daemon) -> Iterator[Terminal]:
+    with watching(started) as terminal:
+        yield terminal
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+@pytest.fixture
+def terminal(daemon: Daemon, shared: Terminal) -> Terminal:
+    """Return a view of a daemon without positions; one serves all tests that press keys."""
+    del daemon
+    shared.until("no open positions")
+    return shared
+
+
 def retype(terminal: Terminal, text: str) -> None:
     """Write something else into the field of a dialog."""
     terminal.press("clear")
@@ -171,13 +198,10 @@ def test_the_screen_has_all_that_matters_in_the_room_there_is(
     )
 
 
-def test_without_positions_it_says_who_watches_what(daemon: Daemon) -> None:
-    with watching(daemon) as terminal:
-        terminal.until("no open positions; 1 trader watches 1 symbol")
-        terminal.press("x")
-        terminal.until("✓ nothing is open")
-        terminal.press("q")
-        assert terminal.ended() == 0
+def test_without_positions_it_says_who_watches_what(terminal: Terminal) -> None:
+    terminal.until("no open positions; 1 trader watches 1 symbol")
+    terminal.press("x")
+    terminal.until("✓ nothing is open")
 
 
 def test_with_no_color_not_a_single_color_is_written(daemon: Daemon) -> None:
@@ -190,137 +214,138 @@ def test_with_no_color_not_a_single_color_is_written(daemon: Daemon) -> None:
     assert codes <= {"", "0", "1", "2", "4", "7", "39", "49"}, codes
 
 
-def test_enter_shows_the_whole_position_and_w_its_story(daemon: Daemon) -> None:
+def test_enter_shows_the_whole_position_and_w_its_story(daemon: Daemon, terminal: Terminal) -> None:
     holding_a_long(daemon, new_id(2))
-    with watching(daemon) as terminal:
-        terminal.until("▸  00000002")
-        terminal.press("enter")
-        text = terminal.until("status      open protected")
-        assert "stop        59,000  watches last, lives: client guard" in text
-        terminal.press("escape")
-        terminal.until_gone("status      open protected")
-        terminal.press("w")
-        terminal.until("manual opens long 0.02 BTC/USDT at market")
-        terminal.press("escape")
-        terminal.until_gone("manual opens long")
-        terminal.press("?")
-        terminal.until("how far the price has to go")
+    terminal.until("▸  00000002")
+    terminal.press("enter")
+    text = terminal.until("status      open protected")
+    assert "stop        59,000  watches last, lives: client guard" in text
+    terminal.press("escape")
+    terminal.until_gone("status      open protected")
+    terminal.press("w")
+    terminal.until("manual opens long 0.02 BTC/USDT at market")
+    terminal.press("escape")
+    terminal.until_gone("manual opens long")
+    terminal.press("?")
+    terminal.until("how far the price has to go")
+    terminal.press("escape")
+    terminal.until_gone("how far the price has to go")
 
 
 # --- what is done
 
 
-def test_closing_a_part_says_what_it_will_do_and_then_does_it(daemon: Daemon) -> None:
+def test_closing_a_part_says_what_it_will_do_and_then_does_it(
+    daemon: Daemon, terminal: Terminal
+) -> None:
     holding_a_long(daemon, new_id(3))
-    with watching(daemon) as terminal:
-        terminal.until("▸  00000003")
-        terminal.press("c")
-        terminal.until(r"Closes all of it at market, worth 1,200\.00 USDT, P&L now \+0\.00\.")
-        retype(terminal, "150%")
-        terminal.until("The part '1.5' is more than the whole")
-        terminal.press("enter")
-        terminal.until("INVALID_PART: .* → Give a part above 0")
-        assert daemon.position(new_id(3))["remaining_quantity"] == "0.02"
-        retype(terminal, "50%")
-        terminal.until(r"Closes about 0\.01 of it at market, worth 600\.00 USDT\.")
-        terminal.press("enter")
-        terminal.until("✓ 00000003  open protected, LONG 0.01 BTC/USDT")
-        assert daemon.position(new_id(3))["remaining_quantity"] == "0.01"
-        terminal.press("c", "enter")
-        terminal.until("no open positions")
-        terminal.until("00000003 BTC/USDT closed: manual close, ")
+    terminal.until("▸  00000003")
+    terminal.press("c")
+    terminal.until(r"Closes all of it at market, worth 1,200\.00 USDT, P&L now \+0\.00\.")
+    retype(terminal, "150%")
+    terminal.until("The part '1.5' is more than the whole")
+    terminal.press("enter")
+    terminal.until("INVALID_PART: .* → Give a part above 0")
+    assert daemon.position(new_id(3))["remaining_quantity"] == "0.02"
+    retype(terminal, "50%")
+    terminal.until(r"Closes about 0\.01 of it at market, worth 600\.00 USDT\.")
+    terminal.press("enter")
+    terminal.until("✓ 00000003  open protected, LONG 0.01 BTC/USDT")
+    assert daemon.position(new_id(3))["remaining_quantity"] == "0.01"
+    terminal.press("c", "enter")
+    terminal.until("no open positions")
+    terminal.until("00000003 BTC/USDT closed: manual close, ")
     assert not daemon.positions()
 
 
-def test_a_stop_is_moved_and_a_wider_one_is_refused_until_it_is_allowed(daemon: Daemon) -> None:
+def test_a_stop_is_moved_and_a_wider_one_is_refused_until_it_is_allowed(
+    daemon: Daemon, terminal: Terminal
+) -> None:
     holding_a_long(daemon, new_id(4))
-    with watching(daemon) as terminal:
-        terminal.until("▸  00000004")
-        terminal.press("m")
-        terminal.until("Stop from 59,000 to 59,000, -1.67 % from the price.")
-        retype(terminal, "nonsense")
-        terminal.until("The price 'nonsense' is not a number.")
-        retype(terminal, "58900")
-        terminal.until("MORE RISK than before")
-        terminal.press("enter")
-        terminal.until("WOULD_WIDEN: Moving it to 58900 risks more than now")
-        terminal.until("→ A person may widen it")
-        assert daemon.position(new_id(4))["stop"] == "59000"
-        terminal.press("tab")
-        terminal.until("more risk: allowed")
-        terminal.press("enter")
-        terminal.until("✓ 00000004  open protected.*stop\\s+58,900")
-        assert daemon.position(new_id(4))["stop"] == "58900"
-        terminal.until("00000004 BTC/USDT stop at 58,900, was 59,000, by a person")
+    terminal.until("▸  00000004")
+    terminal.press("m")
+    terminal.until("Stop from 59,000 to 59,000, -1.67 % from the price.")
+    retype(terminal, "nonsense")
+    terminal.until("The price 'nonsense' is not a number.")
+    retype(terminal, "58900")
+    terminal.until("MORE RISK than before")
+    terminal.press("enter")
+    terminal.until("WOULD_WIDEN: Moving it to 58900 risks more than now")
+    terminal.until("→ A person may widen it")
+    assert daemon.position(new_id(4))["stop"] == "59000"
+    terminal.press("tab")
+    terminal.until("more risk: allowed")
+    terminal.press("enter")
+    terminal.until("✓ 00000004  open protected.*stop\\s+58,900")
+    assert daemon.position(new_id(4))["stop"] == "58900"
+    terminal.until("00000004 BTC/USDT stop at 58,900, was 59,000, by a person")
 
 
-def test_escape_leaves_everything_as_it_is(daemon: Daemon) -> None:
+def test_escape_leaves_everything_as_it_is(daemon: Daemon, terminal: Terminal) -> None:
     holding_a_long(daemon, new_id(5))
     before = daemon.position(new_id(5))["protection_version"]
-    with watching(daemon) as terminal:
-        terminal.until("▸  00000005")
-        for key, shown in (("c", "Closes all"), ("m", "Stop from"), ("x", "Closes 1 position")):
-            terminal.press(key)
-            terminal.until(shown)
-            terminal.press("escape")
-            terminal.until_gone(shown)
+    terminal.until("▸  00000005")
+    for key, shown in (("c", "Closes all"), ("m", "Stop from"), ("x", "Closes 1 position")):
+        terminal.press(key)
+        terminal.until(shown)
+        terminal.press("escape")
+        terminal.until_gone(shown)
     after = daemon.position(new_id(5))
     assert (after["protection_version"], after["remaining_quantity"]) == (before, "0.02")
 
 
-def test_a_trader_is_paused_and_resumed(daemon: Daemon) -> None:
+def test_a_trader_is_paused_and_resumed(daemon: Daemon, terminal: Terminal) -> None:
     def is_paused() -> bool:
         traders = daemon.ask(ListTraders())["traders"]
         return next(each["paused"] for each in traders if each["name"] == "trend")
 
-    with watching(daemon) as terminal:
-        terminal.until("no open positions; 1 trader watches")
-        terminal.press("p")
-        terminal.until("trend +active +0 open")
-        terminal.press("down", "enter")
-        terminal.until("Pauses trend: it opens nothing more; its 0 open positions stay guarded.")
-        terminal.press("y")
-        terminal.until("every trader is paused")
-        assert is_paused()
-        terminal.press("p")
-        terminal.until("trend +PAUSED")
-        terminal.press("down", "enter")
-        terminal.until("Resumes trend")
-        terminal.press("y")
-        terminal.until("1 trader watches")
-        assert not is_paused()
+    terminal.until("no open positions; 1 trader watches")
+    terminal.press("p")
+    terminal.until("trend +active +0 open")
+    terminal.press("down", "enter")
+    terminal.until("Pauses trend: it opens nothing more; its 0 open positions stay guarded.")
+    terminal.press("y")
+    terminal.until("every trader is paused")
+    assert is_paused()
+    terminal.press("p")
+    terminal.until("trend +PAUSED")
+    terminal.press("down", "enter")
+    terminal.until("Resumes trend")
+    terminal.press("y")
+    terminal.until("1 trader watches")
+    assert not is_paused()
 
 
-def test_entries_are_stopped_with_the_cause_on_the_screen_and_resumed(daemon: Daemon) -> None:
-    with watching(daemon) as terminal:
-        terminal.until("● NORMAL")
-        terminal.press("s")
-        terminal.until("Stops entries: nobody opens anything; exits and guards go on.")
-        terminal.press("y")
-        terminal.until("● NO_ENTRY")
-        terminal.until("NO_ENTRY Entries stopped by uid .* → Resume entries.")
-        assert daemon.status()["mode"] == "NO_ENTRY"
-        terminal.press("s")
-        terminal.until("Resumes entries")
-        terminal.press("y")
-        terminal.until("● NORMAL")
+def test_entries_are_stopped_with_the_cause_on_the_screen_and_resumed(
+    daemon: Daemon, terminal: Terminal
+) -> None:
+    terminal.until("● NORMAL")
+    terminal.press("s")
+    terminal.until("Stops entries: nobody opens anything; exits and guards go on.")
+    terminal.press("y")
+    terminal.until("● NO_ENTRY")
+    terminal.until("NO_ENTRY Entries stopped by uid .* → Resume entries.")
+    assert daemon.status()["mode"] == "NO_ENTRY"
+    terminal.press("s")
+    terminal.until("Resumes entries")
+    terminal.press("y")
+    terminal.until("● NORMAL")
     assert daemon.status()["mode"] == "NORMAL"
 
 
-def test_everything_is_closed_only_after_a_yes(daemon: Daemon) -> None:
+def test_everything_is_closed_only_after_a_yes(daemon: Daemon, terminal: Terminal) -> None:
     holding_a_long(daemon, new_id(6))
     holding_a_long(daemon, new_id(7))
-    with watching(daemon) as terminal:
-        terminal.until("Positions 2")
-        terminal.press("x")
-        terminal.until(r"Closes 2 positions at market, P&L now \+0\.00\.")
-        terminal.press("enter", "n")
-        terminal.until_gone("Closes 2 positions")
-        assert len(daemon.positions()) == 2
-        terminal.press("x")
-        terminal.until("Closes 2 positions")
-        terminal.press("y")
-        terminal.until("no open positions")
+    terminal.until("Positions 2")
+    terminal.press("x")
+    terminal.until(r"Closes 2 positions at market, P&L now \+0\.00\.")
+    terminal.press("enter", "n")
+    terminal.until_gone("Closes 2 positions")
+    assert len(daemon.positions()) == 2
+    terminal.press("x")
+    terminal.until("Closes 2 positions")
+    terminal.press("y")
+    terminal.until("no open positions")
     assert not daemon.positions()
 
 
@@ -403,14 +428,18 @@ class Attended:
         command = [HOLDFAST, "run", "--config", str(self.config)]
         return Terminal(command, columns=100, **environment)
 
-    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [HOLDFAST, *arguments, "--config", str(self.config)]
-        return subprocess.run(
-            command, capture_output=True, check=False, text=True, timeout=30, cwd=ROOT
-        )
+    def answer(self, request: AnyAdminRequest) -> dict[str, object] | None:
+        """Ask the daemon; None when there is none."""
+        with AdminClient(self.data_dir / "holdfast.sock") as client:
+            try:
+                answer = client.ask(request)
+            except UnreachableError:
+                return None
+        assert not isinstance(answer, Refusal), answer
+        return answer
 
     def is_up(self) -> bool:
-        return self.ask("admin", '{"command": "ping"}').returncode == 0
+        return self.answer(Ping()) is not None
 
     def log(self) -> list[dict[str, object]]:
         lines = (self.data_dir / "holdfast.log").read_text().splitlines()
@@ -422,7 +451,7 @@ def attended(tmp_path: Path) -> Iterator[Attended]:
     """Yield a way to run a daemon with its view; what goes on afterwards is drained."""
     attended = Attended(tmp_path)
     yield attended
-    if attended.ask("drain").returncode == 0:
+    if attended.answer(Drain()) is not None:
         wait_until(lambda: not attended.is_up(), 25, "the daemon has ended")
 
 
