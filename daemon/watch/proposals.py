@@ -76,10 +76,11 @@ def move_stop(row: Row, price: str, *, widen: bool) -> Proposal:
 def pause(trader: Row) -> Proposal:
     """Pause an active trader, or resume a paused one."""
     name = clean(trader.get("name"))
-    guarded = plural(trader.get("open_positions"), "open position")
+    count = trader.get("open_positions")
+    guarded = f"{plural(count, 'open position')} {'stays' if count == 1 else 'stay'}"
     if trader.get("paused"):
         return Proposal(f"Resumes {name}: it may open positions again.", Resume(trader=name))
-    says = f"Pauses {name}: it opens nothing more; its {guarded} stay guarded."
+    says = f"Pauses {name}: it opens nothing more; its {guarded} guarded."
     return Proposal(says, Pause(trader=name))
 
 
