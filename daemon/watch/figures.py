@@ -84,9 +84,11 @@ def fitting(
     return kept, [widths[id(each)] for each in kept]
 
 
-def headline(seen: Row, room: int) -> Text:
-    """Return mode, account, uptime and feed on one line."""
+def headline(seen: Row, room: int, *, is_lost: bool = False) -> Text:
+    """Return mode, account, uptime and feed on one line; no promises for a daemon that is lost."""
     mode = clean(seen.get("mode"))
+    if is_lost:
+        return Text(f" ○ NOT HEARD OF, was {mode}", style="bold red")
     line = Text(" ")
     line.append(f"● {mode}", style=MODE_STYLES.get(mode, "bold"))
     line.append(f"  {clean(seen.get('venue'))}/{clean(seen.get('account'))}")

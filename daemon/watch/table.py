@@ -34,7 +34,7 @@ class PositionsTable(ScrollView, can_focus=True):
         Binding("pageup", "page(-1)", show=False),
         Binding("pagedown", "page(1)", show=False),
         Binding("home", "move(-1000000)", show=False),
-        Binding("end", "move(1000000)", show=False),
+        Binding("end", "end", show=False),
     ]
 
     class Chosen(Message):
@@ -43,6 +43,8 @@ class PositionsTable(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="positions")
         self._rows: list[PositionRow] = []
+        self._total = 0  # positions, of which the first rows are here
+        self._goes_to_end = False
         self._empty = ""
         self._selected: str | None = None  # id
         self._columns: list[Column] = []
@@ -58,16 +60,21 @@ class PositionsTable(ScrollView, can_focus=True):
     @property
     def wanted(self) -> int:
         """How many rows are needed to show what is looked at."""
+        if self._goes_to_end:
+            return max(self._total, 1)
         return int(self.scroll_offset.y) + max(self.size.height, 1) + _MARGIN
 
-    def show(self, rows: Sequence[PositionRow], empty: str) -> None:
-        """Show these rows; `empty` when there are none."""
+    def show(self, rows: Sequence[PositionRow], total: int, empty: str) -> None:
+        """Show the first rows of `total`; `empty` when there are none."""
         before = self._index()
-        self._rows, self._empty = list(rows), empty
+        self._rows, self._total, self._empty = list(rows), total, empty
         if self._rows and self._index() is None:
             self._select(min(before or 0, len(self._rows) - 1))
         self._arrange()
         self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        if self._goes_to_end and len(self._rows) >= total:
+            self._goes_to_end = False
+            self.action_move(total)
         self.refresh()
 
     def on_resize(self) -> None:
@@ -110,6 +117,10 @@ class PositionsTable(ScrollView, can_focus=True):
         # The line above, too: the titles stay on top of it.
         self.scroll_to_region(Region(0, index, 1, 2), animate=False)
         self.refresh()
+
+    def action_end(self) -> None:
+        """Select the last row, which may have to be asked for first."""
+        self._goes_to_end = True
 
     def action_page(self, pages: int) -> None:
         """Select a row a screen away."""

@@ -40,6 +40,7 @@ from domain.errors import Refusal
 
 EVERY_S = 0.25
 _LOAD = 12  # looks take at most about a twelfth of the daemon's time, however much there is to show
+_LONGEST_PAUSE_S = 3.0
 _EVENTS = 200
 _ANSWER_SHOWN_S = 15.0
 _DETAILS_EVERY_S = 1.0
@@ -145,11 +146,13 @@ class WatchApp(App[Ended]):
             began_s = time.monotonic()
             answer = await asyncio.to_thread(self._looker.look, table.wanted)
             took_s = time.monotonic() - began_s
+            pause_s = self._every_s
             if isinstance(answer, Refusal):
                 self._show_trouble(answer)
             else:
                 self._show(answer)
-            await asyncio.sleep(max(self._every_s, _LOAD * took_s))
+                pause_s = max(pause_s, min(_LOAD * took_s, _LONGEST_PAUSE_S))
+            await asyncio.sleep(pause_s)
 
     # --- showing ---
 
@@ -180,13 +183,18 @@ class WatchApp(App[Ended]):
         if not self._seen:
             return
         seen = self._seen
-        self._put("#head", figures.headline(seen, room))
+        self._put("#head", figures.headline(seen, room, is_lost=is_lost))
         is_tall = self.size.height >= _TALL and room >= _WIDE
         self._put("#money", figures.moneylines(seen, room, 3 if is_tall else 1))
         causes = figures.causes(seen)
         self._put("#causes", Text("\n").join(causes) if causes else None)
         table = screen.query_one(PositionsTable)
-        table.show(rows_of(seen, "positions"), figures.nothing_open(seen))
+        count = seen.get("positions_open")
+        table.show(
+            rows_of(seen, "positions"),
+            count if isinstance(count, int) else 0,
+            figures.nothing_open(seen),
+        )
         table.border_title = self._table_title()
         self._draw_events()
 

@@ -405,6 +405,7 @@ def test_a_daemon_that_is_killed_and_started_again_is_simply_seen_again(
         terminal.until("▸  00000001")
         daemon.process.kill()
         terminal.until("daemon not reachable, trying again · last seen \\d+s ago")
+        assert terminal.shows("○ NOT HEARD OF, was NORMAL")
         terminal.press("s")
         terminal.until("Stops entries")
         terminal.press("y")

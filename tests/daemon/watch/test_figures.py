@@ -158,6 +158,10 @@ def test_the_head_says_mode_account_uptime_and_how_old_prices_are() -> None:
     assert len(line) == 80
 
 
+def test_the_head_makes_no_promises_for_a_daemon_that_is_lost() -> None:
+    assert figures.headline(SEEN, 80, is_lost=True).plain == " ○ NOT HEARD OF, was NORMAL"
+
+
 def test_a_feed_that_is_gone_or_stale_is_said_in_words() -> None:
     assert "NOT CONNECTED" in figures.feed(SEEN | {"feed_connected": False}).plain
     prices = [{"symbol": "BTC/USDT", "age_s": 9.0, "is_fresh": False}]
