@@ -59,6 +59,7 @@ class DeskWatch:
         if portfolio is None:
             return None
         marks = self._reads.world.prices.marks()
-        if any(held.instrument.symbol not in marks for held in portfolio.holdings.values()):
+        held = (symbol for symbol, book in portfolio.books.items() if book.gross_quantity)
+        if any(symbol not in marks for symbol in held):
             return None  # a position without a price would count as one without gain or loss
         return figures.equity(portfolio, marks)

@@ -49,10 +49,15 @@ class EquityTrail:
         return {"every_s": self.every_s, "points": [computed(each) for each in self._points]}
 
     def _sample(self) -> None:
+        try:
+            self._take()
+        finally:  # one that fails is logged by the loop, and does not end the trail
+            self._handle = self._loop.call_later(self.every_s, self._sample)
+
+    def _take(self) -> None:
         equity = self._equity()
         if equity is not None:
             self._points.append(equity)
         if len(self._points) > self._most:
             del self._points[1::2]
             self.every_s *= 2
-        self._handle = self._loop.call_later(self.every_s, self._sample)

@@ -20,6 +20,7 @@ from daemon.admin_requests import (
     Ping,
     ResumeEntries,
     TargetRequest,
+    Watch,
 )
 from domain.errors import Refusal
 from domain.instrument import Direction
@@ -127,6 +128,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         daemon = processes.run(CONFIG.format(url=processes.serve(file).url))
         wait_until(lambda: is_open(daemon), 10, "entries are open")
         yield daemon
+        said = [json.loads(line) for line in daemon.process.text().splitlines()]
+        assert [each for each in said if each["level"] in {"error", "critical"}] == []
 
 
 @pytest.fixture
@@ -369,6 +372,15 @@ def test_without_a_terminal_it_says_what_to_do_instead(daemon: Daemon) -> None:
         assert not done.stdout
 
 
+def test_equity_is_sampled_while_positions_are_held(daemon: Daemon) -> None:
+    def samples() -> int:
+        return len(daemon.ask(Watch())["equity_trail"]["points"])
+
+    holding_a_long(daemon, new_id(9))
+    before = samples()
+    wait_until(lambda: samples() > before, 10, "there is another point")
+
+
 def test_for_scripts_there_is_an_object_a_line_and_each_event_once(daemon: Daemon) -> None:
     holding_a_long(daemon, new_id(8))
     command = [HOLDFAST, "watch", "--json", "--every", "0.1", "--config", str(daemon.config)]
@@ -390,6 +402,7 @@ def test_for_scripts_there_is_an_object_a_line_and_each_event_once(daemon: Daemo
     assert "position_filled" in [each["event"] for each in first["events"]]
     assert [each for each in second["events"] if each["seq"] <= first["last_event"]] == []
     assert (first["day_pnl"], first["day_pnl_pct"]) == ("0", "0")
+    assert set(first["equity_trail"]["points"]) == {"10000"}
 
 
 # --- a daemon that goes away, and one of its own
