@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.admin_client import AdminClient, UnreachableError
+from daemon.admin_client import AdminClient, AnswerLostError, UnreachableError
 from daemon.admin_requests import (
     AnyAdminRequest,
     CloseAll,
@@ -443,12 +443,14 @@ class Attended:
         return Terminal(command, columns=100, **environment)
 
     def answer(self, request: AnyAdminRequest) -> dict[str, object] | None:
-        """Ask the daemon; None when there is none."""
+        """Ask the daemon; None when there is none, nothing when it ends meanwhile."""
         with AdminClient(self.data_dir / "holdfast.sock") as client:
             try:
                 answer = client.ask(request)
             except UnreachableError:
                 return None
+            except AnswerLostError:
+                return {}
         assert not isinstance(answer, Refusal), answer
         return answer
 
