@@ -49,6 +49,7 @@ FILES: dict[str, tuple[str, ...]] = {
         "modify-target",
         "cancel-target",
     ),
+    "conflicts": ("conflicts", "accept", "refuse"),
     "operations": (
         "pause",
         "resume",
