@@ -194,6 +194,10 @@ def _rows(argument: str, value: int) -> Refusal | None:
     return None if 1 <= value <= MAX_ROWS else invalid(argument, value, "out of range")
 
 
+def _count(argument: str, value: int) -> Refusal | None:
+    return None if 0 <= value < 2**53 else invalid(argument, value, "not a number of an event")
+
+
 def _version(argument: str, value: int) -> Refusal | None:
     return None if 0 <= value < 2**31 else invalid(argument, value, "not a version")
 
@@ -256,6 +260,7 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "max_holding_s": ("INVALID_DURATION", _duration),
     "based_on": ("INVALID_VERSION", _version),
     "limit": ("INVALID_LIMIT", _rows),
+    "since": ("INVALID_SINCE", _count),
     "position": ("INVALID_ID", _is_id),
     "subject": ("INVALID_ID", _is_id),
     "position_id": ("INVALID_ID", _uuid),
@@ -280,6 +285,7 @@ _REMEDIES = {
     "INVALID_DURATION": "Give a duration such as 90s, 15m, 2h or 1d.",
     "INVALID_VERSION": "Give the protection version that `position` shows.",
     "INVALID_LIMIT": f"Give a whole number from 1 to {MAX_ROWS}.",
+    "INVALID_SINCE": "Give last_event of the answer before, or 0.",
     "INVALID_ID": "Give an id, or a unique beginning of one, as the lists print it.",
     "INVALID_NAME": "Give a name as the lists print it.",
 }

@@ -222,6 +222,13 @@ class Mode(AdminRequest, frozen=True, tag="mode"):
     """The mode and why it is in force."""
 
 
+class Watch(AdminRequest, frozen=True, kw_only=True, tag="watch"):
+    """What a live view shows: the status, open positions, and the events after number `since`."""
+
+    since: int = 0
+    limit: int = _DEFAULT_ROWS
+
+
 class Snapshot(AdminRequest, frozen=True, tag="snapshot"):
     """Write a snapshot now."""
 
@@ -265,6 +272,7 @@ AnyAdminRequest = (
     | Drain
     | Reload
     | Mode
+    | Watch
     | Snapshot
     | Kill
     | JournalVerify
@@ -285,5 +293,6 @@ READS = (  # change nothing, so they leave no line in the log
     ListConflicts,
     Why,
     Mode,
+    Watch,
     JournalVerify,
 )

@@ -17,6 +17,7 @@ from actors.messages import Answered
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
 from domain.commands import (
     ClosePosition,
     EntryRequest,
@@ -47,10 +48,12 @@ class Desk:
         assembly: Assembly,
         reads: DeskReads,
         drain: Callable[[], None],
+        watch: DeskWatch,
         reload: Callable[[], Awaitable[Result | Refusal]],
     ) -> None:
         self.parts = assembly
         self.reads = reads
+        self.watch = watch
         self.drain = drain
         self.reload = reload
 
@@ -78,6 +81,8 @@ class Desk:
                 | ask.JournalVerify()
             ):
                 return await self.reads.handle(request)
+            case ask.Watch():
+                return await self.watch.answer(request)
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}

@@ -108,7 +108,7 @@ class DeskReads:
         _, causes = self.mode_and_causes()
         return views.mode_view(causes)
 
-    def _seen(self, position: Position) -> Seen:
+    def seen(self, position: Position) -> Seen:
         """Return prices of the moment, and extremes as far as they are durable."""
         symbol = position.instrument.symbol
         market = self.world.prices.market(symbol)
@@ -128,7 +128,7 @@ class DeskReads:
 
     def _view(self, position: Position) -> View:
         now = self.world.clock.now()
-        seen = NOTHING_SEEN if position.is_closed else self._seen(position)
+        seen = NOTHING_SEEN if position.is_closed else self.seen(position)
         return position_view(position, seen, now, venue=self.world.venue)
 
     # --- finding ---
@@ -186,7 +186,7 @@ class DeskReads:
         ]
         return {
             "positions": [
-                position_row(each, self._seen(each), now) for each in found[: request.limit]
+                position_row(each, self.seen(each), now) for each in found[: request.limit]
             ],
             "total": len(found),
         }

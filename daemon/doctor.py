@@ -1,8 +1,8 @@
 """`holdfast doctor`: what a person would look at before asking for help, each with what to do.
 
 It mends nothing: where a directory is not there yet, it is not made. A daemon that runs is asked, a
-stopped one's journal is opened as `journal verify` opens it. No look waits for long, and none says a secret: every text goes
-through `Redaction` before it is shown.
+stopped one's journal is opened as `journal verify` opens it. No look waits for long, and none says
+a secret: every text goes through `Redaction` before it is shown.
 """
 
 import os

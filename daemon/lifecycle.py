@@ -31,6 +31,7 @@ from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
 from daemon.errors import StartError, named
 from daemon.logs import Logs
 from daemon.markets import stream_of
@@ -132,8 +133,10 @@ async def _serve(
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
         archive = Archive(store, Background(journal_worker))
         pulse = Pulse(parts, watchdog.lag)
+        reads = DeskReads(parts, archive, pulse)
+        watch = DeskWatch(reads, logs.recent, loop)
         reloader = Reloader(loaded, parts, logs, notifier)
-        desk = Desk(parts, DeskReads(parts, archive, pulse), stop.ask, reloader.reload)
+        desk = Desk(parts, reads, stop.ask, watch, reloader.reload)
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
         admin.bind()
@@ -146,6 +149,8 @@ async def _serve(
         stack.callback(watchdog.stop)
         stack.push_async_callback(admin.close)  # before the actors: nobody is there to answer
         await _account_opened(parts)
+        watch.trail.start()
+        stack.callback(watch.trail.stop)
         await admin.start()
         if scraped is not None:
             await scraped.start()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
-from daemon.words import done, plural, short_id, short_number, signed_number, spoken
+from daemon.words import done, plural, short_id, short_number, signed_number, spoken, who
 
 PHRASES = {
     # the process
@@ -55,6 +55,13 @@ PHRASES = {
     "position_filled": (
         "{position_id:id} {side:done} {quantity:n} {symbol} at {price:n}{exit_id:brackets}"
     ),
+    "stop_moved": (
+        "{position_id:id} {symbol} stop at {stop:n}, was {was:none}, by {requested_by:who}"
+        "{reason:brackets}"
+    ),
+    "protection_changed": (
+        "{position_id:id} {symbol} {type:change} by {requested_by:who}{reason:brackets}"
+    ),
     "position_closed": "{position_id:id} {symbol} closed: {reason:said}, {realized_pnl:+}",
     "order_rejected": "order {client_order_id} rejected: {text} ({code})",
     "order_unknown": "order {client_order_id}: {why}; unknown until the venue tells",
@@ -76,6 +83,14 @@ PHRASES = {
     "snapshot": "snapshot {file}",
     "snapshot_failed": "no snapshot: {error}",
     "fenced": "fenced: {error}",
+}
+
+
+_CHANGES = {
+    "TRAIL_SL": "trailing stop set",
+    "ADD_TP": "target added",
+    "MODIFY_TP": "target changed",
+    "CANCEL_TP": "target taken out",
 }
 
 
@@ -110,8 +125,14 @@ class _Words(Formatter):
                 return spoken(value)
             case "done":
                 return done(value)
+            case "none":
+                return "none" if value is None else short_number(value)
+            case "who":
+                return who(value)
+            case "change":
+                return _CHANGES.get(str(value), spoken(value))
             case "brackets":
-                return "" if value is None else f" ({value})"
+                return f" ({value})" if value else ""
             case "because":
                 return (
                     f": {', '.join(map(str, value))}" if isinstance(value, list) and value else ""

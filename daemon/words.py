@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from domain.money import ZERO
+
 _LARGE, _SMALL = Decimal(1000), Decimal(1)
 _DIGITS = 6  # of a price below one
 _SHORT_ID = 8
@@ -38,7 +40,7 @@ def signed_number(value: object, places: int = 2) -> str:
     number = number_of(value)
     if number is None:
         return "-" if value is None else str(value)
-    return f"{number:+,.{places}f}"
+    return f"{number or ZERO:+,.{places}f}"
 
 
 def plural(count: object, noun: str) -> str:

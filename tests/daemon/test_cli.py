@@ -815,7 +815,7 @@ def test_asking_a_daemon_imports_neither_models_nor_tables() -> None:
 
 def test_starting_imports_nothing_that_arming_does_not_need() -> None:
     code = (
-        "import sys; from daemon import foreground; foreground._loaded(None);"
+        "import sys; from daemon import foreground; foreground.loaded_for_run(None);"
         "foreground._import_structlog_without_rich(); import daemon.lifecycle;"
         "print([one for one in ('typer', 'rich', 'sqlalchemy', 'alembic', 'websockets', 'aiohttp',"
         " 'textual', 'prometheus_client') if one in sys.modules])"
