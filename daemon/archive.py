@@ -12,6 +12,7 @@ from typing import TypeVar
 from daemon.background import Background
 from daemon.view_text import View
 from daemon.views import order_row_view, story_row
+from domain.ids import AccountName, PositionId
 from domain.position import Position
 from storage import queries
 from storage.store import Store
@@ -30,6 +31,12 @@ class Archive:
     async def ids(self, prefix: str) -> list[str]:
         """Return the ids, of open and closed positions, that begin with `prefix`."""
         return await self._query(lambda connection: queries.find_positions(connection, prefix))
+
+    async def was_ever_used(self, account: AccountName, position_id: PositionId) -> bool:
+        """Whether a position of this id ever existed, even if its rows have left."""
+        return await self._query(
+            lambda connection: queries.was_ever_used(connection, account, position_id)
+        )
 
     async def closed(self, limit: int, trader: str | None) -> list[Position]:
         """Return the positions closed last, newest first."""

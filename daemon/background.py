@@ -10,6 +10,7 @@ from typing import TypeVar
 from runtime.ports import Worker
 
 T = TypeVar("T")
+BREATH_S = 0.002  # between two steps of long work
 
 
 class Background:
@@ -32,3 +33,11 @@ class Background:
 
         self._worker.call(function, done)
         return await future
+
+    async def steps(self, advance: Callable[[], bool]) -> None:
+        """Call `advance` until it says that nothing is left; in between others get their turn.
+
+        Raises what it raises.
+        """
+        while await self.call(advance):  # noqa: ASYNC110 - each step is bounded; there is no event
+            await asyncio.sleep(BREATH_S)

@@ -17,7 +17,7 @@ from daemon.version import installed_version
 from daemon.view_text import View
 from domain.errors import Refusal
 from domain.feed_state import FeedState
-from domain.ids import ClientOrderId, Symbol, TraderName, identity_of
+from domain.ids import ClientOrderId, PositionId, Symbol, TraderName, identity_of
 from domain.modes import Mode, ModeCause, worst
 from domain.money import ZERO
 from domain.order import Order
@@ -156,9 +156,9 @@ class DeskReads:
         found = await self.find_any(prefix)
         return found if isinstance(found, Refusal) else {"position": self._view(found)}
 
-    async def is_closed(self, position_id: str) -> bool:
-        """Whether a position of exactly that id has been closed."""
-        return await self.archive.ids(position_id) == [position_id]
+    async def is_closed(self, position_id: PositionId) -> bool:
+        """Whether a position of exactly that id, not in memory, has ever been."""
+        return await self.archive.was_ever_used(self.world.account, position_id)
 
     # --- lists ---
 

@@ -36,6 +36,7 @@ from daemon.markets import stream_of
 from daemon.metrics import Metrics
 from daemon.metrics_server import MetricsServer
 from daemon.observe import observe
+from daemon.upkeep import Upkeep
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
@@ -121,7 +122,8 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         )
         parts = assemble(config, strategies, ports, store, metrics)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
-        archive = Archive(store, Background(journal_worker))
+        background = Background(journal_worker)
+        archive = Archive(store, background)
         desk = Desk(parts, DeskReads(parts, archive), stop.ask)
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
@@ -139,6 +141,9 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         if scraped is not None:
             await scraped.start()
             log.info("metrics", url=scraped.url)
+        upkeep = Upkeep(config, store, background, ports.clock)
+        upkeep.start()
+        stack.push_async_callback(upkeep.close)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())
         return await stop.wait(parts)
 

@@ -33,6 +33,7 @@ SECTIONS = {
     "traders: limits": models.TraderLimitsSection,
     "protection": models.Protection,
     "journal": models.Journal,
+    "retention": models.RetentionSection,
     "metrics": models.Metrics,
     "admin": models.Admin,
     "log": models.LogSection,

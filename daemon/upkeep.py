@@ -1,0 +1,69 @@
+"""What the daemon does once a day for its own tidiness: old read rows leave.
+
+In steps on the storage thread; between two of them commits get their turn.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import structlog
+
+from daemon.background import Background
+from daemon.config_models import Config
+from runtime.ports import Clock
+from storage.errors import StorageError
+from storage.retention import Pruned, Pruning, Retention
+from storage.store import Store
+
+log = structlog.get_logger("system")
+EVERY_S = 86_400.0
+
+
+def retention_of(config: Config) -> Retention:
+    """Return how long rows are kept."""
+    return Retention(**config.retention.model_dump())
+
+
+class Upkeep:
+    """Prunes the read tables at once and then once a day, until it is closed."""
+
+    def __init__(self, config: Config, store: Store, background: Background, clock: Clock) -> None:
+        self._retention = retention_of(config)
+        self._store = store
+        self._background = background
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin. Positions are armed by now."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(_tell_of_bug)
+
+    async def close(self) -> None:
+        """End after the step under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await self.prune()
+            await asyncio.sleep(EVERY_S)
+
+    async def prune(self) -> Pruned:
+        """Take out what is too old; return the counts."""
+        pruning = Pruning(self._store.database, self._retention, self._clock.now())
+        try:
+            await self._background.steps(pruning.advance)
+        except StorageError as error:  # whoever commits next tells of the disk
+            log.warning("pruning_stopped", error=str(error))
+        counts: dict[str, Any] = msgspec.structs.asdict(pruning.pruned)
+        log.info("pruned", **counts)
+        return pruning.pruned
+
+
+def _tell_of_bug(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (bug := task.exception()):
+        log.error("upkeep_failed", exc_info=bug)
