@@ -11,7 +11,7 @@ from domain.feed_state import FeedState
 from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges.market import MarketStream
-from exchanges.recording import RecordedStream
+from exchanges.recording import RecordedStream, Tap
 from exchanges.simulated_market import MarketShape, SimulatedMarket
 from runtime.ports import Chance
 
@@ -28,11 +28,13 @@ USDM_URL = "wss://fstream.binance.com"
 SPOT_URL = "wss://stream.binance.com:9443"
 
 
-def stream_of(config: Config, chance: Chance) -> Callable[[World], MarketStream]:
-    """Return how to make the stream that `market.source` names."""
+def stream_of(
+    config: Config, chance: Chance, tap: Tap | None = None
+) -> Callable[[World], MarketStream]:
+    """Return how to make the stream that `market.source` names; `tap` sees its frames."""
     if config.market.source == "simulated":
-        return lambda world: _simulated(config, world)
-    return lambda world: _binance(config, world, chance)
+        return lambda world: _simulated(config, world, tap)
+    return lambda world: _binance(config, world, chance, tap)
 
 
 def recorded(paths: Sequence[Path]) -> Callable[[World], MarketStream]:
@@ -42,7 +44,7 @@ def recorded(paths: Sequence[Path]) -> Callable[[World], MarketStream]:
     )
 
 
-def _simulated(config: Config, world: World) -> MarketStream:
+def _simulated(config: Config, world: World, tap: Tap | None) -> MarketStream:
     """The simulated market, which goes on from the last prices that are journaled."""
     held = world.states.durable.get(names.feed(world.venue))
     state: FeedState = FeedState() if held is None else held[1]
@@ -55,6 +57,7 @@ def _simulated(config: Config, world: World) -> MarketStream:
         instruments=tuple(world.instruments.values()),
         start_prices=start,
         shape=MarketShape(ticks_per_second=config.market.ticks_per_second),
+        tap=tap,
     )
 
 
@@ -62,7 +65,7 @@ def _start_price(symbol: Symbol) -> Decimal:
     return _START_PRICES.get(symbol.partition("/")[0], _OTHER_START)
 
 
-def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
+def _binance(config: Config, world: World, chance: Chance, tap: Tap | None) -> MarketStream:
     from exchanges.binance_line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
     from exchanges.real_net import RealNet  # noqa: PLC0415
@@ -77,4 +80,5 @@ def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
         kind=kind,
         symbols={each.venue_symbol: each.symbol for each in world.instruments.values()},
         settings=LineSettings(max_silence_s=config.market.max_silence_s),
+        tap=tap,
     )

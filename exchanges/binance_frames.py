@@ -49,13 +49,14 @@ class LastSeen:
     start to count anew.
     """
 
-    __slots__ = ("aggregates", "marks", "quotes", "trades")
+    __slots__ = ("aggregates", "dropped", "marks", "quotes", "trades")
 
     def __init__(self) -> None:
         self.trades: dict[Symbol, int] = {}
         self.aggregates: dict[Symbol, int] = {}  # aggTrade counts apart from trade
         self.quotes: dict[Symbol, int] = {}
         self.marks: dict[Symbol, int] = {}
+        self.dropped = 0  # frames that were taken before
 
 
 class _BadFrameError(Exception):
@@ -158,6 +159,7 @@ def _read_trade(
     event_ms = _stamp(data, "T")
     if seen is not None:
         if number <= seen.trades.get(symbol, -1):
+            seen.dropped += 1
             return
         seen.trades[symbol] = number
     sink.on_trade(symbol, price, quantity, str(number), event_ms)
@@ -171,6 +173,7 @@ def _read_aggregate(
     event_ms = _stamp(data, "T")
     if seen is not None:
         if number <= seen.aggregates.get(symbol, -1):
+            seen.dropped += 1
             return
         seen.aggregates[symbol] = number
     sink.on_trade(symbol, price, quantity, str(number), event_ms)
@@ -186,6 +189,7 @@ def _read_quote(
     event_ms = _stamp(data, "T") if "T" in data else 0  # spot gives no time
     if seen is not None:
         if number <= seen.quotes.get(symbol, -1):
+            seen.dropped += 1
             return
         seen.quotes[symbol] = number
     sink.on_quote(symbol, bid, ask, str(number), event_ms)
@@ -198,6 +202,7 @@ def _read_mark(
     event_ms = _stamp(data, "E")
     if seen is not None:
         if event_ms <= seen.marks.get(symbol, -1):
+            seen.dropped += 1
             return
         seen.marks[symbol] = event_ms
     sink.on_mark(symbol, price, event_ms)

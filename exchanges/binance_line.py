@@ -32,6 +32,7 @@ from exchanges.binance_frames import (
 )
 from exchanges.market import MarketSink
 from exchanges.real_net import reason_of
+from exchanges.recording import Tap, wall_ns
 from runtime.ports import Chance, Clock, Net, WebSocket
 
 log = structlog.get_logger(category="market.data")
@@ -86,6 +87,7 @@ class Line:
         sink: MarketSink,
         health: Health,
         settings: LineSettings,
+        tap: Tap | None = None,
     ) -> None:
         self.net, self.clock, self._chance = ports
         self.url = url
@@ -94,14 +96,19 @@ class Line:
         self._symbols = symbols
         self._sink = sink
         self._health = health
+        self._tap = tap
         self._seen = LastSeen()
 
     def read(self, raw: bytes | str) -> Notice | None:
         """Hand a frame to the sink, once. Raises what the sink raises, an `OSError` wrapped."""
+        dropped = self._seen.dropped
         try:
-            return read_frame(raw, self._symbols, self._sink, self._seen)
+            notice = read_frame(raw, self._symbols, self._sink, self._seen)
+            if self._tap is not None and notice is None and self._seen.dropped == dropped:
+                self._tap(wall_ns(self.clock), raw.encode() if isinstance(raw, str) else raw)
         except OSError as error:  # must not pass for a failure of the network
             raise RuntimeError(f"the sink failed: {error}") from error
+        return notice
 
     def on_up(self) -> None:
         """Tell that all streams are subscribed."""

@@ -21,6 +21,7 @@ from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges.binance_line import Line, LineSettings
 from exchanges.market import MarketSink
+from exchanges.recording import Tap
 from runtime.ports import Chance, Clock, Net
 
 SPOT_URL = "wss://stream.binance.com:9443"
@@ -59,13 +60,14 @@ class BinanceStream:
         streams: Sequence[str] = STREAMS,
         routes: Mapping[str, str] | None = None,
         settings: LineSettings | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """Connect to nothing yet.
 
         `symbols` maps the venue's names ("BTCUSDT") to ours. `streams` are the venue's words;
         markPrice is left out for spot, which has none. `routes` gives the path before `/stream` for
-        each of them; None: what the host in `base_url` is known to need. `tap` sees every raw
-        frame. Raises `ValueError` for what cannot work.
+        each of them; None: what the host in `base_url` is known to need. `tap` sees every frame
+        that is taken, raw, and when. Raises `ValueError` for what cannot work.
         """
         address = urlsplit(base_url)
         if address.scheme not in ("ws", "wss") or not address.hostname:
@@ -75,6 +77,7 @@ class BinanceStream:
         self._ports = (net, clock, chance)
         self._symbols = dict(symbols)
         self._settings = settings or LineSettings()
+        self._tap = tap
         self._names = _names_by_url(base_url.rstrip("/"), kind, self._symbols, streams, routes)
 
     async def run(self, sink: MarketSink) -> None:
@@ -89,6 +92,7 @@ class BinanceStream:
                 sink=sink,
                 health=health,
                 settings=self._settings,
+                tap=self._tap,
             )
             for url, names in self._names.items()
         ]
