@@ -249,6 +249,7 @@ class Journal(Section):
     snapshot_every_events: Annotated[int, Field(ge=1, le=1_000_000_000)] = 5_000
     snapshot_every_s: Seconds = 300.0
     min_free_mb: Count = 64  # less: PROTECT_ONLY
+    archive_after_days: Days | None = None  # older records leave for files, once a day
 
 
 class RetentionSection(Section):

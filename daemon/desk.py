@@ -17,6 +17,7 @@ from actors.messages import Answered
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_reads import DeskReads
+from daemon.maintenance import Maintenance
 from domain.commands import (
     ClosePosition,
     EntryRequest,
@@ -30,7 +31,7 @@ from domain.errors import Refusal
 from domain.ids import MANUAL, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.modes import Mode
 from domain.position import Position, PositionStatus
-from storage.errors import JournalUnavailableError
+from storage.errors import ArchiveError, JournalUnavailableError
 
 ANSWER_WITHIN_S = 10.0
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
@@ -45,6 +46,7 @@ class Desk:
         self.parts = assembly
         self.reads = reads
         self.drain = drain
+        self.maintenance = Maintenance(assembly, reads.archive.background)
 
     async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         """Answer one request."""
@@ -52,6 +54,8 @@ class Desk:
             return await self._answer(request)
         except JournalUnavailableError as error:  # the past cannot be read; the present can
             return Refusal("JOURNAL_DOWN", f"{error}.", "See holdfast health; ask again later.")
+        except ArchiveError as error:
+            return Refusal("ARCHIVE_MISSING", f"It is in {error}.", "Put the file back there.")
 
     async def _answer(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         match request:
@@ -66,9 +70,10 @@ class Desk:
                 | ask.ListOrders()
                 | ask.Mode()
                 | ask.Why()
-                | ask.JournalVerify()
             ):
                 return await self.reads.handle(request)
+            case ask.JournalVerify() | ask.JournalArchive() | ask.Backup():
+                return await self.maintenance.handle(request)
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}

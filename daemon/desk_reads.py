@@ -24,7 +24,6 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.position import Position
 from domain.trader_state import Trader
-from storage.errors import DamagedRecordError, JournalUnavailableError
 
 Result = dict[str, object]
 
@@ -60,8 +59,6 @@ class DeskReads:
                 return await self._orders(request)
             case ask.Why(subject=prefix):
                 return await self._why(prefix)
-            case ask.JournalVerify():
-                return await self._verify()
             case _:
                 raise TypeError(f"{type(request).__name__} is not a read")
 
@@ -149,7 +146,7 @@ class DeskReads:
                 "List them: holdfast positions, holdfast positions --closed",
             )
         held = self.position_by_id(ids[0])
-        return (await self.archive.positions(ids))[0] if held is None else held
+        return await self.archive.position(ids[0]) if held is None else held
 
     async def position(self, prefix: str) -> Result | Refusal:
         """Return one position, in full."""
@@ -165,8 +162,7 @@ class DeskReads:
     async def _positions(self, request: ask.ListPositions) -> Result:
         now = self.world.clock.now()
         if request.closed:
-            closed = await self.archive.closed(request.limit, request.trader)
-            return {"positions": [position_row(each, NOTHING_SEEN, now) for each in closed]}
+            return {"positions": await self.archive.closed(request.limit, request.trader, now)}
         found = [
             each
             for each in self.open_positions()
@@ -295,24 +291,6 @@ class DeskReads:
         if isinstance(found, Refusal):
             return found
         return {"position_id": found.id, "events": await self.archive.story(found.id)}
-
-    async def _verify(self) -> Result | Refusal:
-        journal = self.parts.store.journal
-        try:
-            count = await self.archive.verified()
-        except JournalUnavailableError as error:
-            return Refusal("JOURNAL_DOWN", str(error), "See holdfast health.")
-        except DamagedRecordError as error:
-            return Refusal(
-                "JOURNAL_DAMAGED",
-                str(error),
-                "Restart the daemon: it moves the damaged tail aside and asks the venue.",
-            )
-        return {
-            "verified": count,
-            "last_seq": journal.tail.seq,
-            "journal_hash": journal.journal_hash,
-        }
 
 
 def _ambiguous(prefix: str, ids: list[str]) -> Refusal:

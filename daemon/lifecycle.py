@@ -141,7 +141,7 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         if scraped is not None:
             await scraped.start()
             log.info("metrics", url=scraped.url)
-        upkeep = Upkeep(config, store, background, ports.clock)
+        upkeep = Upkeep(config, store, background, ports.clock, desk.maintenance)
         upkeep.start()
         stack.push_async_callback(upkeep.close)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())

@@ -1,6 +1,6 @@
-"""What the daemon does once a day for its own tidiness: old read rows leave.
+"""What the daemon does once a day for its own tidiness.
 
-In steps on the storage thread; between two of them commits get their turn.
+Old read rows leave, and old records for archive files where the configuration says so. In steps on the storage thread; between two of them commits get their turn.
 """
 
 import asyncio
@@ -9,8 +9,11 @@ from typing import Any
 import msgspec
 import structlog
 
+from daemon.admin_requests import JournalArchive
 from daemon.background import Background
 from daemon.config_models import Config
+from daemon.maintenance import Maintenance
+from domain.errors import Refusal
 from runtime.ports import Clock
 from storage.errors import StorageError
 from storage.retention import Pruned, Pruning, Retention
@@ -26,10 +29,19 @@ def retention_of(config: Config) -> Retention:
 
 
 class Upkeep:
-    """Prunes the read tables at once and then once a day, until it is closed."""
+    """Prunes the read tables, and archives, at once and then once a day, until it is closed."""
 
-    def __init__(self, config: Config, store: Store, background: Background, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        background: Background,
+        clock: Clock,
+        maintenance: Maintenance,
+    ) -> None:
         self._retention = retention_of(config)
+        self._archive_after_days = config.journal.archive_after_days
+        self._maintenance = maintenance
         self._store = store
         self._background = background
         self._clock = clock
@@ -50,6 +62,8 @@ class Upkeep:
     async def _run(self) -> None:
         while True:
             await self.prune()
+            if self._archive_after_days is not None:
+                await self._archive(self._archive_after_days)
             await asyncio.sleep(EVERY_S)
 
     async def prune(self) -> Pruned:
@@ -62,6 +76,13 @@ class Upkeep:
         counts: dict[str, Any] = msgspec.structs.asdict(pruning.pruned)
         log.info("pruned", **counts)
         return pruning.pruned
+
+    async def _archive(self, keep_days: int) -> None:
+        result = await self._maintenance.handle(JournalArchive(keep_days=keep_days))
+        if isinstance(result, Refusal):
+            log.warning("not_archived", rule=result.rule, message=result.message)
+        elif result["records"]:
+            log.info("archived", **result)
 
 
 def _tell_of_bug(task: asyncio.Task[None]) -> None:

@@ -154,10 +154,15 @@ def events_of(connection: sqlite3.Connection, stream: str) -> list[Record]:
     return list(history_of(connection, stream))
 
 
+def streams_of(connection: sqlite3.Connection, position_id: str) -> list[str]:
+    """Return the names of the streams of a position and its orders."""
+    orders_streams = [f"order/{row.client_order_id}" for row in orders_of(connection, position_id)]
+    return [f"position/{position_id}", *orders_streams]
+
+
 def story_of(connection: sqlite3.Connection, position_id: str) -> list[Record]:
     """Return what happened to a position and its orders, in the order it was journaled."""
-    streams = [f"position/{position_id}"]
-    streams += [f"order/{row.client_order_id}" for row in orders_of(connection, position_id)]
+    streams = streams_of(connection, position_id)
     records = [record for stream in streams for record in history_of(connection, stream)]
     return sorted(records, key=lambda record: record.seq)
 
