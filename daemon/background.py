@@ -18,6 +18,7 @@ class Background:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self.give_way = worker.give_way  # from within a call that takes long
 
     async def call(self, function: Callable[[], T]) -> T:
         """Return what `function` returns on the worker. Raises what it raises."""

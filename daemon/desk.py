@@ -42,11 +42,18 @@ Result = dict[str, object]
 class Desk:
     """Implements `daemon.admin.AdminHandler` on the running actors."""
 
-    def __init__(self, assembly: Assembly, reads: DeskReads, drain: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        reads: DeskReads,
+        drain: Callable[[], None],
+        config_text: str = "",
+    ) -> None:
+        """Prepare; `config_text` is the configuration as it goes into a backup."""
         self.parts = assembly
         self.reads = reads
         self.drain = drain
-        self.maintenance = Maintenance(assembly, reads.archive.background)
+        self.maintenance = Maintenance(assembly, reads.archive.background, config_text)
 
     async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         """Answer one request."""

@@ -28,6 +28,7 @@ from daemon.background import Background
 from daemon.config import Loaded, secrets_of
 from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
+from daemon.config_text import portable
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
 from daemon.errors import StartError, named
@@ -81,7 +82,7 @@ def run_daemon(loaded: Loaded) -> int:
     os.umask(0o077)  # whatever is written is for us alone
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            return runner.run(_serve(loaded.config, strategies, began_s))
+            return runner.run(_serve(loaded, strategies, began_s))
     finally:
         logs.close()
 
@@ -95,8 +96,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], began_s: float) -> int:
+async def _serve(loaded: Loaded, strategies: Mapping[TraderName, Strategy], began_s: float) -> int:
     """Open what the daemon rests on, run it, close in reverse."""
+    config = loaded.config
     loop = asyncio.get_running_loop()
     stop = _Stop(loop)
     metrics = Metrics()
@@ -124,7 +126,7 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
         background = Background(journal_worker)
         archive = Archive(store, background)
-        desk = Desk(parts, DeskReads(parts, archive), stop.ask)
+        desk = Desk(parts, DeskReads(parts, archive), stop.ask, portable(loaded))
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
         admin.bind()

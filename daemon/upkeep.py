@@ -1,6 +1,7 @@
 """What the daemon does once a day for its own tidiness.
 
-Old read rows leave, and old records for archive files where the configuration says so. In steps on the storage thread; between two of them commits get their turn.
+Old read rows leave, and old records for archive files where the configuration says so. In steps
+on the storage thread; between two of them commits get their turn.
 """
 
 import asyncio
@@ -23,11 +24,6 @@ log = structlog.get_logger("system")
 EVERY_S = 86_400.0
 
 
-def retention_of(config: Config) -> Retention:
-    """Return how long rows are kept."""
-    return Retention(**config.retention.model_dump())
-
-
 class Upkeep:
     """Prunes the read tables, and archives, at once and then once a day, until it is closed."""
 
@@ -39,7 +35,7 @@ class Upkeep:
         clock: Clock,
         maintenance: Maintenance,
     ) -> None:
-        self._retention = retention_of(config)
+        self._retention = Retention(**config.retention.model_dump())
         self._archive_after_days = config.journal.archive_after_days
         self._maintenance = maintenance
         self._store = store
@@ -74,7 +70,8 @@ class Upkeep:
         except StorageError as error:  # whoever commits next tells of the disk
             log.warning("pruning_stopped", error=str(error))
         counts: dict[str, Any] = msgspec.structs.asdict(pruning.pruned)
-        log.info("pruned", **counts)
+        report = log.info if pruning.pruned.total else log.debug
+        report("pruned", **counts)
         return pruning.pruned
 
     async def _archive(self, keep_days: int) -> None:

@@ -92,6 +92,10 @@ class ArchiveRefusedError(StorageError):
         self.remedy = remedy
 
 
+class BackupError(StorageError):
+    """A backup that cannot be made or used; the message says why."""
+
+
 class FencedError(StorageError):
     """Another writer has opened this database since."""
 

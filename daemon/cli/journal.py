@@ -17,7 +17,6 @@ from daemon.config import load
 from daemon.config_file import ConfigError, find
 from daemon.config_models import Config
 from daemon.errors import named
-from daemon.upkeep import retention_of
 from domain.errors import Refusal
 from runtime.disk import RealDisk
 from storage import admin
@@ -31,7 +30,7 @@ from storage.errors import (
     StorageError,
 )
 from storage.projections import PROJECTIONS, ReadTables
-from storage.retention import Pruned, Pruning
+from storage.retention import Pruned, Pruning, Retention
 
 T = TypeVar("T")
 _LOOK = "Look before you ask again: holdfast journal archive --dry-run."
@@ -109,12 +108,13 @@ def rebuild(*, config: ConfigOption = None, as_json: JsonOption = False) -> None
     From its archives, too, as far as they are there; then old rows leave as the configuration says.
     """
     loaded = _config(config)
+    retention = Retention(**loaded.retention.model_dump())
     tables = ReadTables(PROJECTIONS)
     pruned = Pruned()
 
     def prune(database: Database) -> None:
         nonlocal pruned
-        pruned = Pruning(database, retention_of(loaded), datetime.now(UTC)).finish()
+        pruned = Pruning(database, retention, datetime.now(UTC)).finish()
 
     rebuilt = _stopped(lambda: admin.rebuild_directory(loaded.data_dir, registry(), tables, prune))
     if as_json:

@@ -59,6 +59,7 @@ FILES: dict[str, tuple[str, ...]] = {
     ),
     "files": ("config", "strategies"),
     "journal": ("journal",),
+    "backup": ("backup", "restore"),
     "recorder": ("record",),
     "market": ("replay", "serve-recorded"),
 }
