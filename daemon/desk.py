@@ -32,6 +32,7 @@ from domain.ids import MANUAL, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.modes import Mode
 from domain.position import Position, PositionStatus
 from storage.errors import ArchiveError, JournalUnavailableError
+from storage.snapshot import DIRECTORY as SNAPSHOTS
 
 ANSWER_WITHIN_S = 10.0
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
@@ -87,9 +88,7 @@ class Desk:
             case ask.Kill(name=name):
                 return self._kill(name)
             case ask.Snapshot():
-                return await self._tell(
-                    names.PERSISTENCE, messages.TakeSnapshot(self._request_id())
-                )
+                return await self._snapshot()
             case ask.Open():
                 return await self._open(request)
             case ask.CloseAll():
@@ -344,6 +343,14 @@ class Desk:
         kind = messages.PauseTrader if isinstance(request, ask.Pause) else messages.ResumeTrader
         result = await self._tell(names.trader(trader), kind(trader, self._request_id()))
         return result if isinstance(result, Refusal) else result | {"trader": name}
+
+    async def _snapshot(self) -> Result | Refusal:
+        taken = await self._tell(names.PERSISTENCE, messages.TakeSnapshot(self._request_id()))
+        if isinstance(taken, Refusal):
+            return taken
+        name = str(taken["note"])
+        file = self.parts.store.directory / SNAPSHOTS / name
+        return {"done": True, "file": str(file), "last_seq": int(file.stem)}
 
     def _kill(self, name: str) -> Result | Refusal:
         system = self.parts.system
