@@ -31,7 +31,7 @@ from storage.rebuild import Rebuilt, rebuild, rewrite
 from storage.snapshot import SnapshotError, load_snapshot, snapshot_paths
 from storage.streams import StreamRegistry
 
-STEP = 250  # records checked in one go while others wait
+STEP = 100  # records checked in one go while others wait
 
 
 class SnapshotReport(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ from storage.files import sync_directory
 from storage.snapshot import SnapshotError, check_snapshot, snapshot_paths
 from storage.streams import StreamRegistry
 
-RECORDS = 250  # in one step
+RECORDS = 100  # in one step
 _BLOCK = 1024 * 1024  # bytes
 SNAPSHOTS = 2  # that must be usable
 _TAKE_SNAPSHOT = "Let it run on, or take one: holdfast snapshot."

@@ -3,7 +3,7 @@
 Only read rows leave. The journal keeps every event until it is archived (`storage.archive`), and
 states in memory come from it, so nothing that guards a position depends on a row here.
 
-One step looks at 500 rows at most, or takes 50 positions out, in one transaction: a commit that
+One step looks at 250 rows at most, or takes 25 positions out, in one transaction: a commit that
 waits behind it waits a few milliseconds. Between two steps everybody else gets a turn.
 """
 
@@ -16,8 +16,8 @@ import msgspec
 from storage.codec import time_text
 from storage.connection import Database
 
-LOOKED_AT = 500  # rows in one step
-POSITIONS = 50  # taken out in one step, with their orders and fills
+LOOKED_AT = 250  # rows in one step
+POSITIONS = 25  # taken out in one step, with their orders and fills
 _HOUR = 13  # characters of an ISO time, down to the hour
 
 _CLOSED = (
