@@ -169,6 +169,7 @@ def codes_that_keep_it_from_starting():
         yield from re.findall(r'Refusal\(\s*(?:rule=)?"([A-Z_]+)"', text_of(path))
     for kind in (
         storage_errors.AlreadyRunningError,
+        storage_errors.ArchiveNeededError,
         storage_errors.JournalDamagedError,
         storage_errors.JournalUnavailableError,
         storage_errors.NewerSchemaError,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from storage import admin, archiving
 from storage.archive import archives_of, past_of, path_of, whole_past
 from storage.archiving import Archiving, Outcome, Wish
+from storage.backup import Staging, copy_database, restore
 from storage.chain import Record, anchor_of
 from storage.connection import NAME
 from storage.errors import (
@@ -523,6 +524,26 @@ def test_a_first_record_that_does_not_follow_from_the_anchor_is_found(
 
     assert report.first_bad == report.archived + 1
     assert "does not follow" in report.problems[0]
+
+
+def test_a_backup_of_what_is_left_is_enough_to_start_from(
+    archived: Callable[[], Store], tmp_path: Path
+) -> None:
+    file = tmp_path / "b.tar.gz"
+    with archived() as store, Staging(file) as staging:
+        before = store.recovered.streams
+        for path in snapshot_paths(store.directory):
+            staging.snapshot(path)
+        target = staging.directory / NAME
+        copy_database(lambda: store.database.connection, target, lambda: None)
+        made = staging.pack("1", "")
+
+    restore(file, tmp_path / "new", lambda _: None)
+
+    assert made.journal.first_seq > 1
+    with open_store(tmp_path / "new") as store:
+        assert store.recovered.problems == ()
+        assert store.recovered.streams == before
 
 
 def test_the_stopped_daemons_journal_is_archived_under_its_lock(directory: Path) -> None:
