@@ -77,6 +77,10 @@ class ListOrders(AdminRequest, frozen=True, kw_only=True, tag="orders"):
     limit: int = _DEFAULT_ROWS
 
 
+class ListConflicts(AdminRequest, frozen=True, tag="conflicts"):
+    """Changes that strategies suggested after a person's, held for a decision."""
+
+
 class TargetRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A target as asked for."""
 
@@ -162,6 +166,20 @@ class CancelTarget(AdminRequest, frozen=True, kw_only=True, tag="cancel-target")
     based_on: int | None = None
 
 
+class AcceptConflict(AdminRequest, frozen=True, kw_only=True, tag="accept"):
+    """Do what a held suggestion wants."""
+
+    position: str
+    conflict: str  # "c1"
+
+
+class RefuseConflict(AdminRequest, frozen=True, kw_only=True, tag="refuse"):
+    """Drop a held suggestion."""
+
+    position: str
+    conflict: str
+
+
 class Pause(AdminRequest, frozen=True, kw_only=True, tag="pause"):
     """Let a trader open nothing more; its positions stay guarded."""
 
@@ -240,6 +258,7 @@ AnyAdminRequest = (
     | ListPositions
     | ShowPosition
     | ListOrders
+    | ListConflicts
     | Open
     | Close
     | CloseAll
@@ -248,6 +267,8 @@ AnyAdminRequest = (
     | AddTarget
     | ModifyTarget
     | CancelTarget
+    | AcceptConflict
+    | RefuseConflict
     | Pause
     | Resume
     | StopEntries
@@ -275,6 +296,7 @@ READS = (  # change nothing, so they leave no line in the log
     ListPositions,
     ShowPosition,
     ListOrders,
+    ListConflicts,
     Why,
     Mode,
     JournalVerify,

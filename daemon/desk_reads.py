@@ -12,7 +12,13 @@ from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
-from daemon.position_views import NOTHING_SEEN, Seen, position_row, position_view
+from daemon.position_views import (
+    NOTHING_SEEN,
+    Seen,
+    conflict_rows,
+    position_row,
+    position_view,
+)
 from daemon.version import installed_version
 from daemon.view_text import View
 from domain.errors import Refusal
@@ -57,6 +63,8 @@ class DeskReads:
                 return await self.position(prefix)
             case ask.ListOrders():
                 return await self._orders(request)
+            case ask.ListConflicts():
+                return {"conflicts": self._conflicts()}
             case ask.Why(subject=prefix):
                 return await self._why(prefix)
             case _:
@@ -180,6 +188,11 @@ class DeskReads:
             return {"orders": await self.archive.orders(request.limit)}
         working = [each for each in self._live_orders() if not each.is_terminal]
         return {"orders": [views.order_view(each) for each in working[: request.limit]]}
+
+    def _conflicts(self) -> list[View]:
+        return [
+            conflict for position in self.open_positions() for conflict in conflict_rows(position)
+        ]
 
     def _live_orders(self) -> list[Order]:
         found: list[Order] = self.world.states.of_kind("order")
