@@ -7,8 +7,10 @@ import msgspec
 
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TraderName
 from domain.instrument import Direction, Instrument
+from domain.limit_changes import AccountOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
+from domain.risk import AccountLimits
 
 
 class PortfolioEvent(msgspec.Struct, frozen=True):
@@ -130,6 +132,16 @@ class KillSwitchReset(PortfolioEvent, frozen=True):
     at: datetime
 
 
+class AccountLimitsChanged(PortfolioEvent, frozen=True):
+    """A person set limits that override the configured ones, or went back to those."""
+
+    overrides: AccountOverrides  # all that stand from now on
+    previous: AccountLimits
+    new: AccountLimits
+    by: str
+    at: datetime
+
+
 AnyPortfolioEvent = (
     PortfolioOpened
     | EntryReserved
@@ -143,4 +155,5 @@ AnyPortfolioEvent = (
     | EntriesResumed
     | KillSwitchTripped
     | KillSwitchReset
+    | AccountLimitsChanged
 )
