@@ -14,10 +14,13 @@ from daemon.view_text import View
 from daemon.views import order_row_view, story_row
 from domain.position import Position
 from storage import queries
+from storage.chain import Record
 from storage.store import Store
 
 T = TypeVar("T")
 _AT_A_TIME = 20
+_LAST = 200  # rows of a trader's or an account's story
+_VERSIONS_AT_A_TIME = 5_000
 
 
 class Archive:
@@ -66,17 +69,29 @@ class Archive:
 
     async def story(self, position_id: str) -> list[View]:
         """Return what was journaled of a position and its orders, in order."""
-        codec = self._store.registry.codec
         records = await self._query(lambda connection: queries.story_of(connection, position_id))
-        return [
-            story_row(
-                record.seq,
-                datetime.fromisoformat(record.time),
-                record.stream,
-                codec.decode(record.type, record.schema_version, record.payload),
-            )
-            for record in records
-        ]
+        return [self._story_row(record) for record in records]
+
+    async def changes(self, stream: str, kinds: Sequence[type]) -> list[View]:
+        """Return the last events of these kinds in one stream, oldest first."""
+        names = [kind.__name__ for kind in kinds]
+        found: list[Record] = []
+        end = await self._query(lambda connection: queries.length_of(connection, stream))
+        while end > 0 and len(found) < _LAST:
+            first = max(0, end - _VERSIONS_AT_A_TIME)
+            part = partial(queries.events_between, stream=stream, first=first, end=end, types=names)
+            found = await self._query(part) + found
+            end = first
+        return [self._story_row(record) for record in found[-_LAST:]]
+
+    def _story_row(self, record: Record) -> View:
+        codec = self._store.registry.codec
+        return story_row(
+            record.seq,
+            datetime.fromisoformat(record.time),
+            record.stream,
+            codec.decode(record.type, record.schema_version, record.payload),
+        )
 
     async def verified(self) -> int:
         """Check the whole chain; return how many records it has. Raises `DamagedRecordError`."""

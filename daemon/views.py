@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
+from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.position_views import NOWHERE, where_stop_lives
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
 from domain import portfolio_state as figures
@@ -68,7 +69,7 @@ def portfolio_view(
 ) -> View:
     """Return an account: its money, how far it is from its limits, what is reserved.
 
-    `causes` are those besides the portfolio's own (a stale feed).
+    `limits` are the configured ones; `causes` are those besides the portfolio's own (a stale feed).
     """
     equity = figures.equity(portfolio, marks)
     exposure = figures.exposure(portfolio, marks)
@@ -96,14 +97,7 @@ def portfolio_view(
             }
             for order_id, one in portfolio.reservations.items()
         ],
-        "limits": {
-            "max_positions": limits.max_positions,
-            "max_leverage": plain(limits.max_leverage),
-            "daily_loss_cap": exact(limits.daily_loss_cap),
-            "daily_drawdown_pct": pct(limits.daily_drawdown_ratio),
-            "total_drawdown_pct": pct(limits.total_drawdown_ratio),
-            "balance_buffer_pct": pct(limits.balance_buffer_ratio),
-        },
+        **account_limits_view(limits, portfolio.limits_change),
         **mode_view((*portfolio.causes, *causes)),
     }
 
@@ -145,7 +139,7 @@ def trader_view(
         "leverage": plain(settings.leverage),
         "paused": state.paused,
         "open_positions": open_positions,
-        "max_positions": settings.limits.max_positions,
+        **trader_limits_view(settings.limits, state.limits_change),
         "unrealized_pnl": computed(unrealized_pnl),
         "realized_pnl": computed(record.total_pnl),
         "closed_positions": record.count,

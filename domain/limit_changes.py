@@ -57,4 +57,4 @@ def applied(configured: Limits, overrides: TraderOverrides | AccountOverrides) -
 
 def no_sense(error: ValueError) -> Refusal:
     """Return the refusal of a limit out of bounds; the error says what would pass."""
-    return Refusal("INVALID_LIMIT", f"{error}.", "Give a limit within these bounds.")
+    return Refusal("LIMIT_OUT_OF_BOUNDS", f"{error}.", "Give a limit within these bounds.")

@@ -5,13 +5,14 @@ behind a commit, so every list has a limit. Newest first.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from functools import cache
 from typing import TypeVar
 
 import msgspec
 
 from domain.ids import ClientOrderId, identity_of
-from storage.chain import Record, history_of
+from storage.chain import Record, chosen_of, history_of
 from storage.errors import SqliteError, unreadable
 from storage.rows import (
     ClosedPositionRow,
@@ -128,6 +129,22 @@ def events_of(connection: sqlite3.Connection, stream: str) -> list[Record]:
     Raises `DamagedRecordError`, `JournalUnavailableError`.
     """
     return list(history_of(connection, stream))
+
+
+def length_of(connection: sqlite3.Connection, stream: str) -> int:
+    """Return how many events a stream has."""
+    query = "SELECT COALESCE(MAX(stream_version), 0) FROM journal WHERE stream = ?"
+    return int(_fetch(connection, query, (stream,))[0][0])
+
+
+def events_between(
+    connection: sqlite3.Connection, *, stream: str, first: int, end: int, types: Sequence[str]
+) -> list[Record]:
+    """Return a stream's events of these types with versions in (`first`, `end`], oldest first.
+
+    Raises `DamagedRecordError`, `JournalUnavailableError`.
+    """
+    return list(chosen_of(connection, stream, first, end, types))
 
 
 def story_of(connection: sqlite3.Connection, position_id: str) -> list[Record]:

@@ -16,6 +16,7 @@ from daemon.cli.cells import (
     text,
 )
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
+from daemon.cli.limit_words import limits_set
 from daemon.words import plural, short_number, signed_number, spoken, times_100, who
 
 _CHANGES = {
@@ -172,6 +173,7 @@ def print_portfolio(account: Row) -> None:
                 "positions",
                 f"{clean(account.get('positions'))} of {clean(limits.get('max_positions'))}",
             ),
+            ("limits set", limits_set(account)),
         ]
     )
 
@@ -195,7 +197,7 @@ def print_position(position: Row) -> None:
                 "quantity",
                 (
                     f"{short_number(position.get('remaining_quantity'))} left of "
-                    f"{short_number(position.get('entry_quantity'))}"
+                    f"{short_number(position.get('entry_quantity'))}{_added(position)}"
                 ),
             ),
             ("entry", f"{short_number(position.get('entry_price'))}"),
@@ -292,6 +294,15 @@ def _causes(account: Row) -> list[tuple[str, str]]:
 def _status(position: Row) -> str:
     reason = position.get("exit_reason")
     return spoken(position.get("status")) + (f", {spoken(reason)}" if reason else "")
+
+
+def _added(position: Row) -> str:
+    additions = _rows(position.get("additions"))
+    if not additions:
+        return ""
+    status = spoken(additions[-1].get("status"))
+    under_way = ", one under way" if status == "intent" else ""
+    return f", in {plural(len(additions), 'addition')}{under_way}"
 
 
 def _current(position: Row) -> str:

@@ -9,6 +9,7 @@ from daemon.cli.console import fail
 from domain.money import HUNDRED, ONE, InvalidNumberError, decimal_from
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd])")
 
 
@@ -27,6 +28,28 @@ def fraction(argument: str, text: str) -> Decimal:
     if text.endswith("%"):
         return _checked(argument, _decimal(argument, text[:-1].strip(), text) / HUNDRED)
     return amount(argument, text)
+
+
+def limit(argument: str, text: str | None) -> Decimal | None:
+    """Read a limit that may be left out and may be zero: `2%`, `0.02`, `0`."""
+    if text is None:
+        return None
+    if text.endswith("%"):
+        return _checked(argument, _decimal(argument, text[:-1].strip(), text) / HUNDRED)
+    return amount(argument, text)
+
+
+def count(argument: str, text: str | None) -> int | None:
+    """Read a whole number that may be left out."""
+    if text is None:
+        return None
+    if not _WHOLE.fullmatch(text.strip()):
+        fail(invalid(argument, text, "not a whole number"))
+    number = int(text)
+    refusal = check_value(argument, number)
+    if refusal:
+        fail(refusal)
+    return number
 
 
 def target(text: str) -> TargetRequest:
