@@ -35,7 +35,7 @@ from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol
 from domain.instrument import Direction
-from domain.limit_changes import applied
+from domain.limit_changes import applied, too_many_said
 from domain.money import ONE, ZERO
 from domain.portfolio import Portfolio, equity
 from domain.position import Position
@@ -303,13 +303,7 @@ class TraderActor(Journaled):
         name = names.portfolio(self.world.account)
         portfolio: Portfolio | None = self.world.states.latest.get(name, (0, None))[1]
         holdings = () if portfolio is None else portfolio.holdings.values()
-        held = sum(holding.trader == self.settings.name for holding in holdings)
-        if held < most:
-            return ""
-        return (
-            f"it holds {held} positions and may hold {most}: nothing is closed, and nothing opened "
-            f"until {held - most + 1} have ended"
-        )
+        return too_many_said(sum(each.trader == self.settings.name for each in holdings), most)
 
     @handles(PauseTrader)
     def on_pause(self, command: PauseTrader) -> None:

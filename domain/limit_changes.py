@@ -55,6 +55,16 @@ def applied(configured: Limits, overrides: TraderOverrides | AccountOverrides) -
     return replace(configured, **given(overrides))
 
 
+def too_many_said(held: int, most: int) -> str:
+    """Say what a limit on positions stops at once; empty when there is room."""
+    if held < most:
+        return ""
+    if not held:
+        return "nothing is opened"
+    closed = f"{held} of at most {most} positions are held: nothing is closed"
+    return f"{closed}, and nothing opened" + (f" until {held - most + 1} ended" if most else "")
+
+
 def no_sense(error: ValueError) -> Refusal:
     """Return the refusal of a limit out of bounds; the error says what would pass."""
     return Refusal("LIMIT_OUT_OF_BOUNDS", f"{error}.", "Give a limit within these bounds.")

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from domain import modes
 from domain.errors import Refusal
-from domain.limit_changes import AccountOverrides, applied, merged, no_sense
+from domain.limit_changes import AccountOverrides, applied, merged, no_sense, too_many_said
 from domain.portfolio import unpriced
 from domain.portfolio_events import AccountLimitsChanged
 from domain.portfolio_state import (
@@ -56,12 +56,9 @@ def change_limits(
 def consequences(portfolio: Portfolio, limits: AccountLimits, marks: Marks) -> str:
     """Say what new limits stop at once; empty when nothing. They close nothing."""
     said = []
-    held, most = len(portfolio.holdings), limits.max_positions
-    if held >= most:
-        said.append(
-            f"{held} positions are held and {most} may be: nothing is closed, and nothing opened "
-            f"until {held - most + 1} have ended"
-        )
+    too_many = too_many_said(len(portfolio.holdings), limits.max_positions)
+    if too_many:
+        said.append(too_many)
     worth = equity(portfolio, marks)
     if exposure(portfolio, marks) > limits.max_leverage * worth:
         said.append("the exposure is above the limit: nothing is closed, and nothing opened")
