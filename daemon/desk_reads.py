@@ -12,6 +12,7 @@ from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
+from daemon.health import parts_of
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.position_views import NOTHING_SEEN, Seen, position_row, position_view
 from daemon.version import installed_version
@@ -327,6 +328,7 @@ class DeskReads:
                 "trouble": None if trouble is None else str(trouble),
                 "waiting": 0 if persistence is None else len(persistence.backlog.waiting),
             },
+            "parts": parts_of(self.parts),
         }
 
     # --- the past ---

@@ -117,12 +117,24 @@ def print_health(health: Row) -> None:
             ("mailboxes", _counts(waiting)),
         ]
     )
+    print_heading("Parts")
+    columns = [
+        Column("PART", text("name")),
+        Column("", lambda row: "well" if row.get("ok") else "NOT WELL", style=_part_style),
+        Column("", text("why")),
+    ]
+    print_table(columns, _rows(health.get("parts")), empty="none")
 
 
 def is_well(health: Row) -> bool:
-    """Whether the market is heard and the journal can be written."""
+    """Whether the market is heard, the journal can be written, and every part is well."""
     feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
-    return bool(feed.get("connected")) and not journal.get("trouble")
+    parts = all(part.get("ok") for part in _rows(health.get("parts")))
+    return bool(feed.get("connected")) and not journal.get("trouble") and parts
+
+
+def _part_style(part: Row) -> str:
+    return "green" if part.get("ok") else "bold red"
 
 
 def _counts(value: object) -> str:
