@@ -14,6 +14,7 @@ from daemon.position_views import NOWHERE, where_stop_lives
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
 from domain import portfolio_state as figures
 from domain.ids import Symbol
+from domain.limit_changes import applied
 from domain.modes import ModeCause, worst
 from domain.money import ZERO, plain
 from domain.order import Order, OrderStatus
@@ -130,6 +131,7 @@ def trader_view(
     """Return a trader: what it is to do, what it did, what came of it."""
     state, record = state or Trader(), record or TradeRecord()
     last, refused = state.last_decision, state.last_refusal
+    limits = trader_limits_view(settings.limits, state.limits_change)
     return {
         "name": settings.name,
         "strategy": settings.strategy or None,
@@ -139,7 +141,8 @@ def trader_view(
         "leverage": plain(settings.leverage),
         "paused": state.paused,
         "open_positions": open_positions,
-        **trader_limits_view(settings.limits, state.limits_change),
+        "max_positions": applied(settings.limits, state.overrides).max_positions,
+        **limits,
         "unrealized_pnl": computed(unrealized_pnl),
         "realized_pnl": computed(record.total_pnl),
         "closed_positions": record.count,
