@@ -62,7 +62,8 @@ def too_many_said(held: int, most: int) -> str:
     if not held:
         return "nothing is opened"
     closed = f"{held} of at most {most} positions are held: nothing is closed"
-    return f"{closed}, and nothing opened" + (f" until {held - most + 1} ended" if most else "")
+    until = f" until fewer than {most} are held" if most else ""
+    return f"{closed}, and nothing opened{until}"
 
 
 def no_sense(error: ValueError) -> Refusal:
