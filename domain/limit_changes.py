@@ -62,7 +62,7 @@ def too_many_said(held: int, most: int) -> str:
     if not held:
         return "nothing is opened"
     closed = f"{held} of at most {most} positions are held: nothing is closed"
-    until = f" until fewer than {most} are held" if most else ""
+    until = {0: "", 1: " until none is held"}.get(most, f" until fewer than {most} are held")
     return f"{closed}, and nothing opened{until}"
 
 

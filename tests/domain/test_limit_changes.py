@@ -25,6 +25,7 @@ from tests.builders import NOW, D
 
 CONFIGURED = TraderLimits(max_positions=3, max_risk_ratio=D("0.02"))
 ACCOUNT = AccountLimits()
+CLOSED = "{} of at most {} positions are held: nothing is closed, and nothing opened"
 
 
 def change(trader, *, reset=False, **wanted):
@@ -104,12 +105,12 @@ def test_a_limit_that_makes_no_sense_is_refused_with_its_bounds(wanted):
         (0, 1, ""),
         (0, 0, "nothing is opened"),
         (
-            3,
-            1,
-            "3 of at most 1 positions are held: nothing is closed, "
-            "and nothing opened until fewer than 1 are held",
+            5,
+            2,
+            CLOSED.format(5, 2) + " until fewer than 2 are held",
         ),
-        (2, 0, "2 of at most 0 positions are held: nothing is closed, and nothing opened"),
+        (3, 1, CLOSED.format(3, 1) + " until none is held"),
+        (2, 0, CLOSED.format(2, 0)),
     ],
 )
 def test_a_limit_below_what_is_held_says_what_it_stops(held, most, said):
