@@ -71,7 +71,7 @@ class Approvals:
         position = position_in(self.world, command.position_id)
         if position is None or command.position_id not in self.portfolio.holdings:
             return _over(command.position_id)
-        problem = addition_problem(position, command.number)
+        problem = addition_problem(position, command.number) or _locked(position, command)
         if problem is not None:
             return problem
         request = _request_of(position, command)
@@ -142,6 +142,17 @@ def position_in(world: World, position_id: PositionId) -> Position | None:
 
 def _over(position_id: PositionId) -> Refusal:
     return Refusal("POSITION_CLOSED", f"Position {position_id} is closed.", "Open a new one.")
+
+
+def _locked(position: Position, command: AddToPosition) -> Refusal | None:
+    """Refuse a strategy's addition to what a person has changed."""
+    if command.requested_by.is_manual or not position.manual_lock:
+        return None
+    return Refusal(
+        "MANUAL_LOCK",
+        f"A person changed position {position.id}: what a strategy wants of it waits for one.",
+        "Add to it by hand: holdfast add.",
+    )
 
 
 def _request_of(position: Position, command: AddToPosition) -> EntryRequest:

@@ -204,6 +204,10 @@ class TraderActor(Journaled):
             position_id = PositionId(self.world.ids.uuid())
             message = self._approval(decision, view, position_id, decision_id)
             self.entering[view.symbol] = self.world.clock.monotonic()
+        elif decision.action is Action.ADD:
+            if position_id is None or self.trader.paused:
+                return None
+            message = self._addition(decision, view, position_id, decision_id)
         elif position_id is not None:
             message = _change(decision, position_id, self._held(view.symbol))
         made = DecisionMade(
@@ -246,6 +250,23 @@ class TraderActor(Journaled):
             expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
         )
         return RequestApproval(request, self.limits)
+
+    def _addition(
+        self, decision: Decision, view: View, position_id: PositionId, decision_id: DecisionId
+    ) -> RequestAddition:
+        command = AddToPosition(
+            position_id=position_id,
+            size_by=self.settings.size_by,
+            size=self.settings.size,
+            limit_price=decision.limit_price,
+            confidence=decision.confidence,
+            volatility=decision.volatility,
+            requested_by=RequestedBy.RULE_ENGINE,
+            decision_id=decision_id,
+            rationale=decision.rationale,
+            expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
+        )
+        return RequestAddition(command, self.limits)
 
     # --- what became of it ---
 
@@ -375,6 +396,7 @@ def _seen(position: Position, last: Any) -> Held:
         quantity=position.remaining,
         stop_price=None if stop is None else stop.price,
         unrealized=gain,
+        additions=len(position.additions),
     )
 
 
