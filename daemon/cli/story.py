@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from daemon.cli.cells import short_time
 from daemon.cli.console import Row, clean, print_heading, say
 from daemon.words import done, short_number, signed_number, spoken, times_100, who
+from domain.ids import ClientOrderId, identity_of
 
 _CLOCK = slice(11, 23)  # of an ISO time: 11:02:20.256
 _DAY = 10  # characters of its date
@@ -99,7 +100,7 @@ def _tripped(fields: Row) -> str:
     return (
         f"kill switch: equity {short_number(fields.get('equity'))}, "
         f"{_percent(fields.get('drawdown'))} below its peak, the limit is "
-        f"{_percent(fields.get('limit'))}; everything is to be closed"
+        f"{_percent(fields.get('limit'))}; everything is closed"
     )
 
 
@@ -128,7 +129,10 @@ def _filled(fields: Row) -> str:
 
 def _entry_ended(fields: Row) -> str:
     why = f": {fields['why']}" if fields.get("why") else ""
-    return f"the entry is {spoken(fields.get('status'))}{why}"
+    order = identity_of(ClientOrderId(str(fields.get("client_order_id"))))
+    number = "0" if order is None else order.leg.partition("-")[2]
+    which = "the entry" if number == "0" else f"addition {number}"
+    return f"{which} is {spoken(fields.get('status'))}{why}"
 
 
 def _protected(fields: Row) -> str:

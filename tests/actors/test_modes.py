@@ -21,6 +21,7 @@ from domain.errors import Refusal
 from domain.ids import ClientOrderId, identity_of
 from domain.instrument import Direction, Side
 from domain.order import OrderStatus, OrderTerms, OrderType
+from domain.portfolio_events import KillSwitchReset
 from exchanges.port import VenueOrder
 from tests.actors.box import BTC, CONFIG, Box, D, pid, stop_at
 from tests.actors.troubles import LowDisk, fill_up, steal
@@ -316,6 +317,34 @@ def test_a_limit_that_was_reached_cannot_be_resumed_away(perform):
         assert (await desk_of(box).handle(ask.Mode()))["mode"] == "NO_ENTRY"
 
     perform(play, config=with_limit(daily_loss_cap="150"))
+
+
+def test_a_reset_of_the_kill_switch_says_who_and_counts_drawdown_anew(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await lose(box)
+        assert box.position(9).is_closed
+        peak = box.portfolio.high_water_mark
+        await reset(box)
+        (done,) = [each for each in box.journal() if isinstance(each, KillSwitchReset)]
+        assert done.by.startswith("uid ")
+        assert box.portfolio.high_water_mark == done.equity < peak
+        for _ in range(5):
+            box.say("59800")
+            await box.soon(1)
+        await back_to_normal(box)
+
+    perform(play, config=with_limit(total_drawdown_ratio="0.0015"))
+
+
+def test_a_kill_switch_that_has_not_fired_needs_no_reset(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        answer = await desk_of(box).handle(ask.ResetKillSwitch())
+        assert answer["note"] == "it had not fired"
+        assert not any(isinstance(each, KillSwitchReset) for each in box.journal())
+
+    perform(play)
 
 
 def test_health_names_what_rests_or_is_quarantined(perform):
