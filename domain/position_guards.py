@@ -206,8 +206,9 @@ def _to_breakeven(decision: Draft) -> None:
     even = protection.breakeven
     assert even is not None
     price = breakeven_stop(position, decision.rules)
-    if not is_tighter(position.direction, new=even.trigger_price, old=price):
-        keep_breakeven_apart(decision)  # where it would fire at once, it is not breakeven
+    caught_up = not is_tighter(position.direction, new=even.trigger_price, old=price)
+    if position.additions and caught_up:  # an addition fills: it would fire at once
+        keep_breakeven_apart(decision)
         return
     stop = protection.stop
     if stop is None or is_tighter(position.direction, new=price, old=stop.price):
