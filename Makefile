@@ -58,6 +58,7 @@ $(RUNTIME): requirements.txt pyproject.toml | .venv/bin/python
 	@echo "Setting up .venv (once; about half a minute)…"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q actors daemon domain exchanges runtime storage strategies
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUNTIME)

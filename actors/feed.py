@@ -245,18 +245,19 @@ class FeedActor(Journaled):
     def on_arm(self, arm: Arm) -> None:
         """Watch these levels instead of any before; a price already beyond one reports it."""
         line = self.lines[arm.symbol]
-        best = {exit_id: line.best_of(arm.position_id, exit_id) for exit_id in _trails_of(arm)}
-        self._disarm(line, arm.position_id)
+        best = {}
+        if arm.position_id in self.armed_since:
+            best = {each: line.best_of(arm.position_id, each) for each in _trails_of(arm)}
+            self._disarm(line, arm.position_id)
         since = self._cut(line, _last_stamp(arm))
         self.armed_since.setdefault(arm.position_id, arm.since or since)
-        sources = set()
-        for level in arm.levels:
-            source = self._arm_level(line, arm, level, best.get(level.exit_id))
-            sources.add(source)
+        sources = [
+            self._arm_level(line, arm, level, best.get(level.exit_id)) for level in arm.levels
+        ]
         self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
         # What is armed at once was watched when the present price came: only the next one counts.
         if not arm.at_once and self.world.prices.is_fresh(arm.symbol):
-            for source in sorted(sources, key=lambda each: each.value):
+            for source in sorted(set(sources), key=lambda each: each.value):
                 text = line.text_of(source)
                 hits = line.index_for(source).check(float(text), text) if text else ()
                 if hits:
@@ -325,12 +326,11 @@ class FeedActor(Journaled):
             return None, None
         seen = self._state.of(line.symbol, source).since(since)
         span = line.interval_for(source).span(self.stamp)
-        lows = [] if seen is None else [seen[0]]
-        highs = [] if seen is None else [seen[1]]
-        if span is not None and span.begin >= since:
-            lows.append(span.low)
-            highs.append(span.high)
-        return min(lows, default=None), max(highs, default=None)
+        if span is None or span.begin < since:
+            return (None, None) if seen is None else seen
+        if seen is None:
+            return span.low, span.high
+        return min(seen[0], span.low), max(seen[1], span.high)
 
     def _now_stamp(self) -> datetime:
         """Return a stamp that is later than any before, whatever the wall clock does."""
@@ -344,8 +344,7 @@ class FeedActor(Journaled):
         the last cut, there is nothing to cut. `after` is the last stamp that the armed one knows:
         its intervals do not begin before it, though the wall clock was set back between two lives.
         """
-        is_quiet = all(interval.low > interval.high for _, interval in line.intervals())
-        if is_quiet and (after is None or after <= line.interval.begin):
+        if line.is_quiet() and (after is None or after <= line.interval.begin):
             return line.interval.begin
         if after is not None:
             self.stamp = max(self.stamp, after)
@@ -430,8 +429,13 @@ class FeedActor(Journaled):
 
 
 def _last_stamp(arm: Arm) -> datetime | None:
-    known = [level.trail.since for level in arm.levels if isinstance(level, TrailLevel)]
-    return max((each for each in (arm.since, *known) if each is not None), default=None)
+    last = arm.since
+    for level in arm.levels:
+        if isinstance(level, TrailLevel):
+            since = level.trail.since
+            if since is not None and (last is None or since > last):
+                last = since
+    return last
 
 
 def _trails_of(arm: Arm) -> Iterator[ExitId]:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from math import inf
+from operator import attrgetter
 
 import msgspec
 
@@ -57,10 +58,10 @@ class Extremes(msgspec.Struct, frozen=True):
 
     def since(self, at: datetime) -> tuple[Decimal, Decimal] | None:
         """Return (low, high) of all intervals begun at or after `at`; None without any."""
-        low, high = _first_since(self.lows, at), _first_since(self.highs, at)
+        low = _first_since(self.lows, at)
         if low == len(self.lows):
             return None
-        return self.lows[low].price, self.highs[high].price
+        return self.lows[low].price, self.highs[_first_since(self.highs, at)].price
 
     def forget_before(self, at: datetime) -> "Extremes":
         """Drop what only a question about an earlier moment than `at` would need."""
@@ -69,6 +70,9 @@ class Extremes(msgspec.Struct, frozen=True):
             highs=self.highs[_first_since(self.highs, at) :],
             until=self.until,
         )
+
+
+_BEGIN = attrgetter("begin")
 
 
 def _onto(
@@ -81,7 +85,7 @@ def _onto(
 
 
 def _first_since(steps: tuple[Step, ...], at: datetime) -> int:
-    return bisect_left(steps, at, key=lambda step: step.begin)
+    return bisect_left(steps, at, key=_BEGIN)
 
 
 class Span(msgspec.Struct, frozen=True):

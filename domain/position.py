@@ -329,7 +329,7 @@ AnyPositionEvent = (
 NO_PROTECTION = Protection(version=0)  # before the first fill
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything known about one position, as of its last event."""
 
     id: PositionId

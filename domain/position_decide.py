@@ -307,25 +307,33 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
     """
     if position.is_closed:
         return ()
-    working = [order for order in position.exits if not order.done]
-    entries = working_entries(position)
-    ids = [entry.client_order_id for entry in entries]
-    ids += [order.client_order_id for order in working]
     effects: list[PositionEffect] = [*guards(position, rules)]
-    if ids:  # the exchange tells by itself what is missing of the others
-        terms = [exit_terms(position, order) for order in working]
-        terms += [entry_terms(position, each) for each in entries]
-        effects.append(AskOrders(position.id, tuple(ids), tuple(terms)))
-    if position.withdrawn is not None or position.status is PositionStatus.CLOSING:
-        effects.extend(cancel_entries(position))
+    if position.exits or entry_is_working(position):
+        effects.extend(_questions(position))
     if position.status in HOLDS:
         if position.protection.guards_loss:
             effects.append(WakeAfter(rules.unprotected_after_s, "unprotected"))
         if position.protection.time_exit is not None:
             effects.append(time_exit_timer(position, position.protection.time_exit, now))
-    if position.status in HOLDS or position.status is PositionStatus.CLOSING:
+    if position.exits and (position.status in HOLDS or position.status is PositionStatus.CLOSING):
         effects.extend(
             WakeAfter(rules.retry_first_s, "retry_exit", exit_id)
             for exit_id in failed_exits(position)
         )
     return tuple(effects)
+
+
+def _questions(position: Position) -> list[PositionEffect]:
+    """Return what a restarted position asks about its orders under way."""
+    working = [order for order in position.exits if not order.done]
+    entries = working_entries(position)
+    ids = [entry.client_order_id for entry in entries]
+    ids += [order.client_order_id for order in working]
+    asked: list[PositionEffect] = []
+    if ids:  # the exchange tells by itself what is missing of the others
+        terms = [exit_terms(position, order) for order in working]
+        terms += [entry_terms(position, each) for each in entries]
+        asked.append(AskOrders(position.id, tuple(ids), tuple(terms)))
+    if position.withdrawn is not None or position.status is PositionStatus.CLOSING:
+        asked.extend(cancel_entries(position))
+    return asked

@@ -824,12 +824,12 @@ def test_asking_a_daemon_imports_neither_models_nor_tables() -> None:
     assert output.stdout == b"[]\n"
 
 
-def test_starting_imports_neither_tables_nor_metrics_before_the_configuration_is_read() -> None:
+def test_starting_imports_nothing_that_arming_does_not_need() -> None:
     code = (
-        "import sys; from daemon.cli.program import build; build(['run']);"
-        "from daemon.config import load; from daemon.config_file import find; load(find(None));"
-        "print([one for one in ('rich', 'sqlalchemy', 'websockets', 'prometheus_client')"
-        " if one in sys.modules])"
+        "import sys; from daemon import foreground; foreground._loaded(None);"
+        "foreground._import_structlog_without_rich(); import daemon.lifecycle;"
+        "print([one for one in ('typer', 'rich', 'sqlalchemy', 'alembic', 'websockets', 'aiohttp',"
+        " 'textual', 'prometheus_client') if one in sys.modules])"
     )
 
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
