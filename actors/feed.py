@@ -6,7 +6,7 @@ exit leaves before the next frame is read. Everything else (arming, subscription
 beat) comes as messages.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -83,7 +83,8 @@ class FeedActor(Journaled):
         self.bad_frames = 0
         self.connected = False
         self.now_s = world.clock.monotonic()
-        self.armed_since: dict[PositionId, datetime] = {}
+        self.armed_since: dict[PositionId, datetime] = {}  # until the position is over
+        self.trails_since: dict[PositionId, datetime] = {}  # armed, and not known to be confirmed
         self.subscribers: dict[tuple[Symbol, Timeframe], list[str]] = {}
         self.woke = False
         self.spike_hold_s = spike_hold_s
@@ -245,11 +246,11 @@ class FeedActor(Journaled):
     def on_arm(self, arm: Arm) -> None:
         """Watch these levels instead of any before; a price already beyond one reports it."""
         line = self.lines[arm.symbol]
-        best = {}
+        best: dict[ExitId, str | None] = {}
         if arm.position_id in self.armed_since:
             best = {each: line.best_of(arm.position_id, each) for each in _trails_of(arm)}
             self._disarm(line, arm.position_id)
-        since = self._cut(line, _last_stamp(arm))
+        since = self._first_armed(arm, self._cut(line, _last_stamp(arm)), best)
         self.armed_since.setdefault(arm.position_id, arm.since or since)
         sources = [
             self._arm_level(line, arm, level, best.get(level.exit_id)) for level in arm.levels
@@ -259,13 +260,34 @@ class FeedActor(Journaled):
         if not arm.at_once and self.world.prices.is_fresh(arm.symbol):
             for source in sorted(set(sources), key=lambda each: each.value):
                 text = line.text_of(source)
-                hits = line.index_for(source).check(float(text), text) if text else ()
+                if not text:
+                    continue
+                # A trail counts it as seen, so a crash must not forget it.
+                line.interval_for(source).carry(float(text), text)
+                hits = line.index_for(source).check(float(text), text)
                 if hits:
                     event_ms = line.book.event_ms
                     self._on_hits(
                         line, source, hits, text, "armed", event_ms, self.world.prices.frames
                     )
         self.woke = False  # this is a handler: the dispatcher runs anyway
+
+    def _first_armed(
+        self, arm: Arm, stamp: datetime, best: Mapping[ExitId, str | None]
+    ) -> datetime:
+        """Return the stamp from which extremes count for who is armed at `stamp`.
+
+        A trail that nobody has confirmed yet may be armed again, by the next version: it keeps its
+        best price, and so it keeps its stamp.
+        """
+        key = arm.position_id
+        known = self.trails_since.pop(key, None)
+        for level in arm.levels:
+            if isinstance(level, TrailLevel) and level.trail.since is None:
+                if known is not None and best.get(level.exit_id) is not None:
+                    stamp = known
+                self.trails_since[key] = stamp
+        return stamp
 
     def _arm_level(
         self, line: PriceLine, arm: Arm, level: Level | TrailLevel, seen_before: str | None
@@ -301,7 +323,9 @@ class FeedActor(Journaled):
         line = self.lines[disarm.symbol]
         if disarm.exit_id is None:
             self._disarm(line, disarm.position_id)
-            self.armed_since.pop(disarm.position_id, None)
+            if disarm.over:
+                self.armed_since.pop(disarm.position_id, None)
+                self.trails_since.pop(disarm.position_id, None)
             return
         for index in line.indices():
             index.disarm(disarm.position_id, disarm.exit_id)
@@ -343,6 +367,7 @@ class FeedActor(Journaled):
         Extremes count from the returned stamp for who is armed now. While no price has come since
         the last cut, there is nothing to cut. `after` is the last stamp that the armed one knows:
         its intervals do not begin before it, though the wall clock was set back between two lives.
+        Who knows one was armed before: what came since a feed's start counts for it.
         """
         if line.is_quiet() and (after is None or after <= line.interval.begin):
             return line.interval.begin
@@ -352,20 +377,22 @@ class FeedActor(Journaled):
         rows = []
         for source, interval in line.intervals():
             span = interval.cut(stamp)
-            if span is not None and self.armed_since:
+            if span is not None and (self.armed_since or after is not None):
                 rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
         if rows:
             self._record(ExtremesSeen(tuple(rows), stamp))
         return stamp
 
     def _report_extremes(self) -> None:
-        """Journal the ranges that have grown within the last second."""
+        """Journal the ranges that have grown within the last second, if they concern anybody."""
+        if not self.armed_since:
+            return
         stamp = self._now_stamp()
         rows = []
         for line in self.lines.values():
             for source, interval in line.intervals():
                 span = interval.report(stamp)
-                if span is not None and self.armed_since:
+                if span is not None:
                     rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
         if rows:
             lasts = {

@@ -85,8 +85,8 @@ class PriceLine:
     def is_quiet(self) -> bool:
         """Whether no price has come since its extremes were last cut."""
         if not self.others:
-            return self.interval.low > self.interval.high
-        return all(interval.low > interval.high for _, interval in self.intervals())
+            return self.interval.is_quiet
+        return all(interval.is_quiet for _, interval in self.intervals())
 
     def best_of(self, position_id: PositionId, exit_id: ExitId) -> str | None:
         """Return the best price that a trail has seen; None when none is armed."""

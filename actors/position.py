@@ -90,7 +90,7 @@ class PositionActor(Journaled):
         """Tell what the life before may not have told any more: it waited for the disk."""
         symbol = position.instrument.symbol
         if position.is_closed:
-            self.release(Disarm(position.id, symbol))
+            self.release(Disarm(position.id, symbol, over=True))
         elif position.fills:
             self.release(AnnounceOpened(position.id, position.trader, symbol, position.direction))
 

@@ -77,6 +77,10 @@ class ListOrders(AdminRequest, frozen=True, kw_only=True, tag="orders"):
     limit: int = _DEFAULT_ROWS
 
 
+class ListConflicts(AdminRequest, frozen=True, tag="conflicts"):
+    """Changes that strategies suggested after a person's, held for a decision."""
+
+
 class TargetRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A target as asked for."""
 
@@ -175,6 +179,20 @@ class CancelTarget(AdminRequest, frozen=True, kw_only=True, tag="cancel-target")
     based_on: int | None = None
 
 
+class AcceptConflict(AdminRequest, frozen=True, kw_only=True, tag="accept"):
+    """Do what a held suggestion wants."""
+
+    position: str
+    conflict: str  # "c1"
+
+
+class RefuseConflict(AdminRequest, frozen=True, kw_only=True, tag="refuse"):
+    """Drop a held suggestion."""
+
+    position: str
+    conflict: str
+
+
 class Pause(AdminRequest, frozen=True, kw_only=True, tag="pause"):
     """Let a trader open nothing more; its positions stay guarded."""
 
@@ -259,6 +277,7 @@ AnyAdminRequest = (
     | ListPositions
     | ShowPosition
     | ListOrders
+    | ListConflicts
     | Open
     | Add
     | Close
@@ -268,6 +287,8 @@ AnyAdminRequest = (
     | AddTarget
     | ModifyTarget
     | CancelTarget
+    | AcceptConflict
+    | RefuseConflict
     | Pause
     | Resume
     | SetTraderLimits
@@ -295,6 +316,7 @@ READS = (  # change nothing, so they leave no line in the log
     ListPositions,
     ShowPosition,
     ListOrders,
+    ListConflicts,
     Why,
     Mode,
     JournalVerify,

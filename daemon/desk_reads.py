@@ -14,7 +14,13 @@ from daemon.archive import Archive
 from daemon.assembly import Assembly
 from daemon.health import parts_of
 from daemon.limit_views import account_limits_view, trader_limits_view
-from daemon.position_views import NOTHING_SEEN, Seen, position_row, position_view
+from daemon.position_views import (
+    NOTHING_SEEN,
+    Seen,
+    conflict_rows,
+    position_row,
+    position_view,
+)
 from daemon.version import installed_version
 from daemon.view_text import View
 from domain.errors import Refusal
@@ -89,6 +95,8 @@ class DeskReads:
                 return await self.position(prefix)
             case ask.ListOrders():
                 return await self._orders(request)
+            case ask.ListConflicts():
+                return {"conflicts": self._conflicts()}
             case ask.Why(subject=prefix):
                 return await self._why(prefix)
             case ask.JournalVerify():
@@ -215,6 +223,11 @@ class DeskReads:
             return {"orders": await self.archive.orders(request.limit)}
         working = [each for each in self._live_orders() if not each.is_terminal]
         return {"orders": [views.order_view(each) for each in working[: request.limit]]}
+
+    def _conflicts(self) -> list[View]:
+        return [
+            conflict for position in self.open_positions() for conflict in conflict_rows(position)
+        ]
 
     def _live_orders(self) -> list[Order]:
         found: list[Order] = self.world.states.of_kind("order")

@@ -106,7 +106,7 @@ class Interval:
             interval.see(price, text)
     """
 
-    __slots__ = ("_high_text", "_is_changed", "_low_text", "begin", "high", "low")
+    __slots__ = ("_high_text", "_is_changed", "_low_text", "begin", "high", "is_quiet", "low")
 
     def __init__(self, begin: datetime) -> None:
         self._start(begin)
@@ -117,9 +117,11 @@ class Interval:
         self.high = -inf
         self._low_text = self._high_text = ""
         self._is_changed = False  # since it was reported
+        self.is_quiet = True  # no price has come since it began
 
     def see(self, price: float, text: str) -> None:
         """Take a price: a finite float and the text it was parsed from."""
+        self.is_quiet = False
         if price < self.low or (
             price == self.low and text != self._low_text and Decimal(text) < Decimal(self._low_text)
         ):
@@ -130,6 +132,12 @@ class Interval:
             and Decimal(text) > Decimal(self._high_text)
         ):
             self.high, self._high_text, self._is_changed = price, text, True
+
+    def carry(self, price: float, text: str) -> None:
+        """Take a price that stood when the interval began, and stands: a quiet one stays quiet."""
+        quiet = self.is_quiet
+        self.see(price, text)
+        self.is_quiet = quiet
 
     def span(self, end: datetime) -> Span | None:
         """Return what was seen since the interval began; None when no price was."""

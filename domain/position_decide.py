@@ -292,7 +292,7 @@ def _finish(decision: Draft, status: PositionStatus, reason: ExitReason) -> None
     )
     symbol = position.instrument.symbol
     decision.then(
-        Disarm(position.id, symbol),
+        Disarm(position.id, symbol, over=True),
         AnnounceClosed(position.id, position.trader, symbol, reason, position.realized_pnl),
     )
 

@@ -22,6 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.admin_requests import (
+    AcceptConflict,
     Add,
     AddTarget,
     AnyAdminRequest,
@@ -30,6 +31,7 @@ from daemon.admin_requests import (
     CloseAll,
     Drain,
     Health,
+    ListConflicts,
     ListOrders,
     ListPositions,
     ListTraders,
@@ -39,6 +41,7 @@ from daemon.admin_requests import (
     Open,
     Pause,
     Ping,
+    RefuseConflict,
     ResetKillSwitch,
     Resume,
     ResumeEntries,
@@ -134,6 +137,9 @@ def sent(ask: Callable[..., Ran], office: Any, *arguments: str) -> AnyAdminReque
         ("modify-target 3f target-1 5:0.3", ModifyTarget(
             position="3f", target="target-1", price=D(5), part=D("0.3"))),
         ("cancel-target 3f target-2", CancelTarget(position="3f", target="target-2")),
+        ("conflicts", ListConflicts()),
+        ("accept 3f c1", AcceptConflict(position="3f", conflict="c1")),
+        ("refuse 3f c1", RefuseConflict(position="3f", conflict="c1")),
         ("pause trend", Pause(trader="trend")),
         ("resume trend", Resume(trader="trend")),
         (("traders set-limits trend --max-positions 1 --max-risk 2% --min-confidence 0.7 "
@@ -439,6 +445,15 @@ def status() -> dict[str, object]:
     }  # fmt: skip
 
 
+CONFLICT = {
+    "position": "3f2a91c0-1111-4222-8333-444455556666", "trader": "trend", "symbol": BTC,
+    "side": "LONG", "id": "c1", "outdated": True, "type": "MOVE_SL", "requested_by": "RULE_ENGINE",
+    "reason": "the trend is old", "at": "2026-01-02T03:04:05Z",
+    "previous": {"version": 2, "stop": "59100", "trail": None, "targets": []},
+    "new": {"version": 2, "stop": "59500", "trail": None, "targets": []},
+}  # fmt: skip
+
+
 @pytest.fixture
 def filled(office: Any) -> Any:
     """Give the desk something to show."""
@@ -470,6 +485,7 @@ def filled(office: Any) -> Any:
         ListPositions: {"positions": rows(), "total": 3},
         ShowPosition: {"position": shown},
         ListOrders: {"orders": [order]},
+        ListConflicts: {"conflicts": [CONFLICT]},
         ListTraders: {"traders": [trader]},
         ShowPortfolio: account(),
         Status: status(),
@@ -481,7 +497,17 @@ def filled(office: Any) -> Any:
     return office
 
 
-READS = ["positions", "position 1", "orders", "traders", "portfolio", "status", "health", "mode"]
+READS = [
+    "positions",
+    "position 1",
+    "orders",
+    "conflicts",
+    "traders",
+    "portfolio",
+    "status",
+    "health",
+    "mode",
+]
 
 
 @pytest.mark.parametrize("command", [*READS, "why 1", "positions --closed"])
@@ -505,6 +531,15 @@ def test_a_list_in_a_pipe_is_plain_aligned_text(ask: Callable[..., Ran], filled:
         "  +0.18  60,000      -  63,000.50  1m15s"
     )
     assert short.split()[8:10] == ["-13.80", "-0.18"]
+
+
+def test_what_waits_for_a_decision_is_listed_with_before_and_after(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    line = ask("conflicts").out.splitlines()[1]
+    assert line.split()[:6] == ["3f2a91c0", "c1", "trend", "BTC/USDT", "move", "stop"]
+    for what in ("59,100", "59,500", "outdated", "the trend is old"):
+        assert what in line
 
 
 def test_ids_are_as_long_as_needed_to_tell_them_apart(ask: Callable[..., Ran], filled: Any) -> None:
