@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from domain.candles import Candle
-from domain.commands import EntryRequest
+from domain.commands import AddToPosition, EntryRequest
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import EXITS, FILLS, PRICES
+from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import TraderLimits
@@ -60,6 +61,13 @@ class RequestApproval(msgspec.Struct, frozen=True):
     request: EntryRequest
     limits: TraderLimits
     live: bool = True
+
+
+class RequestAddition(msgspec.Struct, frozen=True):
+    """A trader asks the portfolio to enlarge a position, with the trader's own limits."""
+
+    command: AddToPosition
+    limits: TraderLimits
 
 
 class EntryRefused(msgspec.Struct, frozen=True):
@@ -234,6 +242,25 @@ class ResumeTrader(msgspec.Struct, frozen=True):
     """Let a trader open again."""
 
     trader: TraderName
+    request_id: RequestId
+
+
+class SetTraderLimits(msgspec.Struct, frozen=True):
+    """Override a trader's configured limits, or go back to them."""
+
+    trader: TraderName
+    wanted: TraderOverrides
+    reset: bool
+    by: str
+    request_id: RequestId
+
+
+class SetAccountLimits(msgspec.Struct, frozen=True):
+    """Override the account's configured limits, or go back to them."""
+
+    wanted: AccountOverrides
+    reset: bool
+    by: str
     request_id: RequestId
 
 

@@ -1,11 +1,11 @@
 """The portfolio actor: owns an account's balance, reservations, limits and mode."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from actors import names
+from actors.approvals import Approvals, position_in
 from actors.journaled import Journaled
 from actors.messages import (
     Answered,
@@ -14,9 +14,11 @@ from actors.messages import (
     EntryRefused,
     Marks,
     PositionOver,
+    RequestAddition,
     RequestApproval,
     ResetKillSwitch,
     ResumeEntries,
+    SetAccountLimits,
     SetCause,
     SettingsChanged,
     Settled,
@@ -24,12 +26,13 @@ from actors.messages import (
 )
 from actors.world import World
 from domain import portfolio as core
-from domain.commands import ClosePosition, RequestedBy
+from domain.commands import AddToPosition, ClosePosition, EntryRequest, RequestedBy
 from domain.errors import Refusal
-from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, client_order_id
-from domain.inputs import BeginEntry, FillReported, OrderEnded
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, Symbol, TraderName
+from domain.inputs import BeginAddition, BeginEntry, FillReported, OrderEnded
 from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
+from domain.order import OrderStatus
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
     AnyPortfolioEvent,
@@ -38,6 +41,8 @@ from domain.portfolio_events import (
     LimitsConfigured,
     PortfolioOpened,
 )
+from domain.portfolio_limits import change_limits, consequences
+from domain.portfolio_state import limits_of
 from domain.position import CLOSED_STATUSES, Position, PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import Balance
@@ -88,9 +93,8 @@ class PortfolioActor(Journaled):
 
     def _recover(self) -> None:
         """Free what was reserved for an entry whose intent did not survive."""
-        live = self.world.states.latest
         for order_id, reservation in self.portfolio.reservations.items():
-            position = live.get(names.position(reservation.position_id), (0, None))[1]
+            position = position_in(self.world, reservation.position_id)
             if position is None or not _entry_works(position, order_id):
                 ended = core.end_order(
                     self.portfolio, order_id, "no intent survived", now=self.world.clock.now()
@@ -103,94 +107,60 @@ class PortfolioActor(Journaled):
     def on_request(self, approval: RequestApproval) -> None:
         """Size, check and reserve; the position is born once that is durable."""
         request = approval.request
-        instrument = self.world.instruments[request.symbol]
-        market = self.world.prices.market(request.symbol)
-        now = self.world.clock.now()
-        decided: EntryReserved | Refusal
-        if self._position(request.position_id) is not None:
-            decided = Refusal(
-                "POSITION_EXISTS",
-                f"Position {request.position_id} has been opened already.",
-                "Leave the id out to open another.",
-            )
-        elif market.last is None:
-            decided = Refusal(
-                "NO_PRICE",
-                f"No price for {request.symbol} yet.",
-                "Wait for the feed: `holdfast status` shows its age.",
-            )
-        elif not market.is_fresh:
-            age = self.world.prices.age_s(request.symbol)
-            decided = Refusal(
-                "STALE_PRICE",
-                f"The last price of {request.symbol} is {age:.1f} s old.",
-                "Wait until the feed is back: `holdfast status` shows its age.",
-            )
-        else:
-            decided = core.approve_entry(
-                self.portfolio,
-                request,
-                instrument,
-                price=market.last,
-                client_order_id=client_order_id(
-                    self.world.account, request.position_id, "entry-0", 0
-                ),
-                trader_limits=approval.limits,
-                account_limits=self.world.limits,
-                extra_causes=tuple(self.causes.values()),
-                marks=self.world.prices.marks(),
-                now=now,
-            )
+        decided = self._approvals().entry(approval)
         if isinstance(decided, Refusal):
-            self._refuse(approval, decided)
+            self._refuse(request, request.trader, request.symbol, decided)
             return
+        self._reserve(*decided)
+
+    @handles(RequestAddition)
+    def on_addition(self, asked: RequestAddition) -> None:
+        """Size, check and reserve an addition; its position is told once that is durable."""
+        command = asked.command
+        decided = self._approvals().addition(asked)
+        if isinstance(decided, Refusal):
+            position = position_in(self.world, command.position_id)
+            trader = MANUAL if position is None else position.trader
+            symbol = Symbol("") if position is None else position.instrument.symbol
+            self._refuse(command, trader, symbol, decided)
+            return
+        self._reserve(*decided)
+
+    def _approvals(self) -> Approvals:
+        return Approvals(self.world, self.portfolio, self.causes.values())
+
+    def _reserve(self, reserved: EntryReserved, begin: BeginEntry | BeginAddition) -> None:
         log.info(
-            "entry_reserved",
-            position_id=request.position_id,
-            decision_id=request.decision_id,
-            trader=request.trader,
-            symbol=request.symbol,
-            direction=request.direction.value,
-            quantity=decided.quantity,
+            "entry_reserved" if isinstance(begin, BeginEntry) else "addition_reserved",
+            position_id=reserved.position_id,
+            decision_id=begin.decision_id,
+            trader=reserved.trader,
+            symbol=reserved.symbol,
+            direction=reserved.direction.value,
+            quantity=reserved.quantity,
         )
-        begin = BeginEntry(
-            position_id=request.position_id,
-            account=self.world.account,
-            trader=request.trader,
-            instrument=instrument,
-            direction=request.direction,
-            client_order_id=decided.client_order_id,
-            quantity=decided.quantity,
-            limit_price=request.limit_price,
-            leverage=decided.leverage,
-            plan=request.plan,
-            expires_at=self._expiry(approval),
-            decision_id=request.decision_id,
-            rationale=request.rationale,
-            request_id=request.request_id,
-        )
-        self._record(decided, then=(begin,))
+        self._record(reserved, then=(begin,))
 
-    def _expiry(self, approval: RequestApproval) -> datetime:
-        at = self.world.clock.now() + timedelta(seconds=self.world.entry_expires_s)
-        wished = approval.request.expires_at
-        return at if wished is None else min(at, wished)
-
-    def _refuse(self, approval: RequestApproval, refusal: Refusal) -> None:
-        request = approval.request
+    def _refuse(
+        self,
+        request: EntryRequest | AddToPosition,
+        trader: TraderName,
+        symbol: Symbol,
+        refusal: Refusal,
+    ) -> None:
         if request.request_id != NO_REQUEST:
             self.tell(names.EDGE, Answered(request.request_id, refusal))  # logged where it is told
         else:
             log.info(
                 "entry_refused",
                 decision_id=request.decision_id,
-                trader=request.trader,
-                symbol=request.symbol,
+                trader=trader,
+                symbol=symbol,
                 rule=refusal.rule,
                 reason=refusal.message,
             )
-        refused = EntryRefused(request.position_id, request.symbol, refusal)
-        self.tell(names.trader(request.trader), refused)
+        refused = EntryRefused(request.position_id, symbol, refusal)
+        self.tell(names.trader(trader), refused)
 
     # --- facts ---
 
@@ -198,7 +168,7 @@ class PortfolioActor(Journaled):
     def on_fill(self, report: FillReported) -> None:
         """Book a fill once."""
         fill = report.fill
-        position = self._position(report.position_id)
+        position = position_in(self.world, report.position_id)
         instrument = self.world.instruments[fill.symbol]
         holding = self.portfolio.holdings.get(report.position_id)
         if holding is not None:
@@ -247,7 +217,8 @@ class PortfolioActor(Journaled):
     def on_marks(self, marks: Marks) -> None:
         """Value the account; drawdown stops entries, or everything."""
         now = self.world.clock.now()
-        events = core.mark(self.portfolio, marks.prices, self.world.limits, now)
+        limits = limits_of(self.portfolio, self.world.limits)
+        events = core.mark(self.portfolio, marks.prices, limits, now)
         self._record(*events)
         for event in events:
             if isinstance(event, KillSwitchTripped):
@@ -259,7 +230,7 @@ class PortfolioActor(Journaled):
     def _close_everything(self) -> None:
         """Close what is held: at every mark, for a crash or a refusal may have kept some of it."""
         for position_id in self.portfolio.holdings:
-            position = self._position(position_id)
+            position = position_in(self.world, position_id)
             if position is None or position.status in _ON_ITS_WAY:
                 continue
             close = ClosePosition(
@@ -268,12 +239,6 @@ class PortfolioActor(Journaled):
                 requested_by=RequestedBy.RULE_ENGINE,
             )
             self.tell(names.position(position_id), close)
-
-    def _position(self, position_id: Any) -> Position | None:
-        position: Position | None = self.world.states.latest.get(
-            names.position(position_id), (0, None)
-        )[1]
-        return position
 
     # --- modes ---
 
@@ -322,16 +287,50 @@ class PortfolioActor(Journaled):
         """Go on after the kill switch, by a person's word."""
         now = self.world.clock.now()
         marks = self.world.prices.marks()
-        self._answer(
-            command.request_id,
-            core.reset_kill_switch(self.portfolio, marks, by=command.by, now=now),
-        )
+        events = core.reset_kill_switch(self.portfolio, marks, by=command.by, now=now)
+        if events and not isinstance(events, Refusal):
+            log.warning("kill_switch_reset", by=command.by)
+        note = "" if events else "it had not fired"
+        self._answer(command.request_id, events, note)
 
-    def _answer(self, request_id: Any, events: tuple[AnyPortfolioEvent, ...] | Refusal) -> None:
+    @handles(SetAccountLimits)
+    def on_set_limits(self, command: SetAccountLimits) -> None:
+        """Override configured limits; nothing that is open is closed by it."""
+        now = self.world.clock.now()
+        marks = self.world.prices.marks()
+        events = change_limits(
+            self.portfolio,
+            self.world.limits,
+            command.wanted,
+            marks,
+            reset=command.reset,
+            by=command.by,
+            now=now,
+        )
+        note = "they were so already"
+        if not isinstance(events, Refusal) and events:
+            note = consequences(self.portfolio, events[0].new, marks)
+            log.info("limits_changed", whose=self.world.account, by=command.by)
+        self._answer(command.request_id, events, note)
+
+    def _answer(
+        self, request_id: Any, events: tuple[AnyPortfolioEvent, ...] | Refusal, note: str = ""
+    ) -> None:
         if isinstance(events, Refusal):
             self.tell(names.EDGE, Answered(request_id, events))
         else:
-            self._record(*events, then=(Answered(request_id),))
+            self._record(*events, then=(Answered(request_id, note=note),))
+
+    def _begin_addition(self, begin: BeginAddition) -> None:
+        if self.tell(names.position(begin.position_id), begin) is not False:
+            return
+        # Over and forgotten while the disk wrote.
+        why = f"Position {begin.position_id} is closed."
+        order_id = begin.client_order_id
+        self.on_order_ended(OrderEnded(begin.position_id, order_id, OrderStatus.DENIED, why))
+        if begin.request_id != NO_REQUEST:
+            refusal = Refusal("POSITION_CLOSED", why, "Open a new one.")
+            self.tell(names.EDGE, Answered(begin.request_id, refusal))
 
     # --- journal ---
 
@@ -344,6 +343,8 @@ class PortfolioActor(Journaled):
         match effect:
             case BeginEntry():
                 self.tell(names.POSITIONS, effect)
+            case BeginAddition():
+                self._begin_addition(effect)
             case Settled(position_id=position_id):
                 self.tell(names.position(position_id), effect)
             case Answered():
@@ -353,4 +354,4 @@ class PortfolioActor(Journaled):
 
 
 def _entry_works(position: Position, order_id: ClientOrderId) -> bool:
-    return position.entry.client_order_id == order_id and not position.is_closed
+    return position.entry_of(order_id) is not None and not position.is_closed

@@ -27,6 +27,7 @@ from domain.effects import (
     AskOrders,
     CancelOrder,
     Disarm,
+    FreeReservation,
     RejectCrossing,
     SubmitOrder,
     WakeAfter,
@@ -34,6 +35,7 @@ from domain.effects import (
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import (
     Armed,
+    BeginAddition,
     BeginEntry,
     Crossed,
     FillReported,
@@ -42,6 +44,7 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
+from domain.order import OrderStatus
 from domain.position import (
     Modification,
     Position,
@@ -99,6 +102,7 @@ class PositionActor(Journaled):
 
     @handles(
         BeginEntry,
+        BeginAddition,
         FillReported,
         OrderEnded,
         Armed,
@@ -204,6 +208,9 @@ class PositionActor(Journaled):
         match effect:
             case SubmitOrder() | CancelOrder() | AskOrders():
                 self.tell(names.EXCHANGE, effect)
+            case FreeReservation(client_order_id=order_id, why=why):
+                ended = OrderEnded(effect.position_id, order_id, OrderStatus.DENIED, why)
+                self.tell(names.PORTFOLIO, ended)
             case Arm(version=version):
                 if version >= self.armed_version:  # else a later one did not have to wait
                     self.armed_version = version

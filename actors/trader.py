@@ -16,14 +16,17 @@ from actors.messages import (
     CandleClosed,
     EntryRefused,
     PauseTrader,
+    RequestAddition,
     RequestApproval,
     ResumeTrader,
     SettingsChanged,
+    SetTraderLimits,
     SubscribeCandles,
 )
 from actors.world import World
 from domain.candles import Candle
 from domain.commands import (
+    AddToPosition,
     ClosePosition,
     EntryRequest,
     ModificationType,
@@ -35,10 +38,12 @@ from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol
 from domain.instrument import Direction
+from domain.limit_changes import applied, too_many_said
 from domain.money import ONE, ZERO
 from domain.portfolio import Portfolio, equity
 from domain.position import Position
 from domain.protection import ExitReason
+from domain.risk import TraderLimits
 from domain.trader_state import (
     AnyTraderEvent,
     DecisionMade,
@@ -49,6 +54,7 @@ from domain.trader_state import (
     TraderPaused,
     TraderResumed,
     TraderSettings,
+    change_limits,
     evolve,
     series_key,
 )
@@ -77,6 +83,11 @@ class TraderActor(Journaled):
     def trader(self) -> Trader:
         """What is known of this trader."""
         return self.stream.state or Trader()
+
+    @property
+    def limits(self) -> TraderLimits:
+        """What it may do: as configured, but for what a person has set."""
+        return applied(self.settings.limits, self.trader.overrides)
 
     def on_start(self) -> None:
         """Remember; find own positions; ask for candles."""
@@ -195,6 +206,10 @@ class TraderActor(Journaled):
             position_id = PositionId(self.world.ids.uuid())
             message = self._approval(decision, view, position_id, decision_id)
             self.entering[view.symbol] = self.world.clock.monotonic()
+        elif decision.action is Action.ADD:
+            if position_id is None or self.trader.paused:
+                return None
+            message = self._addition(decision, view, position_id, decision_id)
         elif position_id is not None:
             message = _change(decision, position_id, self._held(view.symbol))
         made = DecisionMade(
@@ -236,7 +251,24 @@ class TraderActor(Journaled):
             rationale=decision.rationale,
             expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
         )
-        return RequestApproval(request, settings.limits)
+        return RequestApproval(request, self.limits)
+
+    def _addition(
+        self, decision: Decision, view: View, position_id: PositionId, decision_id: DecisionId
+    ) -> RequestAddition:
+        command = AddToPosition(
+            position_id=position_id,
+            size_by=self.settings.size_by,
+            size=self.settings.size,
+            limit_price=decision.limit_price,
+            confidence=decision.confidence,
+            volatility=decision.volatility,
+            requested_by=RequestedBy.RULE_ENGINE,
+            decision_id=decision_id,
+            rationale=decision.rationale,
+            expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
+        )
+        return RequestAddition(command, self.limits)
 
     # --- what became of it ---
 
@@ -268,16 +300,52 @@ class TraderActor(Journaled):
     @handles(EntryRequest)
     def on_manual_entry(self, request: EntryRequest) -> None:
         """Ask the portfolio on a person's behalf."""
-        if self.trader.paused:
+        if not self._is_paused(request):
+            self.tell(names.PORTFOLIO, RequestApproval(request, self.limits))
+
+    @handles(AddToPosition)
+    def on_addition(self, command: AddToPosition) -> None:
+        """Ask the portfolio to enlarge one of this trader's positions, on a person's behalf."""
+        if not self._is_paused(command):
+            self.tell(names.PORTFOLIO, RequestAddition(command, self.limits))
+
+    def _is_paused(self, asked: EntryRequest | AddToPosition) -> bool:
+        """Whether this trader opens nothing now; then whoever asks is told."""
+        if self.trader.paused and asked.request_id != NO_REQUEST:
             refusal = Refusal(
                 "TRADER_PAUSED",
                 f"Trader {self.settings.name} is paused.",
                 f"Resume it: holdfast resume {self.settings.name}",
             )
-            if request.request_id != NO_REQUEST:
-                self.tell(names.EDGE, Answered(request.request_id, refusal))
+            self.tell(names.EDGE, Answered(asked.request_id, refusal))
+        return self.trader.paused
+
+    @handles(SetTraderLimits)
+    def on_set_limits(self, command: SetTraderLimits) -> None:
+        """Override configured limits; nothing that is open is closed by it."""
+        events = change_limits(
+            self.trader,
+            self.settings.limits,
+            command.wanted,
+            reset=command.reset,
+            by=command.by,
+            now=self.world.clock.now(),
+        )
+        if isinstance(events, Refusal):
+            self.tell(names.EDGE, Answered(command.request_id, events))
             return
-        self.tell(names.PORTFOLIO, RequestApproval(request, self.settings.limits))
+        note = "they were so already"
+        if events:
+            log.info("limits_changed", whose=self.settings.name, by=command.by)
+            note = self._consequence(events[0].new.max_positions)
+        self._record(*events, then=(Answered(command.request_id, note=note),))
+
+    def _consequence(self, most: int) -> str:
+        """Say what a new limit stops at once; empty when nothing."""
+        name = names.portfolio(self.world.account)
+        portfolio: Portfolio | None = self.world.states.latest.get(name, (0, None))[1]
+        holdings = () if portfolio is None else portfolio.holdings.values()
+        return too_many_said(sum(each.trader == self.settings.name for each in holdings), most)
 
     @handles(PauseTrader)
     def on_pause(self, command: PauseTrader) -> None:
@@ -315,7 +383,7 @@ class TraderActor(Journaled):
     def release(self, effect: Any) -> None:
         """A decision is durable: ask for it."""
         match effect:
-            case RequestApproval():
+            case RequestApproval() | RequestAddition():
                 self.tell(names.PORTFOLIO, effect)
             case ClosePosition() | ModifyProtection():
                 self.tell(names.position(effect.position_id), effect)
@@ -336,6 +404,7 @@ def _seen(position: Position, last: Any) -> Held:
         quantity=position.remaining,
         stop_price=None if stop is None else stop.price,
         unrealized=gain,
+        additions=len(position.additions),
     )
 
 

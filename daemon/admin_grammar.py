@@ -15,9 +15,12 @@ import msgspec
 
 from daemon.admin_requests import (
     COMMANDS,
+    Add,
     AnyAdminRequest,
     ModifyTarget,
     Open,
+    SetAccountLimits,
+    SetTraderLimits,
     TargetRequest,
     TrailStop,
 )
@@ -26,6 +29,7 @@ from domain.money import ONE, ZERO
 from domain.risk import MAX_NUMBER, MAX_TARGETS
 
 MAX_ROWS = 10_000
+MAX_COUNT = 1_000_000_000  # as in the configuration
 _SMALLEST = Decimal("1e-12")
 _MAX_HOLDING_S = 10 * 365 * 86_400.0
 _MAX_DAYS = 36_500
@@ -108,6 +112,10 @@ def check(request: AnyAdminRequest) -> Refusal | None:
     match request:
         case Open():
             return _check_size(request) or _check_trail(request, required=False)
+        case Add():
+            return _check_size(request)
+        case SetTraderLimits() | SetAccountLimits():
+            return _check_limits(request)
         case TrailStop():
             return _check_trail(request, required=True)
         case ModifyTarget(price=None, part=None):
@@ -116,13 +124,23 @@ def check(request: AnyAdminRequest) -> Refusal | None:
     return None
 
 
-def _check_size(request: Open) -> Refusal | None:
+def _check_limits(request: SetTraderLimits | SetAccountLimits) -> Refusal | None:
+    """Refuse a change of nothing."""
+    arguments = set(request.__struct_fields__) - {"id", "trader", "reset"}
+    if request.reset or any(getattr(request, name) is not None for name in arguments):
+        return None
+    message = "No limit to change is given."
+    return Refusal("MISSING_ARGUMENT", message, "Give at least one, or reset.")
+
+
+def _check_size(request: Open | Add) -> Refusal | None:
     sizes = sum(size is not None for size in (request.quantity, request.notional, request.risk))
     if sizes == 1:
         return None
+    what = "A position" if isinstance(request, Open) else "An addition"
     return Refusal(
         rule="AMBIGUOUS_SIZE" if sizes else "MISSING_SIZE",
-        message=f"A position needs one size, {sizes} are given.",
+        message=f"{what} needs one size, {sizes} are given.",
         remedy="Give one of quantity, notional and risk.",
         actual=str(sizes),
         limit="1",
@@ -174,6 +192,35 @@ def _fraction(argument: str, value: Decimal) -> Refusal | None:
     return refusal or (invalid(argument, value, "more than the whole") if value > ONE else None)
 
 
+def _limit(least: int, most: int) -> Callable[[str, Decimal], Refusal | None]:
+    """Return a check with the bounds that the configuration has."""
+
+    def checked(argument: str, value: Decimal) -> Refusal | None:
+        if value.is_finite() and least <= value <= most:
+            return None
+        return invalid(argument, value, f"not between {least} and {most}")
+
+    return checked
+
+
+def _positive_ratio(argument: str, value: Decimal) -> Refusal | None:
+    if value.is_finite() and ZERO < value <= ONE:
+        return None
+    return invalid(argument, value, "not above 0 and at most 1")
+
+
+def _count(argument: str, value: int) -> Refusal | None:
+    if 0 <= value <= MAX_COUNT:
+        return None
+    return invalid(argument, value, f"not between 0 and {MAX_COUNT}")
+
+
+def _number_of(argument: str, value: int) -> Refusal | None:
+    if 1 <= value <= MAX_COUNT:
+        return None
+    return invalid(argument, value, "not the number of an addition")
+
+
 def _trail_ratio(argument: str, value: Decimal) -> Refusal | None:
     refusal = _amount(argument, value)
     if refusal or value < ONE:
@@ -196,7 +243,7 @@ def _rows(argument: str, value: int) -> Refusal | None:
     return None if 1 <= value <= MAX_ROWS else invalid(argument, value, "out of range")
 
 
-def _count(argument: str, value: int) -> Refusal | None:
+def _event_number(argument: str, value: int) -> Refusal | None:
     return None if 0 <= value < 2**53 else invalid(argument, value, "not a number of an event")
 
 
@@ -274,9 +321,19 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "trail_distance": ("INVALID_TRAIL", _amount),
     "leverage": ("INVALID_LEVERAGE", _leverage),
     "max_holding_s": ("INVALID_DURATION", _duration),
+    "number": ("INVALID_NUMBER", _number_of),
+    "max_positions": ("LIMIT_OUT_OF_BOUNDS", _count),
+    "max_risk_ratio": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1)),
+    "min_confidence": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1)),
+    "max_position_ratio": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1000)),
+    "max_leverage": ("LIMIT_OUT_OF_BOUNDS", _limit(1, 1000)),
+    "daily_loss_cap": ("LIMIT_OUT_OF_BOUNDS", _amount),
+    "daily_drawdown_ratio": ("LIMIT_OUT_OF_BOUNDS", _positive_ratio),
+    "total_drawdown_ratio": ("LIMIT_OUT_OF_BOUNDS", _positive_ratio),
+    "balance_buffer_ratio": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1)),
     "based_on": ("INVALID_VERSION", _version),
     "limit": ("INVALID_LIMIT", _rows),
-    "since": ("INVALID_SINCE", _count),
+    "since": ("INVALID_SINCE", _event_number),
     "before": ("INVALID_NUMBER", _record_number),
     "keep_days": ("INVALID_DAYS", _days),
     "file": ("INVALID_FILE", _file),
@@ -303,11 +360,12 @@ _REMEDIES = {
     "INVALID_LEVERAGE": "Give a leverage of 1 or more.",
     "INVALID_DURATION": "Give a duration such as 90s, 15m, 2h or 1d.",
     "INVALID_VERSION": "Give the protection version that `position` shows.",
-    "INVALID_NUMBER": "Give a record's number, 1 or more.",
+    "INVALID_NUMBER": "Give a whole number, 1 or more.",
     "INVALID_DAYS": f"Give a whole number of days from 0 to {_MAX_DAYS}.",
     "INVALID_FILE": "Give an absolute path.",
     "INVALID_LIMIT": f"Give a whole number from 1 to {MAX_ROWS}.",
     "INVALID_SINCE": "Give last_event of the answer before, or 0.",
+    "LIMIT_OUT_OF_BOUNDS": "Give a number within these bounds; a ratio of 0.02 is 2 %.",
     "INVALID_ID": "Give an id, or a unique beginning of one, as the lists print it.",
     "INVALID_NAME": "Give a name as the lists print it.",
 }

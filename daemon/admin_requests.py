@@ -109,6 +109,19 @@ class Open(AdminRequest, frozen=True, kw_only=True, tag="open"):
     position_id: str | None = None
 
 
+class Add(AdminRequest, frozen=True, kw_only=True, tag="add"):
+    """Enlarge an open position; exactly one of quantity, notional and risk."""
+
+    position: str
+    quantity: Decimal | None = None  # base units
+    notional: Decimal | None = None  # quote
+    risk: Decimal | None = None  # fraction of equity that the addition loses at the stop
+    limit_price: Decimal | None = None
+    stop: Decimal | None = None  # the stop of the whole from now on
+    widen: bool = False
+    number: int | None = None  # which addition: asked again with it, a lost answer adds nothing
+
+
 class Close(AdminRequest, frozen=True, kw_only=True, tag="close"):
     """Close a position at market, or a part of what remains."""
 
@@ -192,6 +205,29 @@ class Resume(AdminRequest, frozen=True, kw_only=True, tag="resume"):
     trader: str
 
 
+class SetTraderLimits(AdminRequest, frozen=True, kw_only=True, tag="set-trader-limits"):
+    """Override a trader's configured limits; `reset` ends all overrides before the new begin."""
+
+    trader: str
+    max_positions: int | None = None
+    max_risk_ratio: Decimal | None = None
+    min_confidence: Decimal | None = None
+    max_position_ratio: Decimal | None = None
+    reset: bool = False
+
+
+class SetAccountLimits(AdminRequest, frozen=True, kw_only=True, tag="set-account-limits"):
+    """Override the account's configured limits; `reset` ends all overrides before the new begin."""
+
+    max_positions: int | None = None
+    max_leverage: Decimal | None = None
+    daily_loss_cap: Decimal | None = None  # quote
+    daily_drawdown_ratio: Decimal | None = None
+    total_drawdown_ratio: Decimal | None = None
+    balance_buffer_ratio: Decimal | None = None
+    reset: bool = False
+
+
 class StopEntries(AdminRequest, frozen=True, tag="stop-entries"):
     """No entries by anybody; exits go on."""
 
@@ -205,7 +241,7 @@ class ResetKillSwitch(AdminRequest, frozen=True, tag="reset-kill-switch"):
 
 
 class Why(AdminRequest, frozen=True, kw_only=True, tag="why"):
-    """The journal's story of a position or order."""
+    """The journal's story of a position or order; of a trader or the account, what people did."""
 
     subject: str
 
@@ -271,6 +307,7 @@ AnyAdminRequest = (
     | ListOrders
     | ListConflicts
     | Open
+    | Add
     | Close
     | CloseAll
     | MoveStop
@@ -282,6 +319,8 @@ AnyAdminRequest = (
     | RefuseConflict
     | Pause
     | Resume
+    | SetTraderLimits
+    | SetAccountLimits
     | StopEntries
     | ResumeEntries
     | ResetKillSwitch

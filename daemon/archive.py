@@ -25,7 +25,8 @@ from storage.store import Store
 
 T = TypeVar("T")
 _AT_A_TIME = 20
-_RECORDS_AT_A_TIME = 2_000  # a call that is too long starves commits, and then the watchdog
+_LAST = 200  # rows of a trader's or an account's story
+_VERSIONS_AT_A_TIME = 5_000
 
 
 class Archive:
@@ -114,17 +115,29 @@ class Archive:
 
         Raises `ArchiveError`.
         """
-        codec = self._store.registry.codec
         streams = await self._query(lambda connection: queries.streams_of(connection, position_id))
-        return [
-            story_row(
-                record.seq,
-                datetime.fromisoformat(record.time),
-                record.stream,
-                codec.decode(record.type, record.schema_version, record.payload),
-            )
-            for record in await self._records(streams)
-        ]
+        return [self._story_row(record) for record in await self._records(streams)]
+
+    async def changes(self, stream: str, kinds: Sequence[type]) -> list[View]:
+        """Return the last events of these kinds in one stream, oldest first."""
+        names = [kind.__name__ for kind in kinds]
+        found: list[Record] = []
+        end = await self._query(lambda connection: queries.length_of(connection, stream))
+        while end > 0 and len(found) < _LAST:
+            first = max(0, end - _VERSIONS_AT_A_TIME)
+            part = partial(queries.events_between, stream=stream, first=first, end=end, types=names)
+            found = await self._query(part) + found
+            end = first
+        return [self._story_row(record) for record in found[-_LAST:]]
+
+    def _story_row(self, record: Record) -> View:
+        codec = self._store.registry.codec
+        return story_row(
+            record.seq,
+            datetime.fromisoformat(record.time),
+            record.stream,
+            codec.decode(record.type, record.schema_version, record.payload),
+        )
 
     async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         database = self._store.database

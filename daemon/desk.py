@@ -20,6 +20,7 @@ from daemon.desk_reads import DeskReads
 from daemon.desk_watch import DeskWatch
 from daemon.maintenance import Maintenance
 from domain.commands import (
+    AddToPosition,
     ClosePosition,
     EntryRequest,
     ModificationType,
@@ -31,7 +32,9 @@ from domain.commands import (
 from domain.errors import Refusal
 from domain.ids import MANUAL, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import ResolveConflict
+from domain.limit_changes import AccountOverrides, Overrides, TraderOverrides
 from domain.modes import Mode
+from domain.order import OrderStatus
 from domain.position import Position, PositionStatus
 from storage.errors import ArchiveError, JournalUnavailableError
 from storage.snapshot import DIRECTORY as SNAPSHOTS
@@ -40,6 +43,26 @@ ANSWER_WITHIN_S = 10.0
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
 _POLL_S = 0.005
 Result = dict[str, object]
+_Command = (
+    ask.Open
+    | ask.Add
+    | ask.Close
+    | ask.CloseAll
+    | ask.MoveStop
+    | ask.TrailStop
+    | ask.AddTarget
+    | ask.ModifyTarget
+    | ask.CancelTarget
+    | ask.AcceptConflict
+    | ask.RefuseConflict
+    | ask.Pause
+    | ask.Resume
+    | ask.SetTraderLimits
+    | ask.SetAccountLimits
+    | ask.StopEntries
+    | ask.ResumeEntries
+    | ask.ResetKillSwitch
+)
 
 
 class Desk:
@@ -100,12 +123,23 @@ class Desk:
                 return self._kill(name)
             case ask.Snapshot():
                 return await self._snapshot()
+            case _:
+                return await self._command(request)
+
+    async def _command(self, request: _Command) -> Result | Refusal:
+        match request:
             case ask.Open():
                 return await self._open(request)
+            case ask.Add():
+                return await self._add(request)
             case ask.CloseAll():
                 return await self._close_all()
             case ask.Pause(trader=trader) | ask.Resume(trader=trader):
                 return await self._pause(request, trader)
+            case ask.SetTraderLimits(trader=trader):
+                return await self._set_trader_limits(request, trader)
+            case ask.SetAccountLimits():
+                return await self._set_account_limits(request)
             case ask.StopEntries():
                 return await self._portfolio(messages.StopEntries(self._request_id(), _WHO))
             case ask.ResumeEntries():
@@ -247,6 +281,45 @@ class Desk:
             await asyncio.sleep(_POLL_S)
         return await self.reads.position(position_id)
 
+    async def _add(self, request: ask.Add) -> Result | Refusal:
+        position = await self.reads.find_open(request.position)
+        if isinstance(position, Refusal):
+            return position
+        refusal = self._not_now()
+        if refusal is not None:
+            return refusal
+        if request.number is not None and request.number <= len(position.additions):
+            return await self.reads.position(position.id)  # asked again
+        if position.trader not in self.parts.settings:
+            return Refusal(
+                "UNKNOWN_TRADER",
+                f"Trader {position.trader} is not configured, so its limits are not known.",
+                "Open a position of your own: holdfast open.",
+            )
+        size_by, size = _size_of(request)
+        command = AddToPosition(
+            position_id=position.id,
+            size_by=size_by,
+            size=size,
+            limit_price=request.limit_price,
+            stop_price=request.stop,
+            widen=request.widen,
+            number=request.number,
+            request_id=self._request_id(),
+        )
+        before = len(position.additions)
+        result = await self._tell(names.trader(position.trader), command)
+        if isinstance(result, Refusal):
+            return result
+        waits_for_fill = request.limit_price is None
+        return await self._told_about(
+            position.id,
+            lambda found: (
+                len(found.additions) > before
+                and not (waits_for_fill and found.additions[-1].status is OrderStatus.INTENT)
+            ),
+        )
+
     # --- positions ---
 
     async def _change(
@@ -364,12 +437,48 @@ class Desk:
 
     # --- the rest ---
 
-    async def _pause(self, request: ask.Pause | ask.Resume, name: str) -> Result | Refusal:
-        trader = TraderName(name)
+    def _trader_refusal(self, trader: TraderName) -> Refusal | None:
+        """Refuse a change of a trader that is not there, or that cannot be made durable."""
         if trader not in self.parts.settings:
             known = ", ".join(self.parts.settings)
-            return Refusal("UNKNOWN_TRADER", f"There is no trader {name}.", f"Known: {known}.")
+            return Refusal("UNKNOWN_TRADER", f"There is no trader {trader}.", f"Known: {known}.")
+        return self._not_now()
+
+    async def _set_trader_limits(self, request: ask.SetTraderLimits, name: str) -> Result | Refusal:
+        trader = TraderName(name)
+        refusal = self._trader_refusal(trader)
+        if refusal is not None:
+            return refusal
+        message = messages.SetTraderLimits(
+            trader=trader,
+            wanted=_overrides(TraderOverrides, request),
+            reset=request.reset,
+            by=_WHO,
+            request_id=self._request_id(),
+        )
+        result = await self._tell(names.trader(trader), message)
+        if isinstance(result, Refusal):
+            return result
+        return result | {"trader": name} | self.reads.limits_of_trader(trader)
+
+    async def _set_account_limits(self, request: ask.SetAccountLimits) -> Result | Refusal:
         refusal = self._not_now()
+        if refusal is not None:
+            return refusal
+        message = messages.SetAccountLimits(
+            wanted=_overrides(AccountOverrides, request),
+            reset=request.reset,
+            by=_WHO,
+            request_id=self._request_id(),
+        )
+        result = await self._tell(names.PORTFOLIO, message)
+        if isinstance(result, Refusal):
+            return result
+        return result | {"account": self.parts.world.account} | self.reads.limits_of_account()
+
+    async def _pause(self, request: ask.Pause | ask.Resume, name: str) -> Result | Refusal:
+        trader = TraderName(name)
+        refusal = self._trader_refusal(trader)
         if refusal is not None:
             return refusal
         kind = messages.PauseTrader if isinstance(request, ask.Pause) else messages.ResumeTrader
@@ -400,7 +509,13 @@ _ENDS_ALREADY = frozenset({"ALREADY_CLOSED", "ALREADY_CLOSING"})
 _WHO = f"uid {os.getuid()}"
 
 
-def _size_of(request: ask.Open) -> tuple[SizeBy, Decimal]:
+def _overrides(
+    kind: type[Overrides], request: ask.SetTraderLimits | ask.SetAccountLimits
+) -> Overrides:
+    return kind(**{name: getattr(request, name) for name in kind.__struct_fields__})
+
+
+def _size_of(request: ask.Open | ask.Add) -> tuple[SizeBy, Decimal]:
     if request.quantity is not None:
         return SizeBy.QUANTITY, request.quantity
     if request.notional is not None:
@@ -413,6 +528,6 @@ def _is_settled(position: Position) -> bool:
     """Whether an entry at market has come to something."""
     if position.status is PositionStatus.ENTRY_PENDING:
         return False
-    is_filled = position.entry.status.value != "intent"
+    is_filled = position.entry.status is not OrderStatus.INTENT
     armed = position.acknowledged_version == position.protection.version
     return position.is_closed or (is_filled and armed)

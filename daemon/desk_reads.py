@@ -12,6 +12,8 @@ from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
+from daemon.health import parts_of
+from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.position_views import (
     NOTHING_SEEN,
     Seen,
@@ -30,11 +32,40 @@ from domain.modes import Mode, ModeCause, worst
 from domain.money import ZERO
 from domain.order import Order
 from domain.portfolio import Portfolio
+from domain.portfolio_events import (
+    AccountLimitsChanged,
+    DayRolled,
+    EntriesResumed,
+    EntriesStopped,
+    KillSwitchReset,
+    KillSwitchTripped,
+    PortfolioOpened,
+)
 from domain.position import Position
-from domain.trader_state import Trader
+from domain.trader_state import (
+    DecisionRefused,
+    Trader,
+    TraderLimitsChanged,
+    TraderPaused,
+    TraderResumed,
+)
 from runtime.watchdog import Lag
 
 Result = dict[str, object]
+# What people and limits did to a trader or the account; `why NAME` tells them.
+_CHANGES: tuple[type, ...] = (
+    TraderPaused,
+    TraderResumed,
+    TraderLimitsChanged,
+    DecisionRefused,
+    PortfolioOpened,
+    EntriesStopped,
+    EntriesResumed,
+    DayRolled,
+    KillSwitchTripped,
+    KillSwitchReset,
+    AccountLimitsChanged,
+)
 
 
 class DeskReads:
@@ -228,6 +259,18 @@ class DeskReads:
         held = self.world.states.durable.get(names.trader(name))
         return None if held is None else held[1]
 
+    def limits_of_trader(self, name: TraderName) -> View:
+        """Return what a trader may do, as far as it is durable."""
+        state = self._trader(name)
+        change = None if state is None else state.limits_change
+        return trader_limits_view(self.parts.settings[name].limits, change)
+
+    def limits_of_account(self) -> View:
+        """Return what the account may do, as far as it is durable."""
+        portfolio = self.portfolio
+        change = None if portfolio is None else portfolio.limits_change
+        return account_limits_view(self.world.limits, change)
+
     # --- wholes ---
 
     def _portfolio_view(self) -> Result | Refusal:
@@ -304,16 +347,27 @@ class DeskReads:
                 "trouble": None if trouble is None else str(trouble),
                 "waiting": 0 if persistence is None else len(persistence.backlog.waiting),
             },
+            "parts": parts_of(self.parts),
         }
 
     # --- the past ---
 
     async def _why(self, prefix: str) -> Result | Refusal:
+        name = self._named(prefix)
+        if name is not None:
+            events = await self.archive.changes(name, _CHANGES)
+            return {"stream": name, "events": events}
         order = identity_of(ClientOrderId(prefix))
         found = await self.find_any(prefix if order is None else order.position_id)
         if isinstance(found, Refusal):
             return found
         return {"position_id": found.id, "events": await self.archive.story(found.id)}
+
+    def _named(self, subject: str) -> str | None:
+        """Return the stream of the trader or the account that has exactly this name."""
+        if subject in self.parts.settings:
+            return names.trader(TraderName(subject))
+        return names.portfolio(self.world.account) if subject == self.world.account else None
 
 
 def _ambiguous(prefix: str, ids: list[str]) -> Refusal:

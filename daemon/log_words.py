@@ -48,6 +48,9 @@ PHRASES = {
     "mode": "mode {mode}, was {was}{causes:because}",
     "decision": "{trader} decides {action} {symbol}: {rationale}",
     "entry_reserved": "{position_id:id} {direction} {quantity:n} {symbol} for {trader}: approved",
+    "addition_reserved": "{position_id:id} {quantity:n} {symbol} to be added: approved",
+    "limits_changed": "limits of {whose} changed by {by}",
+    "kill_switch_reset": "kill switch reset by {by}; drawdown counts from now on",
     "entry_refused": "{trader} may not open {symbol}: {reason} ({rule})",
     "kill_switch": "kill switch: drawdown {drawdown}; everything is closed",
     # what is done

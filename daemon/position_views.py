@@ -130,6 +130,17 @@ def position_view(position: Position, seen: Seen, now: datetime, *, venue: str) 
         "entry_status": entry.status.value,
         "entry_requested": plain(entry.quantity),
         "entry_limit": exact(entry.limit_price),
+        "additions": [
+            {
+                "number": number,
+                "order": each.client_order_id,
+                "type": each.type.value,
+                "status": each.status.value,
+                "requested": plain(each.quantity),
+                "limit": exact(each.limit_price),
+            }
+            for number, each in enumerate(position.additions, start=1)
+        ],
         "intended_at": time_text(position.intended_at),
         "modified_at": time_text(position.modified_at),
         "fees": computed(position.fees),

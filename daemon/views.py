@@ -9,10 +9,12 @@ from decimal import Decimal
 
 import msgspec
 
+from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.position_views import is_unprotected
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
 from domain import portfolio_state as figures
 from domain.ids import Symbol
+from domain.limit_changes import applied
 from domain.modes import ModeCause, worst
 from domain.money import ZERO, plain
 from domain.order import Order, OrderStatus
@@ -68,7 +70,7 @@ def portfolio_view(
 ) -> View:
     """Return an account: its money, how far it is from its limits, what is reserved.
 
-    `causes` are those besides the portfolio's own (a stale feed).
+    `limits` are the configured ones; `causes` are those besides the portfolio's own (a stale feed).
     """
     equity = figures.equity(portfolio, marks)
     exposure = figures.exposure(portfolio, marks)
@@ -96,14 +98,7 @@ def portfolio_view(
             }
             for order_id, one in portfolio.reservations.items()
         ],
-        "limits": {
-            "max_positions": limits.max_positions,
-            "max_leverage": plain(limits.max_leverage),
-            "daily_loss_cap": exact(limits.daily_loss_cap),
-            "daily_drawdown_pct": pct(limits.daily_drawdown_ratio),
-            "total_drawdown_pct": pct(limits.total_drawdown_ratio),
-            "balance_buffer_pct": pct(limits.balance_buffer_ratio),
-        },
+        **account_limits_view(limits, portfolio.limits_change),
         **mode_view((*portfolio.causes, *causes)),
     }
 
@@ -136,6 +131,7 @@ def trader_view(
     """Return a trader: what it is to do, what it did, what came of it."""
     state, record = state or Trader(), record or TradeRecord()
     last, refused = state.last_decision, state.last_refusal
+    limits = trader_limits_view(settings.limits, state.limits_change)
     return {
         "name": settings.name,
         "strategy": settings.strategy or None,
@@ -145,7 +141,8 @@ def trader_view(
         "leverage": plain(settings.leverage),
         "paused": state.paused,
         "open_positions": open_positions,
-        "max_positions": settings.limits.max_positions,
+        "max_positions": applied(settings.limits, state.overrides).max_positions,
+        **limits,
         "unrealized_pnl": computed(unrealized_pnl),
         "realized_pnl": computed(record.total_pnl),
         "closed_positions": record.count,

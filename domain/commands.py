@@ -81,6 +81,25 @@ class EntryRequest(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
 
 
+class AddToPosition(msgspec.Struct, frozen=True):
+    """Enlarge an open position. Judged as an entry is, together with what is held."""
+
+    position_id: PositionId
+    size_by: SizeBy
+    size: Decimal
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None  # the stop of the whole from now on
+    widen: bool = False  # a person accepts a stop further away, explicitly
+    number: int | None = None  # which addition this is to be: asked again, it is made once
+    confidence: Decimal = ONE
+    volatility: Decimal | None = None  # ATR in quote, for SizeBy.VOLATILITY
+    requested_by: RequestedBy = RequestedBy.USER_MANUAL
+    decision_id: DecisionId | None = None
+    rationale: str = ""
+    request_id: RequestId = NO_REQUEST
+    expires_at: datetime | None = None
+
+
 class ClosePosition(msgspec.Struct, frozen=True):
     """Close all of a position, or `part` of what remains, at market."""
 

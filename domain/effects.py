@@ -38,6 +38,15 @@ class CancelOrder(msgspec.Struct, frozen=True):
     symbol: Symbol
 
 
+class FreeReservation(msgspec.Struct, frozen=True):
+    """Tell the portfolio that an approved addition is not made."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    client_order_id: ClientOrderId
+    why: str
+
+
 class AskOrders(msgspec.Struct, frozen=True):
     """Tell again all fills and ends of these orders.
 
@@ -134,6 +143,7 @@ class Alarm(msgspec.Struct, frozen=True):
 PositionEffect = (
     SubmitOrder
     | CancelOrder
+    | FreeReservation
     | AskOrders
     | Arm
     | Disarm

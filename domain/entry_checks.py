@@ -50,6 +50,7 @@ class EntryCase(msgspec.Struct, frozen=True):
     causes: tuple[ModeCause, ...]
     marks: Marks
     now: datetime
+    held_risk: Decimal = ZERO  # quote lost of what is held at its stop, when it is added to
 
     @property
     def holding(self) -> Holding | None:
@@ -88,7 +89,7 @@ def figures_of(case: EntryCase) -> EntryFigures:
         exposure=exposure(portfolio, marks),
         daily_loss=daily_loss(portfolio, marks),
         held_notional=ZERO if holding is None else sum(pending, holding.ledger.cost),
-        held_risk=ZERO if holding is None else holding.risk or ZERO,
+        held_risk=case.held_risk,
     )
 
 
@@ -258,14 +259,13 @@ def _count_problem(case: EntryCase) -> Refusal | None:
             actual=str(case.request.confidence),
             limit=plain(limits.min_confidence),
         )
-    if case.holding is not None:
-        return None  # adds to one that is counted
     holdings = case.portfolio.holdings
+    new = 1 if case.holding is None else 0  # an addition is to one that is counted
     own = sum(holding.trader == trader for holding in holdings.values())
-    if own >= limits.max_positions:
+    if own + new > limits.max_positions:
         return _too_many("MAX_POSITIONS_TRADER", f"Trader {trader}", own, limits.max_positions)
     most = case.account_limits.max_positions
-    if len(holdings) >= most:
+    if len(holdings) + new > most:
         account = f"Account {case.portfolio.account}"
         return _too_many("MAX_POSITIONS_ACCOUNT", account, len(holdings), most)
     return None

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from domain.commands import ProtectionPlan
+from domain.commands import ProtectionPlan, RequestedBy
 from domain.ids import (
     NO_REQUEST,
     AccountName,
@@ -43,6 +43,23 @@ class BeginEntry(msgspec.Struct, frozen=True):
     leverage: Decimal
     plan: ProtectionPlan
     expires_at: datetime
+    decision_id: DecisionId | None = None
+    rationale: str = ""
+    request_id: RequestId = NO_REQUEST
+
+
+class BeginAddition(msgspec.Struct, frozen=True):
+    """The portfolio approved, sized and reserved an addition to a position that is open."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    client_order_id: ClientOrderId
+    quantity: Decimal
+    limit_price: Decimal | None
+    expires_at: datetime
+    stop_price: Decimal | None = None  # moves the stop of the whole at once
+    widen: bool = False
+    requested_by: RequestedBy = RequestedBy.USER_MANUAL
     decision_id: DecisionId | None = None
     rationale: str = ""
     request_id: RequestId = NO_REQUEST

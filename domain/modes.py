@@ -49,5 +49,5 @@ def operator_stop(by: str, why: str = "") -> ModeCause:
         code=OPERATOR_STOP,
         mode=Mode.NO_ENTRY,
         message=f"Entries stopped by {by}" + (f": {why}." if why else "."),
-        way_out="Resume entries.",
+        way_out="Take it back: holdfast resume-entries.",
     )

@@ -117,12 +117,14 @@ def approve_entry(  # noqa: PLR0913 - everything an entry is judged by
     extra_causes: Iterable[ModeCause],
     marks: Marks,
     now: datetime,
+    held_risk: Decimal = ZERO,
 ) -> EntryReserved | Refusal:
     """Size an entry and reserve for it, or say why not and what would pass.
 
     `price` is the market's in quote; `extra_causes` are those not journaled (a stale feed). The
     share of a position is its notional / equity, whatever the leverage. Automatic entries need a
-    stop or a trail; a person may enter without. An entry with the id of a position held adds to it.
+    stop or a trail; a person may enter without. An entry with the id of a position held adds to it:
+    `held_risk` is what that loses, in quote, at the stop in `request.plan`.
     """
     case = EntryCase(
         portfolio=portfolio,
@@ -135,6 +137,7 @@ def approve_entry(  # noqa: PLR0913 - everything an entry is judged by
         causes=tuple(extra_causes),
         marks=marks,
         now=now,
+        held_risk=held_risk,
     )
     problem = problem_of(case)
     return _sized(case) if problem is None else problem
@@ -334,11 +337,20 @@ def resume_entries(
 
 def reset_kill_switch(
     portfolio: Portfolio, marks: Marks, *, by: str, now: datetime
-) -> tuple[AnyPortfolioEvent, ...]:
+) -> tuple[AnyPortfolioEvent, ...] | Refusal:
     """Return the events of a person's reset; none when the switch is not tripped.
 
-    Drawdown counts from today's equity on, else the switch would trip again at once.
+    Drawdown counts from today's equity on, else the switch would trip again at once. So that must
+    be known: every symbol held needs a price.
     """
     if all(cause.code != modes.KILL_SWITCH for cause in portfolio.causes):
         return ()
+    missing = unpriced(portfolio, marks)
+    if missing:
+        return Refusal(
+            rule="NO_PRICE",
+            message=f"Without a price of {', '.join(missing)} equity is not known, and drawdown is "
+            "to count from it.",
+            remedy="Wait for the feed: `holdfast status` shows its age.",
+        )
     return (KillSwitchReset(by=by, equity=equity(portfolio, marks), at=now),)

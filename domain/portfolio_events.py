@@ -7,6 +7,7 @@ import msgspec
 
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TraderName
 from domain.instrument import Direction, Instrument
+from domain.limit_changes import AccountOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import AccountLimits
@@ -138,6 +139,16 @@ class LimitsConfigured(PortfolioEvent, frozen=True):
     at: datetime
 
 
+class AccountLimitsChanged(PortfolioEvent, frozen=True):
+    """A person set limits that override the configured ones, or went back to those."""
+
+    overrides: AccountOverrides  # all that stand from now on
+    previous: AccountLimits
+    new: AccountLimits
+    by: str
+    at: datetime
+
+
 AnyPortfolioEvent = (
     PortfolioOpened
     | EntryReserved
@@ -152,4 +163,5 @@ AnyPortfolioEvent = (
     | KillSwitchTripped
     | KillSwitchReset
     | LimitsConfigured
+    | AccountLimitsChanged
 )

@@ -11,6 +11,7 @@ from domain.modes import DAILY_DRAWDOWN, DAILY_LOSS, KILL_SWITCH, Mode, ModeCaus
 from domain.performance import TradeRecord
 from domain.pnl import Ledger
 from domain.portfolio_events import (
+    AccountLimitsChanged,
     AnyPortfolioEvent,
     DayRolled,
     EntriesResumed,
@@ -79,6 +80,8 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return replace(portfolio, causes=causes, high_water_mark=value)
         case LimitsConfigured():
             return portfolio
+        case AccountLimitsChanged():
+            return replace(portfolio, limits_change=event)
 
 
 def _without(portfolio: Portfolio, code: str) -> tuple[ModeCause, ...]:
@@ -91,7 +94,7 @@ def _kill_cause(event: KillSwitchTripped) -> ModeCause:
         mode=Mode.NO_ENTRY,
         message=f"Drawdown {percent(round(event.drawdown, 4))} reached the kill switch at "
         f"{percent(event.limit)}.",
-        way_out="Find out why, then reset the kill switch.",
+        way_out="Find out why, then reset it: holdfast reset-kill-switch.",
     )
 
 
@@ -117,8 +120,7 @@ def _reserved(portfolio: Portfolio, event: EntryReserved) -> Portfolio:
         direction=event.direction,
         leverage=event.leverage,
     )
-    risk = None if event.risk is None or holding.risk is None else holding.risk + event.risk
-    holding = replace(holding, pending=holding.pending + 1, risk=risk)
+    holding = replace(holding, pending=holding.pending + 1)
     return replace(
         _with_reservation(portfolio, event.client_order_id, reservation),
         holdings=portfolio.holdings.put(event.position_id, holding),
@@ -166,7 +168,6 @@ def _adopted(portfolio: Portfolio, event: HoldingAdopted) -> Portfolio:
         pair=event.instrument.pair,
         direction=event.direction,
         leverage=event.leverage,
-        risk=None,
         trade_ids=portfolio.closed.get(event.position_id, frozenset()),
     )
     return replace(portfolio, holdings=portfolio.holdings.put(event.position_id, holding))

@@ -21,10 +21,13 @@ from msgspec.structs import replace
 
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
 from domain.instrument import Direction, Pair
+from domain.limit_changes import applied
 from domain.modes import ModeCause
 from domain.money import ONE, ZERO
 from domain.performance import TradeRecord, drawdown_of
 from domain.pnl import QUANTUM, Ledger
+from domain.portfolio_events import AccountLimitsChanged
+from domain.risk import AccountLimits
 from domain.table import Table
 
 Marks = Mapping[Symbol, Decimal]  # quote per base unit
@@ -60,7 +63,6 @@ class Holding(msgspec.Struct, frozen=True, omit_defaults=True):
     pair: Pair
     direction: Direction
     leverage: Decimal = ONE
-    risk: Decimal | None = ZERO  # quote lost at the stop planned at entry; None: unbounded
     ledger: Ledger = Ledger()
     trade_ids: frozenset[TradeId] = frozenset()
     pending: int = 0  # reservations that stand for it
@@ -121,6 +123,13 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     causes: tuple[ModeCause, ...] = ()
     records: dict[TraderName, TradeRecord] = {}
     closed: dict[PositionId, frozenset[TradeId]] = {}  # the last ones, oldest first
+    limits_change: AccountLimitsChanged | None = None  # the last; None: as configured
+
+
+def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:
+    """Return the limits in force: the configured ones, but for what a person has set."""
+    change = portfolio.limits_change
+    return configured if change is None else applied(configured, change.overrides)
 
 
 def unrealized_pnl(portfolio: Portfolio, marks: Marks) -> Decimal:

@@ -82,7 +82,7 @@ class Trigger(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """The order that opens a position, as sized and approved."""
+    """An order that opens a position or adds to it, as sized and approved."""
 
     client_order_id: ClientOrderId
     type: OrderType  # MARKET or LIMIT
@@ -182,8 +182,18 @@ class PositionIntended(PositionEvent, frozen=True):
     rationale: str = ""
 
 
+class AdditionIntended(PositionEvent, frozen=True):
+    """An addition was approved, sized and reserved for; its order leaves once this is durable."""
+
+    entry: Entry
+    requested_by: RequestedBy
+    at: datetime
+    decision_id: DecisionId | None = None
+    rationale: str = ""
+
+
 class EntryEnded(PositionEvent, frozen=True):
-    """The entry order will fill no further."""
+    """An entry order, the first or an addition's, will fill no further."""
 
     client_order_id: ClientOrderId
     status: OrderStatus
@@ -202,7 +212,7 @@ class PositionFilled(PositionEvent, frozen=True):
     """One of its orders executed."""
 
     fill: Fill
-    exit_id: ExitId | None = None  # None: the entry
+    exit_id: ExitId | None = None  # None: an entry, the first or an addition
 
 
 class ProtectionSet(PositionEvent, frozen=True):
@@ -298,6 +308,7 @@ class PositionSettled(PositionEvent, frozen=True):
 
 AnyPositionEvent = (
     PositionIntended
+    | AdditionIntended
     | EntryEnded
     | EntryWithdrawn
     | PositionFilled
@@ -361,6 +372,16 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     exit_reason: ExitReason | None = None
     conflict_count: int = 0  # ever; an id is used once
     failed_exits: int = 0  # in a row; slows down how fast a refused exit is tried again
+    additions: tuple[Entry, ...] = ()  # scaled in, oldest first
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The order that opened it, then those that added to it."""
+        return (self.entry, *self.additions)
+
+    def entry_of(self, order_id: ClientOrderId) -> Entry | None:
+        """Find the entry, the first or an addition, that has this order."""
+        return next((each for each in self.entries if each.client_order_id == order_id), None)
 
     @property
     def is_closed(self) -> bool:

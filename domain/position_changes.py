@@ -9,9 +9,6 @@ from domain.commands import (
     ModifyProtection,
     RequestedBy,
 )
-from domain.effects import (
-    CancelOrder,
-)
 from domain.errors import Refusal
 from domain.ids import ExitId
 from domain.inputs import (
@@ -33,7 +30,7 @@ from domain.position import (
     Validation,
 )
 from domain.position_draft import Draft
-from domain.position_exits import armed_exits, fire, fire_all
+from domain.position_exits import armed_exits, cancel_entries, fire, fire_all
 from domain.position_guards import guards
 from domain.protection import (
     CLOSE,
@@ -50,7 +47,7 @@ def close(decision: Draft, close: ClosePosition) -> None:
     if position.status is PositionStatus.ENTRY_PENDING:
         if position.withdrawn is None:  # durable before the answer: a crash must not forget it
             decision.record(EntryWithdrawn(close.reason, decision.now))
-        decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+        decision.then(*cancel_entries(position))
         decision.answer(close.request_id)
         return
     if close.part == ONE:
@@ -104,27 +101,35 @@ def modify(decision: Draft, command: ModifyProtection, market: Market) -> None:
     position = decision.position
     rules = decision.rules.modifications
     validation = validate(position, command, decision.now, rules, market)
-    new = draft(position, command, market) if validation.passed else position.protection
-    modification = Modification(
-        type=command.type,
-        requested_by=command.requested_by,
-        reason=command.reason,
-        previous=position.protection,
-        new=new,
-        validation=validation,
-        at=decision.now,
-        error="; ".join(validation.errors),
-    )
+    modification = modification_of(decision, command, validation)
     if not validation.passed:
         if not position.is_closed:
             decision.record(ModificationRefused(modification))
-        decision.answer(command.request_id, _refusal(validation))
+        decision.answer(command.request_id, refusal_of(validation))
         return
     if position.manual_lock and not command.requested_by.is_manual:
         _hold(decision, command, modification)
         return
-    _apply(decision, modification)
+    apply_change(decision, modification)
     decision.answer(command.request_id)
+
+
+def modification_of(
+    decision: Draft, command: ModifyProtection, validation: Validation
+) -> Modification:
+    """Return what is kept of a change that was asked for, done or refused."""
+    before = decision.position.protection
+    is_done = validation.passed
+    return Modification(
+        type=command.type,
+        requested_by=command.requested_by,
+        reason=command.reason,
+        previous=before,
+        new=draft(decision.position, command, decision.market) if is_done else before,
+        validation=validation,
+        at=decision.now,
+        error="; ".join(validation.errors),
+    )
 
 
 def _hold(decision: Draft, command: ModifyProtection, modification: Modification) -> None:
@@ -159,7 +164,8 @@ def is_outdated(position: Position, conflict: Conflict) -> bool:
     return conflict.modification.previous.version != position.protection.version
 
 
-def _apply(decision: Draft, modification: Modification) -> None:
+def apply_change(decision: Draft, modification: Modification) -> None:
+    """Set the protection that a change leads to, and have it guarded."""
     new = replace(modification.new, version=decision.position.protection.version + 1)
     modification = replace(modification, new=new)
     decision.record(ProtectionSet(new, armed_exits(decision.position, new), decision.now))
@@ -202,7 +208,8 @@ _REMEDIES = {
 }
 
 
-def _refusal(validation: Validation) -> Refusal:
+def refusal_of(validation: Validation) -> Refusal:
+    """Return the first rule that a change breaks, as whoever asked is told."""
     code = validation.errors[0]
     check = next((each for each in validation.constraints if each.name == code), None)
     if check is None:
@@ -235,7 +242,7 @@ def resolve(decision: Draft, command: ResolveConflict, market: Market) -> None:
         return
     decision.record(ConflictResolved(conflict.conflict_id, command.accept, decision.now))
     if change is not None:
-        _apply(decision, change)
+        apply_change(decision, change)
     decision.answer(command.request_id)
 
 
@@ -259,7 +266,7 @@ def _accepted(decision: Draft, conflict: Conflict, market: Market) -> Modificati
     rules = decision.rules.modifications
     validation = validate(position, command, decision.now, rules, market)
     if not validation.passed:
-        return _refusal(validation)
+        return refusal_of(validation)
     return replace(
         conflict.modification,
         previous=position.protection,

@@ -19,7 +19,6 @@ from domain.effects import (
     AnnounceClosed,
     AnnounceOpened,
     AskOrders,
-    CancelOrder,
     Disarm,
     PositionEffect,
     SubmitOrder,
@@ -28,6 +27,7 @@ from domain.effects import (
 from domain.ids import ClientOrderId, ExitId
 from domain.inputs import (
     Armed,
+    BeginAddition,
     BeginEntry,
     Crossed,
     FillReported,
@@ -38,9 +38,7 @@ from domain.inputs import (
 )
 from domain.modifications import Market
 from domain.money import ZERO
-from domain.order import OrderTerms, OrderType
 from domain.position import (
-    Entry,
     EntryEnded,
     ExitEnded,
     ExitFired,
@@ -51,9 +49,11 @@ from domain.position import (
     PositionIntended,
     PositionStatus,
 )
+from domain.position_additions import add, entry_of, entry_terms
 from domain.position_changes import close, modify, resolve
 from domain.position_draft import HOLDS, Decision, Draft, PositionRules
 from domain.position_exits import (
+    cancel_entries,
     closing_reason,
     exit_terms,
     failed_exits,
@@ -66,11 +66,12 @@ from domain.position_guards import (
     confirm_armed,
     crossed_level,
     guards,
+    keep_breakeven_apart,
     protect,
     time_exit_timer,
     wake_up,
 )
-from domain.position_life import entry_is_working, is_known_fill
+from domain.position_life import entry_is_working, is_known_fill, working_entries
 from domain.protection import (
     CLOSE,
     ExitReason,
@@ -78,6 +79,7 @@ from domain.protection import (
 
 PositionInput = (
     BeginEntry
+    | BeginAddition
     | FillReported
     | OrderEnded
     | Armed
@@ -106,6 +108,8 @@ def decide(
         case BeginEntry():
             if position is None:
                 _begin(decision, message)
+        case BeginAddition():
+            add(decision, message)
         case FillReported():
             _fill(decision, message)
         case OrderEnded():
@@ -130,12 +134,6 @@ def decide(
 
 
 def _begin(decision: Draft, begin: BeginEntry) -> None:
-    entry = Entry(
-        client_order_id=begin.client_order_id,
-        type=OrderType.MARKET if begin.limit_price is None else OrderType.LIMIT,
-        quantity=begin.quantity,
-        limit_price=begin.limit_price,
-    )
     decision.record(
         PositionIntended(
             position_id=begin.position_id,
@@ -143,7 +141,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             trader=begin.trader,
             instrument=begin.instrument,
             direction=begin.direction,
-            entry=entry,
+            entry=entry_of(begin),
             plan=begin.plan,
             leverage=begin.leverage,
             at=decision.now,
@@ -151,24 +149,9 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             rationale=begin.rationale,
         )
     )
-    terms = entry_terms(decision.position)
+    terms = entry_terms(decision.position, decision.position.entry)
     decision.then(SubmitOrder(terms, expires_at=begin.expires_at))
     decision.answer(begin.request_id)
-
-
-def entry_terms(position: Position) -> OrderTerms:
-    """Return the order that opens this position."""
-    entry = position.entry
-    return OrderTerms(
-        client_order_id=entry.client_order_id,
-        position_id=position.id,
-        symbol=position.instrument.symbol,
-        side=position.direction.entry_side,
-        type=entry.type,
-        quantity=entry.quantity,
-        price=entry.limit_price,
-        leverage=position.leverage,
-    )
 
 
 def _fill(decision: Draft, report: FillReported) -> None:
@@ -180,7 +163,7 @@ def _fill(decision: Draft, report: FillReported) -> None:
             Alarm("LATE_FILL", f"{fill.quantity} filled after the position closed", position.id)
         )
         return
-    if fill.client_order_id == position.entry.client_order_id:
+    if position.entry_of(fill.client_order_id) is not None:
         _entry_fill(decision, report)
         return
     exit_id = _exit_of(position, fill.client_order_id)
@@ -242,12 +225,14 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     position = decision.position
     if position.is_closed:
         return
-    if ended.client_order_id == position.entry.client_order_id:
-        if entry_is_working(position):
+    entry = position.entry_of(ended.client_order_id)
+    if entry is not None:
+        if entry in working_entries(position):
             decision.record(
                 EntryEnded(ended.client_order_id, ended.status, ended.why, decision.now)
             )
-            _close_if_nothing_remains(decision)
+            if not _close_if_nothing_remains(decision) and entry is not position.entry:
+                keep_breakeven_apart(decision)
         return
     order = next(
         (each for each in position.exits if each.client_order_id == ended.client_order_id), None
@@ -276,8 +261,8 @@ def _close_if_nothing_remains(decision: Draft) -> bool:
     if position.is_closed:
         return True
     if entry_is_working(position) or position.outstanding_exits > ZERO:
-        if position.remaining == ZERO and position.fills and entry_is_working(position):
-            decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+        if position.remaining == ZERO and position.fills:
+            decision.then(*cancel_entries(position))
         return False
     if not position.fills:
         _finish(decision, PositionStatus.CLOSED, ExitReason.NEVER_FILLED)
@@ -341,16 +326,14 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
 def _questions(position: Position) -> list[PositionEffect]:
     """Return what a restarted position asks about its orders under way."""
     working = [order for order in position.exits if not order.done]
-    ids = [order.client_order_id for order in working]
-    terms = [exit_terms(position, order) for order in working]
-    enters = entry_is_working(position)
-    if enters:
-        ids.insert(0, position.entry.client_order_id)
-        terms.append(entry_terms(position))
+    entries = working_entries(position)
+    ids = [entry.client_order_id for entry in entries]
+    ids += [order.client_order_id for order in working]
     asked: list[PositionEffect] = []
     if ids:  # the exchange tells by itself what is missing of the others
+        terms = [exit_terms(position, order) for order in working]
+        terms += [entry_terms(position, each) for each in entries]
         asked.append(AskOrders(position.id, tuple(ids), tuple(terms)))
-    is_unwanted = position.withdrawn is not None or position.status is PositionStatus.CLOSING
-    if is_unwanted and enters:
-        asked.append(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+    if position.withdrawn is not None or position.status is PositionStatus.CLOSING:
+        asked.extend(cancel_entries(position))
     return asked

@@ -22,7 +22,7 @@ from domain.position import (
     Trigger,
 )
 from domain.position_draft import Draft
-from domain.position_life import entry_is_working, epoch_of
+from domain.position_life import epoch_of, working_entries
 from domain.protection import (
     CLOSE,
     STOP,
@@ -44,11 +44,16 @@ def fire_all(
 ) -> None:
     """Close everything that no exit under way has claimed."""
     position = decision.position
-    if entry_is_working(position):
-        decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+    decision.then(*cancel_entries(position))
     quantity = position.instrument.whole_lots(position.free_quantity)
     if quantity > ZERO:
         fire(decision, exit_id, reason, quantity, trigger, crossed, whole=True, armed=armed)
+
+
+def cancel_entries(position: Position) -> tuple[CancelOrder, ...]:
+    """Return what takes out every entry order that may still fill."""
+    symbol = position.instrument.symbol
+    return tuple(CancelOrder(each.client_order_id, symbol) for each in working_entries(position))
 
 
 def fire_target(
@@ -60,8 +65,8 @@ def fire_target(
     if quantity <= ZERO:
         return
     whole = quantity >= position.instrument.whole_lots(position.free_quantity)
-    if whole and entry_is_working(position):
-        decision.then(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+    if whole:
+        decision.then(*cancel_entries(position))
     fire(
         decision,
         exit_id,
@@ -77,7 +82,7 @@ def fire_target(
 def target_quantity(position: Position, exit_id: ExitId) -> Decimal:
     """Return what a target closes: its part of the entry, or all that is left when it is the last.
 
-    A rest that could not be sold on its own is taken along.
+    Additions count as entry. A rest that could not be sold on its own is taken along.
     """
     target = position.protection.target(exit_id)
     assert target is not None

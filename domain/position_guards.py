@@ -208,6 +208,10 @@ def _to_breakeven(decision: Draft) -> None:
     even = protection.breakeven
     assert even is not None
     price = breakeven_stop(position, decision.rules)
+    caught_up = not is_tighter(position.direction, new=even.trigger_price, old=price)
+    if position.additions and caught_up:  # an addition fills: it would fire at once
+        keep_breakeven_apart(decision)
+        return
     stop = protection.stop
     if stop is None or is_tighter(position.direction, new=price, old=stop.price):
         stop = Stop(price, even.watches)
@@ -230,6 +234,29 @@ def _to_breakeven(decision: Draft) -> None:
     decision.record(ProtectionModified(change))
     # At once: prices go on while the disk writes, and the stop's id has been durable all along.
     decision.then(replace(arming(decision.position), at_once=True))
+
+
+def keep_breakeven_apart(decision: Draft) -> None:
+    """Follow a new average entry: the stop to come lies there, the trigger stays beyond it.
+
+    A trigger that the average has caught up with moves on, as far from it as it was before.
+    """
+    position = decision.position
+    even = position.protection.breakeven
+    if even is None or even.done or position.status not in HOLDS:
+        return
+    sign, tick = position.direction.sign, position.instrument.tick_size
+    price = breakeven_stop(position, decision.rules)
+    trigger = even.trigger_price
+    if not is_tighter(position.direction, new=trigger, old=price):
+        trigger = price + sign * max(tick, (trigger - even.stop_price) * sign)
+    if (trigger, price) == (even.trigger_price, even.stop_price):
+        return
+    even = replace(even, trigger_price=trigger, stop_price=price)
+    version = position.protection.version + 1
+    new = replace(position.protection, breakeven=even, version=version)
+    decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
+    decision.then(*guards(decision.position, decision.rules))
 
 
 def wake_up(decision: Draft, wake: Wake) -> None:

@@ -13,9 +13,11 @@ from domain.ids import ClientOrderId, ExitId
 from domain.order import Fill, OrderStatus
 from domain.position import (
     TRANSITIONS,
+    AdditionIntended,
     AnyPositionEvent,
     Conflict,
     ConflictResolved,
+    Entry,
     EntryEnded,
     EntryWithdrawn,
     ExitEnded,
@@ -54,8 +56,8 @@ def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
             return _entry_filled(position, fill)
         case PositionFilled(fill=fill):
             return _exit_filled(position, fill)
-        case EntryEnded(status=status):
-            return replace(position, entry=replace(position.entry, status=status))
+        case EntryEnded(client_order_id=order_id, status=status):
+            return _entry_ended(position, order_id, status)
         case EntryWithdrawn(reason=reason):
             return replace(position, withdrawn=reason)
         case ProtectionSet():
@@ -80,9 +82,15 @@ def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
 
 def _changed(
     position: Position,
-    event: ProtectionModified | ModificationRefused | SuggestionHeld | ConflictResolved,
+    event: AdditionIntended
+    | ProtectionModified
+    | ModificationRefused
+    | SuggestionHeld
+    | ConflictResolved,
 ) -> Position:
     match event:
+        case AdditionIntended(entry=entry):
+            return replace(position, additions=(*position.additions, entry))
         case ProtectionModified(modification=done):
             automatic = not done.requested_by.is_manual
             return replace(
@@ -143,6 +151,16 @@ def _born(event: PositionIntended) -> Position:
         decision_id=event.decision_id,
         rationale=event.rationale,
     )
+
+
+def _entry_ended(position: Position, order_id: ClientOrderId, status: OrderStatus) -> Position:
+    if position.entry_of(order_id) is None:
+        raise InvariantError(f"position {position.id}: {order_id} is no entry of it")
+    first, *additions = (
+        replace(each, status=status) if each.client_order_id == order_id else each
+        for each in position.entries
+    )
+    return replace(position, entry=first, additions=tuple(additions))
 
 
 def _entry_filled(position: Position, fill: Fill) -> Position:
@@ -291,6 +309,11 @@ def is_known_fill(position: Position, fill: Fill) -> bool:
     return any(known.trade_id == fill.trade_id for known in position.fills)
 
 
+def working_entries(position: Position) -> tuple[Entry, ...]:
+    """Return the entries, the first or an addition, whose orders may still fill."""
+    return tuple(each for each in position.entries if each.status is OrderStatus.INTENT)
+
+
 def entry_is_working(position: Position) -> bool:
-    """Whether the entry order may still fill."""
-    return position.entry.status is OrderStatus.INTENT
+    """Whether any entry order may still fill."""
+    return any(each.status is OrderStatus.INTENT for each in position.entries)

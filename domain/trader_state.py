@@ -6,7 +6,9 @@ from decimal import Decimal
 import msgspec
 
 from domain.commands import ProtectionPlan, SizeBy
+from domain.errors import Refusal
 from domain.ids import DecisionId, PositionId, Symbol, TraderName
+from domain.limit_changes import TraderOverrides, applied, merged, no_sense
 from domain.money import ONE
 from domain.risk import TraderLimits
 
@@ -83,6 +85,16 @@ class TraderConfigured(TraderEvent, frozen=True):
     at: datetime
 
 
+class TraderLimitsChanged(TraderEvent, frozen=True):
+    """A person set limits that override the configured ones, or went back to those."""
+
+    overrides: TraderOverrides  # all that stand from now on
+    previous: TraderLimits
+    new: TraderLimits
+    by: str
+    at: datetime
+
+
 AnyTraderEvent = (
     TraderPaused
     | TraderResumed
@@ -90,6 +102,7 @@ AnyTraderEvent = (
     | DecisionMade
     | DecisionRefused
     | TraderConfigured
+    | TraderLimitsChanged
 )
 
 
@@ -103,6 +116,36 @@ class Trader(msgspec.Struct, frozen=True):
     decisions: int = 0
     last_decision: DecisionMade | None = None
     last_refusal: DecisionRefused | None = None
+    limits_change: TraderLimitsChanged | None = None  # the last; None: as configured
+
+    @property
+    def overrides(self) -> TraderOverrides:
+        """What replaces configured limits."""
+        return TraderOverrides() if self.limits_change is None else self.limits_change.overrides
+
+
+def change_limits(
+    trader: Trader,
+    configured: TraderLimits,
+    wanted: TraderOverrides,
+    *,
+    reset: bool,
+    by: str,
+    now: datetime,
+) -> tuple[TraderLimitsChanged, ...] | Refusal:
+    """Return the event of a change of limits; none when they are so already.
+
+    With `reset`, all overrides end before those in `wanted` begin.
+    """
+    overrides = merged(TraderOverrides() if reset else trader.overrides, wanted)
+    try:
+        new = applied(configured, overrides)
+    except ValueError as error:
+        return no_sense(error)
+    if overrides == trader.overrides:
+        return ()
+    previous = applied(configured, trader.overrides)
+    return (TraderLimitsChanged(overrides=overrides, previous=previous, new=new, by=by, at=now),)
 
 
 def series_key(symbol: Symbol, series: str) -> str:
@@ -133,3 +176,5 @@ def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
             return msgspec.structs.replace(trader, last_refusal=event)
         case TraderConfigured():
             return trader
+        case TraderLimitsChanged():
+            return msgspec.structs.replace(trader, limits_change=event)

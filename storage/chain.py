@@ -6,7 +6,7 @@ and bugs; against a person who may write the file it protects nothing.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -174,6 +174,25 @@ def rest_of(connection: sqlite3.Connection, stream: str) -> Iterator[Record]:
             yield record
         if len(rows) < CHUNK:
             return
+
+
+def chosen_of(
+    connection: sqlite3.Connection, stream: str, first: int, end: int, types: Sequence[str]
+) -> Iterator[Record]:
+    """Yield records of some types from a part of one stream, each checked by itself.
+
+    Raises `DamagedRecordError`, `JournalUnavailableError`.
+    """
+    marks = ", ".join("?" * len(types))
+    query = (
+        f"SELECT {COLUMNS} FROM journal WHERE stream = ? AND stream_version > ? "  # noqa: S608
+        f"AND stream_version <= ? AND type IN ({marks}) ORDER BY stream_version"
+    )
+    rows = _fetch(connection, query, (stream, first, end, *types))
+    if rows is None:
+        raise DamagedRecordError(0, f"pages that hold {stream} are malformed")
+    for row in rows:
+        yield _sealed(row, row[0])
 
 
 def _rows_after(connection: sqlite3.Connection, seq: int, chunk: int) -> Iterator[tuple[Any, ...]]:

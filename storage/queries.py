@@ -5,6 +5,7 @@ behind a commit, so every list has a limit. Newest first.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from domain.ids import (
     client_order_id,
     identity_of,
 )
-from storage.chain import Record, history_of
+from storage.chain import Record, chosen_of, history_of
 from storage.errors import SqliteError, unreadable
 from storage.rows import (
     ClosedPositionRow,
@@ -158,6 +159,22 @@ def streams_of(connection: sqlite3.Connection, position_id: str) -> list[str]:
     """Return the names of the streams of a position and its orders."""
     orders_streams = [f"order/{row.client_order_id}" for row in orders_of(connection, position_id)]
     return [f"position/{position_id}", *orders_streams]
+
+
+def length_of(connection: sqlite3.Connection, stream: str) -> int:
+    """Return how many events a stream has."""
+    query = "SELECT COALESCE(MAX(stream_version), 0) FROM journal WHERE stream = ?"
+    return int(_fetch(connection, query, (stream,))[0][0])
+
+
+def events_between(
+    connection: sqlite3.Connection, *, stream: str, first: int, end: int, types: Sequence[str]
+) -> list[Record]:
+    """Return a stream's events of these types with versions in (`first`, `end`], oldest first.
+
+    Raises `DamagedRecordError`, `JournalUnavailableError`.
+    """
+    return list(chosen_of(connection, stream, first, end, types))
 
 
 def story_of(connection: sqlite3.Connection, position_id: str) -> list[Record]:

@@ -41,6 +41,7 @@ class Action(Enum):
 
     LONG = "LONG"
     SHORT = "SHORT"
+    ADD = "ADD"  # enlarge what is held by one more entry of the trader's size
     CLOSE = "CLOSE"
     PARTIAL_TP = "PARTIAL_TP"
     MOVE_SL = "MOVE_SL"
@@ -57,6 +58,7 @@ class Held(msgspec.Struct, frozen=True):
     quantity: Decimal  # base units that remain
     stop_price: Decimal | None  # where the stop is now
     unrealized: Decimal  # at the last price, relative to the entry: 0.01 is 1 % up
+    additions: int = 0  # so far, those that did not fill included
 
 
 class View(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ class Decision(msgspec.Struct, frozen=True):
     rationale: str
     confidence: Decimal = ONE  # 0 to 1
     plan: ProtectionPlan | None = None  # of an entry
-    limit_price: Decimal | None = None  # of an entry; None enters at market
+    limit_price: Decimal | None = None  # of an entry or an addition; None: at market
     volatility: Decimal | None = None  # ATR in quote, for sizing by volatility
     part: Decimal | None = None  # of what remains, to take now
     stop_price: Decimal | None = None  # where to move the stop
@@ -111,7 +113,7 @@ class Decision(msgspec.Struct, frozen=True):
                 if self.stop_price is None or self.stop_price <= 0:
                     message = f"MOVE_SL needs a positive stop_price, not {self.stop_price}"
                     raise ValueError(message)
-            case Action.CLOSE | Action.WATCH | Action.NO_TRADE:
+            case Action.ADD | Action.CLOSE | Action.WATCH | Action.NO_TRADE:
                 pass
             case _ as never:
                 assert_never(never)
@@ -274,6 +276,23 @@ def go_short(
     """Wish to sell at market; `enter` takes all the rest a plan can hold."""
     plan = ProtectionPlan(stop_price=stop_price, targets=targets, trail_ratio=trail_ratio)
     return enter(Direction.SHORT, rationale, plan, confidence=confidence)
+
+
+def add(
+    rationale: str,
+    *,
+    limit_price: Decimal | None = None,
+    volatility: Decimal | None = None,
+    confidence: Decimal = ONE,
+) -> Decision:
+    """Wish to enlarge what is held by one more entry of the trader's size, under its stop."""
+    return Decision(
+        action=Action.ADD,
+        rationale=rationale,
+        confidence=confidence,
+        limit_price=limit_price,
+        volatility=volatility,
+    )
 
 
 def close(rationale: str, *, confidence: Decimal = ONE) -> Decision:

@@ -91,6 +91,16 @@ def listed(value: object) -> str:
     return " ".join(short_number(item) for item in value)
 
 
+def listed_words(name: str) -> Callable[[Row], str]:
+    """Return a cell with the words of a list."""
+
+    def cell(row: Row) -> str:
+        value = row.get(name)
+        return " ".join(clean(item) for item in value) if isinstance(value, list) else clean(value)
+
+    return cell
+
+
 def outcome(answer: Row) -> str:
     """Say in a sentence what became of a change."""
     position = answer.get("position")

@@ -59,6 +59,11 @@ def clean(value: object) -> str:
     return "-" if value is None else _CONTROL.sub("?", str(value))
 
 
+def is_asked() -> bool:
+    """Whether somebody sits there who can answer."""
+    return sys.stdin.isatty()
+
+
 def say(text: str, *, indent: str = "  ") -> None:
     """Print a line; a terminal gets it folded at spaces, its further lines indented."""
     for line in _folded(_CONTROL.sub("?", text), indent, sys.stdout):

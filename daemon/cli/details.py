@@ -16,6 +16,7 @@ from daemon.cli.cells import (
     text,
 )
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
+from daemon.cli.limit_words import limits_set
 from daemon.words import plural, short_number, signed_number, spoken, times_100, who
 
 _CHANGES = {
@@ -119,13 +120,25 @@ def print_health(health: Row) -> None:
             ("mailboxes", _counts(waiting)),
         ]
     )
+    print_heading("Parts")
+    columns = [
+        Column("PART", text("name")),
+        Column("", lambda row: "well" if row.get("ok") else "NOT WELL", style=_part_style),
+        Column("", text("why")),
+    ]
+    print_table(columns, _rows(health.get("parts")), empty="none")
 
 
 def is_well(health: Row) -> bool:
-    """Whether it is alive, the market is heard and the journal can be written."""
+    """Whether it is alive, the market is heard, the journal is written, every part is well."""
     feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
     heard = bool(feed.get("connected")) and not journal.get("trouble")
-    return heard and health.get("live") is not False
+    parts = all(part.get("ok") for part in _rows(health.get("parts")))
+    return heard and parts and health.get("live") is not False
+
+
+def _part_style(part: Row) -> str:
+    return "green" if part.get("ok") else "bold red"
 
 
 def _verdict(health: Row, name: str) -> str:
@@ -193,6 +206,7 @@ def print_portfolio(account: Row) -> None:
                 "positions",
                 f"{clean(account.get('positions'))} of {clean(limits.get('max_positions'))}",
             ),
+            ("limits set", limits_set(account)),
         ]
     )
 
@@ -216,7 +230,7 @@ def print_position(position: Row) -> None:
                 "quantity",
                 (
                     f"{short_number(position.get('remaining_quantity'))} left of "
-                    f"{short_number(position.get('entry_quantity'))}"
+                    f"{short_number(position.get('entry_quantity'))}{_added(position)}"
                 ),
             ),
             ("entry", f"{short_number(position.get('entry_price'))}"),
@@ -335,6 +349,15 @@ def _causes(account: Row) -> list[tuple[str, str]]:
 def _status(position: Row) -> str:
     reason = position.get("exit_reason")
     return spoken(position.get("status")) + (f", {spoken(reason)}" if reason else "")
+
+
+def _added(position: Row) -> str:
+    additions = _rows(position.get("additions"))
+    if not additions:
+        return ""
+    status = spoken(additions[-1].get("status"))
+    under_way = ", one under way" if status == "intent" else ""
+    return f", in {plural(len(additions), 'addition')}{under_way}"
 
 
 def _current(position: Row) -> str:

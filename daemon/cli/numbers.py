@@ -10,6 +10,7 @@ from domain.errors import Refusal
 from domain.money import HUNDRED, ONE, InvalidNumberError, decimal_from
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd])")
 
 
@@ -38,6 +39,26 @@ def optional(argument: str, text: str | None) -> Decimal | None:
 def fraction(argument: str, text: str) -> Decimal:
     """Read like `read_fraction`; a refusal ends the command."""
     return _given(read_fraction(argument, text))
+
+
+def limit(argument: str, text: str | None) -> Decimal | None:
+    """Read a limit that may be left out and may be zero: `2%`, `0.02`, `0`."""
+    if text is None:
+        return None
+    return fraction(argument, text)
+
+
+def count(argument: str, text: str | None) -> int | None:
+    """Read a whole number that may be left out."""
+    if text is None:
+        return None
+    if not _WHOLE.fullmatch(text.strip()):
+        fail(invalid(argument, text, "not a whole number"))
+    number = int(text)
+    refusal = check_value(argument, number)
+    if refusal:
+        fail(refusal)
+    return number
 
 
 def target(text: str) -> TargetRequest:

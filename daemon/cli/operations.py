@@ -14,7 +14,7 @@ from daemon.admin_requests import (
     Snapshot,
     StopEntries,
 )
-from daemon.cli.console import Exit, clean, print_json, say
+from daemon.cli.console import Exit, clean, fail, is_asked, print_json, say
 from daemon.cli.link import (
     ConfigOption,
     JsonOption,
@@ -24,6 +24,7 @@ from daemon.cli.link import (
     do,
     rows_of,
 )
+from domain.errors import Refusal
 
 TraderArgument = Annotated[str, typer.Argument(metavar="TRADER", help="See holdfast traders.")]
 _STATUS = "Look before you ask again: holdfast status."
@@ -66,9 +67,20 @@ def resume_entries(
 
 
 def reset_kill_switch(
-    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Go on after the total drawdown closed everything."""
+    """Go on after the total drawdown closed everything.
+
+    Drawdown counts from today's equity then. Who did it is journaled.
+    """
+    question = "Allow entries again, with drawdown counted from today's equity?"
+    if not yes and is_asked() and not typer.confirm(question):
+        refusal = Refusal("NOT_CONFIRMED", "The kill switch stays.", "Answer y, or give --yes.")
+        fail(refusal)
     do(ResetKillSwitch(), config, socket, as_json=as_json, afterwards=_STATUS)
 
 

@@ -11,9 +11,7 @@ from daemon.admin_requests import (
     Health,
     ListOrders,
     ListPositions,
-    ListTraders,
     Mode,
-    ShowPortfolio,
     ShowPosition,
     Status,
     Why,
@@ -85,43 +83,6 @@ def mode(
 ) -> None:
     """Show how much the daemon may do now, and why."""
     _one(Mode(), details.print_mode, config, socket, as_json=as_json)
-
-
-def portfolio(
-    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
-) -> None:
-    """Show the account and how far it is from its limits."""
-    _one(ShowPortfolio(), details.print_portfolio, config, socket, as_json=as_json)
-
-
-def traders(
-    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
-) -> None:
-    """List the traders and what they earned."""
-    answer = ask(ListTraders(), config, socket)
-    if as_json:
-        print_json(answer)
-        return
-    columns = [
-        Column("TRADER", text("name")),
-        Column("STRATEGY", text("strategy"), keep=7),
-        Column("SYMBOLS", _joined("symbols"), keep=5),
-        Column("BARS", text("timeframe"), keep=4),
-        Column("STATE", _trader_state, style=_paused_style),
-        Column("OPEN", text("open_positions"), right=True),
-        Column("CLOSED", text("closed_positions"), right=True, keep=6),
-        Column("WON %", price("win_rate_pct"), right=True, keep=3),
-        Column(
-            "UNREALIZED",
-            signed("unrealized_pnl"),
-            right=True,
-            keep=8,
-            style=gain_style("unrealized_pnl"),
-        ),
-        Column("REALIZED", signed("realized_pnl"), right=True, style=gain_style("realized_pnl")),
-        Column("DECISIONS", text("decisions"), right=True, keep=2),
-    ]
-    print_table(columns, rows_of(answer, "traders"), empty="no traders are configured")
 
 
 def positions(
@@ -198,13 +159,16 @@ def orders(
 
 
 def why(
-    subject: Annotated[str, typer.Argument(metavar="ID", help="A position or an order.")],
+    subject: Annotated[str, typer.Argument(metavar="ID", help="A position, order or trader.")],
     *,
     config: ConfigOption = None,
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell the journal's story of a position or order."""
+    """Tell the journal's story of a position or order.
+
+    Of a trader or the account, by its name, it tells what people and limits did to it.
+    """
     answer = ask(Why(subject=subject), config, socket)
     if as_json:
         print_json(answer)
@@ -286,29 +250,11 @@ def _stop_style(row: Row) -> str:
     return "bold red" if row.get("stop_lives") == "nowhere" else ""
 
 
-def _joined(name: str) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
-        value = row.get(name)
-        return " ".join(clean(item) for item in value) if isinstance(value, list) else clean(value)
-
-    return cell
-
-
-def _trader_state(row: Row) -> str:
-    return "paused" if row.get("paused") else "active"
-
-
-def _paused_style(row: Row) -> str:
-    return "yellow" if row.get("paused") else "green"
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("status")(status)
     app.command("health")(health)
     app.command("mode")(mode)
-    app.command("portfolio")(portfolio)
-    app.command("traders")(traders)
     app.command("positions")(positions)
     app.command("position")(position)
     app.command("orders")(orders)

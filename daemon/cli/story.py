@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from daemon.cli.cells import short_time
 from daemon.cli.console import Row, clean, print_heading, say
 from daemon.words import done, short_number, signed_number, spoken, times_100, who
+from domain.ids import ClientOrderId, identity_of
 
 _CLOCK = slice(11, 23)  # of an ISO time: 11:02:20.256
 _DAY = 10  # characters of its date
@@ -59,6 +60,50 @@ def _intended(fields: Row) -> str:
     )
 
 
+def _added(fields: Row) -> str:
+    entry = _part(fields, "entry")
+    limit = entry.get("limit_price")
+    because = f": {fields['rationale']}" if fields.get("rationale") else ""
+    return (
+        f"{who(fields.get('requested_by'))} adds {short_number(entry.get('quantity'))} "
+        + (f"at {short_number(limit)} or better" if limit else "at market")
+        + because
+    )
+
+
+def _limits_changed(fields: Row) -> str:
+    previous, new = _part(fields, "previous"), _part(fields, "new")
+    changes = [
+        f"{name.removesuffix('_ratio').replace('_', ' ')} {_limit(name, previous.get(name))} → "
+        f"{_limit(name, value)}"
+        for name, value in new.items()
+        if value != previous.get(name)
+    ]
+    overrides = {name for name, value in _part(fields, "overrides").items() if value is not None}
+    if not overrides:
+        changes.append("all as configured")
+    return f"{fields.get('by')} sets limits: {', '.join(changes) or 'as they were'}"
+
+
+def _limit(name: str, value: object) -> str:
+    if value is None:
+        return "none"
+    return _percent(value) if name.endswith("_ratio") else short_number(value)
+
+
+def _stopped(fields: Row) -> str:
+    cause = _part(fields, "cause")
+    return f"entries stop ({cause.get('code')}): {cause.get('message')}"
+
+
+def _tripped(fields: Row) -> str:
+    return (
+        f"kill switch: equity {short_number(fields.get('equity'))}, "
+        f"{_percent(fields.get('drawdown'))} below its peak, the limit is "
+        f"{_percent(fields.get('limit'))}; everything is closed"
+    )
+
+
 def _order(fields: Row) -> str:
     terms = _part(fields, "terms")
     limit = terms.get("price")
@@ -84,7 +129,10 @@ def _filled(fields: Row) -> str:
 
 def _entry_ended(fields: Row) -> str:
     why = f": {fields['why']}" if fields.get("why") else ""
-    return f"the entry is {spoken(fields.get('status'))}{why}"
+    order = identity_of(ClientOrderId(str(fields.get("client_order_id"))))
+    number = "0" if order is None else order.leg.partition("-")[2]
+    which = "the entry" if number == "0" else f"addition {number}"
+    return f"{which} is {spoken(fields.get('status'))}{why}"
 
 
 def _protected(fields: Row) -> str:
@@ -199,6 +247,21 @@ _SILENT = {"OrderSent", "OrderAccepted", "PositionSettled"}
 _REASONS = ("why", "message", "text", "evidence")
 _TOLD: dict[str, Callable[[Row], str]] = {
     "PositionIntended": _intended,
+    "AdditionIntended": _added,
+    "TraderPaused": lambda fields: f"paused by {fields.get('by')}",
+    "TraderResumed": lambda fields: f"resumed by {fields.get('by')}",
+    "TraderLimitsChanged": _limits_changed,
+    "AccountLimitsChanged": _limits_changed,
+    "DecisionRefused": lambda fields: f"refused: {fields.get('message')} ({fields.get('rule')})",
+    "PortfolioOpened": lambda fields: f"opened with {short_number(fields.get('balance'))}",
+    "EntriesStopped": _stopped,
+    "EntriesResumed": lambda fields: f"{fields.get('by')} takes {fields.get('code')} back",
+    "DayRolled": lambda fields: f"a new day, with {short_number(fields.get('equity'))}",
+    "KillSwitchTripped": _tripped,
+    "KillSwitchReset": lambda fields: (
+        f"{fields.get('by')} resets the kill switch; drawdown counts from "
+        f"{short_number(fields.get('equity'))}"
+    ),
     "OrderIntended": _order,
     "OrderAdopted": lambda fields: f"found at the venue: {_order(fields)}",
     "OrderFilled": _filled,

@@ -1,12 +1,12 @@
 """Commands that change positions: open, close, and what guards them."""
 
-import sys
 from typing import Annotated
 from uuid import uuid4
 
 import typer
 
 from daemon.admin_requests import (
+    Add,
     AddTarget,
     CancelTarget,
     Close,
@@ -17,7 +17,7 @@ from daemon.admin_requests import (
     TrailStop,
 )
 from daemon.cli import numbers
-from daemon.cli.console import fail
+from daemon.cli.console import fail, is_asked
 from daemon.cli.link import ConfigOption, IdArgument, JsonOption, SocketOption, do
 from domain.errors import Refusal
 from domain.instrument import Direction, PriceSource
@@ -105,6 +105,56 @@ def open_position(  # noqa: PLR0913 - one option each
     do(request, config, socket, as_json=as_json, afterwards=afterwards)
 
 
+def add(  # noqa: PLR0913 - one option each
+    position: IdArgument,
+    *,
+    quantity: Annotated[
+        str | None, typer.Option(metavar="BASE", help="Size in base units, such as 0.01.")
+    ] = None,
+    notional: Annotated[
+        str | None, typer.Option(metavar="QUOTE", help="Size in quote, such as 500.")
+    ] = None,
+    risk: Annotated[
+        str | None,
+        typer.Option(metavar="PART", help="Size so that it loses this much of equity at the stop."),
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option(metavar="PRICE", help="Add at this price; else at market.")
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option(metavar="PRICE", help="Move the stop of the whole here first.")
+    ] = None,
+    widen: Annotated[
+        bool, typer.Option("--widen", help="Allow the stop to move away: more risk than before.")
+    ] = False,
+    number: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Only as the Nth addition: asked again, it adds nothing."),
+    ] = None,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enlarge an open position: one more entry, guarded with the rest.
+
+    \b
+    holdfast add 3f2a --notional 300
+    holdfast add 3f2a --quantity 0.01 --limit 61000 --stop 60500
+    """  # noqa: D301
+    request = Add(
+        position=position,
+        quantity=numbers.optional("quantity", quantity),
+        notional=numbers.optional("notional", notional),
+        risk=None if risk is None else numbers.fraction("risk", risk),
+        limit_price=numbers.optional("limit_price", limit),
+        stop=numbers.optional("stop", stop),
+        widen=widen,
+        number=number,
+    )
+    afterwards = f"Look before you ask again: holdfast position {position}"
+    do(request, config, socket, as_json=as_json, afterwards=afterwards)
+
+
 def close(
     position: Annotated[
         str | None, typer.Argument(metavar="ID", help="Its id, or a unique beginning.")
@@ -136,11 +186,6 @@ def close(
     if not yes and is_asked() and not typer.confirm("Close every position at market?"):
         fail(Refusal("NOT_CONFIRMED", "Nothing was closed.", "Answer y, or give --yes."))
     do(CloseAll(), config, socket, as_json=as_json)
-
-
-def is_asked() -> bool:
-    """Whether somebody sits there who can answer."""
-    return sys.stdin.isatty()
 
 
 def move_stop(
@@ -265,6 +310,7 @@ def cancel_target(
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("open", context_settings=_NUMBERS)(open_position)
+    app.command("add", context_settings=_NUMBERS)(add)
     app.command("close")(close)
     app.command("move-stop", context_settings=_NUMBERS)(move_stop)
     app.command("trail-stop", context_settings=_NUMBERS)(trail_stop)

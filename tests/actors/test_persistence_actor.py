@@ -15,6 +15,7 @@ from domain.position import PositionStatus
 from domain.protection import ExitReason
 from storage.errors import JournalUnavailableError, Trouble
 from tests.actors.box import COMMIT_S, CONFIG, Box, D, pid, stop_at
+from tests.actors.troubles import fill_up, steal
 
 MOVE = ModificationType.MOVE_SL
 
@@ -47,44 +48,6 @@ def check_settled(box):
         assert box.journaled(stream) == state, stream
     assert not box.actor(names.PERSISTENCE).backlog.waiting
     assert not box.actor(names.PERSISTENCE).backlog.writing
-
-
-class FullDisk:
-    """A disk on which the journal may not grow: SQLite itself says SQLITE_FULL."""
-
-    def __init__(self, box: Box) -> None:
-        self.database = box.store.database
-        self.reopen = self.database.reopen
-        self.reopened = 0
-        self.database.reopen = self._reopen
-        self.is_full = True
-        self._limit()
-
-    def _limit(self) -> None:
-        connection = self.database.connection
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-
-    def _reopen(self) -> None:
-        self.reopen()
-        self.reopened += 1
-        if self.is_full:
-            self._limit()
-
-    def make_room(self) -> None:
-        self.is_full = False
-
-
-async def fill_up(box):
-    """Write until SQLite has no page left."""
-    disk = FullDisk(box)
-    for number in range(500):
-        price = D(59_000) + D(number) / 10
-        box.tell(names.position(pid()), ModifyProtection(pid(), MOVE, price=price))
-        await box.soon(0.01)
-        if mode(box) is Mode.PROTECT_ONLY:
-            return disk
-    raise AssertionError("the disk did not fill up")
 
 
 # --- group commit ---
@@ -420,12 +383,6 @@ def test_a_last_batch_is_not_written_over_a_hole(perform):
 
 
 # --- another writer ---
-
-
-def steal(box):
-    """Raise the writer epoch, as another daemon that opened the database would."""
-    connection = box.store.database.connection
-    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'writer_epoch'")
 
 
 def test_another_writer_ends_everything_but_armed_exits_until_a_person_comes(perform):

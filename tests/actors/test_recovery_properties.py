@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors import names
-from domain.commands import ClosePosition, ModificationType, ModifyProtection
+from domain.commands import AddToPosition, ClosePosition, ModificationType, ModifyProtection, SizeBy
 from domain.ids import MANUAL, PositionId, RequestId, identity_of
 from domain.instrument import Direction
 from domain.order import Order, OrderAdopted, OrderIntended
@@ -168,8 +168,17 @@ class History:
     def act(self, box: Box) -> None:
         chance = self.chance
         action = chance.choices(
-            (self.tick, self.jump, self.open, self.change, self.close, self.fault, self.murder),
-            (40, 3, 12, 12, 5, 8, 3),
+            (
+                self.tick,
+                self.jump,
+                self.open,
+                self.change,
+                self.close,
+                self.fault,
+                self.murder,
+                self.add,
+            ),
+            (40, 3, 12, 12, 5, 8, 3, 8),
         )[0]
         action(box)
 
@@ -211,6 +220,23 @@ class History:
             limit=limit,
         )
         self.ask(box, names.trader(MANUAL), request)
+
+    def add(self, box: Box) -> None:
+        position = self.any_position(box)
+        if position is None:
+            return
+        sign, chance = position.direction.sign, self.chance
+        at = D(f"{self.price * (1 - sign * 0.001):.1f}")
+        stop = D(f"{self.price * (1 - sign * chance.choice((0.003, 0.02))):.1f}")
+        command = AddToPosition(
+            position.id,
+            SizeBy.QUANTITY,
+            D(chance.choice(("0.001", "0.007"))),
+            limit_price=at if chance.random() < 0.3 else None,
+            stop_price=stop if chance.random() < 0.3 else None,
+            widen=chance.random() < 0.3,
+        )
+        self.ask(box, names.trader(MANUAL), command)
 
     def change(self, box: Box) -> None:
         position = self.any_position(box)
@@ -424,7 +450,7 @@ class History:
         rows = connection.execute("SELECT client_order_id FROM orders").fetchall()
         assert {order_id for (order_id,) in rows} <= intents
         for order_id, times in self.sent.items():
-            if identity_of(order_id).leg == "entry-0":
+            if identity_of(order_id).leg.startswith("entry-"):
                 assert times == 1
         orders: list[Order] = box.parts.world.states.latest_of("order")
         for order in orders:

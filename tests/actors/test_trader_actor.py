@@ -8,13 +8,13 @@ import pytest
 from actors import names
 from actors.messages import PauseTrader, ResumeTrader
 from domain.candles import Candle
-from domain.commands import ProtectionPlan
+from domain.commands import ModificationType, ModifyProtection, ProtectionPlan
 from domain.ids import TraderName
 from domain.instrument import Direction
 from domain.position import PositionStatus
 from domain.protection import ExitReason
 from domain.trader_state import DecisionMade, Trader
-from strategies.base import Decision, Step, Strategy, View, close, enter, move_stop, take_part
+from strategies.base import Decision, Step, Strategy, View, add, close, enter, move_stop, take_part
 from tests.actors.box import COMMIT_S, CONFIG, Box, D
 from tests.actors.faulty_venue import refused
 
@@ -56,6 +56,8 @@ class Scripted(Strategy, frozen=True):
             case "L":
                 plan = ProtectionPlan(stop_price=view.last - 1000)
                 return enter(Direction.LONG, "it says so", plan)
+            case "A":
+                return add("it says so")
             case "C":
                 return close("it says so")
             case "H":
@@ -114,6 +116,49 @@ def test_a_strategy_opens_changes_and_closes_its_position(trade):
         assert state(box).decisions == 4
 
     trade("LSHC", play)
+
+
+def test_a_strategy_adds_to_its_position_by_its_traders_size_and_sees_that_it_did(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 3)
+        (position,) = own(box)
+        assert position.remaining == D("0.02")  # the first wish came when nothing was held
+        (addition,) = position.additions
+        decided = [each for each in box.journal(NAME) if isinstance(each, DecisionMade)]
+        assert [each.action for each in decided] == ["LONG", "ADD"]
+        assert Scripted.views[-1].held.additions == 0
+        await candles(box, 1)
+        assert Scripted.views[-1].held.additions == 1
+        assert addition.client_order_id == box.venue.sent[-1].client_order_id
+
+    trade("ALA", play)
+
+
+def test_what_a_person_changed_is_not_added_to_by_a_strategy(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        (position,) = own(box)
+        command = ModifyProtection(position.id, ModificationType.MOVE_SL, price=D(59_100))
+        box.tell(names.position(position.id), command)
+        await box.soon()
+        await candles(box, 1)
+        assert own(box)[0].additions == ()
+        assert state(box).last_refusal.rule == "MANUAL_LOCK"
+
+    trade("LA", play)
+
+
+def test_a_paused_trader_adds_nothing(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        await candles(box, 1)
+        assert own(box)[0].additions == ()
+
+    trade("LA", play)
 
 
 def test_a_strategy_goes_on_where_it_was_after_a_crash(trade):

@@ -4,16 +4,15 @@ import asyncio
 
 import pytest
 
-from daemon import archive as module
-from daemon.archive import Archive
-from daemon.background import Background
-from storage.errors import DamagedRecordError
+from daemon.admin_requests import JournalVerify
+from storage import admin
 from tests.actors.box import Box
+from tests.actors.desks import desk_of
 
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch):
-    monkeypatch.setattr(module, "_RECORDS_AT_A_TIME", 3)
+    monkeypatch.setattr(admin, "STEP", 3)
 
 
 def test_every_record_is_checked_once_though_others_are_written_meanwhile(perform):
@@ -21,12 +20,10 @@ def test_every_record_is_checked_once_though_others_are_written_meanwhile(perfor
         await box.start("60000")
         await box.open(number=1)
         before = len(box.journal())
-        verifying = asyncio.ensure_future(Archive(box.store, Background(box.disk)).verified())
+        verifying = asyncio.ensure_future(desk_of(box).handle(JournalVerify()))
         await box.open(number=2)
-        count = await verifying
-        assert count > before
-        assert count <= len(box.journal())
-        assert await Archive(box.store, Background(box.disk)).verified() == len(box.journal())
+        assert before < (await verifying)["verified"] <= len(box.journal())
+        assert (await desk_of(box).handle(JournalVerify()))["verified"] == len(box.journal())
 
     perform(play)
 
@@ -37,7 +34,8 @@ def test_a_damaged_record_in_a_later_part_is_found(perform):
         await box.open(number=1)
         connection = box.store.database.connection
         connection.execute("UPDATE journal SET payload = '{}' WHERE seq = 8")
-        with pytest.raises(DamagedRecordError, match="journal record 8"):
-            await Archive(box.store, Background(box.disk)).verified()
+        refusal = await desk_of(box).handle(JournalVerify())
+        assert refusal.rule == "JOURNAL_DAMAGED"
+        assert "journal record 8" in refusal.message
 
     perform(play)

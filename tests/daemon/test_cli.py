@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from daemon.admin_requests import (
     AcceptConflict,
+    Add,
     AddTarget,
     AnyAdminRequest,
     CancelTarget,
@@ -45,6 +46,8 @@ from daemon.admin_requests import (
     ResetKillSwitch,
     Resume,
     ResumeEntries,
+    SetAccountLimits,
+    SetTraderLimits,
     ShowPortfolio,
     ShowPosition,
     Snapshot,
@@ -55,16 +58,18 @@ from daemon.admin_requests import (
     Why,
 )
 from daemon.cli.program import FILES, build
+from daemon.limit_views import account_limits_view
 from daemon.position_views import Seen, position_row, position_view
 from daemon.views import mode_view, portfolio_view, story_row, trader_view
 from domain.errors import Refusal
 from domain.ids import AccountName, TraderName
 from domain.instrument import Direction, PriceSource
+from domain.limit_changes import TraderOverrides
 from domain.modes import Mode as DaemonMode
 from domain.modes import ModeCause
 from domain.portfolio_state import Portfolio
-from domain.risk import AccountLimits
-from domain.trader_state import TraderSettings
+from domain.risk import AccountLimits, TraderLimits
+from domain.trader_state import Trader, TraderLimitsChanged, TraderSettings
 from tests.builders import ACCOUNT, BTC, NOW, D, opened, plan
 
 ROOT = Path(__file__).parent.parent.parent
@@ -113,6 +118,10 @@ def sent(ask: Callable[..., Ran], office: Any, *arguments: str) -> AnyAdminReque
         ("position 3f2a", ShowPosition(position="3f2a")),
         ("orders --all", ListOrders(all=True)),
         ("why 3f2a", Why(subject="3f2a")),
+        ("add 3f2a --notional 300", Add(position="3f2a", notional=D(300))),
+        ("add 3f2a --risk 1% --limit 61000 --stop 60500 --widen --number 2", Add(
+            position="3f2a", risk=D("0.01"), limit_price=D(61000), stop=D(60500), widen=True,
+            number=2)),
         ("close 3f2a", Close(position="3f2a")),
         ("close 3f2a --part 50%", Close(position="3f2a", part=D("0.5"))),
         ("close 3f2a --part 0.25", Close(position="3f2a", part=D("0.25"))),
@@ -134,9 +143,21 @@ def sent(ask: Callable[..., Ran], office: Any, *arguments: str) -> AnyAdminReque
         ("refuse 3f c1", RefuseConflict(position="3f", conflict="c1")),
         ("pause trend", Pause(trader="trend")),
         ("resume trend", Resume(trader="trend")),
+        (("traders set-limits trend --max-positions 1 --max-risk 2% --min-confidence 0.7 "
+          "--max-position 20%"), SetTraderLimits(
+            trader="trend", max_positions=1, max_risk_ratio=D("0.02"), min_confidence=D("0.7"),
+            max_position_ratio=D("0.2"))),
+        ("traders set-limits trend --reset --max-risk 0", SetTraderLimits(
+            trader="trend", reset=True, max_risk_ratio=D(0))),
+        (("portfolio set-limits --max-positions 0 --max-leverage 3 --daily-loss-cap 300 "
+          "--daily-drawdown 3% --total-drawdown 0.15 --balance-buffer 0%"), SetAccountLimits(
+            max_positions=0, max_leverage=D(3), daily_loss_cap=D(300),
+            daily_drawdown_ratio=D("0.03"), total_drawdown_ratio=D("0.15"),
+            balance_buffer_ratio=D(0))),
+        ("portfolio set-limits --reset", SetAccountLimits(reset=True)),
         ("stop-entries", StopEntries()),
         ("resume-entries", ResumeEntries()),
-        ("reset-kill-switch", ResetKillSwitch()),
+        ("reset-kill-switch --yes", ResetKillSwitch()),
         ("snapshot", Snapshot()),
         ("reload", Reload()),
         ("drain", Drain()),
@@ -199,6 +220,23 @@ def test_durations_are_read_with_their_unit(
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
+        ("add 3f", "MISSING_SIZE"),
+        ("add 3f --quantity 1 --notional 5", "AMBIGUOUS_SIZE"),
+        ("add 3f --quantity -1", "INVALID_QUANTITY"),
+        ("add 3f --quantity 1 --number 0", "INVALID_NUMBER"),
+        ("traders set-limits trend", "MISSING_ARGUMENT"),
+        ("traders set-limits trend --max-positions -1", "LIMIT_OUT_OF_BOUNDS"),
+        ("traders set-limits trend --max-positions 1.5", "LIMIT_OUT_OF_BOUNDS"),
+        ("traders set-limits trend --max-risk 2", "LIMIT_OUT_OF_BOUNDS"),
+        ("traders set-limits trend --max-risk 101%", "LIMIT_OUT_OF_BOUNDS"),
+        ("traders set-limits trend --min-confidence nan", "LIMIT_OUT_OF_BOUNDS"),
+        ("traders set-limits trend --max-position 1001", "LIMIT_OUT_OF_BOUNDS"),
+        ("traders set-limits a/../b! --max-positions 1", "INVALID_NAME"),
+        ("portfolio set-limits", "MISSING_ARGUMENT"),
+        ("portfolio set-limits --max-leverage 0.5", "LIMIT_OUT_OF_BOUNDS"),
+        ("portfolio set-limits --daily-drawdown 0", "LIMIT_OUT_OF_BOUNDS"),
+        ("portfolio set-limits --total-drawdown 0%", "LIMIT_OUT_OF_BOUNDS"),
+        ("portfolio set-limits --daily-loss-cap 0", "LIMIT_OUT_OF_BOUNDS"),
         ("move-stop 3f 0", "INVALID_PRICE"),
         ("move-stop 3f -5", "INVALID_PRICE"),
         ("move-stop 3f nan", "INVALID_PRICE"),
@@ -339,6 +377,19 @@ def test_closing_everything_is_asked_about_on_a_terminal(
     assert ask("close", "--all", stdin="y\n").code == 0
     assert ask("close", "--all", "--yes").code == 0
     assert office.desk.asked == [CloseAll(), CloseAll()]
+
+
+def test_a_reset_of_the_kill_switch_is_asked_about_on_a_terminal(
+    ask: Callable[..., Ran], office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.operations.is_asked", lambda: True)
+
+    declined = ask("reset-kill-switch", stdin="n\n")
+    assert (declined.code, office.desk.asked) == (1, [])
+    assert "NOT_CONFIRMED" in declined.err
+    assert ask("reset-kill-switch", stdin="y\n").code == 0
+    assert ask("reset-kill-switch", "--yes").code == 0
+    assert office.desk.asked == [ResetKillSwitch(), ResetKillSwitch()]
 
 
 # --- what is printed ---
@@ -599,6 +650,44 @@ def test_a_reload_is_told_key_by_key(ask: Callable[..., Ran], office: Any) -> No
     refused = ask("reload")
     assert refused.code == 1
     assert "INVALID_CONFIG" in refused.err
+
+
+def test_a_part_that_is_not_well_is_named_and_ends_with_1(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    parts = [{"name": "feed", "ok": True, "why": ""}]
+    filled.desk.answers[Health]["parts"] = parts
+    assert ask("health").code == 0
+
+    parts.append({"name": "exchange", "ok": False, "why": "1 order is unknown"})
+    ill = ask("health")
+
+    assert ill.code == 1
+    assert re.search("exchange +NOT WELL +1 order is unknown", ill.out)
+
+
+def test_limits_that_were_set_are_shown_with_what_is_configured(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    changed = TraderLimitsChanged(
+        overrides=TraderOverrides(max_positions=1, max_risk_ratio=D("0.005")),
+        previous=TraderLimits(),
+        new=TraderLimits(max_positions=1, max_risk_ratio=D("0.005")),
+        by="uid 7",
+        at=NOW,
+    )
+    settings = TraderSettings(TraderName("trend"), (BTC,), "5s", strategy="ema-cross")
+    trader = trader_view(settings, Trader(limits_change=changed), None, open_positions=1)
+    filled.desk.answers[ListTraders] = {"traders": [trader]}
+
+    out = ask("traders").out
+
+    assert "trend: max positions 1 (configured: 3), max risk 0.5 % (configured: 2 %)" in out
+    assert "set by uid 7 at 2026-01-02 03:04:05" in out
+    shown = account_limits_view(AccountLimits(), None)
+    filled.desk.answers[SetAccountLimits] = {"done": True, "account": "paper", **shown}
+    out = ask("portfolio", "set-limits", "--reset").out
+    assert "paper: max positions 10, max leverage 10, daily loss cap none" in out
 
 
 def test_what_became_of_a_change_is_a_sentence(ask: Callable[..., Ran], filled: Any) -> None:

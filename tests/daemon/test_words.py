@@ -14,8 +14,19 @@ from daemon.log_words import PHRASES, in_words
 from daemon.views import story_row
 from daemon.words import plural, short_number, spoken
 from domain.commands import ModificationType, RequestedBy
+from domain.ids import client_order_id
+from domain.inputs import BeginAddition, OrderEnded
 from domain.instrument import Side
-from domain.order import AnyOrderEvent, OrderAccepted, OrderFilled, OrderSent
+from domain.limit_changes import AccountOverrides, TraderOverrides
+from domain.modes import operator_stop
+from domain.order import AnyOrderEvent, OrderAccepted, OrderFilled, OrderSent, OrderStatus
+from domain.portfolio_events import (
+    AccountLimitsChanged,
+    EntriesResumed,
+    EntriesStopped,
+    KillSwitchReset,
+    KillSwitchTripped,
+)
 from domain.position import (
     NO_PROTECTION,
     AnyPositionEvent,
@@ -28,7 +39,9 @@ from domain.position import (
     Validation,
 )
 from domain.protection import ExitReason
-from tests.builders import NOW, D, a_fill, opened, plan
+from domain.risk import AccountLimits, TraderLimits
+from domain.trader_state import TraderLimitsChanged
+from tests.builders import ACCOUNT, NOW, D, a_fill, opened, plan
 
 ROOT = Path(__file__).parent.parent.parent
 SAID = re.compile(r"\b_?log\.(?:debug|info|warning|error|critical)\(\s*\"(\w+)\"")
@@ -191,6 +204,57 @@ def test_a_story_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert told[0].startswith("manual opens long 1 BTC/USDT at market, leverage 1")
     assert any(each.startswith("bought 1 at 100, fee") for each in told)
     assert "protection 1: stop 90, target-1 110 for 50 %, target-2 120 for 50 %" in told
+
+
+def test_an_addition_is_told_apart_from_the_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    life = opened("1", "100")
+    order_id = client_order_id(ACCOUNT, life.p.id, "entry-1", 0)
+    began = len(life.events)
+    life.tell(BeginAddition(life.p.id, order_id, D("0.5"), D(99), NOW, rationale="it fell"))
+    life.tell(OrderEnded(life.p.id, order_id, OrderStatus.CANCELED, ""))
+
+    assert story(capsys, *life.events[began:]) == [
+        "a person adds 0.5 at 99 or better: it fell",
+        "addition 1 is canceled",
+    ]
+
+
+def test_what_people_did_to_a_trader_and_the_account_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    limits = TraderLimits()
+    told = story(
+        capsys,
+        TraderLimitsChanged(
+            TraderOverrides(max_positions=1, max_risk_ratio=D("0.005")),
+            limits,
+            TraderLimits(max_positions=1, max_risk_ratio=D("0.005")),
+            "uid 7",
+            NOW,
+        ),
+        TraderLimitsChanged(TraderOverrides(), TraderLimits(max_positions=1), limits, "uid 7", NOW),
+        AccountLimitsChanged(
+            AccountOverrides(daily_loss_cap=D(500)),
+            AccountLimits(),
+            AccountLimits(daily_loss_cap=D(500)),
+            "uid 7",
+            NOW,
+        ),
+        KillSwitchTripped(D("0.21"), D("0.2"), D(7900), NOW),
+        KillSwitchReset("uid 7", D(7900), NOW),
+        EntriesStopped(operator_stop("uid 7"), NOW),
+        EntriesResumed("OPERATOR_STOP", "uid 7", NOW),
+    )
+
+    assert told == [
+        "uid 7 sets limits: max positions 3 → 1, max risk 2 % → 0.5 %",
+        "uid 7 sets limits: max positions 1 → 3, all as configured",
+        "uid 7 sets limits: daily loss cap none → 500",
+        "kill switch: equity 7,900, 21 % below its peak, the limit is 20 %; everything is closed",
+        "uid 7 resets the kill switch; drawdown counts from 7,900",
+        "entries stop (OPERATOR_STOP): Entries stopped by uid 7.",
+        "uid 7 takes OPERATOR_STOP back",
+    ]
 
 
 def test_a_story_says_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None:

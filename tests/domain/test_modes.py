@@ -33,4 +33,4 @@ def test_an_operators_stop_names_the_person_and_the_way_out():
 
     assert (stop.code, stop.mode) == (OPERATOR_STOP, Mode.NO_ENTRY)
     assert stop.message == "Entries stopped by ada: news at noon."
-    assert stop.way_out == "Resume entries."
+    assert stop.way_out == "Take it back: holdfast resume-entries."

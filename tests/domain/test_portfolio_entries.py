@@ -83,6 +83,7 @@ def ask(request, portfolio=None, **more):
         extra_causes=more.pop("causes", ()),
         marks=more.pop("marks", {}),
         now=NOW,
+        held_risk=D(more.pop("held_risk", 0)),
     )
 
 
@@ -189,7 +190,7 @@ def test_a_cause_in_the_journal_stops_entries_with_its_way_out():
 
     assert rule(answer) == "NO_ENTRY_MODE"
     assert answer.message == "No entries in mode NO_ENTRY: Entries stopped by ada."
-    assert answer.remedy == "Resume entries."
+    assert answer.remedy == "Take it back: holdfast resume-entries."
 
 
 def test_the_worst_of_journaled_and_passing_causes_is_told():
@@ -426,6 +427,32 @@ def test_an_addition_is_judged_together_with_what_is_held():
     assert rule(more) == "MAX_POSITION_SHARE"
     assert more.remedy.startswith("Reduce size to 0.5 ETH")
     assert isinstance(some, EntryReserved)
+
+
+def test_the_risk_of_what_is_held_and_of_the_addition_together_stays_within_the_limit():
+    portfolio = filled(holding(entry("1", plan=ProtectionPlan(stop_price=D(1900)))))
+    limits = TraderLimits(max_risk_ratio=D("0.02"), max_position_ratio=D(1))  # 200 of 10,000
+    plan = ProtectionPlan(stop_price=D(1900))
+
+    more = ask(
+        entry("1.1", plan=plan), portfolio, order="p1-E1", trader_limits=limits, held_risk=100
+    )
+    some = ask(
+        entry("0.9", plan=plan), portfolio, order="p1-E1", trader_limits=limits, held_risk=100
+    )
+
+    assert rule(more) == "MAX_RISK_TRADER"
+    assert isinstance(some, EntryReserved)
+
+
+def test_nothing_is_added_beyond_a_limit_on_positions_that_was_lowered_below_what_is_held():
+    portfolio = filled(holding(entry("1")))
+    more = entry("0.1")
+
+    answer = ask(more, portfolio, order="p1-E1", trader_limits=TraderLimits(max_positions=0))
+    assert rule(answer) == "MAX_POSITIONS_TRADER"
+    answer = ask(more, portfolio, order="p1-E1", account_limits=AccountLimits(max_positions=0))
+    assert rule(answer) == "MAX_POSITIONS_ACCOUNT"
 
 
 @pytest.mark.parametrize("change", [{"trader": "rsi"}, {"leverage": D(2)}])

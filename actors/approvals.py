@@ -1,0 +1,177 @@
+"""How an account judges what is asked of it: an entry, or an addition to a position.
+
+Everything it looks at is in the world; the portfolio actor journals what comes of it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from actors import names
+from actors.messages import RequestAddition, RequestApproval
+from actors.world import World
+from domain import portfolio as core
+from domain.commands import AddToPosition, EntryRequest
+from domain.errors import Refusal
+from domain.ids import PositionId, client_order_id
+from domain.inputs import BeginAddition, BeginEntry
+from domain.modes import ModeCause
+from domain.money import ZERO
+from domain.portfolio_events import EntryReserved
+from domain.portfolio_state import Portfolio, limits_of
+from domain.position import Position
+from domain.position_additions import addition_problem, plan_with, risk_of_held
+
+
+class Approvals:
+    """Judges for one account; `causes` are those of this run."""
+
+    def __init__(self, world: World, portfolio: Portfolio, causes: Iterable[ModeCause]) -> None:
+        self.world = world
+        self.portfolio = portfolio
+        self.causes = tuple(causes)
+
+    def entry(self, approval: RequestApproval) -> tuple[EntryReserved, BeginEntry] | Refusal:
+        """Return the reservation for an entry and the birth of its position, or why not."""
+        request = approval.request
+        if position_in(self.world, request.position_id) is not None:
+            return Refusal(
+                "POSITION_EXISTS",
+                f"Position {request.position_id} has been opened already.",
+                "Leave the id out to open another.",
+            )
+        reserved = self._judged(approval, leg="entry-0")
+        if isinstance(reserved, Refusal):
+            return reserved
+        begin = BeginEntry(
+            position_id=request.position_id,
+            account=self.world.account,
+            trader=request.trader,
+            instrument=reserved.instrument,
+            direction=request.direction,
+            client_order_id=reserved.client_order_id,
+            quantity=reserved.quantity,
+            limit_price=request.limit_price,
+            leverage=reserved.leverage,
+            plan=request.plan,
+            expires_at=self._expiry(request.expires_at),
+            decision_id=request.decision_id,
+            rationale=request.rationale,
+            request_id=request.request_id,
+        )
+        return reserved, begin
+
+    def addition(self, asked: RequestAddition) -> tuple[EntryReserved, BeginAddition] | Refusal:
+        """Return the reservation for an addition and what its position is to be told, or why not.
+
+        It is judged as an entry under the rules that guard the position now (or the stop that comes
+        with it), its risk together with that of what is held.
+        """
+        command = asked.command
+        position = position_in(self.world, command.position_id)
+        if position is None or command.position_id not in self.portfolio.holdings:
+            return _over(command.position_id)
+        problem = addition_problem(position, command.number) or _locked(position, command)
+        if problem is not None:
+            return problem
+        request = _request_of(position, command)
+        symbol = position.instrument.symbol
+        last = self.world.prices.market(symbol).last
+        risk = ZERO if last is None else risk_of_held(position, request.plan, last)
+        leg = f"entry-{len(position.additions) + 1}"
+        reserved = self._judged(RequestApproval(request, asked.limits), leg=leg, held_risk=risk)
+        if isinstance(reserved, Refusal):
+            return reserved
+        begin = BeginAddition(
+            position_id=position.id,
+            client_order_id=reserved.client_order_id,
+            quantity=reserved.quantity,
+            limit_price=command.limit_price,
+            expires_at=self._expiry(command.expires_at),
+            stop_price=command.stop_price,
+            widen=command.widen,
+            requested_by=command.requested_by,
+            decision_id=command.decision_id,
+            rationale=command.rationale,
+            request_id=command.request_id,
+        )
+        return reserved, begin
+
+    def _judged(
+        self, approval: RequestApproval, *, leg: str, held_risk: Decimal = ZERO
+    ) -> EntryReserved | Refusal:
+        world, request = self.world, approval.request
+        market = world.prices.market(request.symbol)
+        if market.last is None:
+            return Refusal(
+                "NO_PRICE",
+                f"No price for {request.symbol} yet.",
+                "Wait for the feed: `holdfast status` shows its age.",
+            )
+        if not market.is_fresh:
+            age = world.prices.age_s(request.symbol)
+            return Refusal(
+                "STALE_PRICE",
+                f"The last price of {request.symbol} is {age:.1f} s old.",
+                "Wait until the feed is back: `holdfast status` shows its age.",
+            )
+        return core.approve_entry(
+            self.portfolio,
+            request,
+            world.instruments[request.symbol],
+            price=market.last,
+            client_order_id=client_order_id(world.account, request.position_id, leg, 0),
+            trader_limits=approval.limits,
+            account_limits=limits_of(self.portfolio, world.limits),
+            extra_causes=self.causes,
+            marks=world.prices.marks(),
+            now=world.clock.now(),
+            held_risk=held_risk,
+        )
+
+    def _expiry(self, wished: datetime | None) -> datetime:
+        at = self.world.clock.now() + timedelta(seconds=self.world.entry_expires_s)
+        return at if wished is None else min(at, wished)
+
+
+def position_in(world: World, position_id: PositionId) -> Position | None:
+    """Return a position as it is now; None when there is none in memory."""
+    position: Position | None = world.states.latest.get(names.position(position_id), (0, None))[1]
+    return position
+
+
+def _over(position_id: PositionId) -> Refusal:
+    return Refusal("POSITION_CLOSED", f"Position {position_id} is closed.", "Open a new one.")
+
+
+def _locked(position: Position, command: AddToPosition) -> Refusal | None:
+    """Refuse a strategy's addition to what a person has changed."""
+    if command.requested_by.is_manual or not position.manual_lock:
+        return None
+    return Refusal(
+        "MANUAL_LOCK",
+        f"A person changed position {position.id}: what a strategy wants of it waits for one.",
+        "Add to it by hand: holdfast add.",
+    )
+
+
+def _request_of(position: Position, command: AddToPosition) -> EntryRequest:
+    """Return an addition as the entry that it is."""
+    return EntryRequest(
+        position_id=position.id,
+        trader=position.trader,
+        symbol=position.instrument.symbol,
+        direction=position.direction,
+        size_by=command.size_by,
+        size=command.size,
+        plan=plan_with(position, command.stop_price),
+        limit_price=command.limit_price,
+        leverage=position.leverage,
+        confidence=command.confidence,
+        volatility=command.volatility,
+        requested_by=command.requested_by,
+        decision_id=command.decision_id,
+        rationale=command.rationale,
+        request_id=command.request_id,
+        expires_at=command.expires_at,
+    )

@@ -1,0 +1,100 @@
+"""How each part is: every actor but the positions, which are told together."""
+
+from actors import names
+from daemon.assembly import Assembly
+from daemon.position_views import NOWHERE, where_stop_lives
+from daemon.view_text import View
+from domain.money import ZERO
+from domain.order import OrderStatus
+from domain.position import Position, PositionStatus
+from runtime.ref import State
+
+_POSITION = "position/"
+_TRADER = "trader/"
+_SHOWN = 3
+_DOWN = {
+    State.DOWN: "it crashed and is being restarted",
+    State.ORPHANED: "what supervises it crashed; both are being restarted",
+    State.QUARANTINED: "it failed too often and rests until the next start",
+}
+
+
+def parts_of(assembly: Assembly) -> list[View]:
+    """Return each part: its name, whether it is well, and what is to be said about it."""
+    found = []
+    for ref in assembly.system.directory:
+        if ref.name.startswith(_POSITION):
+            continue
+        why = _DOWN.get(ref.state, "")
+        ok = not why
+        if ok:
+            ok, why = _inside(assembly, ref.name)
+        found.append({"name": ref.name, "ok": ok, "why": why})
+    return found
+
+
+def _inside(assembly: Assembly, name: str) -> tuple[bool, str]:
+    """Say how an actor that lives does."""
+    match name:
+        case names.PERSISTENCE:
+            return _journal(assembly)
+        case names.EXCHANGE:
+            return _venue(assembly)
+        case names.FEED:
+            return _prices(assembly)
+        case names.POSITIONS:
+            return _positions(assembly)
+        case _ if name.startswith(_TRADER):
+            held = assembly.world.states.durable.get(name)
+            return True, "paused" if held is not None and held[1].paused else ""
+        case _:
+            return True, ""
+
+
+def _journal(assembly: Assembly) -> tuple[bool, str]:
+    actor = assembly.actor(names.PERSISTENCE)
+    if actor is None:
+        return False, "it is being restarted"
+    if actor.is_fenced:
+        return False, "another process writes the journal; nothing is written here any more"
+    if actor.trouble is not None:
+        return False, str(actor.trouble)
+    return (False, "the disk is almost full") if actor.is_low else (True, "")
+
+
+def _venue(assembly: Assembly) -> tuple[bool, str]:
+    actor = assembly.actor(names.EXCHANGE)
+    if actor is None or not actor.reconciled:
+        return False, "orders and fills are being compared with the venue"
+    orders = assembly.world.states.of_kind("order")
+    unknown = sum(order.status is OrderStatus.UNKNOWN for order in orders)
+    return unknown == 0, f"{unknown} orders are unknown and being asked for" if unknown else ""
+
+
+def _prices(assembly: Assembly) -> tuple[bool, str]:
+    actor = assembly.actor(names.FEED)
+    if actor is None or not actor.connected:
+        return False, "the stream of prices is not connected, and nothing is watched"
+    board = assembly.world.prices
+    stale = [symbol for symbol in board.prices if not board.is_fresh(symbol)]
+    if not stale:
+        return True, ""
+    shown = ", ".join(stale[:_SHOWN]) + (", …" if len(stale) > _SHOWN else "")
+    return len(stale) < len(board.prices), f"no fresh price of {shown}"
+
+
+def _positions(assembly: Assembly) -> tuple[bool, str]:
+    positions: list[Position] = assembly.world.states.of_kind("position")
+    held = [each for each in positions if not each.is_closed and each.remaining > ZERO]
+    quarantined = sum(each.status is PositionStatus.QUARANTINED for each in held)
+    if quarantined:
+        return False, f"{quarantined} quarantined: nothing guards them"
+    naked = sum(
+        each.protection.guards_loss
+        and each.status is not PositionStatus.CLOSING
+        and where_stop_lives(each) == NOWHERE
+        for each in held
+    )
+    if naked:
+        return False, f"{naked} whose guard is not in force"
+    return True, f"{len(held)} open" if held else ""
