@@ -174,7 +174,12 @@ def _not_one_of(given: object, found: ErrorDetails) -> str:
 # What only the whole can tell. It reads the raw mapping, so it speaks even when a model failed.
 
 _SOURCES = frozenset({"simulated", "binance", "recorded"})
-_ONLY_OF = {"seed": "simulated", "ticks_per_second": "simulated", "url": "binance"}
+_ONLY_OF = {
+    "seed": "simulated",
+    "ticks_per_second": "simulated",
+    "url": "binance",
+    "rest_url": "binance",
+}
 
 
 def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:

@@ -11,8 +11,10 @@ from domain.feed_state import FeedState
 from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges.market import MarketStream
+from exchanges.market_reads import MarketReads
 from exchanges.recording import RecordedStream
 from exchanges.simulated_market import MarketShape, SimulatedMarket
+from exchanges.simulated_reads import SimulatedReads
 from runtime.ports import Chance
 
 _START_PRICES = {
@@ -78,3 +80,30 @@ def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
         symbols={each.venue_symbol: each.symbol for each in world.instruments.values()},
         settings=LineSettings(max_silence_s=config.market.max_silence_s),
     )
+
+
+def reads_of(config: Config) -> Callable[[World], MarketReads | None]:
+    """Return how to ask the venue that `market.source` names.
+
+    A recording cannot be asked, and neither can a stream from elsewhere that says nothing of REST:
+    the venue's real prices would contradict it.
+    """
+    if config.market.source == "simulated":
+        return lambda world: SimulatedReads(world.clock, world.instruments, world.prices.prices)
+    market = config.market
+    if market.source == "binance" and (market.rest_url or not market.url):
+        return lambda world: _binance_reads(config, world)
+    return lambda _world: None
+
+
+def _binance_reads(config: Config, world: World) -> MarketReads:
+    from exchanges.binance_rest import SPOT_URL as SPOT_REST_URL  # noqa: PLC0415 - only if used
+    from exchanges.binance_rest import USDM_URL as USDM_REST_URL  # noqa: PLC0415
+    from exchanges.binance_rest import BinanceReads  # noqa: PLC0415
+    from exchanges.real_http import RealHttp  # noqa: PLC0415
+    from exchanges.rest import Rest  # noqa: PLC0415
+
+    kind = config.market.kind
+    url = config.market.rest_url or (SPOT_REST_URL if kind is Kind.SPOT else USDM_REST_URL)
+    names_of = {symbol: each.venue_symbol for symbol, each in world.instruments.items()}
+    return BinanceReads(Rest(RealHttp(), world.clock, url), kind, names_of)
