@@ -6,6 +6,7 @@ exit leaves before the next frame is read. Everything else (arming, subscription
 beat) comes as messages.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 
 from actors import names
+from actors.checks import PriceChecks
 from actors.journaled import Journaled
 from actors.line import PriceLine
 from actors.messages import (
@@ -75,6 +77,7 @@ class FeedActor(Journaled):
         listener: PriceListener | None = None,
         spike_ratio: float = 0.03,
         spike_hold_s: float = 0.3,
+        max_silence_s: float = 3.0,
     ) -> None:
         super().__init__(world)
         self.source = stream
@@ -102,6 +105,12 @@ class FeedActor(Journaled):
             )
             for symbol in world.instruments
         }
+        self.checks: PriceChecks | None = None  # where the venue can be asked
+        if world.reads is not None:
+            self.checks = PriceChecks(
+                world, world.reads, self.lines, listener, self._hold_back, max_silence_s
+            )
+        self.reader: asyncio.Task[Any] | None = None
 
     @property
     def _state(self) -> FeedState:
@@ -111,7 +120,7 @@ class FeedActor(Journaled):
         """Begin to read; entries wait until the stream is up."""
         self.every(BEAT_S, Beat())
         self.tell(names.PORTFOLIO, SetCause(_down("The market data stream is connecting.")))
-        self.run(self._read())
+        self.reader = self.run(self._read())
         if self.incarnation > 1:
             self.tell_positions(FeedRestarted())
 
@@ -146,10 +155,13 @@ class FeedActor(Journaled):
             self.listener.on_trade(symbol, price, quantity, trade_id, event_ms)
         line = self.lines[symbol]
         if line.on_trade(price, quantity, trade_id, event_ms, self.world.prices.frames, self.now_s):
-            self.after(self.spike_hold_s, _ReleaseHeld(symbol))
-            log.warning("spike_held", symbol=symbol, price=price)
+            self._hold_back(symbol, price)
         if self.woke:
             self._let_act()
+
+    def _hold_back(self, symbol: Symbol, price: str) -> None:
+        self.after(self.spike_hold_s, _ReleaseHeld(symbol))
+        log.warning("spike_held", symbol=symbol, price=price)
 
     def on_quote(self, symbol: Symbol, bid: str, ask: str, update_id: str, event_ms: int) -> None:
         """Let bid and ask act."""
@@ -173,18 +185,23 @@ class FeedActor(Journaled):
         """Entries may go on; what was missed leaves a hole in the candles."""
         self.connected = True
         log.info("connected", venue=self.world.venue, symbols=len(self.lines))
-        until = self._venue_ms()
+        until = self.world.prices.venue_ms()
         for line in self.lines.values():
             line.candles.unseen_until(until)
+        if self.checks is not None:
+            self.checks.on_connected()
         self.tell(names.PORTFOLIO, ClearCause(FEED_DOWN))
 
     def on_disconnected(self, why: str) -> None:
         """Open nothing until it is back."""
         self.connected = False
+        if self.checks is not None:
+            self.checks.on_disconnected()
         log.warning("disconnected", venue=self.world.venue, why=why)
         if self.armed_since:
             watched = len(self.armed_since)
-            self.world.telemetry.alarm(FEED_DOWN, f"nobody watches for {watched} positions: {why}")
+            instead = "nobody watches" if self.checks is None else "only prices asked for guard"
+            self.world.telemetry.alarm(FEED_DOWN, f"{instead} {watched} positions: {why}")
         self.tell(names.PORTFOLIO, SetCause(_down(f"The market data stream is down: {why}.")))
 
     def on_bad_frame(self, why: str) -> None:
@@ -248,6 +265,8 @@ class FeedActor(Journaled):
         best = {exit_id: line.best_of(arm.position_id, exit_id) for exit_id in _trails_of(arm)}
         self._disarm(line, arm.position_id)
         since = self._cut(line, _last_stamp(arm))
+        if self.checks is not None and arm.position_id not in self.armed_since:
+            self.checks.held[arm.symbol] += 1
         self.armed_since.setdefault(arm.position_id, arm.since or since)
         sources = set()
         for level in arm.levels:
@@ -300,7 +319,9 @@ class FeedActor(Journaled):
         line = self.lines[disarm.symbol]
         if disarm.exit_id is None:
             self._disarm(line, disarm.position_id)
-            self.armed_since.pop(disarm.position_id, None)
+            known = self.armed_since.pop(disarm.position_id, None)
+            if self.checks is not None and known is not None:
+                self.checks.held[disarm.symbol] -= 1
             return
         for index in line.indices():
             index.disarm(disarm.position_id, disarm.exit_id)
@@ -387,12 +408,13 @@ class FeedActor(Journaled):
         del beat
         self._report_extremes()
         if self.connected:
-            until = self._venue_ms() - CANDLE_GRACE_MS
+            until = self.world.prices.venue_ms() - CANDLE_GRACE_MS
             for line in self.lines.values():
                 closed = line.candles.close_until(until)
                 if closed:
                     self._on_candles(closed)
             self.woke = False
+        self._check_prices()
         marks = self.world.prices.marks()
         if marks:
             self.tell(names.PORTFOLIO, Marks(marks))
@@ -402,17 +424,25 @@ class FeedActor(Journaled):
             oldest = min(self.armed_since.values(), default=self.stamp)
             self._record(ExtremesForgotten(oldest))
 
-    def _venue_ms(self) -> int:
-        """Estimate the venue's clock: ours, shifted by how far its last event was ahead of us."""
-        clock = self.world.clock
-        now_ms = int(clock.now().timestamp() * 1000)
-        mono = clock.monotonic()
-        offsets = [
-            line.book.event_ms - (now_ms - int((mono - line.book.received) * 1000))
-            for line in self.lines.values()
-            if line.book.event_ms
-        ]
-        return now_ms + max(offsets, default=0)
+    def _check_prices(self) -> None:
+        """Ask the venue about prices that the stream says nothing new of."""
+        checks = self.checks
+        if checks is None:
+            return
+        for symbol in checks.due():
+            self.run(self._ask(checks, symbol))
+        why = checks.renewal()
+        if why:
+            log.warning("stream_renewal", why=why)
+            assert self.reader is not None  # since the start
+            self.reader.cancel()
+            self.on_disconnected(why)
+            self.reader = self.run(self._read())
+
+    async def _ask(self, checks: PriceChecks, symbol: Symbol) -> None:
+        await checks.ask(symbol)
+        if self.woke:
+            self._let_act()
 
     @handles(SubscribeCandles)
     def on_subscribe(self, subscribe: SubscribeCandles) -> None:

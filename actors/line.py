@@ -16,6 +16,7 @@ from domain.instrument import PriceSource
 from domain.plausibility import PriceGuard, Verdict
 from domain.triggers import Hit, TriggerIndex
 
+ASKED = "asked"  # in place of a trade's id: the price was asked for
 Held = tuple[float, str, str, str, int, int]  # price, text, quantity, trade id, event_ms, frame
 
 
@@ -117,9 +118,12 @@ class PriceLine:
     def apply(
         self, price: float, text: str, quantity: str, trade_id: str, event_ms: int, frame: int
     ) -> None:
-        """Let an accepted trade price act."""
+        """Let an accepted trade price act. Without a quantity it was asked for, and is no trade."""
         book = self.book
         book.last = text
+        if quantity and text != book.told:
+            book.told = text
+            book.new = book.received
         book.event_ms = event_ms
         index = self.index
         interval = self.interval
@@ -129,9 +133,30 @@ class PriceLine:
             hits = index.on_price(price, text)
             if hits:
                 self.on_hits(self, PriceSource.LAST, hits, text, trade_id, event_ms, frame)
+        if not quantity:
+            return
         closed = self.candles.on_trade(price, text, quantity, event_ms)
         if closed:
             self.on_candles(closed)
+
+    def on_asked(self, text: str, event_ms: int, frame: int, now_s: float) -> bool:
+        """Take a last price that the venue named when asked; return whether it was held back.
+
+        It acts as a trade's price does, spike guard included, but makes no candle and does not
+        count as heard.
+        """
+        self.book.asked_for = text
+        price = float(text)
+        if self.guard.low <= price <= self.guard.high:
+            self.guard.previous = price
+            self.apply(price, text, "", ASKED, event_ms, frame)
+            return False
+        return self._judge((price, text, "", ASKED, event_ms, frame), now_s)
+
+    def on_asked_other(self, source: PriceSource, text: str, event_ms: int, frame: int) -> None:
+        """Take a bid, an ask or a mark that the venue named when asked."""
+        setattr(self.book, source.value, text)
+        self._watch(source, text, ASKED, event_ms, frame)
 
     def on_quote(
         self, bid: str, ask: str, update_id: str, event_ms: int, frame: int, now_s: float

@@ -111,6 +111,12 @@ class PortfolioActor(Journaled):
                 f"Position {request.position_id} has been opened already.",
                 "Leave the id out to open another.",
             )
+        elif request.symbol in self.world.watched_only:
+            decided = Refusal(
+                "WATCHED_ONLY",
+                f"{request.symbol} is watched, not traded.",
+                "To trade it, move it from market.watch to market.symbols in the configuration.",
+            )
         elif market.last is None:
             decided = Refusal(
                 "NO_PRICE",
@@ -118,10 +124,9 @@ class PortfolioActor(Journaled):
                 "Wait for the feed: `holdfast status` shows its age.",
             )
         elif not market.is_fresh:
-            age = self.world.prices.age_s(request.symbol)
             decided = Refusal(
                 "STALE_PRICE",
-                f"The last price of {request.symbol} is {age:.1f} s old.",
+                self.world.prices.why_not_fresh(request.symbol),
                 "Wait until the feed is back: `holdfast status` shows its age.",
             )
         else:

@@ -101,6 +101,8 @@ class Open(AdminRequest, frozen=True, kw_only=True, tag="open"):
     leverage: Decimal = ONE
     max_holding_s: float | None = None
     watches: PriceSource = PriceSource.LAST
+    stop_watches: PriceSource | None = None  # stop and trail; else as `watches`
+    target_watches: PriceSource | None = None  # targets and breakeven; else as `watches`
     # A UUID chosen by the sender: asked again with it, a lost answer never opens a second position.
     position_id: str | None = None
 

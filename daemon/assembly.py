@@ -39,6 +39,7 @@ from domain.position_draft import PositionRules
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
 from exchanges.market import MarketStream
+from exchanges.market_reads import MarketReads
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
 from exchanges.port import Balance
@@ -73,6 +74,7 @@ class Ports:
     journal_worker: Worker
     paper_worker: Worker
     stream: Callable[["World"], MarketStream]
+    reads: Callable[["World"], MarketReads | None] = lambda _world: None
 
 
 @dataclass(slots=True)
@@ -120,6 +122,8 @@ class Assembly:
         """Stop all actors, then what they rest on; return whether it was in time."""
         in_time = await self.system.stop(timeout_s)
         await self.venue.close()
+        if self.world.reads is not None:
+            await self.world.reads.close()
         return in_time
 
 
@@ -152,6 +156,7 @@ def assemble(
         rules=paper_rules(config),
     )
     stream = ports.stream(world)
+    world.reads = ports.reads(world)
     settings = trader_settings(config)
     system = ActorSystem(ports.loop, ports.clock, chance=ports.chance)
     root = _tree(config, world, store, ports, venue, stream, settings, strategies)
@@ -194,6 +199,7 @@ def _world(
         rules=rules,
         limits=account_limits(config),
         started_at=ports.clock.now(),
+        watched_only=frozenset(Symbol(each) for each in config.market.watch),
     )
 
 
@@ -271,7 +277,7 @@ def _tree(
         lambda: PersistenceActor(world, store, ports.journal_worker, saving, backlog),
         intensity=Intensity(max_restarts=3, period_s=60),
     )
-    spike_ratio = float(config.market.spike_ratio)
+    market = config.market
     desk = [
         ChildSpec(names.EDGE, EdgeActor),
         ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, opening)),
@@ -283,7 +289,13 @@ def _tree(
         ),
         ChildSpec(
             names.FEED,
-            lambda: FeedActor(world, stream, listener=venue, spike_ratio=spike_ratio),
+            lambda: FeedActor(
+                world,
+                stream,
+                listener=venue,
+                spike_ratio=float(market.spike_ratio),
+                max_silence_s=market.max_silence_s,
+            ),
             intensity=Intensity(max_restarts=None),
             backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
         ),

@@ -152,6 +152,7 @@ class Market(Section):
     source: Literal["simulated", "binance", "recorded"]
     kind: Kind = Kind.SWAP
     symbols: Annotated[tuple[SymbolName, ...], Field(min_length=1, max_length=1000)]
+    watch: Annotated[tuple[SymbolName, ...], Field(max_length=1000)] = ()  # seen, never traded
     url: Annotated[str, AfterValidator(_websocket_url)] | None = None
     rest_url: Annotated[str, AfterValidator(_http_url)] | None = None
     seed: Seed = 7

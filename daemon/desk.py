@@ -177,6 +177,8 @@ class Desk:
             breakeven_price=request.breakeven,
             max_holding_s=request.max_holding_s,
             watches=request.watches,
+            stop_watches=request.stop_watches,
+            target_watches=request.target_watches,
         )
         entry = EntryRequest(
             position_id=position_id,

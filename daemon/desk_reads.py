@@ -260,7 +260,17 @@ class DeskReads:
             mark=price.mark or None,
             age_s=round(board.age_s(symbol), 3) if heard else None,
             is_fresh=board.is_fresh(symbol),
+            source=price.source,
+            why=price.why if price.is_stale and price.last else None,
         )
+
+    def _stale(self) -> list[dict[str, str]]:
+        """Return the symbols whose price nobody may rely on, and why."""
+        return [
+            {"symbol": symbol, "why": price.why}
+            for symbol, price in self.world.prices.prices.items()
+            if price.is_stale and price.last
+        ]
 
     def health(self) -> Result:
         """Return every part, well or not."""
@@ -268,6 +278,7 @@ class DeskReads:
         feed = self.parts.actor(names.FEED)
         persistence = self.parts.actor(names.PERSISTENCE)
         trouble = None if persistence is None else persistence.trouble
+        checks = None if feed is None else feed.checks
         return {
             **self.mode(),
             "actors": len(system.find("")),
@@ -279,6 +290,8 @@ class DeskReads:
                 "frames": self.world.prices.frames,
                 "bad_frames": 0 if feed is None else feed.bad_frames,
                 "armed_positions": self.parts.armed(),
+                "stale": self._stale(),
+                "reads": dict(checks.answers) if checks is not None else None,
             },
             "journal": {
                 "last_seq": self.parts.store.journal.tail.seq,

@@ -49,7 +49,7 @@ def instruments_of(config: Config) -> tuple[Instrument, ...]:
     """Return every symbol of the market as an instrument. The configuration is already checked."""
     return tuple(
         _instrument(symbol, config.market.kind, config.instruments.get(symbol))
-        for symbol in config.market.symbols
+        for symbol in (*config.market.symbols, *config.market.watch)
     )
 
 

@@ -32,7 +32,7 @@ from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
 from daemon.errors import StartError, named
 from daemon.logs import Logs
-from daemon.markets import stream_of
+from daemon.markets import reads_of, stream_of
 from daemon.metrics import Metrics
 from daemon.metrics_server import MetricsServer
 from daemon.observe import observe
@@ -118,6 +118,7 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
             journal_worker=journal_worker,
             paper_worker=paper_worker,
             stream=stream_of(config, chance),
+            reads=reads_of(config),
         )
         parts = assemble(config, strategies, ports, store, metrics)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)

@@ -178,6 +178,8 @@ class Quote(msgspec.Struct, frozen=True):
     mark: str | None
     age_s: float | None  # since anything was received; None: nothing yet
     is_fresh: bool
+    source: str = "stream"  # or quiet (the venue confirms it), fallback (asked for), stale
+    why: str | None = None  # of a stale one
 
 
 def status_view(  # noqa: PLR0913 - the whole on one page

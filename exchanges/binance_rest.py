@@ -57,6 +57,14 @@ class BinanceReads:
         read = partial(read_last, symbol=symbol, name=name)
         return await self._rest.ask(read, f"{self._base}/ticker/price", symbol=name)
 
+    async def mark(self, symbol: Symbol) -> PriceRead | Unknown | None:
+        """Return the mark price; None for spot."""
+        if not self._is_swap:
+            return None
+        name = self._names[symbol]
+        read = partial(read_mark, symbol=symbol, name=name)
+        return await self._rest.ask(read, f"{self._base}/premiumIndex", symbol=name)
+
     def timeframes(self, source: PriceSource) -> Sequence[Timeframe]:
         """Return the candles there are: seconds for spot only."""
         if source is PriceSource.LAST and not self._is_swap:
@@ -141,6 +149,12 @@ def read_last(answer: Any, *, symbol: Symbol, name: str) -> PriceRead:
     fields = _named(answer, name)
     time = fields.get("time", 0)
     return PriceRead(symbol, price_text(fields.get("price")), stamp_ms(time) if time else 0)
+
+
+def read_mark(answer: Any, *, symbol: Symbol, name: str) -> PriceRead:
+    """Read the mark in `premiumIndex`. Raises `LieError`."""
+    fields = _named(answer, name)
+    return PriceRead(symbol, price_text(fields.get("markPrice")), stamp_ms(fields.get("time")))
 
 
 def read_candles(

@@ -16,7 +16,7 @@ from exchanges.port import Unknown
 
 
 class PriceRead(msgspec.Struct, frozen=True):
-    """The last trade price, asked for instead of waited for."""
+    """The last trade price, or the mark, asked for instead of waited for."""
 
     symbol: Symbol
     price: str  # the venue's text, a finite decimal > 0
@@ -60,6 +60,9 @@ class MarketReads(Protocol):
 
     def last(self, symbol: Symbol) -> Awaitable[PriceRead | Unknown]:
         """Return the last price."""
+
+    def mark(self, symbol: Symbol) -> Awaitable[PriceRead | Unknown | None]:
+        """Return the mark price; None for spot, which has none."""
 
     def timeframes(self, source: PriceSource) -> Sequence[Timeframe]:
         """Return which of 1s, 1m and 1h `candles` offers for a price, shortest first."""

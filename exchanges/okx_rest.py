@@ -61,6 +61,15 @@ class OkxReads:
         read = partial(read_last, symbol=symbol, name=name)
         return await self._rest.ask(read, "/api/v5/market/ticker", instId=name)
 
+    async def mark(self, symbol: Symbol) -> PriceRead | Unknown | None:
+        """Return the mark price; None for spot."""
+        if not self._is_swap(symbol):
+            return None
+        name = self._name(symbol)
+        read = partial(read_mark, symbol=symbol, name=name)
+        path = "/api/v5/public/mark-price"
+        return await self._rest.ask(read, path, instType="SWAP", instId=name)
+
     def timeframes(self, source: PriceSource) -> Sequence[Timeframe]:
         """Return the candles there are."""
         return _TIMEFRAMES if source in {PriceSource.LAST, PriceSource.MARK} else ()
@@ -184,6 +193,12 @@ def read_last(answer: Any, *, symbol: Symbol, name: str) -> PriceRead:
     """Read `market/ticker`. Raises `LieError`."""
     fields = _named(answer, name)
     return PriceRead(symbol, price_text(fields.get("last")), stamp_ms(fields.get("ts")))
+
+
+def read_mark(answer: Any, *, symbol: Symbol, name: str) -> PriceRead:
+    """Read `public/mark-price`. Raises `LieError`."""
+    fields = _named(answer, name)
+    return PriceRead(symbol, price_text(fields.get("markPx")), stamp_ms(fields.get("ts")))
 
 
 def read_candles(

@@ -28,6 +28,7 @@ class Printed(Protocol):
     last: str
     bid: str
     ask: str
+    mark: str
     event_ms: int
 
 
@@ -50,6 +51,15 @@ class SimulatedReads:
         if not printed.last:
             return Unknown(_NOTHING_YET)
         return PriceRead(symbol, printed.last, printed.event_ms)
+
+    async def mark(self, symbol: Symbol) -> PriceRead | Unknown | None:
+        """Return the mark price; None for spot."""
+        if self._instruments[symbol].kind is Kind.SPOT:
+            return None
+        printed = self._printed[symbol]
+        if not printed.mark:
+            return Unknown(_NOTHING_YET)
+        return PriceRead(symbol, printed.mark, printed.event_ms)
 
     def timeframes(self, source: PriceSource) -> Sequence[Timeframe]:
         """Return none."""

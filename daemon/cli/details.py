@@ -72,7 +72,7 @@ def print_status(status: Row) -> None:
         Column("ASK", price("ask"), right=True),
         Column("MARK", price("mark"), right=True),
         Column("AGE", _age, right=True),
-        Column("", lambda row: "" if row.get("is_fresh") else "STALE", style=lambda _: "red"),
+        Column("", _reliance, style=lambda row: "" if row.get("is_fresh") else "red"),
     ]
     print_table(columns, _rows(status.get("prices")), empty="none yet")
     print_heading("Traders")
@@ -82,6 +82,16 @@ def print_status(status: Row) -> None:
         Column("OPEN", text("open_positions"), right=True),
     ]
     print_table(columns, _rows(status.get("traders")), empty="none")
+
+
+def _reliance(price: Row) -> str:
+    """Say how far a price can be relied on; nothing when it is as it should be."""
+    source = clean(price.get("source"))
+    if source == "fallback":
+        return "FALLBACK: stream stale, asked for"
+    if not price.get("is_fresh"):
+        return "STALE"
+    return "quiet" if source == "quiet" else ""
 
 
 def print_mode(mode: Row) -> None:
@@ -104,6 +114,10 @@ def print_health(health: Row) -> None:
                 + f", {clean(feed.get('frames'))} frames, {clean(feed.get('bad_frames'))} bad, "
                 f"{plural(feed.get('armed_positions'), 'position')} armed",
             ),
+            *(
+                ("stale", f"{clean(one.get('symbol'))}: {clean(one.get('why'))}")
+                for one in _rows(feed.get("stale"))
+            ),
             (
                 "journal",
                 (f"TROUBLE: {clean(trouble)}" if trouble else "well")
@@ -119,9 +133,9 @@ def print_health(health: Row) -> None:
 
 
 def is_well(health: Row) -> bool:
-    """Whether the market is heard and the journal can be written."""
+    """Whether the market is heard, all of it, and the journal can be written."""
     feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
-    return bool(feed.get("connected")) and not journal.get("trouble")
+    return bool(feed.get("connected")) and not feed.get("stale") and not journal.get("trouble")
 
 
 def _counts(value: object) -> str:
