@@ -29,9 +29,12 @@ from actors.messages import (
 )
 from actors.world import World
 from domain.candles import Candle, Timeframe
+from domain.downtime import began_at
 from domain.effects import Arm, Disarm, RejectCrossing
 from domain.feed_state import (
     AnyFeedEvent,
+    DowntimeChecked,
+    DowntimeFound,
     ExtremeRow,
     ExtremesForgotten,
     ExtremesSeen,
@@ -43,6 +46,7 @@ from domain.inputs import Armed, Crossed
 from domain.instrument import PriceSource
 from domain.modes import Mode, ModeCause
 from domain.plausibility import PriceGuard
+from domain.position_draft import HOLDS
 from domain.protection import Level, TrailLevel
 from domain.triggers import Hit
 from exchanges.market import MarketStream, PriceListener
@@ -53,6 +57,7 @@ FEED_DOWN = "FEED_DOWN"
 BEAT_S = 1.0
 CANDLE_GRACE_MS = 1000  # how long a quiet candle waits for a trade that is on its way
 FORGET_EVERY_S = 600.0
+SIGN_EVERY_S = 10.0  # a sign of life in the journal while positions are armed and nothing moves
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -94,6 +99,7 @@ class FeedActor(Journaled):
         stamp = self._state.stamp
         now = world.clock.now()
         self.stamp = now if stamp is None else max(now, stamp + _MICROSECOND)
+        self.signed = self.stamp
         self.lines = {
             symbol: PriceLine(
                 symbol,
@@ -118,6 +124,8 @@ class FeedActor(Journaled):
 
     def on_start(self) -> None:
         """Begin to read; entries wait until the stream is up."""
+        if self.incarnation == 1 and self.world.reads is not None:
+            self._note_downtime()
         self.every(BEAT_S, Beat())
         self.tell(names.PORTFOLIO, SetCause(_down("The market data stream is connecting.")))
         self.reader = self.run(self._read())
@@ -125,7 +133,8 @@ class FeedActor(Journaled):
             self.tell_positions(FeedRestarted())
 
     def on_stop(self) -> None:
-        """Leave to the next life what was seen since the last beat."""
+        """Leave to the next life what was seen since the last beat, and until when."""
+        self.signed -= timedelta(seconds=SIGN_EVERY_S)
         self._report_extremes()
 
     async def _read(self) -> None:
@@ -389,13 +398,30 @@ class FeedActor(Journaled):
                 span = interval.report(stamp)
                 if span is not None and self.armed_since:
                     rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
-        if rows:
+        is_sign_due = stamp - self.signed > timedelta(seconds=SIGN_EVERY_S)
+        if rows or (self.armed_since and is_sign_due):
             lasts = {
                 symbol: Decimal(line.book.last)
                 for symbol, line in self.lines.items()
                 if line.book.last
             }
             self._record(ExtremesSeen(tuple(rows), stamp, lasts))
+            self.signed = stamp
+
+    def _note_downtime(self) -> None:
+        """Journal, before anything else of this life, since when nobody has watched.
+
+        One that was never checked, because that life ended first, goes on.
+        """
+        held = [each for each in self.world.states.latest_of("position") if each.status in HOLDS]
+        began = began_at(self._state.stamp, held)
+        if began is not None and self._state.unchecked_since is None:
+            self._record(DowntimeFound(began))
+
+    @handles(DowntimeChecked)
+    def on_downtime_checked(self, checked: DowntimeChecked) -> None:
+        """Keep what became of a downtime."""
+        self._record(checked)
 
     def _record(self, event: AnyFeedEvent) -> None:
         self.journal(self.stream, (event,), evolve)

@@ -121,10 +121,11 @@ class PriceLine:
         """Let an accepted trade price act. Without a quantity it was asked for, and is no trade."""
         book = self.book
         book.last = text
-        if quantity and text != book.told:
-            book.told = text
-            book.new = book.received
-        book.event_ms = event_ms
+        if quantity:
+            book.event_ms = event_ms
+            if text != book.told:
+                book.told = text
+                book.new = book.received
         index = self.index
         interval = self.interval
         if not interval.low < price < interval.high:

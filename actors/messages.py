@@ -13,7 +13,7 @@ import msgspec
 from domain.candles import Candle
 from domain.commands import EntryRequest
 from domain.errors import Refusal
-from domain.ids import ClientOrderId, PositionId, RequestId, Symbol, TraderName
+from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import EXITS, FILLS, PRICES
 from domain.modes import ModeCause
 from domain.order import Fill
@@ -182,6 +182,14 @@ class ClearCause(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     code: str
+
+
+class OfflineTold(msgspec.Struct, frozen=True):
+    """A position has judged the candles of a downtime."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    crossed: tuple[ExitId, ...]
 
 
 class Beat(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from actors.messages import (
     ExchangeRestarted,
     FeedRestarted,
     ForgetOrders,
+    OfflineTold,
     PositionOver,
     Retire,
     Settled,
@@ -38,11 +39,12 @@ from domain.inputs import (
     Crossed,
     FillReported,
     GuardLost,
+    Offline,
     OrderEnded,
     ResolveConflict,
     Wake,
 )
-from domain.position import Position, PositionFilled, PositionSettled
+from domain.position import DowntimeJudged, Position, PositionFilled, PositionSettled
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_life import evolve
 from runtime.actor import handles
@@ -101,6 +103,7 @@ class PositionActor(Journaled):
         Armed,
         Crossed,
         GuardLost,
+        Offline,
         Wake,
         ClosePosition,
         ModifyProtection,
@@ -129,6 +132,10 @@ class PositionActor(Journaled):
                     client_order_id=event.fill.client_order_id,
                 )
         self.journal(self.stream, decision.events, evolve, decision.effects)
+        if isinstance(message, Offline):
+            judged = [each for each in decision.events if isinstance(each, DowntimeJudged)]
+            crossed = tuple(exit_id for each in judged for exit_id in each.crossed)
+            self.tell(names.CATCH_UP, OfflineTold(self.position_id, crossed))
 
     @handles(FeedRestarted)
     def on_feed_restarted(self, restarted: FeedRestarted) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import names
+from actors.catch_up import CatchUpActor
 from actors.edge import EdgeActor
 from actors.exchange import ExchangeActor
 from actors.feed import FeedActor
@@ -44,7 +45,7 @@ from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
 from exchanges.port import Balance
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
-from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Strategy
+from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 from runtime.system import ActorSystem
 from storage.store import Store
 from strategies.base import Strategy as TradingStrategy
@@ -300,6 +301,13 @@ def _tree(
             backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
         ),
         ChildSpec(names.POSITIONS, lambda: _positions(world)),
+        ChildSpec(
+            names.CATCH_UP,
+            lambda: CatchUpActor(world),
+            restart=Restart.TRANSIENT,
+            intensity=Intensity(max_restarts=3, period_s=60),
+            on_exhausted=Exhausted.QUARANTINE,
+        ),
         ChildSpec(
             names.TRADERS, lambda: TellingSupervisor(world, _traders(world, settings, strategies))
         ),

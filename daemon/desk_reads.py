@@ -100,8 +100,7 @@ class DeskReads:
         """Return prices of the moment, and extremes as far as they are durable."""
         symbol = position.instrument.symbol
         market = self.world.prices.market(symbol)
-        held = self.world.states.durable.get(names.feed(self.world.venue))
-        state: FeedState = FeedState() if held is None else held[1]
+        state = self._feed_state()
         low = high = best = None
         if position.armed_since is not None:
             pair = state.of(symbol, position.plan.watches).since(position.armed_since)
@@ -113,6 +112,10 @@ class DeskReads:
                 long = position.direction.sign > 0
                 best = max(trail.anchor, pair[1]) if long else min(trail.anchor, pair[0])
         return Seen(market.last, market.is_fresh, low, high, best)
+
+    def _feed_state(self) -> FeedState:
+        held = self.world.states.durable.get(names.feed(self.world.venue))
+        return FeedState() if held is None else held[1]
 
     def _view(self, position: Position) -> View:
         now = self.world.clock.now()
@@ -246,6 +249,7 @@ class DeskReads:
             positions=self.world.states.of_kind("position"),
             orders=self.world.states.of_kind("order"),
             traders=self._traders(),
+            downtime=self._feed_state().downtime,
         )
 
     def _quote(self, symbol: Symbol) -> views.Quote:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
-from daemon.words import done, plural, short_id, short_number, signed_number, spoken
+from daemon.words import done, downtime, plural, short_id, short_number, signed_number, spoken
 
 PHRASES = {
     # the process
@@ -78,6 +78,8 @@ PHRASES = {
 
 def in_words(event: str, fields: Mapping[str, object]) -> str:
     """Return one event as a person reads it."""
+    if event == "downtime_checked":
+        return downtime(fields)
     phrase = PHRASES.get(event)
     if phrase is None:
         return " ".join([event, *(f"{name}={value}" for name, value in fields.items())])

@@ -12,6 +12,7 @@ import msgspec
 from daemon.position_views import NOWHERE, where_stop_lives
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
 from domain import portfolio_state as figures
+from domain.feed_state import Downtime
 from domain.ids import Symbol
 from domain.modes import ModeCause, worst
 from domain.money import ZERO, plain
@@ -182,6 +183,23 @@ class Quote(msgspec.Struct, frozen=True):
     why: str | None = None  # of a stale one
 
 
+def downtime_view(downtime: Downtime | None) -> View | None:
+    """Return what became of the last downtime."""
+    if downtime is None:
+        return None
+    return {
+        "began": time_text(downtime.began),
+        "until": time_text(downtime.until),
+        "offline_s": round(downtime.offline_s, 3),
+        "positions": downtime.positions,
+        "stops": downtime.stops,
+        "trails": downtime.trails,
+        "targets": downtime.targets,
+        "breakevens": downtime.breakevens,
+        "unchecked": dict(downtime.unchecked),
+    }
+
+
 def status_view(  # noqa: PLR0913 - the whole on one page
     *,
     version: str,
@@ -195,6 +213,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
     positions: Iterable[Position],
     orders: Iterable[Order],
     traders: Iterable[View],
+    downtime: Downtime | None = None,
 ) -> View:
     """Return the whole on one page; `account` and `traders` are their views."""
     held = [one for one in positions if not one.is_closed]
@@ -220,6 +239,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
         "traders": [
             {name: one[name] for name in ("name", "paused", "open_positions")} for one in traders
         ],
+        "downtime": downtime_view(downtime),
     }
 
 

@@ -32,6 +32,7 @@ from domain.inputs import (
     Crossed,
     FillReported,
     GuardLost,
+    Offline,
     OrderEnded,
     ResolveConflict,
     Wake,
@@ -71,6 +72,7 @@ from domain.position_guards import (
     wake_up,
 )
 from domain.position_life import entry_is_working, is_known_fill
+from domain.position_offline import judge_downtime
 from domain.protection import (
     CLOSE,
     ExitReason,
@@ -83,6 +85,7 @@ PositionInput = (
     | Armed
     | Crossed
     | GuardLost
+    | Offline
     | Wake
     | ClosePosition
     | ModifyProtection
@@ -116,6 +119,8 @@ def decide(
             crossed_level(decision, message)
         case GuardLost():
             decision.then(*guards(decision.position, rules))
+        case Offline():
+            judge_downtime(decision, message)
         case Wake():
             wake_up(decision, message)
         case ClosePosition():

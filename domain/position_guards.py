@@ -161,7 +161,7 @@ def crossed_level(decision: Draft, crossed: Crossed) -> None:
         )
         return
     if crossed.exit_id == BREAKEVEN:
-        _to_breakeven(decision)
+        to_breakeven(decision)
         return
     trigger = Trigger(
         price=crossed.price,
@@ -199,7 +199,7 @@ def _level(
     return None
 
 
-def _to_breakeven(decision: Draft) -> None:
+def to_breakeven(decision: Draft) -> None:
     """Move the stop to entry plus fees, once; never looser than it is."""
     position = decision.position
     protection = position.protection

@@ -15,6 +15,7 @@ from domain.position import (
     TRANSITIONS,
     AnyPositionEvent,
     ConflictResolved,
+    DowntimeJudged,
     EntryEnded,
     EntryWithdrawn,
     ExitEnded,
@@ -78,7 +79,11 @@ def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
 
 def _changed(
     position: Position,
-    event: ProtectionModified | ModificationRefused | SuggestionHeld | ConflictResolved,
+    event: ProtectionModified
+    | ModificationRefused
+    | SuggestionHeld
+    | ConflictResolved
+    | DowntimeJudged,
 ) -> Position:
     match event:
         case ProtectionModified(modification=done):
@@ -96,6 +101,8 @@ def _changed(
             return replace(position, modifications=kept)
         case SuggestionHeld(conflict=conflict):
             return replace(position, conflicts=(*position.conflicts, conflict))
+        case DowntimeJudged():
+            return _downtime_judged(position, event)
         case ConflictResolved(conflict_id=conflict_id):
             left = tuple(each for each in position.conflicts if each.conflict_id != conflict_id)
             return replace(position, conflicts=left)
@@ -194,6 +201,14 @@ def _acknowledged(position: Position, event: ProtectionAcknowledged) -> Position
         acknowledged_version=event.version,
         armed_since=position.armed_since or event.since,
     )
+
+
+def _downtime_judged(position: Position, event: DowntimeJudged) -> Position:
+    protection = position.protection
+    if protection.trail is not None and event.best is not None:
+        protection = replace(protection, trail=replace(protection.trail, anchor=event.best))
+    best, worst = _extremes_with(position, event.low, event.high)
+    return replace(position, protection=protection, best_price=best, worst_price=worst)
 
 
 def _exit_fired(position: Position, event: ExitFired) -> Position:

@@ -16,6 +16,7 @@ from daemon.cli.cells import (
     text,
 )
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
+from daemon.words import downtime as said_downtime
 from daemon.words import plural, short_number, signed_number, spoken, times_100, who
 
 _CHANGES = {
@@ -62,6 +63,7 @@ def print_status(status: Row) -> None:
                     f"up {short_span(status.get('uptime_s'))}"
                 ),
             ),
+            *_last_downtime(status),
         ]
     )
     print_heading("Prices")
@@ -82,6 +84,13 @@ def print_status(status: Row) -> None:
         Column("OPEN", text("open_positions"), right=True),
     ]
     print_table(columns, _rows(status.get("traders")), empty="none")
+
+
+def _last_downtime(status: Row) -> list[tuple[str, str]]:
+    downtime = status.get("downtime")
+    if not isinstance(downtime, Mapping):
+        return []
+    return [("downtime", f"until {short_time(downtime.get('until'))}: {said_downtime(downtime)}")]
 
 
 def _reliance(price: Row) -> str:
@@ -261,6 +270,7 @@ def _print_lists(position: Row, protection: Row) -> None:
             Column("FILLED", price("filled"), right=True),
             Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
             Column("LEVEL", lambda row: short_number(_trigger(row).get("level")), right=True),
+            Column("SEEN IN", _seen_in, keep=6),
             Column("ORDER", text("client_order_id"), keep=4),
         ]
         print_table(columns, exits, empty="")
@@ -375,6 +385,17 @@ def _rules(value: object) -> str:
     rules = _mapping(value)
     prices = [target.get("price") for target in _rows(rules.get("targets"))]
     return f"stop {short_number(rules.get('stop'))} targets {listed(prices)}"
+
+
+def _seen_in(row: Row) -> str:
+    """Say what showed the price that fired an exit."""
+    trigger = _trigger(row)
+    if trigger.get("while_down"):
+        return f"{clean(trigger.get('tick_id'))}, while down"
+    if not trigger:
+        return ""
+    asked = trigger.get("tick_id") == "asked"
+    return f"{clean(trigger.get('source'))}, asked for" if asked else clean(trigger.get("source"))
 
 
 def _trigger(row: Row) -> Row:

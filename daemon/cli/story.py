@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from daemon.cli.cells import short_time
 from daemon.cli.console import Row, clean, print_heading, say
-from daemon.words import done, short_number, signed_number, spoken, times_100, who
+from daemon.words import done, plural, short_number, signed_number, spoken, times_100, who
 
 _CLOCK = slice(11, 23)  # of an ISO time: 11:02:20.256
 _DAY = 10  # characters of its date
@@ -159,6 +159,12 @@ def _fired(fields: Row) -> str:
     exits = f"{order.get('exit_id')} fires ({spoken(order.get('reason'))}): exit of {size}"
     if not trigger:
         return exits + (f" at about {short_number(order['price'])}" if order.get("price") else "")
+    if trigger.get("while_down"):
+        return (
+            f"while down, the {trigger.get('tick_id')} ({trigger.get('source')}) reached "
+            f"{short_number(trigger.get('price'))}, beyond {short_number(trigger.get('level'))}; "
+            f"{exits}"
+        )
     return (
         f"{trigger.get('source')} price {short_number(trigger.get('price'))} has reached "
         f"{short_number(trigger.get('level'))}; {exits}"
@@ -179,6 +185,17 @@ def _closed(fields: Row) -> str:
     )
 
 
+def _judged(fields: Row) -> str:
+    found = fields.get("crossed")
+    crossed = ", ".join(map(str, found)) if isinstance(found, list) else ""
+    best = fields.get("best")
+    return (
+        f"down from {short_time(fields.get('began'))} to {short_time(fields.get('until'))}: "
+        f"{plural(fields.get('candles'), 'candle')} tell: {crossed or 'nothing'} crossed"
+        + (f", best price {short_number(best)}" if best is not None else "")
+    )
+
+
 _SILENT = {"OrderSent", "OrderAccepted", "PositionSettled"}
 _REASONS = ("why", "message", "text", "evidence")
 _TOLD: dict[str, Callable[[Row], str]] = {
@@ -192,6 +209,7 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "ProtectionAcknowledged": lambda fields: f"guarded by version {fields.get('version')}",
     "ProtectionModified": _changed,
     "ModificationRefused": _not_changed,
+    "DowntimeJudged": _judged,
     "ExitFired": _fired,
     "ExitEnded": _exit_ended,
     "PositionClosed": _closed,
