@@ -40,6 +40,13 @@ PRICE_WITHIN_S = 10.0
 TOLD_WITHIN_S = 5.0
 TRY_AGAIN_AFTER_S = (1.0, 3.0)
 _LOOK_EVERY_S = 0.1
+MINUTE = Timeframe(60_000)
+_CATCHING_UP = ModeCause(
+    code=CATCHING_UP,
+    mode=Mode.NO_ENTRY,
+    message="The venue is asked what happened while the daemon was down.",
+    way_out="It ends by itself within a minute.",
+)
 _CLOCK_SET_BACK = "the clock was set back since, so nobody knows how long it was"
 _NO_PROOF = "no candles tell of the price that an exit watches"
 
@@ -53,6 +60,7 @@ class CatchUpActor(Actor):
         self.awaited: dict[PositionId, Symbol] = {}
         self.crossed: Counter[str] = Counter()
         self.unchecked: dict[Symbol, str] = {}
+        self.failed: dict[Symbol, str] = {}  # of these: though there is a history to ask for
 
     def on_start(self) -> None:
         """Hold entries back and begin; nothing to do means nothing to say."""
@@ -61,17 +69,8 @@ class CatchUpActor(Actor):
         if alive_at is None or reads is None or not positions:
             self.stop()
             return
-        self.tell(
-            names.PORTFOLIO,
-            SetCause(
-                ModeCause(
-                    code=CATCHING_UP,
-                    mode=Mode.NO_ENTRY,
-                    message="The venue is asked what happened while the daemon was down.",
-                    way_out="It ends by itself within a minute.",
-                )
-            ),
-        )
+        if any(reads.timeframes(source) for source in PriceSource):
+            self.tell(names.PORTFOLIO, SetCause(_CATCHING_UP))
         self.run(self._catch_up(alive_at, reads, positions))
 
     def _alive_at(self) -> datetime | None:
@@ -100,7 +99,7 @@ class CatchUpActor(Actor):
         while self.awaited and self.world.clock.monotonic() < deadline_s:  # noqa: ASYNC110 - briefly
             await asyncio.sleep(_LOOK_EVERY_S)
         for symbol in self.awaited.values():
-            self.unchecked.setdefault(symbol, "a position did not answer")
+            self._fail(symbol, "a position did not answer")
         self._conclude(
             Downtime(
                 began=min(alive_at, started_at),
@@ -120,6 +119,13 @@ class CatchUpActor(Actor):
     ) -> None:
         """Ask for one symbol and tell its positions."""
         prices = self.world.prices
+        sources = frozenset().union(*(needed(position) for position in held))
+        if None in sources:
+            self.unchecked[symbol] = _NO_PROOF
+        asked = [source for source in sources if source is not None]
+        if not any(reads.timeframes(source) for source in asked):
+            await self._ask_why(symbol, asked, reads)
+            return
         deadline_s = self.world.clock.monotonic() + PRICE_WITHIN_S
         while (  # noqa: ASYNC110 - many prices, one look; briefly
             not prices.prices[symbol].last and self.world.clock.monotonic() < deadline_s
@@ -129,18 +135,14 @@ class CatchUpActor(Actor):
         now_ms = prices.venue_ms()
         ahead = timedelta(milliseconds=now_ms - int(now.timestamp() * 1000))
         if alive_at > now:
-            self.unchecked[symbol] = _CLOCK_SET_BACK
+            self._fail(symbol, _CLOCK_SET_BACK)
             return
         begin_ms = int((alive_at + ahead).timestamp() * 1000)
-        sources = frozenset().union(*(needed(position) for position in held))
-        if None in sources:
-            self.unchecked[symbol] = _NO_PROOF
         candles: dict[PriceSource, Sequence[Candle]] = {}
-        for source in sources - {None}:
-            assert source is not None  # taken out
+        for source in asked:
             found = await self._candles(reads, symbol, source, begin_ms, now_ms + 1)
             if isinstance(found, Unknown):
-                self.unchecked[symbol] = found.why
+                self._fail(symbol, found.why)
             else:
                 candles[source] = found
         if not candles:
@@ -154,8 +156,8 @@ class CatchUpActor(Actor):
         self, reads: MarketReads, symbol: Symbol, source: PriceSource, begin_ms: int, end_ms: int
     ) -> Sequence[Candle] | Unknown:
         lengths = reads.timeframes(source)
-        if not lengths:  # there is no history: it says why
-            return await reads.candles(symbol, Timeframe(60_000), begin_ms, end_ms, source)
+        if not lengths:
+            return Unknown(f"there are no candles of the {source.value} price")
         found: list[Candle] = []
         for timeframe, begin, end in pieces(begin_ms, end_ms, lengths):
             piece = await reads.candles(symbol, timeframe, begin, end, source)
@@ -168,6 +170,18 @@ class CatchUpActor(Actor):
                 return piece
             found += piece
         return found
+
+    async def _ask_why(
+        self, symbol: Symbol, sources: Sequence[PriceSource], reads: MarketReads
+    ) -> None:
+        """Let a venue without a history say so."""
+        for source in sources:
+            found = await reads.candles(symbol, MINUTE, 0, 1, source)
+            if isinstance(found, Unknown):
+                self.unchecked[symbol] = found.why
+
+    def _fail(self, symbol: Symbol, why: str) -> None:
+        self.unchecked[symbol] = self.failed[symbol] = why
 
     @handles(OfflineTold)
     def on_told(self, told: OfflineTold) -> None:
@@ -187,8 +201,8 @@ class CatchUpActor(Actor):
             breakevens=downtime.breakevens,
             unchecked=downtime.unchecked,
         )
-        if downtime.unchecked:
-            reasons = ", ".join(sorted(set(downtime.unchecked.values())))
+        if self.failed:
+            reasons = ", ".join(sorted(set(self.failed.values())))
             self.world.telemetry.alarm(DOWNTIME_UNCHECKED, reasons)
         self.tell(names.FEED, DowntimeChecked(downtime))
         self.tell(names.PORTFOLIO, ClearCause(CATCHING_UP))

@@ -62,6 +62,7 @@ class PriceChecks:
         self.known = {symbol: Freshness() for symbol in lines}
         self.answers: Counter[str] = Counter()  # "same", "other", "failed"
         self._renewed_s = -RENEW_EVERY_S
+        self._warned: set[Symbol] = set()
         for line in lines.values():
             self._show(line, Freshness())
 
@@ -185,13 +186,15 @@ class PriceChecks:
         self.known[symbol] = fresh
         line = self._lines[symbol]
         self._show(line, fresh)
-        if fresh.trust is before.trust or not line.book.told:
+        if fresh.trust is before.trust:
             return
-        if fresh.trust is Trust.STALE and self.connected:
+        if fresh.trust is Trust.STALE and self.connected and line.book.told:
+            self._warned.add(symbol)
             log.warning("price_stale", symbol=symbol, why=fresh.why, positions=self.held[symbol])
             if self.held[symbol]:
                 self._world.telemetry.alarm(FEED_STALE, f"{symbol}: {fresh.why}")
-        elif before.trust is Trust.STALE:
+        elif before.trust is Trust.STALE and symbol in self._warned:
+            self._warned.discard(symbol)
             log.info("price_reliable", symbol=symbol, trust=fresh.trust.value)
 
     def _show(self, line: PriceLine, fresh: Freshness) -> None:

@@ -108,7 +108,7 @@ class PriceLine:
         price = float(text)
         guard = self.guard
         self.ticks += 1
-        self.book.received = now_s
+        self.book.received = self.book.traded = now_s
         if guard.low <= price <= guard.high:
             guard.previous = price
             self.apply(price, text, quantity, trade_id, event_ms, frame)
@@ -147,6 +147,7 @@ class PriceLine:
         count as heard.
         """
         self.book.asked_for = text
+        self.book.asked = now_s
         price = float(text)
         if self.guard.low <= price <= self.guard.high:
             self.guard.previous = price
@@ -167,7 +168,7 @@ class PriceLine:
         book = self.book
         book.bid = bid
         book.ask = ask
-        book.received = now_s
+        book.received = book.quoted = now_s
         if event_ms:
             book.event_ms = event_ms
         if self.others:
@@ -178,7 +179,7 @@ class PriceLine:
         """Take the mark price."""
         self.ticks += 1
         self.book.mark = text
-        self.book.received = now_s
+        self.book.received = self.book.marked = now_s
         self.book.event_ms = event_ms
         if self.others:
             self._watch(PriceSource.MARK, text, str(event_ms), event_ms, frame)

@@ -45,6 +45,10 @@ class Price:
     since: float = -inf  # monotonic seconds since when it is
     checked: float = -1e9  # monotonic seconds of the last answer that agreed
     asked_for: str = ""  # the last price that the venue named when asked
+    asked: float = -inf  # monotonic seconds of that
+    traded: float = -inf  # monotonic seconds of the last trade, quote, mark
+    quoted: float = -inf
+    marked: float = -inf
 
     @property
     def is_stale(self) -> bool:

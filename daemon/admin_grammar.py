@@ -26,6 +26,7 @@ from domain.money import ONE, ZERO
 from domain.risk import MAX_NUMBER, MAX_TARGETS
 
 MAX_ROWS = 10_000
+MAX_DEPTH = 100
 _SMALLEST = Decimal("1e-12")
 _MAX_HOLDING_S = 10 * 365 * 86_400.0
 _SHOWN = 60  # characters of a refused value that are repeated
@@ -194,6 +195,12 @@ def _rows(argument: str, value: int) -> Refusal | None:
     return None if 1 <= value <= MAX_ROWS else invalid(argument, value, "out of range")
 
 
+def _depth(argument: str, value: int) -> Refusal | None:
+    if 1 <= value <= MAX_DEPTH:
+        return None
+    return invalid(argument, value, f"not between 1 and {MAX_DEPTH}")
+
+
 def _version(argument: str, value: int) -> Refusal | None:
     return None if 0 <= value < 2**31 else invalid(argument, value, "not a version")
 
@@ -256,6 +263,7 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "max_holding_s": ("INVALID_DURATION", _duration),
     "based_on": ("INVALID_VERSION", _version),
     "limit": ("INVALID_LIMIT", _rows),
+    "depth": ("INVALID_DEPTH", _depth),
     "position": ("INVALID_ID", _is_id),
     "subject": ("INVALID_ID", _is_id),
     "position_id": ("INVALID_ID", _uuid),
@@ -279,6 +287,7 @@ _REMEDIES = {
     "INVALID_DURATION": "Give a duration such as 90s, 15m, 2h or 1d.",
     "INVALID_VERSION": "Give the protection version that `position` shows.",
     "INVALID_LIMIT": f"Give a whole number from 1 to {MAX_ROWS}.",
+    "INVALID_DEPTH": f"Give a number of levels from 1 to {MAX_DEPTH}.",
     "INVALID_ID": "Give an id, or a unique beginning of one, as the lists print it.",
     "INVALID_NAME": "Give a name as the lists print it.",
 }

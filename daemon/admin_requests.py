@@ -77,6 +77,13 @@ class ListOrders(AdminRequest, frozen=True, kw_only=True, tag="orders"):
     limit: int = _DEFAULT_ROWS
 
 
+class Market(AdminRequest, frozen=True, kw_only=True, tag="market"):
+    """One symbol: prices as heard; book, funding, open interest and candle as the venue tells."""
+
+    symbol: str
+    depth: int = 5  # levels of the book on each side
+
+
 class TargetRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A target as asked for."""
 
@@ -225,6 +232,7 @@ AnyAdminRequest = (
     | ListPositions
     | ShowPosition
     | ListOrders
+    | Market
     | Open
     | Close
     | CloseAll
@@ -258,6 +266,7 @@ READS = (  # change nothing, so they leave no line in the log
     ListPositions,
     ShowPosition,
     ListOrders,
+    Market,
     Why,
     Mode,
     JournalVerify,

@@ -64,6 +64,7 @@ class Desk:
                 | ask.ListPositions()
                 | ask.ShowPosition()
                 | ask.ListOrders()
+                | ask.Market()
                 | ask.Mode()
                 | ask.Why()
                 | ask.JournalVerify()
@@ -154,14 +155,7 @@ class Desk:
 
     async def _open(self, request: ask.Open) -> Result | Refusal:
         symbol = Symbol(request.symbol)
-        known = self.parts.world.instruments
-        if symbol not in known:
-            return Refusal(
-                "UNKNOWN_SYMBOL",
-                f"{request.symbol} is not watched.",
-                f"Watched: {', '.join(known)}. Add it to market.symbols in the configuration.",
-            )
-        refusal = self._not_now()
+        refusal = self.reads.unknown_symbol(symbol) or self._not_now()
         if refusal is not None:
             return refusal
         position_id = PositionId(request.position_id or self.parts.world.ids.uuid())

@@ -12,6 +12,7 @@ from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
+from daemon.market_view import market_view
 from daemon.position_views import NOTHING_SEEN, Seen, position_row, position_view
 from daemon.version import installed_version
 from daemon.view_text import View
@@ -58,6 +59,8 @@ class DeskReads:
                 return await self.position(prefix)
             case ask.ListOrders():
                 return await self._orders(request)
+            case ask.Market(symbol=symbol, depth=depth):
+                return await self._market(Symbol(symbol), depth)
             case ask.Why(subject=prefix):
                 return await self._why(prefix)
             case ask.JournalVerify():
@@ -275,6 +278,21 @@ class DeskReads:
             for symbol, price in self.world.prices.prices.items()
             if price.is_stale and price.last
         ]
+
+    def unknown_symbol(self, symbol: Symbol) -> Refusal | None:
+        """Refuse a symbol that nobody watches."""
+        known = self.world.instruments
+        if symbol in known:
+            return None
+        return Refusal(
+            "UNKNOWN_SYMBOL",
+            f"{symbol} is not watched.",
+            f"Watched: {', '.join(known)}. Add it to market.symbols in the configuration.",
+        )
+
+    async def _market(self, symbol: Symbol, depth: int) -> Result | Refusal:
+        refusal = self.unknown_symbol(symbol)
+        return refusal or {"market": await market_view(self.world, symbol, depth)}
 
     def health(self) -> Result:
         """Return every part, well or not."""

@@ -60,6 +60,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "files": ("config", "strategies"),
     "journal": ("journal",),
     "market": ("replay", "serve-recorded"),
+    "quotes": ("market",),
 }
 
 
