@@ -35,6 +35,7 @@ PHRASES = {
     "stream_connected": "connected to {url}, {streams:stream}",
     "price_stale": "{symbol}: stale, entries refused: {why}",
     "price_reliable": "{symbol}: its price can be relied on again ({trust})",
+    "downtime_checked": "{said}",
     "stream_renewal": "the stream is connected anew: {why}",
     "stream_renewed": "connection to {url} renewed",
     "stream_not_renewed": "connection to {url} not renewed; again in {retry_in_s} s",
@@ -78,11 +79,11 @@ PHRASES = {
 
 def in_words(event: str, fields: Mapping[str, object]) -> str:
     """Return one event as a person reads it."""
-    if event == "downtime_checked":
-        return downtime(fields)
     phrase = PHRASES.get(event)
     if phrase is None:
         return " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
+    if event == "downtime_checked":  # what is zero is not worth a word
+        fields = {**fields, "said": downtime(fields)}
     return _WORDS.vformat(phrase, (), fields)
 
 

@@ -191,7 +191,7 @@ def _judged(fields: Row) -> str:
     best = fields.get("best")
     return (
         f"down from {short_time(fields.get('began'))} to {short_time(fields.get('until'))}: "
-        f"{plural(fields.get('candles'), 'candle')} tell: {crossed or 'nothing'} crossed"
+        f"by {plural(fields.get('candles'), 'candle')}, {crossed or 'nothing'} crossed"
         + (f", best price {short_number(best)}" if best is not None else "")
     )
 

@@ -142,7 +142,7 @@ def test_a_command_becomes_its_request(
 
 _EVERY_OPTION = """
 open btc/usdt short --risk 1% --stop 62000 --target 60000:50% --target 59000:0.5 --trail 2%
---breakeven 60500 --limit 61000.5 --leverage 3 --max-holding 2h --watch mark
+--breakeven 60500 --limit 61000.5 --leverage 3 --max-holding 2h --watch mark --target-watch bid
 """
 
 
@@ -167,6 +167,7 @@ def test_an_opening_carries_every_option(ask: Callable[..., Ran], office: Any) -
         leverage=D(3),
         max_holding_s=7200.0,
         watches=PriceSource.MARK,
+        target_watches=PriceSource.BID,
         position_id=request.position_id,
     )
 
@@ -215,6 +216,9 @@ def test_durations_are_read_with_their_unit(
         ("open BTC/USDT long --quantity 1 --max-holding 90", "INVALID_DURATION"),
         ("open BTCUSDT long --quantity 1", "INVALID_SYMBOL"),
         ("positions --limit 0", "INVALID_LIMIT"),
+        ("market BTC/USDT --depth 0", "INVALID_DEPTH"),
+        ("market BTC/USDT --depth 101", "INVALID_DEPTH"),
+        ("market BTCUSDT", "INVALID_SYMBOL"),
         ("pause a/../b!", "INVALID_NAME"),
     ],
 )
