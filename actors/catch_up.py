@@ -36,6 +36,7 @@ from runtime.actor import Actor, handles
 log = structlog.get_logger("market.data")
 CATCHING_UP = "CATCHING_UP"
 DOWNTIME_UNCHECKED = "DOWNTIME_UNCHECKED"
+AT_ONCE = 4  # symbols; the venue gets no more questions at a time
 PRICE_WITHIN_S = 10.0
 TOLD_WITHIN_S = 5.0
 TRY_AGAIN_AFTER_S = (1.0, 3.0)
@@ -61,6 +62,7 @@ class CatchUpActor(Actor):
         self.crossed: Counter[str] = Counter()
         self.unchecked: dict[Symbol, str] = {}
         self.failed: dict[Symbol, str] = {}  # of these: though there is a history to ask for
+        self.places = asyncio.Semaphore(AT_ONCE)
 
     def on_start(self) -> None:
         """Hold entries back and begin; nothing to do means nothing to say."""
@@ -140,7 +142,8 @@ class CatchUpActor(Actor):
         begin_ms = int((alive_at + ahead).timestamp() * 1000)
         candles: dict[PriceSource, Sequence[Candle]] = {}
         for source in asked:
-            found = await self._candles(reads, symbol, source, begin_ms, now_ms + 1)
+            async with self.places:
+                found = await self._candles(reads, symbol, source, begin_ms, now_ms + 1)
             if isinstance(found, Unknown):
                 self._fail(symbol, found.why)
             else:

@@ -87,9 +87,12 @@ class PriceChecks:
         """Look at every symbol; return those to `ask` now."""
         now_s, rules = self._now_s(), self._rules
         waiting = []
-        for symbol in self._lines:
+        for symbol, line in self._lines.items():
+            known = self.known[symbol]
+            if known.trust is Trust.LIVE and now_s - line.book.new < rules.max_silence_s:
+                continue  # most symbols, most of the time
             heard = self._heard(symbol)
-            fresh = look(self.known[symbol], heard, now_s)
+            fresh = look(known, heard, now_s)
             self._note(symbol, fresh)
             if is_due(fresh, heard, now_s, rules):
                 waiting.append((not heard.held, fresh.due_s, symbol))
