@@ -34,8 +34,11 @@ crash: $(DEV) ## kill -9 a real daemon at random instants: make crash N=50
 bench: $(DEV) ## Measure; each prints a table, and JSON with --json
 	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
 
-docs: $(DEV) ## Draw the diagrams in docs/ from the transition tables
+docs: $(DEV) ## Write what is generated in docs/, build the site into ./site
 	$(BIN)/python -m docs.draw
+	$(BIN)/python -m docs.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documents are in site/index.html"
 
 lock: ## Renew the requirements files from pyproject.toml
 	$(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --allow-unsafe --no-header \

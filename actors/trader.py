@@ -4,6 +4,7 @@ The portfolio decides what becomes of it.
 """
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from actors.messages import (
     SubscribeCandles,
 )
 from actors.world import World
+from domain.candles import Candle
 from domain.commands import (
     ClosePosition,
     EntryRequest,
@@ -46,9 +48,10 @@ from domain.trader_state import (
     TraderResumed,
     TraderSettings,
     evolve,
+    series_key,
 )
 from runtime.actor import Restarted, handles
-from strategies.base import Action, Decision, Held, Strategy, View
+from strategies.base import Action, Decision, Held, Step, Strategy, View
 
 log = structlog.get_logger("trade.intent")
 ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
@@ -87,8 +90,9 @@ class TraderActor(Journaled):
 
     def _subscribe(self) -> None:
         settings = self.settings
-        wanted = SubscribeCandles(self.name, settings.symbols, settings.timeframe)
-        self.tell(names.FEED, wanted)
+        more = () if self.strategy is None else self.strategy.timeframes
+        for timeframe in dict.fromkeys((settings.timeframe, *more)):
+            self.tell(names.FEED, SubscribeCandles(self.name, settings.symbols, timeframe))
 
     @handles(Restarted)
     def on_restarted(self, restarted: Restarted) -> None:
@@ -104,7 +108,11 @@ class TraderActor(Journaled):
         candle = message.candle
         symbol = candle.symbol
         strategy = self.strategy
-        if strategy is None or candle.close_ms <= self.trader.seen_until_ms.get(symbol, 0):
+        series = str(candle.timeframe)
+        if series == self.settings.timeframe:
+            series = ""
+        seen_ms = self.trader.seen_until_ms.get(series_key(symbol, series), 0)
+        if strategy is None or candle.close_ms <= seen_ms:
             return
         state = self.memory.get(symbol)
         if symbol not in self.memory:
@@ -112,10 +120,10 @@ class TraderActor(Journaled):
         view = self._view(symbol)
         if view is None:
             return
-        step = strategy.on_candle(state, candle, view)
+        step = self._evaluated(strategy, state, candle, view)
         self.memory[symbol] = step.state
         now = self.world.clock.now()
-        advanced = StrategyAdvanced(symbol, candle.close_ms, strategy.save(step.state), now)
+        advanced = StrategyAdvanced(symbol, candle.close_ms, strategy.save(step.state), now, series)
         wish = None if step.decision is None else self._wish(step.decision, view)
         self.world.telemetry.evaluated("decision" if wish else "nothing")
         if wish is None:
@@ -132,6 +140,14 @@ class TraderActor(Journaled):
         )
         self._record(advanced, made, then=then)
 
+    def _evaluated(self, strategy: Strategy, state: Any, candle: Candle, view: View) -> Step:
+        """Ask the strategy; one that fails is counted, and crashes this actor as any bug does."""
+        try:
+            return strategy.on_candle(state, candle, view)
+        except Exception:
+            self.world.telemetry.evaluated("failed")
+            raise
+
     def _view(self, symbol: Symbol) -> View | None:
         last = self.world.prices.last(symbol)
         if last is None:
@@ -141,11 +157,14 @@ class TraderActor(Journaled):
         worth = ZERO if portfolio is None else equity(portfolio, self.world.prices.marks())
         held = self._held(symbol)
         now = self.world.clock.monotonic()
+        price = self.world.prices.prices[symbol]
         return View(
             symbol=symbol,
             now=self.world.clock.now(),
             last=last,
             equity=worth,
+            bid=Decimal(price.bid) if price.bid else None,
+            ask=Decimal(price.ask) if price.ask else None,
             held=None if held is None else _seen(held, last),
             is_entering=now - self.entering.get(symbol, -ENTRY_WITHIN_S) < ENTRY_WITHIN_S
             or (held is not None and not held.fills),

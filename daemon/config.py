@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from daemon.config_file import ConfigError, ConfigFile
 from daemon.config_models import SECRET_KEY, Config, SecretRef
-from daemon.instruments import missing_rules
+from daemon.instruments import OTHERS, missing_rules
 from daemon.yaml_lines import Document, KeyPath, Problem
 from domain.ids import MANUAL
 
@@ -214,13 +214,13 @@ def _instruments(
             continue  # the model says so
         if "symbols" in here and symbol.partition("/")[2] != quote:
             yield here, f"{symbol} is not traded in {quote}, the account's quote"
-        given = _mapping(rules.get(symbol))
+        given = _mapping(rules.get(symbol, rules.get(OTHERS)))
         missing = missing_rules(symbol, given)
         if missing:
             keys = ", ".join(missing)
             yield here, f"{symbol} is not in the built-in table; give {keys} under instruments"
     for symbol in rules:
-        if symbol not in symbols and symbol not in watch:
+        if symbol not in symbols and symbol not in watch and symbol != OTHERS:
             yield ("instruments", str(symbol)), "market.symbols does not list it"
 
 

@@ -301,7 +301,7 @@ class Config(Section):
     data_dir: Annotated[Path, Field(validate_default=True)] = Path(DATA_DIR)
     account: Account = Field(default_factory=Account.model_construct)
     market: Market
-    instruments: dict[SymbolName, InstrumentRules] = {}
+    instruments: dict[SymbolName | Literal["others"], InstrumentRules] = {}
     paper: Paper = Field(default_factory=Paper.model_construct)
     limits: Limits = Field(default_factory=Limits.model_construct)
     traders: Annotated[tuple[Trader, ...], Field(max_length=1000)] = ()

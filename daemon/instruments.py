@@ -3,7 +3,8 @@
 The table has the grids of Binance USD-M perpetuals as of 2025 (tick, lot, lowest order value),
 which the recorded data and the simulated market follow. One difference: the lowest order value is
 5 USDT for BTC too (100 there), so that a small paper account can trade it in parts. A symbol that
-is not in the table needs an entry under `instruments`; an entry also overrides the table.
+is not in the table needs an entry under `instruments`, or takes the one called `others`; an entry
+also overrides the table.
 """
 
 from collections.abc import Container
@@ -17,6 +18,7 @@ from domain.instrument import Instrument, Kind
 from domain.money import ONE
 
 _QUOTE = "USDT"
+OTHERS = "others"  # rules of every symbol that has none
 _REQUIRED = ("tick_size", "lot_size", "min_notional")
 
 
@@ -48,9 +50,16 @@ def missing_rules(symbol: str, given: Container[str]) -> tuple[str, ...]:
 def instruments_of(config: Config) -> tuple[Instrument, ...]:
     """Return every symbol of the market as an instrument. The configuration is already checked."""
     return tuple(
-        _instrument(symbol, config.market.kind, config.instruments.get(symbol))
+        _instrument(symbol, config.market.kind, _rules_of(symbol, config))
         for symbol in (*config.market.symbols, *config.market.watch)
     )
+
+
+def _rules_of(symbol: str, config: Config) -> InstrumentRules | None:
+    own = config.instruments.get(symbol)
+    if own is None and missing_rules(symbol, ()):
+        return config.instruments.get(OTHERS)
+    return own
 
 
 def _instrument(symbol: str, kind: Kind, rules: InstrumentRules | None) -> Instrument:

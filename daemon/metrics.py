@@ -16,6 +16,26 @@ import msgspec
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+# Counters that alarms watch begin at 0: a counter that appears at 1 has not risen for Prometheus.
+_ORDER_STATUSES = (
+    "accepted", "refused", "unknown",  # answers
+    "filled", "canceled", "rejected", "expired", "absent", "denied",  # ends
+)  # fmt: skip
+_RESULTS = ("decision", "nothing", "failed")
+_MISMATCHES = ("FOREIGN_ORDER", "FOREIGN_FILL", "ORPHAN_ORDER", "LATE_FILL")
+_ALARMS = (
+    *_MISMATCHES,
+    "ACTOR_CRASHED",
+    "ACTOR_GIVEN_UP",
+    "DISK_LOW",
+    "EXIT_FAILED",
+    "FENCED",
+    "JOURNAL_DOWN",
+    "KILL_SWITCH",
+    "QUARANTINED",
+    "RECOVERY_PROBLEM",
+    "UNPROTECTED",
+)
 _LATENCY_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COMMIT_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
 
@@ -23,7 +43,12 @@ _COMMIT_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon at the moment of a scrape; what is None is not known and not shown."""
 
+    version: str = ""
+    venue: str = ""
     mode: int | None = None  # 0 NORMAL … 3 FENCED, see `domain.modes`
+    causes: tuple[str, ...] = ()  # of that mode, by their codes
+    feed_connected: bool | None = None
+    balance: float | None = None  # quote
     equity: float | None = None  # quote
     drawdown_ratio: float | None = None  # below the high-water mark, 0-1
     positions_open: Mapping[tuple[str, str], int] = {}  # (trader, side): how many
@@ -100,31 +125,43 @@ class Metrics:
 
     def exposition(self, observe: Callable[[], Observed]) -> bytes:
         """Return everything in Prometheus' text format."""
-        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - late
+        from prometheus_client import (  # noqa: PLC0415 - late
+            CollectorRegistry,
+            ProcessCollector,
+            generate_latest,
+        )
 
+        now = observe()
         registry = CollectorRegistry()
-        registry.register(_Collected([*self._counted(), *_gauges(observe())]))
+        ProcessCollector(registry=registry)  # process_resident_memory_bytes, process_open_fds, …
+        registry.register(_Collected([*self._counted(now.venue), *_gauges(now)]))
         return generate_latest(registry)
 
-    def _counted(self) -> Iterator["Metric"]:
+    def _counted(self, venue: str) -> Iterator["Metric"]:
         from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily  # noqa: PLC0415
 
         orders = CounterMetricFamily(
             "orders_total", "Outcomes and ends of orders.", labels=["venue", "status"]
         )
-        for labels, count in self.orders.items():
+        known = dict.fromkeys(((venue, status) for status in _ORDER_STATUSES if venue), 0)
+        for labels, count in (known | self.orders).items():
             orders.add_metric(labels, count)
         yield orders
         evaluations = CounterMetricFamily(
             "scheduler_evaluations_total", "Evaluations by strategies.", labels=["result"]
         )
-        for result, count in self.evaluations.items():
+        for result, count in (dict.fromkeys(_RESULTS, 0) | self.evaluations).items():
             evaluations.add_metric([result], count)
         yield evaluations
         alarms = CounterMetricFamily("alarms_total", "Alarms raised.", labels=["code"])
-        for code, count in self.alarms.items():
+        for code, count in (dict.fromkeys(_ALARMS, 0) | self.alarms).items():
             alarms.add_metric([code], count)
         yield alarms
+        yield CounterMetricFamily(
+            "reconciliation_mismatches_total",
+            "Orders and fills that the venue has and nobody here accounts for.",
+            value=sum(self.alarms[code] for code in _MISMATCHES),
+        )
         yield CounterMetricFamily("journal_rows_total", "Events journaled.", value=self.rows)
         commits = HistogramMetricFamily("journal_commit_seconds", "Time of a group commit.")
         commits.add_metric([], self._commits.cumulative(), self._commits.total)
@@ -155,6 +192,8 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
     ratio = now.drawdown_ratio
     for name, text, value in (
         ("mode", "0 NORMAL, 1 NO_ENTRY, 2 PROTECT_ONLY, 3 FENCED.", now.mode),
+        ("feed_connected", "1 while the stream of prices is up.", now.feed_connected),
+        ("portfolio_balance", "Money of the account, in quote.", now.balance),
         ("portfolio_equity", "Balance and unrealized P&L, in quote.", now.equity),
         (
             "portfolio_drawdown_pct",
@@ -192,6 +231,16 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
 def _labeled_gauges(now: Observed) -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
 
+    if now.version:
+        info = GaugeMetricFamily(
+            "holdfast_info", "Always 1; its labels tell what runs.", labels=["version", "venue"]
+        )
+        info.add_metric([now.version, now.venue], 1)
+        yield info
+    causes = GaugeMetricFamily("mode_cause", "1 for each cause of the mode.", labels=["code"])
+    for code in now.causes:
+        causes.add_metric([code], 1)
+    yield causes
     positions = GaugeMetricFamily("positions_open", "Open positions.", labels=["trader", "side"])
     for labels, count in now.positions_open.items():
         positions.add_metric(labels, count)

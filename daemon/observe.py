@@ -6,6 +6,7 @@ from actors import names
 from daemon.assembly import Assembly
 from daemon.metrics import Observed
 from daemon.position_views import NOWHERE, where_stop_lives
+from daemon.version import installed_version
 from domain.order import OrderStatus
 from domain.portfolio import drawdown, equity
 from runtime.watchdog import LoopWatchdog
@@ -23,11 +24,17 @@ def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:
     ]
     held = world.states.durable.get(names.portfolio(world.account))
     portfolio = None if held is None else held[1]
+    journaled = () if portfolio is None else (cause.code for cause in portfolio.causes)
     marks = world.prices.marks()
     actor = parts.actor(names.PORTFOLIO)
     feed = parts.actor(names.FEED)
     return Observed(
+        version=installed_version(),
+        venue=world.venue,
         mode=None if actor is None else int(actor.mode),
+        causes=tuple(sorted({*world.causes, *journaled})),
+        feed_connected=None if feed is None else feed.connected,
+        balance=None if portfolio is None else float(portfolio.balance),
         equity=None if portfolio is None else float(equity(portfolio, marks)),
         drawdown_ratio=None if portfolio is None else float(drawdown(portfolio, marks)),
         positions_open=Counter((each.trader, each.direction.value) for each in positions),

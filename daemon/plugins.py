@@ -28,11 +28,15 @@ import msgspec
 from strategies.base import Strategy
 from strategies.donchian import DonchianBreakout
 from strategies.ema_cross import EmaCross
+from strategies.multi_timeframe import MultiTimeframe
+from strategies.rsi_reversion import RsiReversion
 
 GROUP = "holdfast.strategies"
 BUILT_IN: dict[str, type[Strategy]] = {
     "ema-cross": EmaCross,
     "donchian-breakout": DonchianBreakout,
+    "rsi-reversion": RsiReversion,
+    "multi-timeframe": MultiTimeframe,
 }
 _MAX_SOURCE_BYTES = 1_000_000
 # A number in a configuration is a Decimal there; written as a number, it becomes whatever the

@@ -1,6 +1,9 @@
 """Which version this is."""
 
+from functools import cache
 
+
+@cache
 def installed_version() -> str:
     """Return the version of the installed distribution."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 15 ms

@@ -18,7 +18,6 @@ outside it shares the tally out. So the cost of a trade does not grow with the n
 
 from decimal import Context, Decimal, localcontext
 from math import inf
-from operator import attrgetter
 
 import msgspec
 
@@ -327,7 +326,7 @@ class CandleBook:
     def on_trade(
         self, price: float, price_text: str, quantity_text: str, event_ms: int
     ) -> tuple[Candle, ...]:
-        """Take a trade; return the candles it closes: by closing time, shorter timeframes first."""
+        """Take a trade; return the candles it closes: by closing time, longer timeframes first."""
         if self._from_ms <= event_ms < self._until_ms:
             self._tally.add(price, price_text, quantity_text)
             return _NONE
@@ -369,6 +368,7 @@ class CandleBook:
 
 
 def _in_order(closed: list[Candle]) -> tuple[Candle, ...]:
+    """Longer ones first: who decides on the shorter one then knows the others of that moment."""
     if not closed:
         return _NONE
-    return tuple(sorted(closed, key=attrgetter("close_ms", "timeframe")))
+    return tuple(sorted(closed, key=lambda candle: (candle.close_ms, -candle.timeframe.ms)))

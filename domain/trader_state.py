@@ -50,6 +50,7 @@ class StrategyAdvanced(TraderEvent, frozen=True):
     close_ms: int  # venue time
     saved: bytes
     at: datetime
+    series: str = ""  # its timeframe, where the strategy sees more than the trader's own
 
 
 class DecisionMade(TraderEvent, frozen=True):
@@ -83,11 +84,16 @@ class Trader(msgspec.Struct, frozen=True):
 
     paused: bool = False
     saved: dict[Symbol, bytes] = {}
-    seen_until_ms: dict[Symbol, int] = {}  # close of the last candle
+    seen_until_ms: dict[str, int] = {}  # close of the last candle, by `series_key`
     evaluations: int = 0
     decisions: int = 0
     last_decision: DecisionMade | None = None
     last_refusal: DecisionRefused | None = None
+
+
+def series_key(symbol: Symbol, series: str) -> str:
+    """Return what tells the candles of a symbol and timeframe apart; `series` "": the own one."""
+    return f"{symbol} {series}" if series else symbol
 
 
 def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
@@ -98,11 +104,11 @@ def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
             return msgspec.structs.replace(trader, paused=True)
         case TraderResumed():
             return msgspec.structs.replace(trader, paused=False)
-        case StrategyAdvanced(symbol=symbol, close_ms=close_ms, saved=saved):
+        case StrategyAdvanced(symbol=symbol, close_ms=close_ms, saved=saved, series=series):
             return msgspec.structs.replace(
                 trader,
                 saved={**trader.saved, symbol: saved},
-                seen_until_ms={**trader.seen_until_ms, symbol: close_ms},
+                seen_until_ms={**trader.seen_until_ms, series_key(symbol, series): close_ms},
                 evaluations=trader.evaluations + 1,
             )
         case DecisionMade():

@@ -145,12 +145,21 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return how many candles it must see before it can decide anything."""
         return 0
 
+    @property
+    def timeframes(self) -> tuple[str, ...]:
+        """Return timeframes it wants to see besides the trader's own, such as ("15m", "1h").
+
+        Their candles come to `on_candle` as well, told apart by `candle.timeframe`. Where several
+        close at one moment, the longest comes first.
+        """
+        return ()
+
     def initial(self) -> Any:
         """Return the state before the first candle."""
         return None if self.State is None else self.State()
 
     def on_candle(self, state: Any, candle: Candle, view: View) -> Step:
-        """Return what a closed candle leads to. Candles of a symbol come in order, each once.
+        """Return what a closed candle leads to. Candles of a series come in order, each once.
 
         A candle that is not `whole` was seen in part only: a price, but no range.
         """

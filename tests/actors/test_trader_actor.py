@@ -329,3 +329,60 @@ def test_a_trader_that_keeps_failing_is_left_out_and_its_positions_live_on(trade
         assert box.position_of(position.id).exit_reason is ExitReason.STOP_LOSS
 
     trade("L", play)
+
+
+class Wide(Strategy, frozen=True):
+    """Notes which candles it saw, in order."""
+
+    State: ClassVar[Any] = Count
+    seen: ClassVar[list[tuple[str, int]]] = []
+
+    @property
+    def timeframes(self) -> tuple[str, ...]:
+        return ("15s",)
+
+    def on_candle(self, state: Count, candle: Candle, view: View) -> Step:
+        self.seen.append((str(candle.timeframe), candle.close_ms))
+        return Step(Count(state.candles + 1))
+
+
+def test_a_strategy_sees_each_candle_of_all_its_timeframes_once_even_over_a_restart(perform):
+    async def before(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 8)
+
+    async def after(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 8)
+        assert state(box).evaluations == len(Wide.seen)
+
+    Wide.seen.clear()
+    perform(before, after, config=WITH_ROBOT, strategies={ROBOT: Wide()})
+
+    assert len(set(Wide.seen)) == len(Wide.seen)
+    for timeframe, at_least in (("5s", 8), ("15s", 3)):
+        closes = [close_ms for name, close_ms in Wide.seen if name == timeframe]
+        assert len(closes) >= at_least
+        assert closes == sorted(closes)
+    moments = [close_ms for _, close_ms in Wide.seen]
+    for number, (name, close_ms) in enumerate(Wide.seen):
+        if name == "5s" and ("15s", close_ms) in Wide.seen:
+            assert moments.index(close_ms) == number - 1  # the longer one came just before
+
+
+class Failing(Strategy, frozen=True):
+    def on_candle(self, state: Any, candle: Candle, view: View) -> Step:
+        raise ZeroDivisionError("a bug in somebody's strategy")
+
+
+def test_a_strategy_that_fails_is_counted_and_its_trader_restored(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for _ in range(12):
+            box.say("60000")
+            await box.soon(BAR_S / 5)
+        telemetry = box.parts.world.telemetry
+        assert "failed" in telemetry.evaluations
+        assert "ACTOR_CRASHED" in dict(telemetry.alarms)
+
+    perform(play, config=WITH_ROBOT, strategies={ROBOT: Failing()})

@@ -270,6 +270,10 @@ def test_every_error_is_told_at_once_in_the_order_of_the_file(write: Write) -> N
         (MARKET + TRADER.replace("5s", "soon"), "'soon' is not a timeframe; write a number"),
         (MARKET + TRADER.replace("trend", "Trend!"), "'Trend!': a name has lower-case letters"),
         (
+            MARKET + TRADER.replace("ema-cross", "multi-timeframe").replace("5s", "5m"),
+            "looks at 5m besides; the trader's own timeframe must be shorter than that, not 5m",
+        ),
+        (
             MARKET + TRADER + "    size: {by: risk_ratio, value: 2}\n",
             "8: traders[0].size: risk_ratio takes a fraction: 0.02 or 2%, not 2",
         ),
@@ -433,3 +437,18 @@ def test_errors_found_later_name_the_line_as_well(write: Write) -> None:
         .lines()[0]
         .endswith(":7: traders[0].timeframe: too fast")
     )
+
+
+def test_symbols_without_rules_of_their_own_take_those_of_the_others(write: Write) -> None:
+    file = write(
+        "market: {source: simulated, symbols: [BTC/USDT, PEPE/USDT, WIF/USDT]}\n"
+        "instruments:\n"
+        "  others: {tick_size: 0.001, lot_size: 10, min_notional: 7}\n"
+        "  WIF/USDT: {tick_size: 0.01, lot_size: 1, min_notional: 5}\n"
+    )
+
+    bitcoin, pepe, wif = instruments_of(load(file).config)
+
+    assert bitcoin.tick_size == Decimal("0.1")
+    assert (pepe.tick_size, pepe.lot_size, pepe.min_notional) == (Decimal("0.001"), 10, 7)
+    assert (wif.tick_size, wif.lot_size, wif.min_notional) == (Decimal("0.01"), 1, 5)

@@ -383,7 +383,7 @@ def test_a_broken_package_is_told_and_harms_nobody_else(package):
 
 
 def test_the_example_in_the_documentation_trades(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    example = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)[0]
     written(tmp_path, example)
     strategy = load_strategy("./mine.py:BuyTheDip", {"oversold": 25}, tmp_path)
     book = CandleBook(Symbol("BTC/USDT"), Timeframe.parse("1s"))

@@ -265,15 +265,15 @@ def test_volume_is_summed_exactly_over_many_trades():
 # A book of several timeframes
 
 
-def test_a_book_closes_shorter_candles_first():
+def test_a_book_closes_by_time_and_of_one_moment_the_longer_candle_first():
     book = CandleBook(BTC, Timeframe.parse("5s"), SECOND)
     trade(book, "100", 4_500)
 
     closed = trade(book, "101", 6_000)
 
     assert [(str(candle.timeframe), candle.close_ms - T0) for candle in closed] == [
-        ("1s", 5_000),
         ("5s", 5_000),
+        ("1s", 5_000),
         ("1s", 6_000),
     ]
 
@@ -298,7 +298,7 @@ def test_a_timeframe_added_later_begins_with_the_next_trade():
 
     assert book.timeframes == (SECOND, Timeframe.parse("1m"))
     assert closed[0].volume == 12
-    assert (closed[-1].timeframe, closed[-1].volume) == (Timeframe.parse("1m"), 7)
+    assert (closed[-2].timeframe, closed[-2].volume) == (Timeframe.parse("1m"), 7)
 
 
 def test_a_book_without_timeframes_takes_trades_and_gives_nothing():
@@ -328,11 +328,11 @@ def test_a_hole_is_noted_in_every_timeframe():
 
     assert [(str(candle.timeframe), candle.whole) for candle in closed] == [
         ("1s", False),
-        ("1s", True),
         ("2s", False),
         ("1s", True),
         ("1s", True),
         ("2s", True),
+        ("1s", True),
     ]
 
 
