@@ -8,7 +8,7 @@ beat) comes as messages.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ import structlog
 
 from actors import names
 from actors.checks import PriceChecks
+from actors.feed_memory import FeedMemory
 from actors.journaled import Journaled
 from actors.line import PriceLine
 from actors.messages import (
@@ -35,9 +36,6 @@ from domain.feed_state import (
     AnyFeedEvent,
     DowntimeChecked,
     DowntimeFound,
-    ExtremeRow,
-    ExtremesForgotten,
-    ExtremesSeen,
     FeedState,
     evolve,
 )
@@ -57,8 +55,6 @@ FEED_DOWN = "FEED_DOWN"
 BEAT_S = 1.0
 CANDLE_GRACE_MS = 1000  # how long a quiet candle waits for a trade that is on its way
 FORGET_EVERY_S = 600.0
-SIGN_EVERY_S = 10.0  # a sign of life in the journal while positions are armed and nothing moves
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class _ReleaseHeld:
@@ -96,10 +92,7 @@ class FeedActor(Journaled):
         self.woke = False
         self.spike_hold_s = spike_hold_s
         self.forgot_s = self.now_s
-        stamp = self._state.stamp
-        now = world.clock.now()
-        self.stamp = now if stamp is None else max(now, stamp + _MICROSECOND)
-        self.signed = self.stamp
+        self.memory = FeedMemory(world.clock, lambda: self._state, self._record, self.armed_since)
         self.lines = {
             symbol: PriceLine(
                 symbol,
@@ -107,10 +100,11 @@ class FeedActor(Journaled):
                 PriceGuard(spike_ratio, spike_hold_s),
                 self._on_hits,
                 self._on_candles,
-                self.stamp,
+                self.memory.stamp,
             )
             for symbol in world.instruments
         }
+        self.memory.lines = self.lines
         self.checks: PriceChecks | None = None  # where the venue can be asked
         if world.reads is not None:
             self.checks = PriceChecks(
@@ -134,8 +128,7 @@ class FeedActor(Journaled):
 
     def on_stop(self) -> None:
         """Leave to the next life what was seen since the last beat, and until when."""
-        self.signed -= timedelta(seconds=SIGN_EVERY_S)
-        self._report_extremes()
+        self.memory.report(last=True)
 
     async def _read(self) -> None:
         end = self.world.on_stream_end
@@ -237,7 +230,7 @@ class FeedActor(Journaled):
         price = Decimal(text)
         at = datetime.fromtimestamp(event_ms / 1000, UTC) if event_ms else self.world.clock.now()
         for hit in hits:
-            low, high = self._extremes(line, source, self.armed_since.get(hit.key))
+            low, high = self.memory.extremes(line, source, self.armed_since.get(hit.key))
             crossed = Crossed(
                 position_id=hit.key,
                 exit_id=hit.exit_id,
@@ -273,7 +266,7 @@ class FeedActor(Journaled):
         line = self.lines[arm.symbol]
         best = {exit_id: line.best_of(arm.position_id, exit_id) for exit_id in _trails_of(arm)}
         self._disarm(line, arm.position_id)
-        since = self._cut(line, _last_stamp(arm))
+        since = self.memory.cut(line, _last_stamp(arm))
         if self.checks is not None and arm.position_id not in self.armed_since:
             self.checks.held[arm.symbol] += 1
         self.armed_since.setdefault(arm.position_id, arm.since or since)
@@ -303,7 +296,7 @@ class FeedActor(Journaled):
             index.arm(key, level.exit_id, version, level.price, below=level.below)
             return level.watches
         trail = level.trail
-        low, high = self._extremes(line, trail.watches, trail.since)
+        low, high = self.memory.extremes(line, trail.watches, trail.since)
         seen = high if level.below else low
         known = [trail.anchor]
         if seen is not None and trail.since is not None:
@@ -345,68 +338,7 @@ class FeedActor(Journaled):
         for index in self.lines[reject.symbol].indices():
             index.not_crossed(reject.position_id, reject.exit_id, reject.version)
 
-    # --- extremes ---
-
-    def _extremes(
-        self, line: PriceLine, source: PriceSource, since: datetime | None
-    ) -> tuple[Decimal | None, Decimal | None]:
-        """Return low and high since `since`, the present interval included."""
-        if since is None:
-            return None, None
-        seen = self._state.of(line.symbol, source).since(since)
-        span = line.interval_for(source).span(self.stamp)
-        lows = [] if seen is None else [seen[0]]
-        highs = [] if seen is None else [seen[1]]
-        if span is not None and span.begin >= since:
-            lows.append(span.low)
-            highs.append(span.high)
-        return min(lows, default=None), max(highs, default=None)
-
-    def _now_stamp(self) -> datetime:
-        """Return a stamp that is later than any before, whatever the wall clock does."""
-        self.stamp = max(self.stamp + _MICROSECOND, self.world.clock.now())
-        return self.stamp
-
-    def _cut(self, line: PriceLine, after: datetime | None) -> datetime:
-        """Begin new intervals for a symbol.
-
-        Extremes count from the returned stamp for who is armed now. While no price has come since
-        the last cut, there is nothing to cut. `after` is the last stamp that the armed one knows:
-        its intervals do not begin before it, though the wall clock was set back between two lives.
-        """
-        is_quiet = all(interval.low > interval.high for _, interval in line.intervals())
-        if is_quiet and (after is None or after <= line.interval.begin):
-            return line.interval.begin
-        if after is not None:
-            self.stamp = max(self.stamp, after)
-        stamp = self._now_stamp()
-        rows = []
-        for source, interval in line.intervals():
-            span = interval.cut(stamp)
-            if span is not None and self.armed_since:
-                rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
-        if rows:
-            self._record(ExtremesSeen(tuple(rows), stamp))
-        return stamp
-
-    def _report_extremes(self) -> None:
-        """Journal the ranges that have grown within the last second."""
-        stamp = self._now_stamp()
-        rows = []
-        for line in self.lines.values():
-            for source, interval in line.intervals():
-                span = interval.report(stamp)
-                if span is not None and self.armed_since:
-                    rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
-        is_sign_due = stamp - self.signed > timedelta(seconds=SIGN_EVERY_S)
-        if rows or (self.armed_since and is_sign_due):
-            lasts = {
-                symbol: Decimal(line.book.last)
-                for symbol, line in self.lines.items()
-                if line.book.last
-            }
-            self._record(ExtremesSeen(tuple(rows), stamp, lasts))
-            self.signed = stamp
+    # --- what the next life must know ---
 
     def _note_downtime(self) -> None:
         """Journal, before anything else of this life, since when nobody has watched.
@@ -432,7 +364,7 @@ class FeedActor(Journaled):
     def on_beat(self, beat: Beat) -> None:
         """Journal extremes, close quiet candles, value accounts."""
         del beat
-        self._report_extremes()
+        self.memory.report()
         if self.connected:
             until = self.world.prices.venue_ms() - CANDLE_GRACE_MS
             for line in self.lines.values():
@@ -447,8 +379,7 @@ class FeedActor(Journaled):
         now_s = self.world.clock.monotonic()
         if now_s - self.forgot_s > FORGET_EVERY_S:
             self.forgot_s = now_s
-            oldest = min(self.armed_since.values(), default=self.stamp)
-            self._record(ExtremesForgotten(oldest))
+            self.memory.forget()
 
     def _check_prices(self) -> None:
         """Ask the venue about prices that the stream says nothing new of."""
