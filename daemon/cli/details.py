@@ -1,6 +1,6 @@
 """How one thing is shown in full: the status page, an account, a position, a story."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -19,6 +19,7 @@ from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, p
 from daemon.words import downtime as said_downtime
 from daemon.words import plural, short_number, signed_number, spoken, times_100, who
 
+_SHOWN_STALE = 5
 _CHANGES = {
     "MOVE_SL": "move stop",
     "TRAIL_SL": "trail stop",
@@ -123,10 +124,7 @@ def print_health(health: Row) -> None:
                 + f", {clean(feed.get('frames'))} frames, {clean(feed.get('bad_frames'))} bad, "
                 f"{plural(feed.get('armed_positions'), 'position')} armed",
             ),
-            *(
-                ("stale", f"{clean(one.get('symbol'))}: {clean(one.get('why'))}")
-                for one in _rows(feed.get("stale"))
-            ),
+            *_stale_prices(_rows(feed.get("stale"))),
             (
                 "journal",
                 (f"TROUBLE: {clean(trouble)}" if trouble else "well")
@@ -139,6 +137,15 @@ def print_health(health: Row) -> None:
             ("mailboxes", _counts(waiting)),
         ]
     )
+
+
+def _stale_prices(stale: Sequence[Row]) -> list[tuple[str, str]]:
+    shown = [
+        ("stale", f"{clean(one.get('symbol'))}: {clean(one.get('why'))}")
+        for one in stale[:_SHOWN_STALE]
+    ]
+    left = len(stale) - len(shown)
+    return [*shown, ("", f"and {left} more")] if left else shown
 
 
 def is_well(health: Row) -> bool:
