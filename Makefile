@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench crash docs clean
+.PHONY: help setup run test check format lock bench crash soak docs clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ format: $(DEV) ## Format the code and mend what can be mended
 
 crash: $(DEV) ## kill -9 a real daemon at random instants: make crash N=50
 	@$(BIN)/python -m tests.crash --kills $(or $(N),50)
+
+soak: $(DEV) ## Let the daemon live through simulated hours, see whether anything grows: make soak HOURS=24
+	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24)
 
 bench: $(DEV) ## Measure; each prints a table, and JSON with --json
 	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
@@ -58,6 +61,7 @@ $(RUNTIME): requirements.txt pyproject.toml | .venv/bin/python
 	@echo "Setting up .venv (once; about half a minute)…"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q actors daemon domain exchanges runtime storage strategies
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUNTIME)

@@ -17,6 +17,7 @@ from exchanges.port import Exchange, NotFound, Unknown, VenueOrder
 T = TypeVar("T")
 READ_WITHIN_S = 5.0
 _MARGIN = timedelta(minutes=1)  # the venue's clock is not ours
+_AFTER_A_STEP = timedelta(hours=2)  # and ours may have been set back since an order was intended
 
 
 async def within(answer: Awaitable[T]) -> T | Unknown:
@@ -42,7 +43,7 @@ async def reconcile(
     orders = await within(port.open_orders())
     if isinstance(orders, Unknown):
         return ReconcileFailed(f"open orders: {orders.why}")
-    fills = await within(port.fills(None if since is None else since - _MARGIN))
+    fills = await within(port.fills(None if since is None else since - _AFTER_A_STEP))
     if isinstance(fills, Unknown):
         return ReconcileFailed(f"fills: {fills.why}")
     found = {order.terms.client_order_id: order for order in orders}
@@ -67,14 +68,14 @@ async def gather_evidence(
     """Ask by id, by fills and by the net position."""
     order = await within(port.order(symbol, order_id))
     fills = await within(port.fills(None if since is None else since - _MARGIN))
+    if since is not None and _lacks_fills(order, fills):
+        fills = await within(port.fills(since - _AFTER_A_STEP))
     positions = await within(port.positions())
     failed = [each.why for each in (order, fills, positions) if isinstance(each, Unknown)]
     net = ZERO
     if not isinstance(positions, Unknown):
         net = sum((each.quantity for each in positions if each.symbol == symbol), ZERO)
-    own: tuple[Fill, ...] = ()
-    if not isinstance(fills, Unknown):
-        own = tuple(fill for fill in fills if fill.client_order_id == order_id)
+    own = () if isinstance(fills, Unknown) else _of(order_id, fills)
     return Evidence(
         client_order_id=order_id,
         order=None if isinstance(order, NotFound | Unknown) else order,
@@ -83,3 +84,15 @@ async def gather_evidence(
         net=net,
         why="; ".join(failed),
     )
+
+
+def _of(order_id: ClientOrderId, fills: tuple[Fill, ...]) -> tuple[Fill, ...]:
+    return tuple(fill for fill in fills if fill.client_order_id == order_id)
+
+
+def _lacks_fills(order: VenueOrder | NotFound | Unknown, fills: tuple[Fill, ...] | Unknown) -> bool:
+    """Whether an order has filled more than these fills tell."""
+    if not isinstance(order, VenueOrder) or isinstance(fills, Unknown):
+        return False
+    own = _of(order.terms.client_order_id, fills)
+    return sum((fill.quantity for fill in own), ZERO) < order.filled

@@ -7,7 +7,7 @@ beat) comes as messages.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -87,7 +87,8 @@ class FeedActor(Journaled):
         self.bad_frames = 0
         self.connected = False
         self.now_s = world.clock.monotonic()
-        self.armed_since: dict[PositionId, datetime] = {}
+        self.armed_since: dict[PositionId, datetime] = {}  # until the position is over
+        self.trails_since: dict[PositionId, datetime] = {}  # armed, and not known to be confirmed
         self.subscribers: dict[tuple[Symbol, Timeframe], list[str]] = {}
         self.woke = False
         self.spike_hold_s = spike_hold_s
@@ -264,28 +265,50 @@ class FeedActor(Journaled):
     def on_arm(self, arm: Arm) -> None:
         """Watch these levels instead of any before; a price already beyond one reports it."""
         line = self.lines[arm.symbol]
-        best = {exit_id: line.best_of(arm.position_id, exit_id) for exit_id in _trails_of(arm)}
-        self._disarm(line, arm.position_id)
-        since = self.memory.cut(line, _last_stamp(arm))
+        best: dict[ExitId, str | None] = {}
+        if arm.position_id in self.armed_since:
+            best = {each: line.best_of(arm.position_id, each) for each in _trails_of(arm)}
+            self._disarm(line, arm.position_id)
+        since = self._first_armed(arm, self.memory.cut(line, _last_stamp(arm)), best)
         if self.checks is not None and arm.position_id not in self.armed_since:
             self.checks.held[arm.symbol] += 1
         self.armed_since.setdefault(arm.position_id, arm.since or since)
-        sources = set()
-        for level in arm.levels:
-            source = self._arm_level(line, arm, level, best.get(level.exit_id))
-            sources.add(source)
+        sources = [
+            self._arm_level(line, arm, level, best.get(level.exit_id)) for level in arm.levels
+        ]
         self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
         # What is armed at once was watched when the present price came: only the next one counts.
         if not arm.at_once and self.world.prices.is_fresh(arm.symbol):
-            for source in sorted(sources, key=lambda each: each.value):
+            for source in sorted(set(sources), key=lambda each: each.value):
                 text = line.text_of(source)
-                hits = line.index_for(source).check(float(text), text) if text else ()
+                if not text:
+                    continue
+                # A trail counts it as seen, so a crash must not forget it.
+                line.interval_for(source).carry(float(text), text)
+                hits = line.index_for(source).check(float(text), text)
                 if hits:
                     event_ms = line.book.event_ms
                     self._on_hits(
                         line, source, hits, text, "armed", event_ms, self.world.prices.frames
                     )
         self.woke = False  # this is a handler: the dispatcher runs anyway
+
+    def _first_armed(
+        self, arm: Arm, stamp: datetime, best: Mapping[ExitId, str | None]
+    ) -> datetime:
+        """Return the stamp from which extremes count for who is armed at `stamp`.
+
+        A trail that nobody has confirmed yet may be armed again, by the next version: it keeps its
+        best price, and so it keeps its stamp.
+        """
+        key = arm.position_id
+        known = self.trails_since.pop(key, None)
+        for level in arm.levels:
+            if isinstance(level, TrailLevel) and level.trail.since is None:
+                if known is not None and best.get(level.exit_id) is not None:
+                    stamp = known
+                self.trails_since[key] = stamp
+        return stamp
 
     def _arm_level(
         self, line: PriceLine, arm: Arm, level: Level | TrailLevel, seen_before: str | None
@@ -321,9 +344,11 @@ class FeedActor(Journaled):
         line = self.lines[disarm.symbol]
         if disarm.exit_id is None:
             self._disarm(line, disarm.position_id)
-            known = self.armed_since.pop(disarm.position_id, None)
-            if self.checks is not None and known is not None:
-                self.checks.held[disarm.symbol] -= 1
+            if disarm.over:
+                known = self.armed_since.pop(disarm.position_id, None)
+                self.trails_since.pop(disarm.position_id, None)
+                if self.checks is not None and known is not None:
+                    self.checks.held[disarm.symbol] -= 1
             return
         for index in line.indices():
             index.disarm(disarm.position_id, disarm.exit_id)
@@ -417,8 +442,13 @@ class FeedActor(Journaled):
 
 
 def _last_stamp(arm: Arm) -> datetime | None:
-    known = [level.trail.since for level in arm.levels if isinstance(level, TrailLevel)]
-    return max((each for each in (arm.since, *known) if each is not None), default=None)
+    last = arm.since
+    for level in arm.levels:
+        if isinstance(level, TrailLevel):
+            since = level.trail.since
+            if since is not None and (last is None or since > last):
+                last = since
+    return last
 
 
 def _trails_of(arm: Arm) -> Iterator[ExitId]:

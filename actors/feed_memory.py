@@ -47,12 +47,11 @@ class FeedMemory:
             return None, None
         seen = self._state().of(line.symbol, source).since(since)
         span = line.interval_for(source).span(self.stamp)
-        lows = [] if seen is None else [seen[0]]
-        highs = [] if seen is None else [seen[1]]
-        if span is not None and span.begin >= since:
-            lows.append(span.low)
-            highs.append(span.high)
-        return min(lows, default=None), max(highs, default=None)
+        if span is None or span.begin < since:
+            return (None, None) if seen is None else seen
+        if seen is None:
+            return span.low, span.high
+        return min(seen[0], span.low), max(seen[1], span.high)
 
     def cut(self, line: PriceLine, after: datetime | None) -> datetime:
         """Begin new intervals for a symbol.
@@ -60,9 +59,9 @@ class FeedMemory:
         Extremes count from the returned stamp for who is armed now. While no price has come since
         the last cut, there is nothing to cut. `after` is the last stamp that the armed one knows:
         its intervals do not begin before it, though the wall clock was set back between two lives.
+        Who knows one was armed before: what came since a feed's start counts for it.
         """
-        is_quiet = all(interval.low > interval.high for _, interval in line.intervals())
-        if is_quiet and (after is None or after <= line.interval.begin):
+        if line.is_quiet() and (after is None or after <= line.interval.begin):
             return line.interval.begin
         if after is not None:
             self.stamp = max(self.stamp, after)
@@ -70,23 +69,25 @@ class FeedMemory:
         rows = []
         for source, interval in line.intervals():
             span = interval.cut(stamp)
-            if span is not None and self._armed_since:
+            if span is not None and (self._armed_since or after is not None):
                 rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
         if rows:
             self._record(ExtremesSeen(tuple(rows), stamp))
         return stamp
 
     def report(self, *, last: bool = False) -> None:
-        """Journal the ranges that have grown since the last report; `last`: and that it is one."""
+        """Journal the ranges that have grown, if they concern anybody; `last`: in any case."""
+        if not self._armed_since:
+            return
         stamp = self._now_stamp()
         rows = []
         for line in self.lines.values():
             for source, interval in line.intervals():
                 span = interval.report(stamp)
-                if span is not None and self._armed_since:
+                if span is not None:
                     rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
         signs = last or stamp - self._signed > timedelta(seconds=SIGN_EVERY_S)
-        if rows or (self._armed_since and signs):
+        if rows or signs:
             lasts = {
                 symbol: Decimal(line.book.last)
                 for symbol, line in self.lines.items()

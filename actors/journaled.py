@@ -3,7 +3,6 @@
 Journal what was decided, release its effects once it is durable.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +22,9 @@ class Stream:
         self.version = version
         self.durable = durable
         self.state = state
-        self.held: deque[tuple[int, Any]] = deque()  # (version it waits for, effect)
+        self.held: list[
+            tuple[int, Any]
+        ] = []  # (version it waits for, effect); a deque takes 0.7 kB
 
 
 class Journaled(Actor):
@@ -87,7 +88,7 @@ class Journaled(Actor):
         stream.durable = max(stream.durable, committed.version)
         held = stream.held
         while held and held[0][0] <= stream.durable:
-            self.release(held.popleft()[1])
+            self.release(held.pop(0)[1])
 
     @handles(Terminated)
     def on_terminated(self, terminated: Terminated) -> None:

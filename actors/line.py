@@ -83,6 +83,12 @@ class PriceLine:
         for source, (_, interval) in self.others.items():
             yield source, interval
 
+    def is_quiet(self) -> bool:
+        """Whether no price has come since its extremes were last cut."""
+        if not self.others:
+            return self.interval.is_quiet
+        return all(interval.is_quiet for _, interval in self.intervals())
+
     def best_of(self, position_id: PositionId, exit_id: ExitId) -> str | None:
         """Return the best price that a trail has seen; None when none is armed."""
         found = (index.best_of(position_id, exit_id) for index in self.indices())

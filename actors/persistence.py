@@ -121,7 +121,7 @@ class PersistenceActor(Actor):
         self.snapshot: SnapshotWriter | None = None
         self.snapshot_is_due = False
         self.snapshot_requests: list[RequestId] = []
-        self.rows_since_snapshot = 0
+        self.rows_since_snapshot = store.recovered.replayed  # the next start would fold them again
         self.snapshot_at_s = world.clock.monotonic()
         self.is_low: bool | None = None  # nobody has looked yet
         self.written_at_s = self.snapshot_at_s

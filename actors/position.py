@@ -73,26 +73,23 @@ class PositionActor(Journaled):
         position = self.position
         if position is None:
             return
+        is_first = self.incarnation == 1
         for effect in resume(position, self.world.clock.now(), self.world.rules):
-            if (
-                self.incarnation == 1
-                and isinstance(effect, WakeAfter)
-                and effect.purpose == "unprotected"
-            ):
+            if is_first and isinstance(effect, WakeAfter) and effect.purpose == "unprotected":
                 continue  # the supervisor asks all at once after a start
             self.release(effect)
         if position.is_settled:
             self.on_settled(Settled(self.position_id))
         elif position.is_closed:
             self.tell(names.PORTFOLIO, PositionOver(self.position_id, len(position.fills)))
-        if self.incarnation > 1:
+        if not is_first:
             self._tell_again(position)
 
     def _tell_again(self, position: Position) -> None:
         """Tell what the life before may not have told any more: it waited for the disk."""
         symbol = position.instrument.symbol
         if position.is_closed:
-            self.release(Disarm(position.id, symbol))
+            self.release(Disarm(position.id, symbol, over=True))
         elif position.fills:
             self.release(AnnounceOpened(position.id, position.trader, symbol, position.direction))
 

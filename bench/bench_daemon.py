@@ -1,9 +1,8 @@
-"""A real daemon under load, and its return after kill -9.
+"""A real daemon under load.
 
-Load: 500 positions, five symbols with 1,000 ticks a second together, the shipped latency of the
-paper venue; orders and modifications through the admin socket. Return: so many positions, SIGKILL,
-a new process; the time counts from the process's start to the line that says every level is armed,
-imports and interpreter included.
+500 positions, five symbols with 1,000 ticks a second together, the shipped latency of the paper
+venue; orders and modifications through the admin socket. For its return after kill -9 see
+`bench_start`.
 """
 
 import argparse
@@ -207,54 +206,20 @@ def under_load(directory: Path, positions: int, seconds: float) -> dict[str, flo
         }
 
 
-def after_kill(directory: Path, positions: int, kills: int) -> dict[str, float]:
-    with running(directory, 2) as daemon:
-        began = time.monotonic()
-        open_many(daemon, positions)
-        opened_in = time.monotonic() - began
-        daemon.kill()
-    armed_ms, cpu_ms = [], []
-    for _ in range(kills):
-        daemon = Daemon(directory, 2)
-        at, said = daemon.said["started"]
-        if said["armed"] != positions:
-            raise SystemExit(f"armed {said['armed']} of {positions}")
-        armed_ms.append(at * 1000)
-        cpu_ms.append(daemon.cpu_s * 1000)
-        daemon.kill()
-    return {
-        "positions": positions,
-        "opened_per_s": positions / opened_in,
-        "kills": kills,
-        "armed_p50_ms": percentile(armed_ms, 0.5),
-        "armed_max_ms": max(armed_ms),
-        "cpu_p50_ms": percentile(cpu_ms, 0.5),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--positions", type=int, default=500, help="under load")
-    parser.add_argument("--recover", type=int, default=10_000, help="positions at the kill")
+    parser.add_argument("--positions", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--kills", type=int, default=5)
     options = parser.parse_args()
-    result = {}
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        if options.positions:
-            result["load"] = under_load(Path(one), options.positions, options.seconds)
-        if options.recover:
-            result["recovery"] = after_kill(Path(other), options.recover, options.kills)
-    rounded = {
-        name: {key: round(value, 2) for key, value in figures.items()}
-        for name, figures in result.items()
-    }
+    with tempfile.TemporaryDirectory() as directory:
+        figures = under_load(Path(directory), options.positions, options.seconds)
+    rounded = {key: round(value, 2) for key, value in figures.items()}
     if options.json:
-        print(json.dumps(rounded))
+        print(json.dumps({"load": rounded}))
         return
-    for name, figures in rounded.items():
-        print(name, *(f"{key}: {value}" for key, value in figures.items()), sep="\n  ")
+    for key, value in rounded.items():
+        print(f"{key}: {value}")
 
 
 if __name__ == "__main__":

@@ -269,6 +269,7 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "position_id": ("INVALID_ID", _uuid),
     "trader": ("INVALID_NAME", _is_name),
     "target": ("INVALID_NAME", _is_name),
+    "conflict": ("INVALID_NAME", _is_name),
     "name": ("INVALID_NAME", _is_name),
 }
 _SPOKEN = {"max_holding_s": "holding time", "subject": "id", "position": "position id"}

@@ -84,6 +84,10 @@ class Market(AdminRequest, frozen=True, kw_only=True, tag="market"):
     depth: int = 5  # levels of the book on each side
 
 
+class ListConflicts(AdminRequest, frozen=True, tag="conflicts"):
+    """Changes that strategies suggested after a person's, held for a decision."""
+
+
 class TargetRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A target as asked for."""
 
@@ -171,6 +175,20 @@ class CancelTarget(AdminRequest, frozen=True, kw_only=True, tag="cancel-target")
     based_on: int | None = None
 
 
+class AcceptConflict(AdminRequest, frozen=True, kw_only=True, tag="accept"):
+    """Do what a held suggestion wants."""
+
+    position: str
+    conflict: str  # "c1"
+
+
+class RefuseConflict(AdminRequest, frozen=True, kw_only=True, tag="refuse"):
+    """Drop a held suggestion."""
+
+    position: str
+    conflict: str
+
+
 class Pause(AdminRequest, frozen=True, kw_only=True, tag="pause"):
     """Let a trader open nothing more; its positions stay guarded."""
 
@@ -233,6 +251,7 @@ AnyAdminRequest = (
     | ShowPosition
     | ListOrders
     | Market
+    | ListConflicts
     | Open
     | Close
     | CloseAll
@@ -241,6 +260,8 @@ AnyAdminRequest = (
     | AddTarget
     | ModifyTarget
     | CancelTarget
+    | AcceptConflict
+    | RefuseConflict
     | Pause
     | Resume
     | StopEntries
@@ -267,6 +288,7 @@ READS = (  # change nothing, so they leave no line in the log
     ShowPosition,
     ListOrders,
     Market,
+    ListConflicts,
     Why,
     Mode,
     JournalVerify,

@@ -28,6 +28,7 @@ from domain.commands import (
 )
 from domain.errors import Refusal
 from domain.ids import MANUAL, ExitId, PositionId, RequestId, Symbol, TraderName
+from domain.inputs import ResolveConflict
 from domain.modes import Mode
 from domain.position import Position, PositionStatus
 from storage.errors import JournalUnavailableError
@@ -65,6 +66,7 @@ class Desk:
                 | ask.ShowPosition()
                 | ask.ListOrders()
                 | ask.Market()
+                | ask.ListConflicts()
                 | ask.Mode()
                 | ask.Why()
                 | ask.JournalVerify()
@@ -100,6 +102,8 @@ class Desk:
                 | ask.CancelTarget()
             ):
                 return await self._change(request)
+            case ask.AcceptConflict() | ask.RefuseConflict():
+                return await self._resolve(request)
             case _:
                 assert_never(request)
 
@@ -243,7 +247,6 @@ class Desk:
                 return refusal
             message = self._modification(request, position)
         before = len(position.exits)
-        version = position.protection.version
         result = await self._tell(names.position(position.id), message)
         if isinstance(result, Refusal):
             return result
@@ -251,13 +254,33 @@ class Desk:
             return await self._told_about(
                 position.id, lambda found: len(found.exits) > before and found.exits[-1].done
             )
+        return await self._told_when_armed(position)
+
+    async def _told_when_armed(self, before: Position) -> Result | Refusal:
+        version = before.protection.version
         return await self._told_about(
-            position.id,
+            before.id,
             lambda found: (
                 found.protection.version > version
                 and found.acknowledged_version == found.protection.version
             ),
         )
+
+    async def _resolve(self, request: ask.AcceptConflict | ask.RefuseConflict) -> Result | Refusal:
+        position = await self.reads.find_open(request.position)
+        if isinstance(position, Refusal):
+            return position
+        refusal = self._not_now()
+        if refusal is not None:
+            return refusal
+        accept = isinstance(request, ask.AcceptConflict)
+        message = ResolveConflict(position.id, request.conflict, accept, self._request_id())
+        result = await self._tell(names.position(position.id), message)
+        if isinstance(result, Refusal):
+            return result
+        if accept:
+            return await self._told_when_armed(position)
+        return await self.reads.position(position.id)
 
     def _modification(
         self,

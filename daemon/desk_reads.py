@@ -13,7 +13,13 @@ from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
 from daemon.market_view import market_view
-from daemon.position_views import NOTHING_SEEN, Seen, position_row, position_view
+from daemon.position_views import (
+    NOTHING_SEEN,
+    Seen,
+    conflict_rows,
+    position_row,
+    position_view,
+)
 from daemon.version import installed_version
 from daemon.view_text import View
 from domain.errors import Refusal
@@ -61,6 +67,8 @@ class DeskReads:
                 return await self._orders(request)
             case ask.Market(symbol=symbol, depth=depth):
                 return await self._market(Symbol(symbol), depth)
+            case ask.ListConflicts():
+                return {"conflicts": self._conflicts()}
             case ask.Why(subject=prefix):
                 return await self._why(prefix)
             case ask.JournalVerify():
@@ -190,6 +198,11 @@ class DeskReads:
             return {"orders": await self.archive.orders(request.limit)}
         working = [each for each in self._live_orders() if not each.is_terminal]
         return {"orders": [views.order_view(each) for each in working[: request.limit]]}
+
+    def _conflicts(self) -> list[View]:
+        return [
+            conflict for position in self.open_positions() for conflict in conflict_rows(position)
+        ]
 
     def _live_orders(self) -> list[Order]:
         found: list[Order] = self.world.states.of_kind("order")

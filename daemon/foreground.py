@@ -1,10 +1,10 @@
 """`holdfast run` without the command line's machinery: from configuration to exit code.
 
 After kill -9 every millisecond counts until the levels are armed again. So what a start does not
-need (the command line's parser, rich) is not imported, and nothing collects garbage meanwhile.
+need (the command line's parser, rich) is not imported.
 """
 
-import gc
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +17,7 @@ from domain.errors import Refusal
 
 def run(config: Path | None) -> int:
     """Run the daemon until it is told to stop; a start that fails says why and exits."""
-    gc.disable()  # until every level is armed: see `daemon.lifecycle`
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would search all packages
     try:
         loaded = _loaded(config)
         _import_structlog_without_rich()

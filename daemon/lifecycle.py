@@ -170,8 +170,9 @@ def _opened(config: Config, disk: RealDisk) -> Store:
 async def _venue_opened(parts: Assembly, store: Store) -> None:
     """Open the paper venue; its ledger is another file that only one process may hold."""
     ledger = parts.ledger_path
-    holds_positions = any(each.remaining for each in parts.world.states.latest_of("position"))
-    if holds_positions and not ledger.exists():
+    if not ledger.exists() and any(
+        each.remaining for each in parts.world.states.latest_of("position")
+    ):
         why = f"The journal holds open positions, but the paper venue's ledger {ledger} is gone."
         raise StartError(Refusal("PAPER_LEDGER_MISSING", why, _PAIR))
     try:

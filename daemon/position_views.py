@@ -13,6 +13,7 @@ from domain.instrument import Direction
 from domain.money import ZERO, plain
 from domain.order import Fill
 from domain.position import CLOSED_STATUSES, ExitOrder, Modification, Position, PositionStatus
+from domain.position_changes import is_outdated
 from domain.protection import Protection, Target, Trail
 
 CLIENT_GUARD = "client guard"  # the daemon watches the price itself
@@ -94,14 +95,37 @@ def position_view(position: Position, seen: Seen, now: datetime, *, venue: str) 
         "fills": [_fill_view(fill) for fill in position.fills],
         "modification_count": position.modification_count,
         "modifications": [_modification_view(one) for one in position.modifications],
-        "conflicts": [
-            {"id": one.conflict_id, **_modification_view(one.modification)}
-            for one in position.conflicts
-        ],
+        "conflicts": conflict_views(position),
         "manual_lock": position.manual_lock,
         "decision_id": position.decision_id,
         "rationale": position.rationale,
     }
+
+
+def conflict_views(position: Position) -> list[View]:
+    """Return what strategies wanted after a person's change.
+
+    One that is outdated can only be refused.
+    """
+    return [
+        {
+            "id": one.conflict_id,
+            "outdated": is_outdated(position, one),
+            **_modification_view(one.modification),
+        }
+        for one in position.conflicts
+    ]
+
+
+def conflict_rows(position: Position) -> list[View]:
+    """Return the same for a list of all positions."""
+    whose = {
+        "position": position.id,
+        "trader": position.trader,
+        "symbol": position.instrument.symbol,
+        "side": position.direction.value.upper(),
+    }
+    return [whose | conflict for conflict in conflict_views(position)]
 
 
 def where_stop_lives(position: Position) -> str:

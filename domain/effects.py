@@ -63,12 +63,16 @@ class Arm(msgspec.Struct, frozen=True):
 
 
 class Disarm(msgspec.Struct, frozen=True):
-    """Stop watching one level, or all."""
+    """Stop watching one level, or all.
+
+    Unless it is `over`, the position may be armed again, and what the price does meanwhile counts.
+    """
 
     lane: ClassVar[int] = EXITS
     position_id: PositionId
     symbol: Symbol
     exit_id: ExitId | None = None
+    over: bool = False
 
 
 class RejectCrossing(msgspec.Struct, frozen=True):

@@ -179,13 +179,13 @@ def _addition_problem(case: EntryCase) -> Refusal | None:
     if holding is None:
         return None
     asked = (request.trader, request.symbol, request.direction, request.leverage)
-    held = (holding.trader, holding.instrument.symbol, holding.direction, holding.leverage)
+    held = (holding.trader, holding.pair.symbol, holding.direction, holding.leverage)
     if asked == held:
         return None
     return Refusal(
         rule="ADDITION_DIFFERS",
         message=f"Position {request.position_id} is a {holding.direction.value} of "
-        f"{holding.instrument.symbol} by {holding.trader} at leverage {plain(holding.leverage)}.",
+        f"{holding.pair.symbol} by {holding.trader} at leverage {plain(holding.leverage)}.",
         remedy="Add to it with the same, or open another position.",
     )
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from math import inf
+from operator import attrgetter
 
 import msgspec
 
@@ -57,10 +58,10 @@ class Extremes(msgspec.Struct, frozen=True):
 
     def since(self, at: datetime) -> tuple[Decimal, Decimal] | None:
         """Return (low, high) of all intervals begun at or after `at`; None without any."""
-        low, high = _first_since(self.lows, at), _first_since(self.highs, at)
+        low = _first_since(self.lows, at)
         if low == len(self.lows):
             return None
-        return self.lows[low].price, self.highs[high].price
+        return self.lows[low].price, self.highs[_first_since(self.highs, at)].price
 
     def forget_before(self, at: datetime) -> "Extremes":
         """Drop what only a question about an earlier moment than `at` would need."""
@@ -69,6 +70,9 @@ class Extremes(msgspec.Struct, frozen=True):
             highs=self.highs[_first_since(self.highs, at) :],
             until=self.until,
         )
+
+
+_BEGIN = attrgetter("begin")
 
 
 def _onto(
@@ -81,7 +85,7 @@ def _onto(
 
 
 def _first_since(steps: tuple[Step, ...], at: datetime) -> int:
-    return bisect_left(steps, at, key=lambda step: step.begin)
+    return bisect_left(steps, at, key=_BEGIN)
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -102,7 +106,7 @@ class Interval:
             interval.see(price, text)
     """
 
-    __slots__ = ("_high_text", "_is_changed", "_low_text", "begin", "high", "low")
+    __slots__ = ("_high_text", "_is_changed", "_low_text", "begin", "high", "is_quiet", "low")
 
     def __init__(self, begin: datetime) -> None:
         self._start(begin)
@@ -113,9 +117,11 @@ class Interval:
         self.high = -inf
         self._low_text = self._high_text = ""
         self._is_changed = False  # since it was reported
+        self.is_quiet = True  # no price has come since it began
 
     def see(self, price: float, text: str) -> None:
         """Take a price: a finite float and the text it was parsed from."""
+        self.is_quiet = False
         if price < self.low or (
             price == self.low and text != self._low_text and Decimal(text) < Decimal(self._low_text)
         ):
@@ -126,6 +132,12 @@ class Interval:
             and Decimal(text) > Decimal(self._high_text)
         ):
             self.high, self._high_text, self._is_changed = price, text, True
+
+    def carry(self, price: float, text: str) -> None:
+        """Take a price that stood when the interval began, and stands: a quiet one stays quiet."""
+        quiet = self.is_quiet
+        self.see(price, text)
+        self.is_quiet = quiet
 
     def span(self, end: datetime) -> Span | None:
         """Return what was seen since the interval began; None when no price was."""

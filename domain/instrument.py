@@ -65,6 +65,15 @@ class PriceSource(Enum):
     MARK = "mark"
 
 
+class Pair(msgspec.Struct, frozen=True):
+    """What a fill is booked by: an instrument without its grid, of which there are thousands."""
+
+    symbol: Symbol
+    base: str
+    quote: str
+    kind: Kind
+
+
 class Instrument(msgspec.Struct, frozen=True):
     """One tradable thing at a venue and its rules."""
 
@@ -79,6 +88,11 @@ class Instrument(msgspec.Struct, frozen=True):
     min_notional: Decimal  # quote
     max_leverage: Decimal = ONE
     contract_size: Decimal = ONE  # base units a contract
+
+    @property
+    def pair(self) -> Pair:
+        """Return it without its grid."""
+        return Pair(self.symbol, self.base, self.quote, self.kind)
 
     def whole_lots(self, quantity: Decimal) -> Decimal:
         """Round a quantity down to the lot; never up, so that nothing unpaid is ordered."""

@@ -239,7 +239,7 @@ AnyOrderEvent = (
 )
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """An order as the journal knows it."""
 
     terms: OrderTerms

@@ -16,7 +16,7 @@ from decimal import Decimal
 import msgspec
 
 from domain.errors import InvariantError
-from domain.instrument import Direction, Instrument, Kind, Side
+from domain.instrument import Direction, Instrument, Kind, Pair, Side
 from domain.money import ONE, ZERO, Fee
 from domain.order import Fill
 
@@ -24,7 +24,7 @@ from domain.order import Fill
 QUANTUM = Decimal("1e-12")
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class Ledger(msgspec.Struct, frozen=True, omit_defaults=True):
     """The running account of one position.
 
     The basis is what was held after the latest entry fill; `closed_…` counts exits since then.
@@ -65,7 +65,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return (price * self.remaining - self.cost) * direction.sign
 
 
-def fee_in_quote(fill: Fill, instrument: Instrument) -> Decimal | None:
+def fee_in_quote(fill: Fill, instrument: Instrument | Pair) -> Decimal | None:
     """Return the fee in quote, a fee in base valued at the fill's price; None for a third asset.
 
     A fill happened whatever its fee: one whose asset has no price here must not stop the
@@ -78,7 +78,7 @@ def fee_in_quote(fill: Fill, instrument: Instrument) -> Decimal | None:
     return None if fill.fee.amount else ZERO
 
 
-def net_quantity(fill: Fill, instrument: Instrument) -> Decimal:
+def net_quantity(fill: Fill, instrument: Instrument | Pair) -> Decimal:
     """Return base units by which the holding changes: on spot a fee in base comes out of it."""
     if instrument.kind is not Kind.SPOT or fill.fee.asset != instrument.base:
         return fill.quantity
@@ -86,7 +86,7 @@ def net_quantity(fill: Fill, instrument: Instrument) -> Decimal:
     return fill.quantity - fee if fill.side is Side.BUY else fill.quantity + fee
 
 
-def opened(ledger: Ledger, fill: Fill, instrument: Instrument) -> Ledger:
+def opened(ledger: Ledger, fill: Fill, instrument: Instrument | Pair) -> Ledger:
     """Return the ledger after a fill of an entry.
 
     Raises `InvariantError` when the fee left nothing of it.
@@ -108,7 +108,9 @@ def opened(ledger: Ledger, fill: Fill, instrument: Instrument) -> Ledger:
     )
 
 
-def reduced(ledger: Ledger, fill: Fill, instrument: Instrument, direction: Direction) -> Ledger:
+def reduced(
+    ledger: Ledger, fill: Fill, instrument: Instrument | Pair, direction: Direction
+) -> Ledger:
     """Return the ledger after a fill of an exit.
 
     Raises `InvariantError` when it exceeds what is held.
@@ -154,7 +156,7 @@ def _rebased(ledger: Ledger) -> Ledger:
     )
 
 
-def _charged(ledger: Ledger, fill: Fill, instrument: Instrument) -> Ledger:
+def _charged(ledger: Ledger, fill: Fill, instrument: Instrument | Pair) -> Ledger:
     fee = fee_in_quote(fill, instrument)
     if fee is not None:
         return msgspec.structs.replace(ledger, fees=ledger.fees + fee)

@@ -110,7 +110,7 @@ def _reserved(portfolio: Portfolio, event: EntryReserved) -> Portfolio:
     )
     holding = portfolio.holdings.get(event.position_id) or Holding(
         trader=event.trader,
-        instrument=event.instrument,
+        pair=event.instrument.pair,
         direction=event.direction,
         leverage=event.leverage,
     )
@@ -160,7 +160,7 @@ def _adopted(portfolio: Portfolio, event: HoldingAdopted) -> Portfolio:
         raise InvariantError(f"position {event.position_id} adopted though held")
     holding = Holding(
         trader=event.trader,
-        instrument=event.instrument,
+        pair=event.instrument.pair,
         direction=event.direction,
         leverage=event.leverage,
         risk=None,
@@ -173,9 +173,9 @@ def _booked(portfolio: Portfolio, event: FillBooked) -> Portfolio:
     fill = event.fill
     holding = _holding(portfolio, event.position_id)
     if event.is_entry:
-        ledger = pnl.opened(holding.ledger, fill, holding.instrument)
+        ledger = pnl.opened(holding.ledger, fill, holding.pair)
     else:
-        ledger = pnl.reduced(holding.ledger, fill, holding.instrument, holding.direction)
+        ledger = pnl.reduced(holding.ledger, fill, holding.pair, holding.direction)
     after = replace(holding, ledger=ledger, trade_ids=holding.trade_ids | {fill.trade_id})
     if event.is_entry and fill.client_order_id in portfolio.reservations:
         portfolio, after = _used(portfolio, after, fill.client_order_id, fill.quantity)
@@ -202,7 +202,7 @@ def _used(
 def _with_books(portfolio: Portfolio, before: Holding, after: Holding) -> Portfolio:
     quantity = after.ledger.remaining - before.ledger.remaining
     cost = after.ledger.cost - before.ledger.cost
-    symbol = after.instrument.symbol
+    symbol = after.pair.symbol
     book = portfolio.books.get(symbol, SymbolBook()).plus(quantity, cost, after.direction)
     books = {**portfolio.books, symbol: book}
     if not book.gross_quantity:
@@ -230,7 +230,7 @@ def _closed(portfolio: Portfolio, event: HoldingClosed) -> Portfolio:
 
 def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
     """Leave what remains in the sums: it is still owned, only no position is."""
-    symbol = holding.instrument.symbol
+    symbol = holding.pair.symbol
     book = portfolio.books[symbol]
     book = replace(book, dust=book.dust + holding.ledger.remaining)
     return replace(portfolio, books={**portfolio.books, symbol: book})

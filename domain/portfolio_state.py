@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
-from domain.instrument import Direction, Instrument
+from domain.instrument import Direction, Pair
 from domain.modes import ModeCause
 from domain.money import ONE, ZERO
 from domain.performance import TradeRecord, drawdown_of
@@ -30,7 +30,7 @@ from domain.table import Table
 Marks = Mapping[Symbol, Decimal]  # quote per base unit
 
 
-class Reservation(msgspec.Struct, frozen=True):
+class Reservation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Balance set aside for an entry order that may still fill."""
 
     position_id: PositionId
@@ -53,11 +53,11 @@ class Reservation(msgspec.Struct, frozen=True):
         return (self.quantity - self.filled) * self.price
 
 
-class Holding(msgspec.Struct, frozen=True):
+class Holding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the account knows of one position that is not over; nothing may have filled yet."""
 
     trader: TraderName
-    instrument: Instrument
+    pair: Pair
     direction: Direction
     leverage: Decimal = ONE
     risk: Decimal | None = ZERO  # quote lost at the stop planned at entry; None: unbounded
@@ -71,7 +71,7 @@ class Holding(msgspec.Struct, frozen=True):
         return (self.ledger.cost / self.leverage).quantize(QUANTUM)
 
 
-class SymbolBook(msgspec.Struct, frozen=True):
+class SymbolBook(msgspec.Struct, frozen=True, omit_defaults=True):
     """Sums over everything held of one symbol, dust included. Signed: shorts count below zero."""
 
     net_quantity: Decimal = ZERO  # base units
@@ -102,7 +102,7 @@ class SymbolBook(msgspec.Struct, frozen=True):
 NO_HOLDINGS: Table[PositionId, Holding] = Table()
 
 
-class Portfolio(msgspec.Struct, frozen=True):
+class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything known about one account. Its maps are never changed in place."""
 
     account: AccountName

@@ -10,7 +10,7 @@ from enum import Enum
 
 import msgspec
 
-from domain.commands import ModificationType, ProtectionPlan, RequestedBy
+from domain.commands import ModificationType, ModifyProtection, ProtectionPlan, RequestedBy
 from domain.ids import (
     AccountName,
     ClientOrderId,
@@ -158,6 +158,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
     conflict_id: str
     modification: Modification
+    wish: ModifyProtection | None = None  # None in the journals of older versions
 
 
 class PositionEvent(msgspec.Struct, frozen=True):
@@ -333,7 +334,7 @@ AnyPositionEvent = (
 NO_PROTECTION = Protection(version=0)  # before the first fill
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything known about one position, as of its last event."""
 
     id: PositionId
@@ -373,6 +374,7 @@ class Position(msgspec.Struct, frozen=True):
     best_price: Decimal | None = None
     worst_price: Decimal | None = None
     exit_reason: ExitReason | None = None
+    conflict_count: int = 0  # ever; an id is used once
     failed_exits: int = 0  # in a row; slows down how fast a refused exit is tried again
 
     @property

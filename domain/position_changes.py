@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from domain.commands import (
     ClosePosition,
     ModifyProtection,
+    RequestedBy,
 )
 from domain.effects import (
     CancelOrder,
@@ -31,7 +32,7 @@ from domain.position import (
     SuggestionHeld,
     Validation,
 )
-from domain.position_draft import HOLDS, Draft
+from domain.position_draft import Draft
 from domain.position_exits import armed_exits, fire, fire_all
 from domain.position_guards import guards
 from domain.protection import (
@@ -120,21 +121,42 @@ def modify(decision: Draft, command: ModifyProtection, market: Market) -> None:
         decision.answer(command.request_id, _refusal(validation))
         return
     if position.manual_lock and not command.requested_by.is_manual:
-        conflict = Conflict(
-            f"c{position.modification_count}-{len(position.conflicts)}", modification
-        )
-        decision.record(SuggestionHeld(conflict))
-        decision.answer(
-            command.request_id,
-            Refusal(
-                "MANUAL_LOCK",
-                "A person changed this position; the suggestion is kept for a decision.",
-                f"Accept or refuse it: conflict {conflict.conflict_id}.",
-            ),
-        )
+        _hold(decision, command, modification)
         return
     _apply(decision, modification)
     decision.answer(command.request_id)
+
+
+def _hold(decision: Draft, command: ModifyProtection, modification: Modification) -> None:
+    """Keep a suggestion until a person decides; one that is held already is not held again."""
+    position = decision.position
+    wanted = replace(modification.new, version=0)
+    held = next(
+        (
+            each.conflict_id
+            for each in position.conflicts
+            if each.modification.type is modification.type
+            and not is_outdated(position, each)
+            and replace(each.modification.new, version=0) == wanted
+        ),
+        None,
+    )
+    if held is None:
+        held = f"c{position.conflict_count + 1}"
+        decision.record(SuggestionHeld(Conflict(held, modification, command)))
+    decision.answer(
+        command.request_id,
+        Refusal(
+            "MANUAL_LOCK",
+            "A person changed this position; the suggestion is kept for a decision.",
+            f"Accept or refuse it: conflict {held}, see holdfast conflicts.",
+        ),
+    )
+
+
+def is_outdated(position: Position, conflict: Conflict) -> bool:
+    """Whether the protection has changed since a suggestion was made; then it means nothing."""
+    return conflict.modification.previous.version != position.protection.version
 
 
 def _apply(decision: Draft, modification: Modification) -> None:
@@ -196,30 +218,52 @@ def _refusal(validation: Validation) -> Refusal:
 
 
 def resolve(decision: Draft, command: ResolveConflict, market: Market) -> None:
-    """Do or drop a held suggestion."""
+    """Do or drop a held suggestion. Time has passed: it is checked again before it is done."""
     position = decision.position
     conflict = next(
         (each for each in position.conflicts if each.conflict_id == command.conflict_id), None
     )
     if conflict is None:
         known = ", ".join(each.conflict_id for each in position.conflicts) or "none"
-        decision.answer(
-            command.request_id,
-            Refusal("UNKNOWN_CONFLICT", f"No conflict {command.conflict_id}.", f"Known: {known}."),
-        )
+        message = f"Position {position.id} has no conflict {command.conflict_id}."
+        remedy = f"It has: {known}. List all: holdfast conflicts."
+        decision.answer(command.request_id, Refusal("UNKNOWN_CONFLICT", message, remedy))
         return
-    stale = conflict.modification.previous.version != position.protection.version
-    if command.accept and (stale or position.status not in HOLDS or not market.is_fresh):
-        decision.answer(
-            command.request_id,
-            Refusal(
-                "STALE_VERSION",
-                "The protection changed since the suggestion was made.",
-                "Refuse it; make the change yourself if it is still wanted.",
-            ),
-        )
+    change = _accepted(decision, conflict, market) if command.accept else None
+    if isinstance(change, Refusal):
+        decision.answer(command.request_id, change)
         return
-    decision.record(ConflictResolved(command.conflict_id, command.accept, decision.now))
-    if command.accept:
-        _apply(decision, conflict.modification)
+    decision.record(ConflictResolved(conflict.conflict_id, command.accept, decision.now))
+    if change is not None:
+        _apply(decision, change)
     decision.answer(command.request_id)
+
+
+def _accepted(decision: Draft, conflict: Conflict, market: Market) -> Modification | Refusal:
+    """Return the change as if the person who accepts it had asked for it now, or why not.
+
+    It is drafted anew: targets may have fired since.
+    """
+    position, wish = decision.position, conflict.wish
+    if wish is None or is_outdated(position, conflict):
+        return Refusal(
+            "STALE_VERSION",
+            "The protection changed since the suggestion was made.",
+            "Refuse it; make the change yourself if it is still wanted.",
+        )
+    if not market.is_fresh:
+        return Refusal("STALE_PRICE", "There is no fresh price.", _REMEDIES["STALE_PRICE"])
+    command = replace(
+        wish, requested_by=RequestedBy.USER_MANUAL, widen=False, based_on=None, expires_at=None
+    )
+    rules = decision.rules.modifications
+    validation = validate(position, command, decision.now, rules, market)
+    if not validation.passed:
+        return _refusal(validation)
+    return replace(
+        conflict.modification,
+        previous=position.protection,
+        new=draft(position, command, market),
+        validation=validation,
+        at=decision.now,
+    )

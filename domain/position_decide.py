@@ -312,7 +312,7 @@ def _finish(decision: Draft, status: PositionStatus, reason: ExitReason) -> None
     )
     symbol = position.instrument.symbol
     decision.then(
-        Disarm(position.id, symbol),
+        Disarm(position.id, symbol, over=True),
         AnnounceClosed(position.id, position.trader, symbol, reason, position.realized_pnl),
     )
 
@@ -327,27 +327,35 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
     """
     if position.is_closed:
         return ()
-    working = [order for order in position.exits if not order.done]
-    ids = [order.client_order_id for order in working]
-    if entry_is_working(position):
-        ids.insert(0, position.entry.client_order_id)
     effects: list[PositionEffect] = [*guards(position, rules)]
-    if ids:  # the exchange tells by itself what is missing of the others
-        terms = [exit_terms(position, order) for order in working]
-        if entry_is_working(position):
-            terms.append(entry_terms(position))
-        effects.append(AskOrders(position.id, tuple(ids), tuple(terms)))
-    is_unwanted = position.withdrawn is not None or position.status is PositionStatus.CLOSING
-    if is_unwanted and entry_is_working(position):
-        effects.append(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+    if position.exits or entry_is_working(position):
+        effects.extend(_questions(position))
     if position.status in HOLDS:
         if position.protection.guards_loss:
             effects.append(WakeAfter(rules.unprotected_after_s, "unprotected"))
         if position.protection.time_exit is not None:
             effects.append(time_exit_timer(position, position.protection.time_exit, now))
-    if position.status in HOLDS or position.status is PositionStatus.CLOSING:
+    if position.exits and (position.status in HOLDS or position.status is PositionStatus.CLOSING):
         effects.extend(
             WakeAfter(rules.retry_first_s, "retry_exit", exit_id)
             for exit_id in failed_exits(position)
         )
     return tuple(effects)
+
+
+def _questions(position: Position) -> list[PositionEffect]:
+    """Return what a restarted position asks about its orders under way."""
+    working = [order for order in position.exits if not order.done]
+    ids = [order.client_order_id for order in working]
+    terms = [exit_terms(position, order) for order in working]
+    enters = entry_is_working(position)
+    if enters:
+        ids.insert(0, position.entry.client_order_id)
+        terms.append(entry_terms(position))
+    asked: list[PositionEffect] = []
+    if ids:  # the exchange tells by itself what is missing of the others
+        asked.append(AskOrders(position.id, tuple(ids), tuple(terms)))
+    is_unwanted = position.withdrawn is not None or position.status is PositionStatus.CLOSING
+    if is_unwanted and enters:
+        asked.append(CancelOrder(position.entry.client_order_id, position.instrument.symbol))
+    return asked

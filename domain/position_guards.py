@@ -123,11 +123,13 @@ def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ..
 def arming(position: Position, without: ExitId | None = None) -> Arm:
     """Return what lets the feed watch the present levels, but for one."""
     levels = levels_of(position.protection, position.direction)
+    if without is not None:
+        levels = tuple(level for level in levels if level.exit_id != without)
     return Arm(
         position_id=position.id,
         symbol=position.instrument.symbol,
         version=position.protection.version,
-        levels=tuple(level for level in levels if level.exit_id != without),
+        levels=levels,
         since=position.armed_since,
     )
 

@@ -14,6 +14,7 @@ from domain.order import Fill, OrderStatus
 from domain.position import (
     TRANSITIONS,
     AnyPositionEvent,
+    Conflict,
     ConflictResolved,
     DowntimeJudged,
     EntryEnded,
@@ -35,6 +36,7 @@ from domain.position import (
     ProtectionSet,
     SuggestionHeld,
 )
+from domain.protection import ExitReason
 
 _S = PositionStatus
 KEPT_MODIFICATIONS = 10  # in memory; the read table has all
@@ -100,12 +102,27 @@ def _changed(
             kept = (*position.modifications, refused)[-KEPT_MODIFICATIONS:]
             return replace(position, modifications=kept)
         case SuggestionHeld(conflict=conflict):
-            return replace(position, conflicts=(*position.conflicts, conflict))
+            return _held(position, conflict)
         case DowntimeJudged():
             return _downtime_judged(position, event)
         case ConflictResolved(conflict_id=conflict_id):
             left = tuple(each for each in position.conflicts if each.conflict_id != conflict_id)
             return replace(position, conflicts=left)
+
+
+def _held(position: Position, conflict: Conflict) -> Position:
+    """Keep a suggestion for a person, in place of an older one of the same kind.
+
+    It counts as an automatic change, which must be rare: a person needs time to decide.
+    """
+    kind = conflict.modification.type
+    others = tuple(each for each in position.conflicts if each.modification.type is not kind)
+    return replace(
+        position,
+        conflicts=(*others, conflict),
+        conflict_count=position.conflict_count + 1,
+        last_automatic_at=conflict.modification.at,
+    )
 
 
 def _to(position: Position, status: PositionStatus, **changes: object) -> Position:
@@ -243,9 +260,21 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
         protection=replace(position.protection, targets=targets),
         failed_exits=position.failed_exits + 1,
     )
-    if position.status is _S.CLOSING and not any(each.whole and not each.done for each in exits):
-        return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
-    return position
+    if position.status is not _S.CLOSING or any(_closes(each) for each in exits):
+        return position
+    return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
+
+
+def _closes(order: ExitOrder) -> bool:
+    """Whether an exit still closes the position.
+
+    It is under way; or it did all it could, and what another one had claimed then must follow. A
+    target that was the last one did not mean that: what is left waits for its own target again.
+    """
+    if not order.whole:
+        return False
+    did_all = order.filled >= order.quantity and order.reason is not ExitReason.TAKE_PROFIT
+    return did_all or not order.done
 
 
 def epoch_of(position: Position, exit_id: ExitId) -> int:

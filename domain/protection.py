@@ -130,20 +130,18 @@ def levels_of(protection: Protection, direction: Direction) -> tuple[Level | Tra
     """
     long = direction is Direction.LONG
     levels: list[Level | TrailLevel] = []
-    if protection.stop is not None:
-        stop = protection.stop
-        levels.append(Level(exit_id=STOP, price=stop.price, below=long, watches=stop.watches))
-    if protection.trail is not None:
-        levels.append(TrailLevel(exit_id=TRAIL, trail=protection.trail, below=long))
-    levels.extend(
-        Level(exit_id=target.exit_id, price=target.price, below=not long, watches=target.watches)
-        for target in protection.open_targets()
-    )
-    even = protection.breakeven
-    if even is not None and not even.done:
-        levels.append(
-            Level(exit_id=BREAKEVEN, price=even.trigger_price, below=not long, watches=even.watches)
+    stop, trail, even = protection.stop, protection.trail, protection.breakeven
+    if stop is not None:
+        levels.append(Level(STOP, stop.price, long, stop.watches))
+    if trail is not None:
+        levels.append(TrailLevel(TRAIL, trail, long))
+    if protection.targets:
+        levels.extend(
+            Level(target.exit_id, target.price, not long, target.watches)
+            for target in protection.open_targets()
         )
+    if even is not None and not even.done:
+        levels.append(Level(BREAKEVEN, even.trigger_price, not long, even.watches))
     return tuple(levels)
 
 

@@ -44,7 +44,7 @@ _PRAGMAS = (
     "synchronous = FULL",
     "foreign_keys = ON",
     "busy_timeout = 0",
-    "cache_size = -65536",  # KiB
+    "cache_size = -8192",  # KiB; more would fill within hours and look like a leak
     "journal_size_limit = 67108864",
 )
 

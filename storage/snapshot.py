@@ -8,9 +8,10 @@ that changed one, the journal is folded instead.
     file  = magic (8) | format (2) | seq (8) | journal hash at seq (32) | start of items (4)
             | SHA-256 of all but this field, items first (32) | lead | items
     lead  = msgpack of [{kind: state version}, [ as far as the items
-    items = msgpack of [stream, version, msgpack of the state], one after another
+    items = msgpack of [kind, msgpack of {stream: [version, state]}], one after another
 
-How many items there are is known only at the end, so the lead, which says so, is hashed last.
+An item holds some streams of one kind and is read in one call: a start waits for that. How many
+items there are is known only at the end, so the lead, which says so, is hashed last.
 """
 
 import time
@@ -26,13 +27,12 @@ import msgspec
 
 from runtime.ports import Disk
 from storage.chain import HASH_CHARACTERS, Tail
-from storage.errors import NewerSchemaError
 from storage.streams import StreamRegistry, Streams
 
 DIRECTORY = "snapshots"
 SUFFIX = ".snapshot"
 KEPT = 3
-FORMAT = 1
+FORMAT = 2  # 1 had one stream an item
 CHUNK = 64  # streams encoded in one go: about half a millisecond
 
 _MAGIC = b"HOLDSNAP"
@@ -41,7 +41,8 @@ _DIGEST_BYTES = 32
 _HEADER_BYTES = _PREFIX.size + _DIGEST_BYTES
 _ARRAY_OF_TWO = b"\x92"  # in msgpack; written by hand because the items come one by one
 _ARRAY = b"\xdd"
-_BODY = msgspec.msgpack.Decoder(tuple[dict[str, int], list[tuple[str, int, bytes]]])
+_BODY = msgspec.msgpack.Decoder(tuple[dict[str, int], list[tuple[str, msgspec.Raw]]])
+_BIN_HEADERS = {0xC4: 2, 0xC5: 3, 0xC6: 5}  # how many bytes go before the content, in msgpack
 
 
 class SnapshotError(Exception):
@@ -76,13 +77,15 @@ class SnapshotWriter:
         """Look at the next streams and encode those in use; return whether there are more."""
         registry = self._registry
         looked_at = 0
-        packed = []
-        for stream, (version, state) in islice(self._rest, count):
+        by_kind: dict[str, Streams] = {}
+        for stream, held in islice(self._rest, count):
             looked_at += 1
             if registry.is_needed(stream, self._streams):
-                packed.append(self._pack((stream, version, registry.encode_state(state))))
-        items = b"".join(packed)
-        self._count += len(packed)
+                by_kind.setdefault(registry.kind_of(stream).name, {})[stream] = held
+        items = b"".join(
+            self._pack((kind, registry.encode_states(streams))) for kind, streams in by_kind.items()
+        )
+        self._count += len(by_kind)
         self._hash.update(items)
         self._file.write(items)
         return looked_at == count
@@ -133,7 +136,7 @@ def load_snapshot(
         raise SnapshotError(f"does not belong to this journal: record {tail.seq} is another one")
     try:
         return Snapshot(tail, _streams(data, registry))
-    except (msgspec.MsgspecError, NewerSchemaError) as error:
+    except msgspec.MsgspecError as error:
         raise SnapshotError(f"its states are of another version: {error}") from error
 
 
@@ -165,5 +168,16 @@ def _streams(data: bytes, registry: StreamRegistry) -> Streams:
                 f"its {kind} states have version {version}, those of this Holdfast"
                 f" {known.get(kind)}"
             )
-    decode = registry.decode_state
-    return {stream: (version, decode(stream, state)) for stream, version, state in packed}
+    streams: Streams = {}
+    for kind, states in packed:
+        streams |= registry.decode_states(kind, _content(states))
+    return streams
+
+
+def _content(packed: msgspec.Raw) -> memoryview:
+    """Return what was packed as bytes, without copying it: a snapshot has megabytes."""
+    view = memoryview(packed)
+    start = _BIN_HEADERS.get(view[0])
+    if start is None:
+        raise msgspec.ValidationError(f"states begin with {view[0]:#x}")
+    return view[start:]

@@ -49,6 +49,10 @@ class StreamKind:
         return get_args(self.events) or (self.events,)
 
 
+def _streams_of(state_type: type[msgspec.Struct]) -> Any:
+    return dict[str, tuple[int, state_type]]  # type: ignore[valid-type]
+
+
 class StreamRegistry:
     """All kinds of stream of a daemon.
 
@@ -68,9 +72,10 @@ class StreamRegistry:
             self.intents.update(kind.intents)
             upcasters.update(kind.upcasters)
         self.codec = EventCodec(event_types, upcasters)
-        self._encode_state = msgspec.msgpack.Encoder().encode
+        self._encode_states = msgspec.msgpack.Encoder().encode
         self._decoders = {
-            name: msgspec.msgpack.Decoder(kind.state_type) for name, kind in self._kinds.items()
+            name: msgspec.msgpack.Decoder(_streams_of(kind.state_type))
+            for name, kind in self._kinds.items()
         }
 
     def kind_of(self, stream: str) -> StreamKind:
@@ -88,19 +93,14 @@ class StreamRegistry:
         """Return the shape of each kind's state; a snapshot of other shapes is not used."""
         return {kind.name: schema_version_of(kind.state_type) for kind in self._kinds.values()}
 
-    def encode_state(self, state: msgspec.Struct) -> bytes:
-        """Return the state as a snapshot keeps it."""
-        return self._encode_state(state)
+    def encode_states(self, streams: Streams) -> bytes:
+        """Return streams of one kind as a snapshot keeps them: without what equals its default."""
+        return self._encode_states(streams)
 
-    def decode_state(self, stream: str, data: bytes) -> Any:
-        """Return a state from a snapshot.
-
-        Raises `msgspec.ValidationError` or `NewerSchemaError`.
-        """
-        decoder = self._decoders.get(stream[: stream.find("/")])
-        if decoder is None:
-            decoder = self._decoders[self.kind_of(stream).name]  # which raises
-        return decoder.decode(data)
+    def decode_states(self, kind: str, data: memoryview) -> Streams:
+        """Return streams of a known kind from a snapshot. Raises `msgspec.ValidationError`."""
+        streams: Streams = self._decoders[kind].decode(data)
+        return streams
 
     def is_needed(self, stream: str, streams: Mapping[str, Versioned]) -> bool:
         """Whether a state must stay in memory: not retired, or its owner is not."""
@@ -111,11 +111,15 @@ class StreamRegistry:
     def without_retired(self, streams: Mapping[str, Versioned]) -> Streams:
         """Return the streams whose states must stay in memory."""
         kinds = self._kinds
-        kept: Streams = {}
-        for name, held in streams.items():
+        retired = {}
+        for name, (_, state) in streams.items():
             kind = kinds.get(name[: name.find("/")]) or self.kind_of(name)
-            if not kind.is_retired(held[1]) or self._has_owner(kind, held[1], streams):
-                kept[name] = held
+            if kind.is_retired(state):
+                retired[name] = kind.owner(state)
+        kept = dict(streams)
+        for name, owner in retired.items():
+            if owner in retired or owner not in streams:
+                del kept[name]
         return kept
 
     def _has_owner(self, kind: StreamKind, state: Any, streams: Mapping[str, Versioned]) -> bool:

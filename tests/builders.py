@@ -73,6 +73,7 @@ class Life:
         self.position: Position | None = None
         self.now = NOW
         self.last = last
+        self.fresh = True
         self.events: list[object] = []
         self.effects: list[object] = []
         self.decision = Decision()
@@ -83,7 +84,8 @@ class Life:
         return self.position
 
     def tell(self, message: PositionInput) -> "Life":
-        self.decision = decide(self.position, message, self.now, self.rules, market(self.last))
+        seen = market(self.last, fresh=self.fresh)
+        self.decision = decide(self.position, message, self.now, self.rules, seen)
         for event in self.decision.events:
             self.position = evolve(self.position, event)
         self.events += self.decision.events

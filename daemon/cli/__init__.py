@@ -1,5 +1,6 @@
 """The command line: `holdfast`. One file a concern; `program.py` knows which command is where."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ def main() -> None:
 
             program()
             return
+    gc.disable()  # until every level is armed: see `daemon.lifecycle`
     from daemon.foreground import run  # noqa: PLC0415
 
     sys.exit(run(config))

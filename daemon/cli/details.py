@@ -311,6 +311,28 @@ def _print_lists(position: Row, protection: Row) -> None:
             Column("REASON", text("reason"), keep=3),
         ]
         print_table(columns, changes, empty="")
+    conflicts = _rows(position.get("conflicts"))
+    if conflicts:
+        print_heading("Suggestions that wait for a decision (holdfast accept, holdfast refuse)")
+        print_table(conflict_columns(), conflicts, empty="")
+
+
+def conflict_columns() -> list[Column]:
+    """Return the columns that show a suggestion held for a person."""
+    return [
+        Column("CONFLICT", text("id")),
+        Column("WANTS TO", _change),
+        Column("BEFORE", lambda row: _rules(row.get("previous")), keep=5),
+        Column("AFTER", lambda row: _rules(row.get("new")), keep=6),
+        Column("BY", lambda row: who(row.get("requested_by")), keep=3),
+        Column("SUGGESTED", moment("at"), keep=4),
+        Column(
+            "STATE",
+            lambda row: "outdated" if row.get("outdated") else "open",
+            style=lambda row: "yellow" if row.get("outdated") else "green",
+        ),
+        Column("REASON", text("reason"), keep=2),
+    ]
 
 
 def _causes(account: Row) -> list[tuple[str, str]]:

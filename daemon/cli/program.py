@@ -47,6 +47,7 @@ FILES: dict[str, tuple[str, ...]] = {
         "modify-target",
         "cancel-target",
     ),
+    "conflicts": ("conflicts", "accept", "refuse"),
     "operations": (
         "pause",
         "resume",

@@ -148,6 +148,22 @@ def _not_changed(fields: Row) -> str:
     )
 
 
+def _suggested(fields: Row) -> str:
+    conflict = _part(fields, "conflict")
+    change = _part(conflict, "modification")
+    verb, what = _change(change)
+    because = f": {change['reason']}" if change.get("reason") else ""
+    return (
+        f"{who(change.get('requested_by'))} wants to {verb} {what}; "
+        f"it waits for a person as {conflict.get('conflict_id')}{because}"
+    )
+
+
+def _decided(fields: Row) -> str:
+    verb = "accepts" if fields.get("accepted") else "refuses"
+    return f"a person {verb} suggestion {fields.get('conflict_id')}"
+
+
 def _change(change: Row) -> tuple[str, str]:
     return _CHANGES.get(str(change.get("type")), ("change", "the protection"))
 
@@ -210,6 +226,8 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "ProtectionModified": _changed,
     "ModificationRefused": _not_changed,
     "DowntimeJudged": _judged,
+    "SuggestionHeld": _suggested,
+    "ConflictResolved": _decided,
     "ExitFired": _fired,
     "ExitEnded": _exit_ended,
     "PositionClosed": _closed,

@@ -98,6 +98,7 @@ class PaperVenue:
         )
         self._on_update: Callable[[VenueUpdate], None] | None = None
         self._life = _Life.NEW
+        self._opening: asyncio.Task[None] | None = None
         self._reloading = False
         self._trouble = ""  # logged already
         self._commits = GroupCommit(worker, self._ledger, push=self._push, on_failure=self._failed)
@@ -149,13 +150,15 @@ class PaperVenue:
     async def start(self, on_update: Callable[[VenueUpdate], None]) -> None:
         """Open the ledger and take up what rests in it; once started, only replace the listener.
 
-        Raises `LedgerError` when the file is locked, newer, foreign or damaged.
+        Whoever starts it while it opens waits for that: the one who asked first may be gone, and
+        the file can be opened once. Raises `LedgerError` when it is locked, newer, foreign or
+        damaged; then it may be tried again.
         """
         self._on_update = on_update
         if self._life is _Life.NEW:
-            records = await self._on_worker(self._ledger.open)
-            self._matching.load(records)
-            self._life = _Life.UP
+            if self._opening is None:
+                self._opening = self._loop.create_task(self._open())
+            await asyncio.shield(self._opening)
 
     def instruments(self) -> tuple[Instrument, ...]:
         """Return what can be traded."""
@@ -268,6 +271,15 @@ class PaperVenue:
             self._settle()
 
     # The ledger
+
+    async def _open(self) -> None:
+        try:
+            records = await self._on_worker(self._ledger.open)
+        finally:
+            self._opening = None
+        if self._life is _Life.NEW:  # else it was closed meanwhile
+            self._matching.load(records)
+            self._life = _Life.UP
 
     def _settle(self) -> None:
         self._gather()

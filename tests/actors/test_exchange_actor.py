@@ -789,6 +789,40 @@ def test_an_armed_exit_that_left_before_anything_was_written_is_found_and_not_se
     perform(first, second)
 
 
+def test_an_exit_that_filled_after_the_clock_was_set_back_is_found_after_a_crash(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        box.clock.step(hours=-1)
+        box.disk.hold()
+        box.say("58900")
+        await box.soon()
+        assert await box.paper.positions() == ()
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        assert box.position().is_closed
+        assert box.portfolio.balance == D(100_000) + box.position().realized_pnl
+
+    perform(first, second)
+
+
+def test_fills_stamped_before_their_order_was_intended_are_found_when_they_are_asked_for(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        box.clock.step(hours=1)
+        box.venue.pushes = silent
+        box.venue.submits = [arrives_after(1.0)]
+        assert (await box.close()).refusal is None
+        box.clock.step(hours=-1)
+        await box.soon(20)
+        assert box.position().is_closed
+
+    perform(play)
+
+
 def test_an_armed_exit_that_never_arrived_before_the_crash_fires_again(perform):
     async def first(box: Box) -> None:
         await box.start("60000")

@@ -9,11 +9,12 @@ from actors.messages import CandleClosed, SubscribeCandles
 from domain.commands import ModificationType, ModifyProtection
 from domain.instrument import Direction, PriceSource
 from domain.modes import Mode
-from domain.position import PositionStatus
+from domain.position import PositionStatus, ProtectionSet
 from domain.protection import ExitReason
 from runtime.actor import Actor, handles
 from runtime.specs import ChildSpec
 from tests.actors.box import BTC, COMMIT_S, CONFIG, ETH, START, Box, D, pid, stop_at
+from tests.actors.faulty_venue import answered_after, never_arrives, refused
 
 NAME = names.position(pid())
 MOVE, TRAIL = ModificationType.MOVE_SL, ModificationType.TRAIL_SL
@@ -22,6 +23,11 @@ WITHOUT_ETH = CONFIG.replace("[BTC/USDT, ETH/USDT]", "[BTC/USDT]")
 
 def exits(box):
     return [terms for terms in box.venue.sent if terms.reduce_only]
+
+
+def writes_first_protection(box):
+    writing = box.actor(names.PERSISTENCE).backlog.writing
+    return any(isinstance(event, ProtectionSet) for append in writing for event in append.events)
 
 
 # --- arming ---
@@ -243,6 +249,121 @@ def test_a_peak_seen_while_a_change_waits_for_the_disk_is_kept(perform):
         assert box.levels() == {"stop": 59_500, "trail": pytest.approx(59_900)}
 
     perform(play)
+
+
+def test_a_peak_seen_by_a_version_that_was_changed_before_it_was_armed_survives_a_crash(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        box.tell(names.trader("manual"), box.request(plan=stop_at("59000", trail_distance=D(500))))
+        while not writes_first_protection(box):
+            await box.soon(COMMIT_S / 10)
+        box.tell(NAME, ModifyProtection(pid(), MOVE, price=D(59_500)))
+        while not box.levels():
+            await box.soon(COMMIT_S / 10)
+        assert box.levels()["stop"] == 59_000
+        box.say("60400", "60300")
+        await box.soon(2)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.parts.start()
+        box.parts.system.dispatcher.drain()
+        assert box.levels() == {"stop": 59_500, "trail": pytest.approx(59_900)}
+
+    perform(first, second)
+
+
+def test_a_price_that_stood_when_the_trail_was_armed_survives_a_crash(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        box.tell(names.trader("manual"), box.request(plan=stop_at(None, trail_distance=D(500))))
+        while not (box.latest(NAME) and box.position().fills):
+            await box.soon(COMMIT_S / 10)
+        assert not box.levels()
+        box.say("60400")
+        await box.soon(2)
+        assert box.levels() == {"trail": pytest.approx(59_900)}
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.parts.start()
+        box.parts.system.dispatcher.drain()
+        assert box.levels() == {"trail": pytest.approx(59_900)}
+
+    perform(first, second)
+
+
+def test_arming_many_at_a_price_that_stands_journals_no_more_than_arming_one(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for number in range(1, 6):
+            box.tell(names.trader("manual"), box.request(number=number))
+        await box.soon(5)
+        assert len(box.levels(5)) == 1
+        assert len(box.journal(names.feed("paper"))) == 1
+
+    perform(play)
+
+
+def test_a_trail_keeps_its_peak_while_an_exit_that_fails_is_under_way(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at(None, ("60500", "1"), trail_distance=D(500)))
+        box.venue.submits = [lambda _: answered_after(1.2)(lambda: refused("BUSY")(_))]
+        box.say("60500")
+        await box.soon(0.1)
+        assert not box.levels()
+        box.say("60600", "60400")
+        await box.soon(5)
+        assert box.levels() == {"target-1": 60_500, "trail": pytest.approx(60_100)}
+
+    perform(play)
+
+
+def test_a_trail_keeps_its_peak_over_a_crash_while_an_exit_is_under_way(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at(None, trail_distance=D(500)))
+        box.say("60400")
+        await box.soon(0.1)
+        box.venue.submits = [never_arrives]
+        assert (await box.close()).refusal is None
+        box.say("60300")
+        await box.soon(1.5)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.parts.start()
+        box.parts.system.dispatcher.drain()
+        assert box.levels()["trail"] == pytest.approx(59_900)
+
+    perform(first, second)
+
+
+def test_what_comes_between_the_start_of_a_feed_and_the_arming_counts(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000", trail_distance=D(500)))
+        await box.soon(2)
+        box.disk.hold()
+        box.tell(
+            NAME, ModifyProtection(pid(), MOVE, price=D(59_500))
+        )  # it arms once that is durable
+        await box.restarted(names.FEED)
+        assert not box.levels()
+        box.say("60400", "60300")
+        await box.soon(2)
+        box.disk.go_on()
+        await box.soon(2)
+        assert box.levels() == {"stop": 59_500, "trail": pytest.approx(59_900)}
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.parts.start()
+        box.parts.system.dispatcher.drain()
+        assert box.levels() == {"stop": 59_500, "trail": pytest.approx(59_900)}
+
+    perform(first, second)
 
 
 def test_a_new_trail_begins_at_the_present_price(perform):

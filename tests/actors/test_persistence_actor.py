@@ -1,6 +1,7 @@
 """The persistence actor: group commit, and what a full, slow, failing or stolen disk does."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
@@ -243,6 +244,8 @@ def test_asking_a_slow_disk_twice_whether_it_is_well_does_not_make_it_so(perform
         await box.soon(30)
         box.disk.on_told = lambda: None
         assert mode(box) is Mode.NORMAL
+        box.disk.latency_s = COMMIT_S  # or the feed's sign of life is always under way
+        await box.soon(5)
         check_settled(box)
 
     perform(play)
@@ -515,6 +518,26 @@ def test_snapshots_are_taken_by_themselves_and_hold_no_closed_position(perform):
         await box.start("60000")
 
     perform(first, second, config=CONFIG + "journal: {snapshot_every_events: 20}\n")
+
+
+def test_what_a_start_had_to_fold_counts_toward_the_next_snapshot(perform):
+    """Else the tail would grow with every crash that comes before the next snapshot."""
+    lives = []
+
+    async def start_and_crash(box: Box) -> None:
+        lives.append(box.store.recovered)
+        await box.start("60000")
+        box.tell(names.PORTFOLIO, StopEntries("s", "me"))
+        await box.soon()
+        box.tell(names.PORTFOLIO, ResumeEntries("r", "me"))
+        await box.soon()
+        box.kill()
+
+    perform(*[start_and_crash] * 6, config=CONFIG + "journal: {snapshot_every_events: 10}\n")
+
+    ends = [life.last_seq for life in lives]
+    assert all(end - start < 10 for start, end in pairwise(ends))  # no life alone comes that far
+    assert lives[-1].snapshot_seq > 0
 
 
 def test_the_streams_of_what_is_over_leave_memory_even_when_their_last_commit_comes_late(perform):

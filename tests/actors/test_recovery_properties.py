@@ -8,6 +8,8 @@ ledger.
 
 import random
 from collections import defaultdict
+from itertools import count
+from math import inf
 from typing import Any
 
 import pytest
@@ -22,7 +24,8 @@ from domain.portfolio import FillBooked, equity
 from domain.portfolio_events import EntryReserved
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
-from runtime.messages import Killed
+from domain.triggers import Watched
+from runtime.messages import Killed, RestartsExhaustedError
 from runtime.virtual import run_virtual
 from tests.actors.box import BTC, START, Box, D, later, pid, stop_at
 from tests.actors.faulty_venue import (
@@ -35,7 +38,14 @@ from tests.actors.faulty_venue import (
     reset,
 )
 
-SEEDS = range(24)
+SEEDS = range(40)
+# Of thousands tried, those that failed once: a ledger opened twice, a trail that forgot a price, a
+# close that left what another exit had claimed, an end of the process taken for an error.
+ONCE_FAILED = (
+    *(67, 88, 103, 104, 112, 126, 180, 240, 247, 314, 336, 359, 365, 456, 472, 485, 496, 507, 538),
+    *(543, 553, 586, 612, 614, 618, 630, 645, 699, 706, 724, 728, 750, 848, 856, 874, 921, 950),
+    *(953, 999, 1089, 1300),
+)
 LIVES = 4
 STEPS = 60
 BALANCE = D(20_000)
@@ -76,8 +86,11 @@ class History:
         self.acknowledged: set[PositionId] = set()
         self.closed: set[PositionId] = set()  # acknowledged closes of everything
         self.stops: dict[PositionId, tuple[int, Any]] = {}  # acknowledged: version, price
-        self.trails: dict[PositionId, list[tuple[float, int, float]]] = {}  # time, version, level
+        self.peaks: dict[PositionId, list[tuple[float, Any]]] = {}  # time, best price of the trail
+        self.feed: Any = None  # the one whose peaks were noted last, and when
+        self.noted_s = 0.0
         self.asked: dict[RequestId, Any] = {}
+        self.numbers = count(1)
         self.errors: list[BaseException] = []
         self.start = START
 
@@ -109,17 +122,24 @@ class History:
         crash = box.parts.system.lifecycle.crash
 
         def noted(ref: Any, error: BaseException, *message: Any) -> None:
-            if not isinstance(error, Killed) and not box.is_dead:
+            # Who kills too often gets what the tree promises: a layer more restarts, and when the
+            # root has had enough the process ends. That is no error; what led to it would be one.
+            expected = isinstance(error, Killed | RestartsExhaustedError)
+            if not expected and not box.is_dead:
                 self.errors.append(error)
             crash(ref, error, *message)
 
         box.parts.system.lifecycle.crash = noted
 
-    async def busy(self, box: Box) -> None:
-        chance = self.chance
+    def begin(self, box: Box) -> None:
+        """Start; before anything else happens, every level is armed."""
         box.parts.start()
         box.parts.system.dispatcher.drain()
-        self.check_trails(box)
+        self.note_trails(box)
+
+    async def busy(self, box: Box) -> None:
+        chance = self.chance
+        self.begin(box)
         await box.soon(chance.choice((0.0, 0.5)))
         if box.market.sink is None:
             await box.soon(0.01)
@@ -130,13 +150,13 @@ class History:
             pause = chance.choice((0.0, 0.0003, 0.002, 0.02, 0.1, 0.7))
             await box.soon(pause * chance.random())
             self.note_answers(box)
+            if box.parts.system.failed.done():
+                break  # persistence died too often: the process ends, here as by SIGKILL
         box.kill()
 
     async def quiet(self, box: Box) -> None:
         """Let everything settle; nothing goes wrong any more."""
-        box.parts.start()
-        box.parts.system.dispatcher.drain()
-        self.check_trails(box)
+        self.begin(box)
         for _ in range(60):
             await box.soon(1.0)
             self.say(box, self.price)
@@ -243,10 +263,6 @@ class History:
         victims += [self.chance.choice(found)] * 3 if found else []
         victim = self.chance.choice(victims)
         box.parts.system.kill(victim)
-        if victim == names.FEED:  # what it saw since its last report dies with it
-            for key, seen in self.trails.items():
-                reported_s = box.loop.time() - REPORTED_WITHIN_S
-                self.trails[key] = [each for each in seen if each[0] < reported_s]
 
     def any_position(self, box: Box) -> Position | None:
         found = list(box.parts.world.states.latest_of("position"))
@@ -258,7 +274,7 @@ class History:
         edge = box.actor(names.EDGE)
         if edge is None:
             return
-        request_id = RequestId(f"{self.start.isoformat()} {len(self.asked)}")
+        request_id = RequestId(f"r{next(self.numbers)}")  # never again: an answer may come late
         message = replace(message, request_id=request_id)
         self.asked[request_id] = (message, edge.expect(request_id))
         if box.parts.system.tell(name, message) is not True:
@@ -281,17 +297,26 @@ class History:
                 self.stops[position_id] = (protection.version, protection.stop)
 
     def note_trails(self, box: Box) -> None:
+        """Check every trail against what it has seen before; note what people may see of it."""
         if box.feed is None:
             return
-        for line in box.feed.lines.values():
-            for each in line.index.armed():
-                _, position = box.parts.world.states.durable.get(
-                    names.position(each.key), (0, None)
-                )
-                if each.exit_id == "trail" and position and position.acknowledged_version:
-                    seen = (box.loop.time(), each.version, each.level)
-                    self.trails.setdefault(each.key, []).append(seen)
-        self.now_s = box.loop.time()
+        if box.feed is not self.feed:
+            self.forget_unreported()
+            self.feed = box.feed
+        self.check_trails(box)
+        for each in trails_of(box):
+            _, position = box.parts.world.states.durable.get(names.position(each.key), (0, None))
+            trail = None if position is None else position.protection.trail
+            if trail is not None and trail.since is not None:
+                seen = (box.loop.time(), D(each.best))
+                self.peaks.setdefault(each.key, []).append(seen)
+        self.noted_s = box.loop.time()
+
+    def forget_unreported(self) -> None:
+        """A feed has died: what it saw since its last report died with it, the rest stands."""
+        reported_s = self.noted_s - REPORTED_WITHIN_S
+        for key, seen in self.peaks.items():
+            self.peaks[key] = [(-inf, best) for at_s, best in seen if at_s < reported_s]
 
     # --- what must hold ---
 
@@ -311,19 +336,13 @@ class History:
         self.asked.clear()
 
     def check_trails(self, box: Box) -> None:
-        """No trail is looser than a second before the death."""
-        for line in box.feed.lines.values():
-            for each in line.index.armed():
-                seen = [
-                    level
-                    for at_s, version, level in self.trails.get(each.key, ())
-                    if version == each.version and at_s < self.now_s - REPORTED_WITHIN_S
-                ]
-                if each.exit_id == "trail" and seen:
-                    tightest = max(seen) if each.below else min(seen)
-                    slack = 1e-6 if each.below else -1e-6
-                    assert (each.level + slack >= tightest) is each.below or each.level == tightest
-        self.trails.clear()
+        """No trail forgets a price, whatever dies, but for the second before the feed's death.
+
+        Changes of the protection are no excuse: a trail that is changed keeps its best price.
+        """
+        for each in trails_of(box):
+            best, seen = D(each.best), [price for _, price in self.peaks.get(each.key, ())]
+            assert best == (max if each.below else min)([best, *seen]), (each, seen)
 
     async def check_settled(self, box: Box) -> None:
         await self.check_books(box)
@@ -412,7 +431,12 @@ class History:
             assert order.is_terminal or order.venue_order_id is not None
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+def trails_of(box: Box) -> list[Watched]:
+    indices = [line.index for line in box.feed.lines.values()]
+    return [each for index in indices for each in index.armed() if each.exit_id == "trail"]
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, *ONCE_FAILED])
 def test_after_any_history_nothing_is_lost_doubled_or_left_unguarded(tmp_path, seed):
     history = History(seed, tmp_path)
     for life in range(LIVES):

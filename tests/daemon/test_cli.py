@@ -22,6 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.admin_requests import (
+    AcceptConflict,
     AddTarget,
     AnyAdminRequest,
     CancelTarget,
@@ -29,6 +30,7 @@ from daemon.admin_requests import (
     CloseAll,
     Drain,
     Health,
+    ListConflicts,
     ListOrders,
     ListPositions,
     ListTraders,
@@ -39,6 +41,7 @@ from daemon.admin_requests import (
     Open,
     Pause,
     Ping,
+    RefuseConflict,
     ResetKillSwitch,
     Resume,
     ResumeEntries,
@@ -126,6 +129,9 @@ def sent(ask: Callable[..., Ran], office: Any, *arguments: str) -> AnyAdminReque
         ("modify-target 3f target-1 5:0.3", ModifyTarget(
             position="3f", target="target-1", price=D(5), part=D("0.3"))),
         ("cancel-target 3f target-2", CancelTarget(position="3f", target="target-2")),
+        ("conflicts", ListConflicts()),
+        ("accept 3f c1", AcceptConflict(position="3f", conflict="c1")),
+        ("refuse 3f c1", RefuseConflict(position="3f", conflict="c1")),
         ("pause trend", Pause(trader="trend")),
         ("resume trend", Resume(trader="trend")),
         ("stop-entries", StopEntries()),
@@ -393,6 +399,15 @@ def status() -> dict[str, object]:
     }  # fmt: skip
 
 
+CONFLICT = {
+    "position": "3f2a91c0-1111-4222-8333-444455556666", "trader": "trend", "symbol": BTC,
+    "side": "LONG", "id": "c1", "outdated": True, "type": "MOVE_SL", "requested_by": "RULE_ENGINE",
+    "reason": "the trend is old", "at": "2026-01-02T03:04:05Z",
+    "previous": {"version": 2, "stop": "59100", "trail": None, "targets": []},
+    "new": {"version": 2, "stop": "59500", "trail": None, "targets": []},
+}  # fmt: skip
+
+
 @pytest.fixture
 def filled(office: Any) -> Any:
     """Give the desk something to show."""
@@ -424,6 +439,7 @@ def filled(office: Any) -> Any:
         ListPositions: {"positions": rows(), "total": 3},
         ShowPosition: {"position": shown},
         ListOrders: {"orders": [order]},
+        ListConflicts: {"conflicts": [CONFLICT]},
         ListTraders: {"traders": [trader]},
         ShowPortfolio: account(),
         Status: status(),
@@ -435,7 +451,17 @@ def filled(office: Any) -> Any:
     return office
 
 
-READS = ["positions", "position 1", "orders", "traders", "portfolio", "status", "health", "mode"]
+READS = [
+    "positions",
+    "position 1",
+    "orders",
+    "conflicts",
+    "traders",
+    "portfolio",
+    "status",
+    "health",
+    "mode",
+]
 
 
 @pytest.mark.parametrize("command", [*READS, "why 1", "positions --closed"])
@@ -459,6 +485,15 @@ def test_a_list_in_a_pipe_is_plain_aligned_text(ask: Callable[..., Ran], filled:
         "  +0.18  60,000      -  63,000.50  1m15s"
     )
     assert short.split()[8:10] == ["-13.80", "-0.18"]
+
+
+def test_what_waits_for_a_decision_is_listed_with_before_and_after(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    line = ask("conflicts").out.splitlines()[1]
+    assert line.split()[:6] == ["3f2a91c0", "c1", "trend", "BTC/USDT", "move", "stop"]
+    for what in ("59,100", "59,500", "outdated", "the trend is old"):
+        assert what in line
 
 
 def test_ids_are_as_long_as_needed_to_tell_them_apart(ask: Callable[..., Ran], filled: Any) -> None:
@@ -740,12 +775,12 @@ def test_asking_a_daemon_imports_neither_models_nor_tables() -> None:
     assert output.stdout == b"[]\n"
 
 
-def test_starting_imports_neither_tables_nor_metrics_before_the_configuration_is_read() -> None:
+def test_starting_imports_nothing_that_arming_does_not_need() -> None:
     code = (
-        "import sys; from daemon.cli.program import build; build(['run']);"
-        "from daemon.config import load; from daemon.config_file import find; load(find(None));"
-        "print([one for one in ('rich', 'sqlalchemy', 'websockets', 'prometheus_client')"
-        " if one in sys.modules])"
+        "import sys; from daemon import foreground; foreground._loaded(None);"
+        "foreground._import_structlog_without_rich(); import daemon.lifecycle;"
+        "print([one for one in ('typer', 'rich', 'sqlalchemy', 'alembic', 'websockets', 'aiohttp',"
+        " 'textual', 'prometheus_client') if one in sys.modules])"
     )
 
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)

@@ -13,7 +13,7 @@ from actors.world import Price, PriceBoard
 from daemon import replay
 from daemon.admin_requests import COMMANDS
 from daemon.market_view import market_view
-from daemon.position_views import Seen, position_row, position_view
+from daemon.position_views import Seen, conflict_rows, position_row, position_view
 from daemon.views import (
     Quote,
     mode_view,
@@ -24,7 +24,7 @@ from daemon.views import (
     trader_view,
 )
 from domain.candles import Candle
-from domain.commands import ClosePosition, ModificationType, ModifyProtection
+from domain.commands import ClosePosition, ModificationType, ModifyProtection, RequestedBy
 from domain.feed_state import Downtime
 from domain.instrument import Side
 from domain.modes import operator_stop
@@ -103,6 +103,19 @@ def test_one_position(position):
     whole = position_view(position, SEEN, LATER, venue="paper")
     assert list(whole)[: len(row)] == list(row)
     same_keys(shown("position"), {key: value for key, value in whole.items() if key not in row})
+
+
+def test_conflicts(position):
+    life = opened().tell(ModifyProtection(position.id, ModificationType.MOVE_SL, price=D(91)))
+    suggested = ModifyProtection(
+        position.id,
+        ModificationType.MOVE_SL,
+        price=D(92),
+        requested_by=RequestedBy.RULE_ENGINE,
+    )
+    rows = conflict_rows(life.arm().tell(suggested).p)
+    assert len(rows) == 1
+    same_keys(shown("conflicts"), {"conflicts": rows})
 
 
 def test_orders():

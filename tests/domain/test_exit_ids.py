@@ -7,7 +7,7 @@ from domain.protection import ExitReason
 from tests.builders import opened, plan
 
 
-def test_a_stop_that_filled_fires_again_under_another_id_for_what_a_target_could_not_sell():
+def test_what_a_target_could_not_sell_follows_the_stop_that_filled_under_another_id():
     life = opened("1", protection=plan("90", [("110", "0.4"), ("120", "0.3")]))
     life.cross("target-1", "110")
     target = life.last_exit().terms.client_order_id
@@ -15,9 +15,7 @@ def test_a_stop_that_filled_fires_again_under_another_id_for_what_a_target_could
     stop = life.last_exit().terms.client_order_id
     life.fill("0.6", "90", stop)
     life.tell(OrderEnded(life.p.id, target, OrderStatus.ABSENT, "it never arrived"))
-    life.tell(Wake("retry_exit", life.p.exits[0].exit_id)).arm()
-    if life.p.status is not PositionStatus.CLOSING:
-        life.cross("stop", "89")
+    life.tell(Wake("retry_exit", life.p.exits[0].exit_id))
     again = life.last_exit().terms
     assert again.client_order_id not in {target, stop}
     assert str(again.quantity) == "0.4"
@@ -26,14 +24,15 @@ def test_a_stop_that_filled_fires_again_under_another_id_for_what_a_target_could
     assert life.p.exit_reason is ExitReason.STOP_LOSS
 
 
-def test_the_id_of_a_stop_that_filled_is_not_armed_again():
-    life = opened("1", protection=plan("90", [("110", "0.4"), ("120", "0.3")]))
+def test_the_id_of_a_target_that_filled_is_not_armed_again():
+    life = opened("1", protection=plan("90", [("110", "0.4"), ("120", "0.6")]))
     life.cross("target-1", "110")
-    target = life.last_exit().terms.client_order_id
-    life.cross("stop", "90")
-    stop = life.last_exit().terms.client_order_id
-    life.fill("0.6", "90", stop)
-    life.tell(OrderEnded(life.p.id, target, OrderStatus.REJECTED, "BUSY"))
+    refused = life.last_exit().terms.client_order_id
+    life.cross("target-2", "120")
+    filled = life.last_exit().terms.client_order_id
+    life.fill("0.6", "120", filled)
+    life.tell(OrderEnded(life.p.id, refused, OrderStatus.REJECTED, "BUSY"))
     life.tell(Wake("retry_exit", life.p.exits[0].exit_id))
     newly = {each.client_order_id for each in life.p.armed}
-    assert not newly & {target, stop}
+    assert [target.exit_id for target in life.p.protection.open_targets()] == ["target-1"]
+    assert not newly & {refused, filled}

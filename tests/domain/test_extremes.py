@@ -170,6 +170,26 @@ def test_an_interval_tells_prices_apart_that_floats_cannot() -> None:
     )
 
 
+def test_an_interval_that_begins_with_the_price_that_stands_is_quiet() -> None:
+    interval = Interval(at(0))
+
+    interval.carry(100.0, "100")
+    assert interval.is_quiet
+    assert interval.report(at(1)) == span("100", "100", 0, 1)
+    watched(interval, "99")
+    assert not interval.is_quiet
+    assert interval.span(at(2)) == span("99", "100", 0, 2)
+
+
+def test_a_price_that_stands_adds_nothing_to_an_interval_that_has_seen_it() -> None:
+    interval = watched(Interval(at(0)), "100", "101")
+
+    interval.carry(101.0, "101.0")
+
+    assert not interval.is_quiet
+    assert interval.span(at(1)) == span("100", "101", 0, 1)
+
+
 PRICES = st.integers(9_990, 10_010).map(lambda cents: f"{cents / 100:.2f}")
 MOVES = st.lists(st.one_of(PRICES, PRICES, st.sampled_from(["report", "arm"])), max_size=60)
 

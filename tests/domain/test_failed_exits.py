@@ -1,5 +1,7 @@
 """What a position does about exits that fail, alone and beside others."""
 
+import pytest
+
 from domain.commands import ClosePosition
 from domain.effects import Arm, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import ClientOrderId
@@ -76,6 +78,35 @@ def test_what_a_refused_target_had_claimed_is_sold_though_a_stop_is_under_way():
     life.fill("0.6", "90", stop.client_order_id).fill("0.4", "90", again.client_order_id)
     assert life.p.status is PositionStatus.CLOSED
     assert life.p.exit_reason is ExitReason.STOP_LOSS
+
+
+@pytest.mark.parametrize("part", [D("0.25"), None])
+def test_what_a_failed_exit_had_claimed_is_closed_though_the_close_of_the_rest_is_done(part):
+    life = opened("1", protection=plan("90", [("110", "0.25"), ("120", "0.3")]))
+    if part is None:
+        life.cross("target-1", "110")
+    else:
+        life.tell(ClosePosition(life.p.id, part=part))
+    first = life.last_exit().terms.client_order_id
+    life.tell(ClosePosition(life.p.id)).fill_exit("105", "0.75")
+    wake(fail(life, first))  # in doubt until now
+    assert life.p.status is PositionStatus.CLOSING
+    assert life.last_exit().terms.quantity == D("0.25")
+    wake(fail(life)).fill_exit("104", "0.25")
+    assert life.p.status is PositionStatus.CLOSED
+    assert life.p.exit_reason is ExitReason.MANUAL_CLOSE
+    assert len(set(ids(life))) == 4
+
+
+def test_a_failed_target_is_watched_again_though_the_last_target_has_sold_the_rest():
+    life = opened("1", protection=plan("90", [("110", "0.4"), ("120", "0.6")]))
+    life.cross("target-1", "110")
+    first = life.last_exit().terms.client_order_id
+    life.cross("target-2", "120").fill_exit("120", "0.6")
+    wake(fail(life, first))
+    (arm,) = of(life.decision.effects, Arm)
+    assert [level.exit_id for level in arm.levels] == ["stop", "target-1"]
+    assert life.arm().p.status is PositionStatus.OPEN_PROTECTED
 
 
 def test_a_refused_exit_of_late_fills_is_tried_again_while_the_first_one_is_under_way():

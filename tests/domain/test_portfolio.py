@@ -114,7 +114,7 @@ def fill(portfolio, position, quantity, price, trade, *, entry=True, fee="0", as
     return Fill(
         trade_id=TradeId(trade),
         client_order_id=ClientOrderId(f"{position}-{'E0' if entry else 'C0'}"),
-        symbol=held.instrument.symbol,
+        symbol=held.pair.symbol,
         side=side,
         quantity=D(quantity),
         price=D(price),
@@ -131,7 +131,7 @@ def booked(portfolio, made, *, entry=True):
         position,
         made,
         is_entry=entry,
-        instrument=held.instrument,
+        instrument=instrument(held.pair.symbol, held.pair.kind),
         direction=held.direction,
     )
     return after(portfolio, events)

@@ -105,7 +105,7 @@ def filled(portfolio, position="p1", quantity="1", price="2000"):
     fill = Fill(
         trade_id=TradeId(f"{position}-{quantity}"),
         client_order_id=ClientOrderId(f"{position}-E0"),
-        symbol=reserved.instrument.symbol,
+        symbol=reserved.pair.symbol,
         side=reserved.direction.entry_side,
         quantity=D(quantity),
         price=D(price),
@@ -117,7 +117,7 @@ def filled(portfolio, position="p1", quantity="1", price="2000"):
         PositionId(position),
         fill,
         is_entry=True,
-        instrument=reserved.instrument,
+        instrument=ETH,
         direction=reserved.direction,
     )
     for event in events:

@@ -183,6 +183,19 @@ def test_states_of_another_shape_are_folded_anew(
         )
 
 
+def test_a_snapshot_of_the_format_before_is_folded_anew(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("storage.snapshot.FORMAT", 1)
+        writer = with_two_snapshots(directory)
+
+    with open_store(directory) as store:
+        assert store.recovered.streams == writer.streams
+        assert store.recovered.snapshot_seq == 0
+        assert "it has format 1, this version of Holdfast reads 2" in store.recovered.problems[0]
+
+
 def test_a_snapshot_with_kinds_unknown_here_is_not_used(directory: Path, store: Store) -> None:
     writer = Writer(store.journal)
     writer.count("count/a", 1)

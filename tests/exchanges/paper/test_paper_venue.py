@@ -558,6 +558,36 @@ def test_starting_again_only_changes_who_is_told(house):
     assert len(others) == 2
 
 
+def test_started_again_while_it_opens_it_opens_once_though_the_first_to_ask_is_gone(house):
+    house.kill()
+    house.build()
+    house.worker.held = True
+    first = house.loop.create_task(house.venue.start(print))
+    house.turn()
+    first.cancel()
+    second = house.loop.create_task(house.venue.start(house.updates.append))
+    house.turn()
+    house.worker.release()
+    house.wait(second)
+    house.price("100")
+
+    assert isinstance(house.send("buy", "1"), Accepted)
+    assert len(fills_in(house.updates)) == 1
+
+
+def test_a_start_that_failed_may_be_tried_again(open_house):
+    house = open_house()
+    lock = house.venue._ledger
+    house.build()
+    with pytest.raises(LedgerLockedError):
+        house.wait(house.venue.start(house.updates.append))
+    lock.close()
+
+    house.start()
+
+    assert isinstance(house.send("buy", "1"), Accepted)
+
+
 def test_an_instrument_quoted_in_something_else_is_a_mistake(house):
     house.rules = PaperRules(quote_asset="EUR")
 
