@@ -26,6 +26,7 @@ from actors.messages import (
     FeedRestarted,
     Marks,
     SetCause,
+    SettingsChanged,
     SubscribeCandles,
 )
 from actors.world import World
@@ -86,7 +87,7 @@ class FeedActor(Journaled):
         self.stream = self.open_stream(names.feed(world.venue))
         self.bad_frames = 0
         self.connected = False
-        self.now_s = world.clock.monotonic()
+        self.now_s = self.beat_s = world.clock.monotonic()
         self.armed_since: dict[PositionId, datetime] = {}  # until the position is over
         self.trails_since: dict[PositionId, datetime] = {}  # armed, and not known to be confirmed
         self.subscribers: dict[tuple[Symbol, Timeframe], list[str]] = {}
@@ -401,10 +402,16 @@ class FeedActor(Journaled):
         marks = self.world.prices.marks()
         if marks:
             self.tell(names.PORTFOLIO, Marks(marks))
-        now_s = self.world.clock.monotonic()
+        now_s = self.beat_s = self.world.clock.monotonic()
         if now_s - self.forgot_s > FORGET_EVERY_S:
             self.forgot_s = now_s
             self.memory.forget()
+
+    @handles(SettingsChanged)
+    def on_settings(self, changed: SettingsChanged) -> None:
+        """Judge spikes by another ratio from now on."""
+        for line in self.lines.values():
+            line.guard.judge_by(changed.settings)
 
     def _check_prices(self) -> None:
         """Ask the venue about prices that the stream says nothing new of."""

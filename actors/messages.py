@@ -198,6 +198,17 @@ class Beat(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = EXITS
 
 
+class SettingsChanged(msgspec.Struct, frozen=True):
+    """The configuration was read again: by this part of it its receiver goes from now on.
+
+    The portfolio gets `AccountLimits`, a trader `TraderSettings`, persistence its settings, the
+    feed a spike ratio.
+    """
+
+    lane: ClassVar[int] = EXITS
+    settings: Any
+
+
 class Marks(msgspec.Struct, frozen=True):
     """The latest price of every symbol that has one."""
 

@@ -23,6 +23,7 @@ from actors.messages import (
     Committed,
     Retire,
     SetCause,
+    SettingsChanged,
     TakeSnapshot,
 )
 from actors.world import World
@@ -72,6 +73,7 @@ class Backlog:
         self.writing: list[Append] = []  # in the commit under way, or in one that failed
         self.under_way = False  # the worker was asked, and its answer has not been heard
         self.number = 0  # of that call
+        self.asked_s = 0.0  # when, monotonic
         self.is_broken = False  # the last commit failed; written by the worker
         self.trouble: JournalUnavailableError | None = None
 
@@ -125,6 +127,7 @@ class PersistenceActor(Actor):
         self.snapshot_at_s = world.clock.monotonic()
         self.is_low: bool | None = None  # nobody has looked yet
         self.written_at_s = self.snapshot_at_s
+        self.beat_s = self.snapshot_at_s  # when it last looked around, monotonic
 
     @property
     def trouble(self) -> JournalUnavailableError | None:
@@ -193,6 +196,7 @@ class PersistenceActor(Actor):
 
     def _next_call(self) -> int:
         self.backlog.under_way = True
+        self.backlog.asked_s = self.world.clock.monotonic()
         self.backlog.number += 1
         return self.backlog.number
 
@@ -310,7 +314,7 @@ class PersistenceActor(Actor):
         if self.trouble is not None and not self.is_fenced:
             self._reopen()
         self._look_at_disk()
-        now = self.world.clock.monotonic()
+        now = self.beat_s = self.world.clock.monotonic()
         due = now - self.snapshot_at_s >= self.settings.snapshot_every_s
         quiet = now - self.written_at_s >= QUIET_S and self.rows_since_snapshot >= QUIET_ROWS
         if (due and self.rows_since_snapshot) or quiet:
@@ -335,6 +339,11 @@ class PersistenceActor(Actor):
             DISK_LOW, Mode.PROTECT_ONLY, message, "Free some space; it ends by itself."
         )
         self.tell(names.PORTFOLIO, SetCause(cause))
+
+    @handles(SettingsChanged)
+    def on_settings(self, changed: SettingsChanged) -> None:
+        """Go by these from now on; the next beat looks at the disk with them."""
+        self.settings = changed.settings
 
     # --- snapshots ---
 

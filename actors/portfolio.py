@@ -18,6 +18,7 @@ from actors.messages import (
     ResetKillSwitch,
     ResumeEntries,
     SetCause,
+    SettingsChanged,
     Settled,
     StopEntries,
 )
@@ -34,6 +35,7 @@ from domain.portfolio_events import (
     AnyPortfolioEvent,
     EntryReserved,
     KillSwitchTripped,
+    LimitsConfigured,
     PortfolioOpened,
 )
 from domain.position import CLOSED_STATUSES, Position, PositionStatus
@@ -293,6 +295,12 @@ class PortfolioActor(Journaled):
         before = self.mode
         self.causes.pop(message.code, None)
         self._note_mode(before)
+
+    @handles(SettingsChanged)
+    def on_settings(self, changed: SettingsChanged) -> None:
+        """Decide by other limits from now on; the journal tells since when."""
+        self.world.limits = changed.settings
+        self._record(LimitsConfigured(changed.settings, self.world.clock.now()))
 
     def _note_mode(self, before: Mode) -> None:
         if self.mode is not before:

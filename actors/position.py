@@ -18,7 +18,7 @@ from actors.messages import (
     Settled,
 )
 from actors.world import World
-from domain.commands import ClosePosition, ModifyProtection
+from domain.commands import ClosePosition, ModificationType, ModifyProtection
 from domain.effects import (
     Alarm,
     AnnounceClosed,
@@ -44,7 +44,14 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
-from domain.position import DowntimeJudged, Position, PositionFilled, PositionSettled
+from domain.position import (
+    DowntimeJudged,
+    Modification,
+    Position,
+    PositionFilled,
+    PositionSettled,
+    ProtectionModified,
+)
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_life import evolve
 from runtime.actor import handles
@@ -128,11 +135,27 @@ class PositionActor(Journaled):
                     price=event.fill.price,
                     client_order_id=event.fill.client_order_id,
                 )
+            elif isinstance(event, ProtectionModified):
+                self._log_change(event.modification)
         self.journal(self.stream, decision.events, evolve, decision.effects)
         if isinstance(message, Offline):
             judged = [each for each in decision.events if isinstance(each, DowntimeJudged)]
             crossed = tuple(exit_id for each in judged for exit_id in each.crossed)
             self.tell(names.CATCH_UP, OfflineTold(self.position_id, crossed))
+
+    def _log_change(self, change: Modification) -> None:
+        assert self.position is not None  # what does not exist cannot be changed
+        said = log.bind(
+            position_id=self.position_id,
+            symbol=self.position.instrument.symbol,
+            requested_by=change.requested_by.value,
+            reason=change.reason,
+        )
+        before, after = change.previous.stop, change.new.stop
+        if change.type is ModificationType.MOVE_SL and after is not None:
+            said.info("stop_moved", stop=after.price, was=None if before is None else before.price)
+        else:
+            said.info("protection_changed", type=change.type.value)
 
     @handles(FeedRestarted)
     def on_feed_restarted(self, restarted: FeedRestarted) -> None:

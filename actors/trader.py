@@ -18,6 +18,7 @@ from actors.messages import (
     PauseTrader,
     RequestApproval,
     ResumeTrader,
+    SettingsChanged,
     SubscribeCandles,
 )
 from actors.world import World
@@ -44,6 +45,7 @@ from domain.trader_state import (
     DecisionRefused,
     StrategyAdvanced,
     Trader,
+    TraderConfigured,
     TraderPaused,
     TraderResumed,
     TraderSettings,
@@ -298,6 +300,12 @@ class TraderActor(Journaled):
         self._record(
             TraderResumed("operator", self.world.clock.now()), then=(Answered(command.request_id),)
         )
+
+    @handles(SettingsChanged)
+    def on_settings(self, changed: SettingsChanged) -> None:
+        """Trade by other sizes and limits from now on; the journal tells since when."""
+        self.settings = changed.settings
+        self._record(TraderConfigured(changed.settings, self.world.clock.now()))
 
     # --- journal ---
 

@@ -7,7 +7,8 @@ beforehand, in large pieces, so that the client is what limits; the other is our
 at speed 0. The wide frame is a trade padded to 368 bytes, the size of a 24-hour ticker; the others
 are as long as the venue's. `library_and_json` is what an ordinary client does with the same frames:
 websockets' `recv`, orjson, nothing else. Prints JSON, medians of the runs; the ratios are of the
-client's CPU time in one run, which other work on the machine disturbs least.
+client's CPU time in one run, which other work on the machine disturbs least. `okx` is a trade of a
+swap as OKX prints it, whose size becomes base units.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import statistics
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -32,13 +35,18 @@ from websockets.asyncio.client import connect
 
 from domain.ids import Symbol
 from domain.instrument import Kind
-from exchanges.binance_frames import LastSeen, read_frame
+from exchanges import binance_frames, okx_frames
 from exchanges.binance_stream import BinanceStream
+from exchanges.dialect import Reader
+from exchanges.market import MarketSink, MarketStream
+from exchanges.okx_stream import OkxStream
 from exchanges.real_net import RealNet
 from exchanges.recorded_server import RecordedServer
 from exchanges.recording import frames
 
 SYMBOLS = {"BTCUSDT": Symbol("BTC/USDT")}
+OKX_NAME = "BTC-USDT-SWAP"
+LISTED = {OKX_NAME: okx_frames.Listed(Symbol("BTC/USDT"), Decimal("0.01"))}
 RECORDING = Path(__file__).resolve().parents[2] / "shared" / "data" / "usdm_btcusdt_20240808.gz"
 RECORDED_TICKS = 87_402
 WIDE_BYTES = 368
@@ -117,18 +125,45 @@ def trade(number: int, width: int = 0) -> bytes:
     return raw[:-2] + b',"pad":"' + b"0" * (width - len(raw) - 9) + b'"}}'
 
 
+def okx_trade(number: int) -> bytes:
+    """Print a trade as OKX does."""
+    row = {
+        "instId": OKX_NAME, "tradeId": str(526658393 + number), "px": f"{61800 + number % 100}.3",
+        "sz": "0.6", "side": "buy", "ts": str(1723161256322 + number), "count": "1", "source": "0",
+        "seqId": 5266583935 + number,
+    }  # fmt: skip
+    return orjson.dumps({"arg": {"channel": "trades", "instId": OKX_NAME}, "data": [row]})
+
+
+def printed(kind: str, count: int) -> list[bytes]:
+    """Print so many frames of a kind: trade, wide, okx."""
+    if kind == "okx":
+        return [okx_trade(number) for number in range(count)]
+    width = WIDE_BYTES if kind == "wide" else 0
+    return [trade(number, width) for number in range(count)]
+
+
+ANSWERS = {kind: [b'{"result":null,"id":1}'] for kind in ("trade", "wide")} | {
+    "okx": [
+        orjson.dumps({"event": "subscribe", "arg": {"channel": channel, "instId": OKX_NAME}})
+        for channel in ("trades", "tickers")
+    ]
+}
+
+
 # ---------------------------------------------------------------- the venue, in a process of its
 # own
 
 
-def blast(pipe: Connection, count: int, width: int) -> None:
+def encoded(raw: bytes) -> bytes:
+    head = bytes((0x81, len(raw))) if len(raw) < 126 else b"\x81\x7e" + len(raw).to_bytes(2)
+    return head + raw
+
+
+def blast(pipe: Connection, count: int, kind: str) -> None:
     """Serve one websocket client after another: confirm its subscription, send `count` frames."""
-    encoded = []
-    for number in range(count):
-        raw = trade(number, width)
-        head = bytes((0x81, len(raw))) if len(raw) < 126 else b"\x81\x7e" + len(raw).to_bytes(2)
-        encoded.append(head + raw)
-    pieces = [b"".join(encoded[at : at + _PIECE_FRAMES]) for at in range(0, count, _PIECE_FRAMES)]
+    messages = [encoded(raw) for raw in printed(kind, count)]
+    pieces = [b"".join(messages[at : at + _PIECE_FRAMES]) for at in range(0, count, _PIECE_FRAMES)]
 
     async def serve_one(reader, writer):
         request = await reader.readuntil(b"\r\n\r\n")
@@ -139,8 +174,7 @@ def blast(pipe: Connection, count: int, width: int) -> None:
             b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
         )
         await reader.read(4096)  # the subscription, one small message
-        answer = b'{"result":null,"id":1}'
-        writer.write(bytes((0x81, len(answer))) + answer)
+        writer.write(b"".join(map(encoded, ANSWERS[kind])))
         try:
             for piece in pieces:
                 writer.write(piece)
@@ -208,9 +242,22 @@ class Stopwatch:
         return Speed(round(count / wall_s), cpu_s / count * 1e6)
 
 
+async def through_okx(url: str, expected: int) -> Speed:
+    """Measure the whole way: socket, library, JSON, checks, base units, sink."""
+    stream = OkxStream(
+        RealNet(),
+        WallClock(),
+        random.Random(1),
+        base_url=url,
+        kind=Kind.SWAP,
+        listed=LISTED,
+        channels=("trades", "tickers"),
+    )
+    return await measured(stream, expected)
+
+
 async def through_the_stream(url: str, expected: int) -> Speed:
     """Measure the whole way: socket, library, JSON, checks, sink."""
-    sink = CountingSink(expected)
     stream = BinanceStream(
         RealNet(),
         WallClock(),
@@ -220,6 +267,11 @@ async def through_the_stream(url: str, expected: int) -> Speed:
         symbols=SYMBOLS,
         streams=("trade", "bookTicker"),
     )
+    return await measured(stream, expected)
+
+
+async def measured(stream: MarketStream, expected: int) -> Speed:
+    sink = CountingSink(expected)
     task = asyncio.create_task(stream.run(sink))
     task.add_done_callback(lambda _: sink.done.set())
     await sink.done.wait()
@@ -231,11 +283,11 @@ async def through_the_stream(url: str, expected: int) -> Speed:
     return speed
 
 
-async def library_and_json(url: str, expected: int) -> Speed:
+async def library_and_json(url: str, expected: int, *, answers: int = 1) -> Speed:
     """Measure what cannot be avoided: the library's messages, parsed and thrown away."""
     async with connect(url + "/stream", compression=None, proxy=None) as socket:
         await socket.send('{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}')
-        count, watch = -1, Stopwatch()  # the answer is no frame
+        count, watch = -answers, Stopwatch()  # the answers are no frames
         while True:
             orjson.loads(await socket.recv(decode=False))
             count += 1
@@ -246,11 +298,22 @@ async def library_and_json(url: str, expected: int) -> Speed:
         return watch.stop(count)
 
 
-def parsing(raws: list[bytes]) -> Speed:
+def binance_reader(sink: MarketSink) -> Reader:
+    seen = binance_frames.LastSeen()
+    return lambda raw: binance_frames.read_frame(raw, SYMBOLS, sink, seen)
+
+
+def okx_reader(sink: MarketSink) -> Reader:
+    seen = okx_frames.LastSeen()
+    return lambda raw: okx_frames.read_frame(raw, LISTED, sink, seen)
+
+
+def parsing(raws: list[bytes], reader: Callable[[MarketSink], Reader]) -> Speed:
     """Measure the parser alone, JSON included."""
-    sink, seen, watch = CountingSink(-1), LastSeen(), Stopwatch()
+    sink = CountingSink(-1)
+    read, watch = reader(sink), Stopwatch()
     for raw in raws:
-        read_frame(raw, SYMBOLS, sink, seen)
+        read(raw)
     return watch.stop(len(raws))
 
 
@@ -261,8 +324,10 @@ def median(speeds: list[Speed]) -> Speed:
     )
 
 
-def parsing_often(raws: list[bytes], runs: int) -> Speed:
-    return median([parsing(raws) for _ in range(runs)])
+def parsing_often(
+    raws: list[bytes], runs: int, reader: Callable[[MarketSink], Reader] = binance_reader
+) -> Speed:
+    return median([parsing(raws, reader) for _ in range(runs)])
 
 
 Client = Callable[[str, int], Coroutine[object, object, Speed]]
@@ -273,15 +338,16 @@ def on(loop: str, client: Client, url: str, expected: int) -> Speed:
     return uvloop.run(work) if loop == "uvloop" else asyncio.run(work)
 
 
-def measure_blast(report: dict[str, object], count: int, width: int, runs: int) -> None:
-    name = "wide" if width else "trade"
-    with Child(blast, count, width) as pipe:
+def measure_blast(report: dict[str, object], count: int, name: str, runs: int) -> None:
+    client = through_okx if name == "okx" else through_the_stream
+    floor_client = partial(library_and_json, answers=len(ANSWERS[name]))
+    with Child(blast, count, name) as pipe:
         url = pipe.recv()
         for loop in ("asyncio", "uvloop"):
             floor, ours = [], []
             for _ in range(runs):  # in turn, so that both see the machine in the same moods
-                floor.append(on(loop, library_and_json, url, count))
-                ours.append(on(loop, through_the_stream, url, count))
+                floor.append(on(loop, floor_client, url, count))
+                ours.append(on(loop, client, url, count))
             ratios = [one.cpu_us / other.cpu_us for one, other in zip(floor, ours, strict=True)]
             report[f"library_and_json_{name}_{loop}"] = median(floor)
             report[f"stream_{name}_{loop}"] = median(ours)
@@ -303,18 +369,18 @@ def measure_recording(report: dict[str, object], runs: int) -> None:
 
 
 def measure(count: int, runs: int) -> dict[str, object]:
-    wide = [trade(number, WIDE_BYTES) for number in range(count)]
-    real = [trade(number) for number in range(count)]
-    assert len(wide[0]) == WIDE_BYTES
+    raws = {kind: printed(kind, count) for kind in ANSWERS}
+    assert len(raws["wide"][0]) == WIDE_BYTES
     report: dict[str, object] = {
         "frames": count,
         "runs": runs,
-        "bytes": {"wide": WIDE_BYTES, "trade": len(real[0])},
-        "parse_wide": parsing_often(wide, runs),
-        "parse_trade": parsing_often(real, runs),
+        "bytes": {kind: len(some[0]) for kind, some in raws.items()},
+        "parse_wide": parsing_often(raws["wide"], runs),
+        "parse_trade": parsing_often(raws["trade"], runs),
+        "parse_okx": parsing_often(raws["okx"], runs, okx_reader),
     }
-    measure_blast(report, count, WIDE_BYTES, runs)
-    measure_blast(report, count, 0, runs)
+    for kind in ("wide", "trade", "okx"):
+        measure_blast(report, count, kind, runs)
     measure_recording(report, runs)
     return report
 

@@ -201,6 +201,10 @@ def _depth(argument: str, value: int) -> Refusal | None:
     return invalid(argument, value, f"not between 1 and {MAX_DEPTH}")
 
 
+def _count(argument: str, value: int) -> Refusal | None:
+    return None if 0 <= value < 2**53 else invalid(argument, value, "not a number of an event")
+
+
 def _version(argument: str, value: int) -> Refusal | None:
     return None if 0 <= value < 2**31 else invalid(argument, value, "not a version")
 
@@ -264,6 +268,7 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "based_on": ("INVALID_VERSION", _version),
     "limit": ("INVALID_LIMIT", _rows),
     "depth": ("INVALID_DEPTH", _depth),
+    "since": ("INVALID_SINCE", _count),
     "position": ("INVALID_ID", _is_id),
     "subject": ("INVALID_ID", _is_id),
     "position_id": ("INVALID_ID", _uuid),
@@ -289,6 +294,7 @@ _REMEDIES = {
     "INVALID_VERSION": "Give the protection version that `position` shows.",
     "INVALID_LIMIT": f"Give a whole number from 1 to {MAX_ROWS}.",
     "INVALID_DEPTH": f"Give a number of levels from 1 to {MAX_DEPTH}.",
+    "INVALID_SINCE": "Give last_event of the answer before, or 0.",
     "INVALID_ID": "Give an id, or a unique beginning of one, as the lists print it.",
     "INVALID_NAME": "Give a name as the lists print it.",
 }

@@ -223,8 +223,19 @@ class Drain(AdminRequest, frozen=True, tag="drain"):
     """Finish what is under way and exit; positions stay and are guarded again at the next start."""
 
 
+class Reload(AdminRequest, frozen=True, tag="reload"):
+    """Read the configuration again; apply what can be, say what cannot."""
+
+
 class Mode(AdminRequest, frozen=True, tag="mode"):
     """The mode and why it is in force."""
+
+
+class Watch(AdminRequest, frozen=True, kw_only=True, tag="watch"):
+    """What a live view shows: the status, open positions, and the events after number `since`."""
+
+    since: int = 0
+    limit: int = _DEFAULT_ROWS
 
 
 class Snapshot(AdminRequest, frozen=True, tag="snapshot"):
@@ -269,7 +280,9 @@ AnyAdminRequest = (
     | ResetKillSwitch
     | Why
     | Drain
+    | Reload
     | Mode
+    | Watch
     | Snapshot
     | Kill
     | JournalVerify
@@ -291,5 +304,6 @@ READS = (  # change nothing, so they leave no line in the log
     ListConflicts,
     Why,
     Mode,
+    Watch,
     JournalVerify,
 )

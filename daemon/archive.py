@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from daemon.background import Background
@@ -14,10 +15,12 @@ from daemon.view_text import View
 from daemon.views import order_row_view, story_row
 from domain.position import Position
 from storage import queries
+from storage.chain import Tail
 from storage.store import Store
 
 T = TypeVar("T")
 _AT_A_TIME = 20
+_RECORDS_AT_A_TIME = 2_000  # a call that is too long starves commits, and then the watchdog
 
 
 class Archive:
@@ -80,7 +83,17 @@ class Archive:
 
     async def verified(self) -> int:
         """Check the whole chain; return how many records it has. Raises `DamagedRecordError`."""
-        return await self._background.call(lambda: sum(1 for _ in self._store.journal.read()))
+        checked, last = 0, Tail()
+        while True:
+            tails = await self._background.call(partial(self._tails_after, last))
+            if not tails:
+                return checked
+            checked, last = checked + len(tails), tails[-1]
+
+    def _tails_after(self, last: Tail) -> list[Tail]:
+        """Check the next records; return the place after each."""
+        records = islice(self._store.journal.read(last), _RECORDS_AT_A_TIME)
+        return [Tail(each.seq, each.hash) for each in records]
 
     async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         database = self._store.database

@@ -76,19 +76,20 @@ class Ports:
     paper_worker: Worker
     stream: Callable[["World"], MarketStream]
     reads: Callable[["World"], MarketReads | None] = lambda _world: None
+    recorded_at: str = ""  # the venue whose instruments a recording has
 
 
 @dataclass(slots=True)
 class Assembly:
     """A daemon's parts, wired and not yet started."""
 
-    config: Config
+    config: Config  # in force; a reload puts another one here
     system: ActorSystem
     world: World
     store: Store
     venue: PaperVenue
     stream: MarketStream
-    settings: Mapping[TraderName, TraderSettings]
+    settings: dict[TraderName, TraderSettings]
     root: ChildSpec
     feed_began_s: float = 0.0
 
@@ -141,7 +142,7 @@ def assemble(
     telemetry: Telemetry,
 ) -> Assembly:
     """Wire everything; nothing runs yet."""
-    instruments = {each.symbol: each for each in instruments_of(config)}
+    instruments = {each.symbol: each for each in instruments_of(config, ports.recorded_at)}
     for symbol, instrument in _still_held(store).items():
         instruments.setdefault(symbol, instrument)  # no longer configured, but guarded to its end
     world = _world(config, ports, instruments, telemetry)
@@ -160,8 +161,9 @@ def assemble(
     world.reads = ports.reads(world)
     settings = trader_settings(config)
     system = ActorSystem(ports.loop, ports.clock, chance=ports.chance)
-    root = _tree(config, world, store, ports, venue, stream, settings, strategies)
-    return Assembly(config, system, world, store, venue, stream, settings, root)
+    root = _tree(lambda: parts.config, world, store, ports, venue, stream, settings, strategies)
+    parts = Assembly(config, system, world, store, venue, stream, settings, root)
+    return parts
 
 
 def _still_held(store: Store) -> dict[Symbol, Instrument]:
@@ -178,8 +180,25 @@ def _world(
     config: Config, ports: Ports, instruments: Mapping[Symbol, Any], telemetry: Telemetry
 ) -> World:
     board = PriceBoard(ports.clock, tuple(instruments), config.market.stale_after_s)
+    return World(
+        clock=ports.clock,
+        ids=ports.ids,
+        account=AccountName(config.account.name),
+        venue="paper",
+        instruments=instruments,
+        prices=board,
+        telemetry=telemetry,
+        rules=position_rules(config),
+        limits=account_limits(config),
+        started_at=ports.clock.now(),
+        watched_only=frozenset(Symbol(each) for each in config.market.watch),
+    )
+
+
+def position_rules(config: Config) -> PositionRules:
+    """Return what every position goes by."""
     protection = config.protection
-    rules = PositionRules(
+    return PositionRules(
         modifications=ModificationRules(
             automatic_every_s=protection.automatic_modification_every_s,
             max_stop_distance_ratio=config.limits.max_stop_distance_ratio,
@@ -189,18 +208,14 @@ def _world(
         unprotected_after_s=protection.unprotected_after_s,
         exit_after_s=protection.exit_after_s,
     )
-    return World(
-        clock=ports.clock,
-        ids=ports.ids,
-        account=AccountName(config.account.name),
-        venue="paper",
-        instruments=instruments,
-        prices=board,
-        telemetry=telemetry,
-        rules=rules,
-        limits=account_limits(config),
-        started_at=ports.clock.now(),
-        watched_only=frozenset(Symbol(each) for each in config.market.watch),
+
+
+def saving_of(config: Config) -> PersistenceSettings:
+    """Return when to snapshot, and when to worry about the disk."""
+    return PersistenceSettings(
+        snapshot_every_events=config.journal.snapshot_every_events,
+        snapshot_every_s=config.journal.snapshot_every_s,
+        min_free_bytes=config.journal.min_free_mb * 1024 * 1024,
     )
 
 
@@ -257,7 +272,7 @@ def trader_settings(config: Config) -> dict[TraderName, TraderSettings]:
 
 
 def _tree(
-    config: Config,
+    in_force: Callable[[], Config],
     world: World,
     store: Store,
     ports: Ports,
@@ -267,21 +282,16 @@ def _tree(
     strategies: Mapping[TraderName, TradingStrategy],
 ) -> ChildSpec:
     backlog = Backlog()
-    saving = PersistenceSettings(
-        snapshot_every_events=config.journal.snapshot_every_events,
-        snapshot_every_s=config.journal.snapshot_every_s,
-        min_free_bytes=config.journal.min_free_mb * 1024 * 1024,
-    )
-    opening = Balance(config.account.quote, config.paper.balance, config.paper.balance)
     persistence = ChildSpec(
         names.PERSISTENCE,
-        lambda: PersistenceActor(world, store, ports.journal_worker, saving, backlog),
+        lambda: PersistenceActor(
+            world, store, ports.journal_worker, saving_of(in_force()), backlog
+        ),
         intensity=Intensity(max_restarts=3, period_s=60),
     )
-    market = config.market
     desk = [
         ChildSpec(names.EDGE, EdgeActor),
-        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, opening)),
+        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, _opening(in_force()))),
         ChildSpec(
             names.EXCHANGE,
             lambda: ExchangeActor(world, venue),
@@ -294,8 +304,8 @@ def _tree(
                 world,
                 stream,
                 listener=venue,
-                spike_ratio=float(market.spike_ratio),
-                max_silence_s=market.max_silence_s,
+                spike_ratio=float(in_force().market.spike_ratio),
+                max_silence_s=in_force().market.max_silence_s,
             ),
             intensity=Intensity(max_restarts=None),
             backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
@@ -323,6 +333,10 @@ def _tree(
     )
 
 
+def _opening(config: Config) -> Balance:
+    return Balance(config.account.quote, config.paper.balance, config.paper.balance)
+
+
 def _positions(world: World) -> PositionsSupervisor:
     return PositionsSupervisor(
         world, [position.id for position in world.states.latest_of("position")]
@@ -334,12 +348,12 @@ def _traders(
     settings: Mapping[TraderName, TraderSettings],
     strategies: Mapping[TraderName, TradingStrategy],
 ) -> list[ChildSpec]:
-    def spec(each: TraderSettings) -> ChildSpec:
+    def spec(name: TraderName) -> ChildSpec:
         return ChildSpec(
-            names.trader(each.name),
-            lambda: TraderActor(world, each, strategies.get(each.name)),
+            names.trader(name),
+            lambda: TraderActor(world, settings[name], strategies.get(name)),
             intensity=Intensity(max_restarts=3, period_s=300),
             on_exhausted=Exhausted.QUARANTINE,
         )
 
-    return [spec(each) for each in settings.values()]
+    return [spec(name) for name in settings]

@@ -174,12 +174,12 @@ def _not_one_of(given: object, found: ErrorDetails) -> str:
 
 # What only the whole can tell. It reads the raw mapping, so it speaks even when a model failed.
 
-_SOURCES = frozenset({"simulated", "binance", "recorded"})
+_SOURCES = frozenset({"simulated", "binance", "okx", "recorded"})
 _ONLY_OF = {
-    "seed": "simulated",
-    "ticks_per_second": "simulated",
-    "url": "binance",
-    "rest_url": "binance",
+    "seed": ("simulated",),
+    "ticks_per_second": ("simulated",),
+    "url": ("binance", "okx"),
+    "rest_url": ("binance", "okx"),
 }
 
 
@@ -194,15 +194,18 @@ def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:
             yield ("market", "watch", index), f"{symbol} is traded: market.symbols lists it, too"
     yield from _instruments(raw, symbols, watch)
     yield from _traders(raw, [*symbols, *watch])
-    for key, source in _ONLY_OF.items():
-        if market.get(key) is not None and market.get("source") in _SOURCES - {source}:
-            yield ("market", key), f"only the source {source!r} has it"
+    for key, sources in _ONLY_OF.items():
+        if market.get(key) is not None and market.get("source") in _SOURCES.difference(sources):
+            named = " or ".join(map(repr, sources))
+            yield ("market", key), f"only the source {named} has it"
 
 
 def _instruments(
     raw: Mapping[str, object], symbols: list[str], watch: list[str]
 ) -> Iterator[Fault]:
     rules = _mapping(raw.get("instruments"))
+    market = _mapping(raw.get("market"))
+    source, kind = market.get("source"), market.get("kind", "swap")
     quote = _mapping(raw.get("account")).get("quote", "USDT")
     places: list[tuple[KeyPath, str]] = [
         (("market", key, index), symbol)
@@ -214,8 +217,11 @@ def _instruments(
             continue  # the model says so
         if "symbols" in here and symbol.partition("/")[2] != quote:
             yield here, f"{symbol} is not traded in {quote}, the account's quote"
-        given = _mapping(rules.get(symbol, rules.get(OTHERS)))
-        missing = missing_rules(symbol, given)
+        own = rules.get(symbol)
+        given = set(_mapping(rules.get(OTHERS) if own is None else own))
+        if own is None:
+            given.discard("contract_size")  # it is each symbol's own
+        missing = missing_rules(symbol, given, source=source, kind=kind)
         if missing:
             keys = ", ".join(missing)
             yield here, f"{symbol} is not in the built-in table; give {keys} under instruments"

@@ -149,7 +149,7 @@ class Account(Section):
 class Market(Section):
     """Where prices come from."""
 
-    source: Literal["simulated", "binance", "recorded"]
+    source: Literal["simulated", "binance", "okx", "recorded"]
     kind: Kind = Kind.SWAP
     symbols: Annotated[tuple[SymbolName, ...], Field(min_length=1, max_length=1000)]
     watch: Annotated[tuple[SymbolName, ...], Field(max_length=1000)] = ()  # seen, never traded

@@ -8,7 +8,7 @@ trailing levels from journaled extremes. Only prices are of the moment.
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, assert_never
 
@@ -17,6 +17,7 @@ from actors.messages import Answered
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
 from domain.commands import (
     ClosePosition,
     EntryRequest,
@@ -42,10 +43,19 @@ Result = dict[str, object]
 class Desk:
     """Implements `daemon.admin.AdminHandler` on the running actors."""
 
-    def __init__(self, assembly: Assembly, reads: DeskReads, drain: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        reads: DeskReads,
+        drain: Callable[[], None],
+        watch: DeskWatch,
+        reload: Callable[[], Awaitable[Result | Refusal]],
+    ) -> None:
         self.parts = assembly
         self.reads = reads
+        self.watch = watch
         self.drain = drain
+        self.reload = reload
 
     async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         """Answer one request."""
@@ -72,9 +82,13 @@ class Desk:
                 | ask.JournalVerify()
             ):
                 return await self.reads.handle(request)
+            case ask.Watch():
+                return await self.watch.answer(request)
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}
+            case ask.Reload():
+                return await self.reload()
             case ask.Kill(name=name):
                 return self._kill(name)
             case ask.Snapshot():

@@ -20,8 +20,10 @@ from daemon.position_views import (
     position_row,
     position_view,
 )
+from daemon.pulse import Pulse
 from daemon.version import installed_version
 from daemon.view_text import View
+from daemon.vitals import liveness, passed, readiness
 from domain.errors import Refusal
 from domain.feed_state import FeedState
 from domain.ids import ClientOrderId, Symbol, TraderName, identity_of
@@ -31,6 +33,7 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.position import Position
 from domain.trader_state import Trader
+from runtime.watchdog import Lag
 from storage.errors import DamagedRecordError, JournalUnavailableError
 
 Result = dict[str, object]
@@ -39,10 +42,11 @@ Result = dict[str, object]
 class DeskReads:
     """Looks at what is durable; asks the journal only for the past."""
 
-    def __init__(self, assembly: Assembly, archive: Archive) -> None:
+    def __init__(self, assembly: Assembly, archive: Archive, pulse: Pulse | None = None) -> None:
         self.parts = assembly
         self.world = assembly.world
         self.archive = archive
+        self.pulse = pulse or Pulse(assembly, lambda: Lag(0, 0.0, 0.0, 0.0))
 
     async def handle(self, request: Any) -> Result | Refusal:
         """Answer a read."""
@@ -107,7 +111,7 @@ class DeskReads:
         _, causes = self.mode_and_causes()
         return views.mode_view(causes)
 
-    def _seen(self, position: Position) -> Seen:
+    def seen(self, position: Position) -> Seen:
         """Return prices of the moment, and extremes as far as they are durable."""
         symbol = position.instrument.symbol
         market = self.world.prices.market(symbol)
@@ -130,7 +134,7 @@ class DeskReads:
 
     def _view(self, position: Position) -> View:
         now = self.world.clock.now()
-        seen = NOTHING_SEEN if position.is_closed else self._seen(position)
+        seen = NOTHING_SEEN if position.is_closed else self.seen(position)
         return position_view(position, seen, now, venue=self.world.venue)
 
     # --- finding ---
@@ -188,7 +192,7 @@ class DeskReads:
         ]
         return {
             "positions": [
-                position_row(each, self._seen(each), now) for each in found[: request.limit]
+                position_row(each, self.seen(each), now) for each in found[: request.limit]
             ],
             "total": len(found),
         }
@@ -313,20 +317,26 @@ class DeskReads:
         feed = self.parts.actor(names.FEED)
         persistence = self.parts.actor(names.PERSISTENCE)
         trouble = None if persistence is None else persistence.trouble
-        checks = None if feed is None else feed.checks
+        prices = None if feed is None else feed.checks
+        vitals = self.pulse.look()
+        checks = readiness(vitals)
         return {
             **self.mode(),
+            "live": passed(liveness(vitals)),
+            "ready": passed(checks),
+            "checks": [{"what": each.what, "ok": each.ok, "why": each.why} for each in checks],
             "actors": len(system.find("")),
             "restarts": dict(system.restarts),
             "dead_letters": system.dead_letters.total,
             "mailboxes": system.mailbox_depths(),
+            "loop_late_ms": self.pulse.loop_late_ms(),
             "feed": {
                 "connected": feed is not None and feed.connected,
                 "frames": self.world.prices.frames,
                 "bad_frames": 0 if feed is None else feed.bad_frames,
                 "armed_positions": self.parts.armed(),
                 "stale": self._stale(),
-                "reads": dict(checks.answers) if checks is not None else None,
+                "reads": None if prices is None else dict(prices.answers),
             },
             "journal": {
                 "last_seq": self.parts.store.journal.tail.seq,

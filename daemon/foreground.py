@@ -19,18 +19,19 @@ def run(config: Path | None) -> int:
     """Run the daemon until it is told to stop; a start that fails says why and exits."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would search all packages
     try:
-        loaded = _loaded(config)
+        loaded = loaded_for_run(config)
         _import_structlog_without_rich()
         from daemon.lifecycle import run_daemon  # noqa: PLC0415 - everything there is
 
         return run_daemon(loaded)
     except ConfigError as error:
-        _fail(error)
+        fail_start(error)
     except StartError as error:
-        _fail(error)
+        fail_start(error)
 
 
-def _loaded(config: Path | None) -> Loaded:
+def loaded_for_run(config: Path | None) -> Loaded:
+    """Return what the daemon is to run with. Raises `ConfigError` and `StartError`."""
     loaded = load(find(config))
     if loaded.config.market.source == "recorded":
         message = f"The market of {loaded.file.path} is a recording."
@@ -39,7 +40,8 @@ def _loaded(config: Path | None) -> Loaded:
     return loaded
 
 
-def _fail(error: ConfigError | StartError) -> NoReturn:
+def fail_start(error: ConfigError | StartError) -> NoReturn:
+    """Say why nothing was started, and exit."""
     import typer  # noqa: PLC0415 - only when something is wrong
 
     from daemon.cli.console import fail  # noqa: PLC0415

@@ -9,11 +9,12 @@ the next start.
 """
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -30,12 +31,16 @@ from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
 from daemon.errors import StartError, named
 from daemon.logs import Logs
 from daemon.markets import reads_of, stream_of
 from daemon.metrics import Metrics
 from daemon.metrics_server import MetricsServer
+from daemon.notify import Notifier
 from daemon.observe import observe
+from daemon.pulse import KeepAlive, Pulse
+from daemon.reload import Reloader
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
@@ -76,11 +81,12 @@ def run_daemon(loaded: Loaded) -> int:
         log_settings.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     logs = Logs(level=log_settings.level, format=log_settings.format, file=log_settings.file)
     logs.start()
+    faulthandler.enable()  # a service manager's watchdog kills by SIGABRT: where did it stand?
     logs.mask(*secrets_of(loaded).values())
     os.umask(0o077)  # whatever is written is for us alone
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            return runner.run(_serve(loaded.config, strategies, began_s))
+            return runner.run(_serve(loaded, strategies, logs, began_s))
     finally:
         logs.close()
 
@@ -94,12 +100,16 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], began_s: float) -> int:
+async def _serve(
+    loaded: Loaded, strategies: Mapping[TraderName, Strategy], logs: Logs, began_s: float
+) -> int:
     """Open what the daemon rests on, run it, close in reverse."""
-    loop = asyncio.get_running_loop()
-    stop = _Stop(loop)
+    loop, config = asyncio.get_running_loop(), loaded.config
+    notifier = Notifier()
+    stop = _Stop(loop, notifier)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
+        stack.callback(notifier.close)
         gc.disable()  # while recovery builds its states; see `_start`
         disk = RealDisk()
         store = _opened(config, disk)
@@ -123,11 +133,15 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         parts = assemble(config, strategies, ports, store, metrics)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
         archive = Archive(store, Background(journal_worker))
-        desk = Desk(parts, DeskReads(parts, archive), stop.ask)
+        pulse = Pulse(parts, watchdog.lag)
+        reads = DeskReads(parts, archive, pulse)
+        watch = DeskWatch(reads, logs.recent, loop)
+        reloader = Reloader(loaded, parts, logs, notifier)
+        desk = Desk(parts, reads, stop.ask, watch, reloader.reload)
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
         admin.bind()
-        scraped = await _bound(config, metrics, parts, watchdog, stack)
+        scraped = await _bound(config, metrics, parts, watchdog, pulse, stack)
         stack.push_async_callback(parts.venue.close)
         await _venue_opened(parts, store)
         _start(parts, store, began_s)
@@ -136,11 +150,17 @@ async def _serve(config: Config, strategies: Mapping[TraderName, Strategy], bega
         stack.callback(watchdog.stop)
         stack.push_async_callback(admin.close)  # before the actors: nobody is there to answer
         await _account_opened(parts)
+        watch.trail.start()
+        stack.callback(watch.trail.stop)
         await admin.start()
         if scraped is not None:
             await scraped.start()
             log.info("metrics", url=scraped.url)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())
+        stop.on_hangup = reloader.on_signal
+        keep_alive = KeepAlive(pulse, notifier, loop)
+        stack.callback(keep_alive.stop)
+        keep_alive.start()
         return await stop.wait(parts)
 
 
@@ -223,6 +243,7 @@ async def _bound(
     metrics: Metrics,
     parts: Assembly,
     watchdog: LoopWatchdog,
+    pulse: Pulse,
     stack: AsyncExitStack,
 ) -> MetricsServer | None:
     """Take the address where Prometheus asks, if it is to."""
@@ -231,6 +252,7 @@ async def _bound(
     server = MetricsServer(
         metrics,
         lambda: observe(parts, watchdog),
+        pulse.look,
         host=config.metrics.host,
         port=config.metrics.port,
     )
@@ -244,13 +266,21 @@ def _on_blocked(stacks: str) -> None:
 
 
 class _Stop:
-    """Why and how fast to stop: a signal, a drain, or a failure of the tree's root."""
+    """Why and how fast to stop: a signal, a drain, or a failure of the tree's root.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    SIGHUP has two meanings. Somebody sends it for a reload; the kernel sends it when the terminal
+    that the daemon was started on has gone, and then it is a wish to stop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, notifier: Notifier) -> None:
         self._asked = asyncio.Event()
         self._asked_s = 0.0
+        self._notifier = notifier
+        self._on_terminal = _on_terminal()
+        self.on_hangup: Callable[[], None] = _nothing  # while it starts, it reads the file anyway
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signaled, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
 
     def ask(self) -> None:
         """Stop in good order."""
@@ -267,6 +297,12 @@ class _Stop:
         self._asked_s = time.monotonic()
         self._asked.set()
 
+    def _hung_up(self) -> None:
+        if self._on_terminal and not _on_terminal():
+            self._signaled(signal.SIGHUP)
+        elif not self._asked.is_set():
+            self.on_hangup()
+
     async def wait(self, parts: Assembly) -> int:
         """Return the exit code once it is time to stop."""
         asked = asyncio.ensure_future(self._asked.wait())
@@ -275,11 +311,25 @@ class _Stop:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             asked.cancel()
+        self._notifier.stopping("stopping; positions stay, and are guarded again at the next start")
         if parts.system.failed.done():
             log.critical("failed", error=repr(parts.system.failed.exception()))
             return EXIT_FAILED
         await _settled(parts)
         return EXIT_OK
+
+
+def _nothing() -> None:
+    pass
+
+
+def _on_terminal() -> bool:
+    """Whether stdin is a terminal that is still there."""
+    try:
+        os.tcgetpgrp(0)
+    except OSError:
+        return False
+    return True
 
 
 async def _settled(parts: Assembly) -> None:

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
-from daemon.words import done, downtime, plural, short_id, short_number, signed_number, spoken
+from daemon.words import (
+    done,
+    downtime,
+    plural,
+    short_id,
+    short_number,
+    signed_number,
+    spoken,
+    who,
+)
 
 PHRASES = {
     # the process
@@ -19,6 +28,11 @@ PHRASES = {
     "metrics": "metrics at {url}",
     "ready": "ready: process {pid}, commands reach it through {socket}",
     "recovery_problem": "recovery: {problem}",
+    "reloaded": "configuration read again: {applied:changed}; {needs_restart:waiting}",
+    "reload_refused": "configuration not taken, what is in force stays: {problems:listed}",
+    "not_alive": "not well, and a restart would help: {failures:listed}",
+    "alive_again": "all is well again",
+    "manager_not_told": "the service manager cannot be told how it goes: {error}",
     "draining": "{signal}: draining; positions stay, and are guarded again at the next start",
     "forced": "{signal} again: stopped at once",
     "stopped": "stopped; {positions:position} in the journal",
@@ -39,6 +53,7 @@ PHRASES = {
     "stream_renewal": "the stream is connected anew: {why}",
     "stream_renewed": "connection to {url} renewed",
     "stream_not_renewed": "connection to {url} not renewed; again in {retry_in_s} s",
+    "stream_unlisted": "{stream} is not at the venue, and is left out: {why}",
     "stream_ended": "the recording is over after {frames:frame}",
     "bad_frame": "frame not understood: {why}; the {count}. so far",
     "spike_held": "{symbol} at {price:n} looks like a spike: held back for a moment",
@@ -52,6 +67,13 @@ PHRASES = {
     "order_sent": "{position_id:id} {side} {quantity:n} {symbol}: order sent",
     "position_filled": (
         "{position_id:id} {side:done} {quantity:n} {symbol} at {price:n}{exit_id:brackets}"
+    ),
+    "stop_moved": (
+        "{position_id:id} {symbol} stop at {stop:n}, was {was:none}, by {requested_by:who}"
+        "{reason:brackets}"
+    ),
+    "protection_changed": (
+        "{position_id:id} {symbol} {type:change} by {requested_by:who}{reason:brackets}"
     ),
     "position_closed": "{position_id:id} {symbol} closed: {reason:said}, {realized_pnl:+}",
     "order_rejected": "order {client_order_id} rejected: {text} ({code})",
@@ -74,6 +96,14 @@ PHRASES = {
     "snapshot": "snapshot {file}",
     "snapshot_failed": "no snapshot: {error}",
     "fenced": "fenced: {error}",
+}
+
+
+_CHANGES = {
+    "TRAIL_SL": "trailing stop set",
+    "ADD_TP": "target added",
+    "MODIFY_TP": "target changed",
+    "CANCEL_TP": "target taken out",
 }
 
 
@@ -110,16 +140,32 @@ class _Words(Formatter):
                 return spoken(value)
             case "done":
                 return done(value)
+            case "none":
+                return "none" if value is None else short_number(value)
+            case "who":
+                return who(value)
+            case "change":
+                return _CHANGES.get(str(value), spoken(value))
             case "brackets":
-                return "" if value is None else f" ({value})"
+                return f" ({value})" if value else ""
             case "because":
                 return (
                     f": {', '.join(map(str, value))}" if isinstance(value, list) and value else ""
                 )
+            case "listed":
+                return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+            case "changed":
+                return f"{_keys(value)} in force" if value else "nothing to apply"
+            case "waiting":
+                return f"{_keys(value)} not before a restart" if value else "nothing waits"
             case "asked":
                 return _asked(value)
             case noun:
                 return plural(value, noun)
+
+
+def _keys(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _asked(request: object) -> str:

@@ -24,6 +24,7 @@ import msgspec
 import structlog
 
 from daemon.log_formats import ConsoleLines, JsonLines, Line
+from daemon.recent import Recent
 from domain.money import plain
 
 Format = Literal["auto", "json", "console"]
@@ -39,6 +40,7 @@ _SECRET_NAME = re.compile(
 )
 
 _JSON = JsonLines()
+_LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 
 
 class Logs:
@@ -54,6 +56,8 @@ class Logs:
     ) -> None:
         """Write to `stream` (stderr) as `format` says, and to `file` as JSON.
 
+        `recent` keeps the last events from INFO on, whatever the level.
+
         Raises `OSError` when the file cannot be opened.
         """
         stream = stream or sys.stderr
@@ -61,27 +65,37 @@ class Logs:
         console = format == "console" or (format == "auto" and on_terminal)
         colors = on_terminal and not os.environ.get("NO_COLOR")
         first = ConsoleLines(colors=colors, width=lambda: _columns(stream)) if console else _JSON
-        self._outputs = [_Output(stream, first)]
-        self._level = logging.getLevelNamesMapping()[level.upper()]
+        self.recent = Recent()
+        least = logging.getLevelNamesMapping()[level.upper()]
+        self._level = min(least, logging.INFO)
+        self._outputs: list[_Output | Recent] = [_Output(stream, first, least), self.recent]
         self._safe = _Safe()
         self._handler = _FromLibraries()
         self._file: TextIO | None = None
         if file is not None:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._file = os.fdopen(descriptor, "a", encoding="utf-8")
-            self._outputs.append(_Output(self._file, _JSON))
+            self._outputs.append(_Output(self._file, _JSON, least))
+
+    def set_level(self, level: str) -> None:
+        """Say from this level on, from the next line on."""
+        self._level = logging.getLevelNamesMapping()[level.upper()]
+        self._configure()
 
     def start(self) -> None:
         """Take in what is said through structlog, and by libraries through `logging` (WARNING)."""
+        self._configure()
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        root.setLevel(logging.WARNING)
+
+    def _configure(self) -> None:
         structlog.configure(
             processors=[self._line],
             wrapper_class=structlog.make_filtering_bound_logger(self._level),
             logger_factory=self._logger,
             cache_logger_on_first_use=False,  # loggers outlive this log in tests and drills
         )
-        root = logging.getLogger()
-        root.addHandler(self._handler)
-        root.setLevel(logging.WARNING)
 
     def mask(self, *secrets: str) -> None:
         """Never print these texts, wherever they turn up."""
@@ -185,7 +199,7 @@ def _escape(found: re.Match[str]) -> str:
 class _Category:
     """What structlog hands finished lines to; its name is the category."""
 
-    def __init__(self, name: str, outputs: list["_Output"]) -> None:
+    def __init__(self, name: str, outputs: "list[_Output | Recent]") -> None:
         self.name = name
         self._outputs = outputs
 
@@ -199,12 +213,15 @@ class _Category:
 class _Output:
     """A stream that may fail, and how lines look on it."""
 
-    def __init__(self, stream: TextIO, lines: JsonLines | ConsoleLines) -> None:
+    def __init__(self, stream: TextIO, lines: JsonLines | ConsoleLines, least: int) -> None:
         self._stream = stream
         self._lines = lines
+        self._least = least  # level
         self._lost = 0  # since the last line that was written
 
     def write(self, line: Line) -> None:
+        if _LEVELS[line.level] < self._least:
+            return
         text = self._lines.render(line) + "\n"
         if self._lost:
             text = self._lines.render(_lines_lost(self._lost, line.at)) + "\n" + text

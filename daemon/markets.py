@@ -3,19 +3,28 @@
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from actors import names
 from actors.world import World
 from daemon.config_models import Config
+from daemon.instruments import venue_symbol
 from domain.feed_state import FeedState
 from domain.ids import Symbol
 from domain.instrument import Kind
+from exchanges import binance_frames, okx_frames
 from exchanges.market import MarketStream
 from exchanges.market_reads import MarketReads
+from exchanges.okx_frames import Listed
 from exchanges.recording import RecordedStream
 from exchanges.simulated_market import MarketShape, SimulatedMarket
 from exchanges.simulated_reads import SimulatedReads
 from runtime.ports import Chance
+
+if TYPE_CHECKING:
+    from exchanges.rest import Rest
 
 _START_PRICES = {
     "BTC": Decimal(61_800),
@@ -28,20 +37,41 @@ _START_PRICES = {
 _OTHER_START = Decimal(100)
 USDM_URL = "wss://fstream.binance.com"
 SPOT_URL = "wss://stream.binance.com:9443"
+OKX_URL = "wss://ws.okx.com:8443"
 
 
 def stream_of(config: Config, chance: Chance) -> Callable[[World], MarketStream]:
     """Return how to make the stream that `market.source` names."""
     if config.market.source == "simulated":
         return lambda world: _simulated(config, world)
+    if config.market.source == "okx":
+        return lambda world: _okx(config, world, chance)
     return lambda world: _binance(config, world, chance)
 
 
-def recorded(paths: Sequence[Path]) -> Callable[[World], MarketStream]:
-    """Return how to make a stream of recorded frames."""
-    return lambda world: RecordedStream(
-        paths, {each.venue_symbol: each.symbol for each in world.instruments.values()}
-    )
+def recorded(paths: Sequence[Path], venue: str) -> Callable[[World], MarketStream]:
+    """Return how to make a stream of frames that were recorded at `venue`."""
+
+    def stream(world: World) -> MarketStream:
+        if venue == "okx":
+            listed = _listed(world)
+            return RecordedStream(
+                paths, lambda sink: lambda raw: okx_frames.read_frame(raw, listed, sink)
+            )
+        symbols = _symbols(world)
+        return RecordedStream(
+            paths, lambda sink: lambda raw: binance_frames.read_frame(raw, symbols, sink)
+        )
+
+    return stream
+
+
+def _symbols(world: World) -> dict[str, Symbol]:
+    return {venue_symbol("binance", each): each.symbol for each in world.instruments.values()}
+
+
+def _listed(world: World) -> dict[str, Listed]:
+    return {venue_symbol("okx", each): Listed.of(each) for each in world.instruments.values()}
 
 
 def _simulated(config: Config, world: World) -> MarketStream:
@@ -64,21 +94,43 @@ def _start_price(symbol: Symbol) -> Decimal:
     return _START_PRICES.get(symbol.partition("/")[0], _OTHER_START)
 
 
+def address_of(config: Config) -> str:
+    """Return where the venue's stream is."""
+    if config.market.url is not None:
+        return config.market.url
+    if config.market.source == "okx":
+        return OKX_URL
+    return SPOT_URL if config.market.kind is Kind.SPOT else USDM_URL
+
+
 def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
-    from exchanges.binance_line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
+    from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.real_net import RealNet  # noqa: PLC0415
 
-    kind = config.market.kind
-    url = config.market.url or (SPOT_URL if kind is Kind.SPOT else USDM_URL)
     return BinanceStream(
         RealNet(),
         world.clock,
         chance,
-        base_url=url,
-        kind=kind,
-        symbols={each.venue_symbol: each.symbol for each in world.instruments.values()},
+        base_url=address_of(config),
+        kind=config.market.kind,
+        symbols=_symbols(world),
         settings=LineSettings(max_silence_s=config.market.max_silence_s),
+    )
+
+
+def _okx(config: Config, world: World, chance: Chance) -> MarketStream:
+    from exchanges.okx_stream import SETTINGS, OkxStream  # noqa: PLC0415 - as above
+    from exchanges.real_net import RealNet  # noqa: PLC0415
+
+    return OkxStream(
+        RealNet(),
+        world.clock,
+        chance,
+        base_url=address_of(config),
+        kind=config.market.kind,
+        listed=_listed(world),
+        settings=msgspec.structs.replace(SETTINGS, max_silence_s=config.market.max_silence_s),
     )
 
 
@@ -88,22 +140,32 @@ def reads_of(config: Config) -> Callable[[World], MarketReads | None]:
     A recording cannot be asked, and neither can a stream from elsewhere that says nothing of REST:
     the venue's real prices would contradict it.
     """
-    if config.market.source == "simulated":
-        return lambda world: SimulatedReads(world.clock, world.instruments, world.prices.prices)
     market = config.market
-    if market.source == "binance" and (market.rest_url or not market.url):
-        return lambda world: _binance_reads(config, world)
-    return lambda _world: None
+    if market.source == "simulated":
+        return lambda world: SimulatedReads(world.clock, world.instruments, world.prices.prices)
+    if market.source == "recorded" or (market.url and not market.rest_url):
+        return lambda _world: None
+    reads = _binance_reads if market.source == "binance" else _okx_reads
+    return lambda world: reads(config, world)
 
 
 def _binance_reads(config: Config, world: World) -> MarketReads:
-    from exchanges.binance_rest import SPOT_URL as SPOT_REST_URL  # noqa: PLC0415 - only if used
-    from exchanges.binance_rest import USDM_URL as USDM_REST_URL  # noqa: PLC0415
-    from exchanges.binance_rest import BinanceReads  # noqa: PLC0415
-    from exchanges.real_http import RealHttp  # noqa: PLC0415
-    from exchanges.rest import Rest  # noqa: PLC0415
+    from exchanges import binance_rest  # noqa: PLC0415 - only if used
 
     kind = config.market.kind
-    url = config.market.rest_url or (SPOT_REST_URL if kind is Kind.SPOT else USDM_REST_URL)
-    names_of = {symbol: each.venue_symbol for symbol, each in world.instruments.items()}
-    return BinanceReads(Rest(RealHttp(), world.clock, url), kind, names_of)
+    url = binance_rest.SPOT_URL if kind is Kind.SPOT else binance_rest.USDM_URL
+    names_of = {symbol: venue_symbol("binance", each) for symbol, each in world.instruments.items()}
+    return binance_rest.BinanceReads(_rest(config, world, url), kind, names_of)
+
+
+def _okx_reads(config: Config, world: World) -> MarketReads:
+    from exchanges import okx_rest  # noqa: PLC0415 - only if used
+
+    return okx_rest.OkxReads(_rest(config, world, okx_rest.URL), world.instruments)
+
+
+def _rest(config: Config, world: World, url: str) -> "Rest":
+    from exchanges.real_http import RealHttp  # noqa: PLC0415 - only if used
+    from exchanges.rest import Rest  # noqa: PLC0415
+
+    return Rest(RealHttp(), world.clock, config.market.rest_url or url)

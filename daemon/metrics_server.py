@@ -1,4 +1,4 @@
-"""The scrape endpoint: GET /metrics and GET /livez, on the daemon's own loop.
+"""The scrape endpoint: GET /metrics, /livez and /readyz, on the daemon's own loop.
 
 As small as HTTP can be, and bounded: one request a connection, a few kilobytes of head, a few
 connections, a deadline. On a loopback address only requests that name one are answered, so that a
@@ -7,19 +7,22 @@ page in a browser cannot read the account's figures through a name that points h
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
+import msgspec
 import structlog
 
 from daemon.errors import StartError
 from daemon.metrics import Metrics, Observed
+from daemon.vitals import Check, Vitals, liveness, passed, readiness
 from domain.errors import Refusal
 
 _MAX_HEAD = 8 * 1024
 _MAX_CONNECTIONS = 16
 _DEADLINE_S = 5.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_JSON = "application/json"
 _log = structlog.get_logger("system")
 
 
@@ -30,12 +33,14 @@ class MetricsServer:
         self,
         metrics: Metrics,
         observe: Callable[[], Observed],
+        look: Callable[[], Vitals],
         *,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self._metrics = metrics
         self._observe = observe
+        self._look = look
         self._host = host
         self._port = port
         self._server: asyncio.Server | None = None
@@ -134,12 +139,15 @@ class MetricsServer:
             return _answer("403 Forbidden", b"ask for this endpoint by its own address\n")
         if method not in {"GET", "HEAD"}:
             return _answer("405 Method Not Allowed")
+        head_only = method == "HEAD"
         if path == "/livez":
-            return _answer("200 OK", b"ok\n", head_only=method == "HEAD")
+            return _verdict("live", liveness(self._look()), head_only=head_only)
+        if path == "/readyz":
+            return _verdict("ready", readiness(self._look()), head_only=head_only)
         if path == "/metrics":
             body = self._metrics.exposition(self._observe)
-            return _answer("200 OK", body, head_only=method == "HEAD")
-        return _answer("404 Not Found", b"try /metrics or /livez\n")
+            return _answer("200 OK", body, head_only=head_only)
+        return _answer("404 Not Found", b"try /metrics, /livez or /readyz\n")
 
     def _is_for_us(self, host: str) -> bool:
         if not _is_loopback(self._host):
@@ -157,9 +165,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _answer(status: str, body: bytes = b"", *, head_only: bool = False) -> bytes:
+def _verdict(name: str, checks: Sequence[Check], *, head_only: bool) -> bytes:
+    well = passed(checks)
+    body = msgspec.json.encode({name: well, "checks": checks}) + b"\n"
+    status = "200 OK" if well else "503 Service Unavailable"
+    return _answer(status, body, head_only=head_only, kind=_JSON)
+
+
+def _answer(status: str, body: bytes = b"", *, head_only: bool = False, kind: str = _TEXT) -> bytes:
     head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {_TEXT}\r\nContent-Length: {len(body)}\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"
     )
     return head.encode() + (b"" if head_only else body)

@@ -64,6 +64,19 @@ def position_row(position: Position, seen: Seen, now: datetime) -> View:
     }
 
 
+def watched_row(position: Position, seen: Seen, now: datetime) -> View:
+    """Return a row of the live view: how far the price is from what would close the position."""
+    price = None if position.is_closed else seen.price
+    levels = _loss_levels(position, seen)
+    goals = [target.price for target in position.protection.open_targets()]
+    return position_row(position, seen, now) | {
+        "stop_distance_pct": _nearest_pct(price, levels),
+        "next_target": exact(_nearest(price, goals)),
+        "target_distance_pct": _nearest_pct(price, goals),
+        "is_unprotected": is_unprotected(position),
+    }
+
+
 def position_view(position: Position, seen: Seen, now: datetime, *, venue: str) -> View:
     """Return everything about a position."""
     best, worst = _extremes(position, seen)
@@ -135,9 +148,31 @@ def where_stop_lives(position: Position) -> str:
     return CLIENT_GUARD if position.acknowledged_version else NOWHERE
 
 
+def is_unprotected(position: Position) -> bool:
+    """Whether it holds something that nothing guards."""
+    return bool(position.remaining) and where_stop_lives(position) == NOWHERE
+
+
 def trail_level(position: Position, trail: Trail, best: Decimal | None) -> Decimal:
     """Return the price at which a trail fires, given the best price the feed saw since."""
     return trail.level(position.direction, trail.anchor if best is None else best)
+
+
+def _loss_levels(position: Position, seen: Seen) -> list[Decimal]:
+    stop, trail = position.protection.stop, position.protection.trail
+    levels = [] if stop is None else [stop.price]
+    return levels if trail is None else [*levels, trail_level(position, trail, seen.trail_best)]
+
+
+def _nearest(price: Decimal | None, levels: list[Decimal]) -> Decimal | None:
+    if not levels:
+        return None
+    return levels[0] if price is None else min(levels, key=lambda level: abs(level - price))
+
+
+def _nearest_pct(price: Decimal | None, levels: list[Decimal]) -> str | None:
+    level = _nearest(price, levels)
+    return None if level is None or not price else pct((level - price) / price)
 
 
 def _protection_view(position: Position, seen: Seen, price: Decimal | None) -> View:

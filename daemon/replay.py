@@ -25,7 +25,7 @@ from daemon.view_text import computed
 from domain.ids import TraderName
 from domain.money import ZERO, plain
 from domain.position import Position
-from exchanges.recording import first_stamp_ns
+from exchanges.recording import RecordingError, first_stamp_ns, venue_of
 from runtime.chance import SeededChance, SeededIds
 from runtime.clocks import VirtualClock
 from runtime.disk import RealDisk
@@ -99,6 +99,7 @@ async def _replay(
     files: Sequence[Path],
     seed: int,
 ) -> Report:
+    venue = venue_of(files)
     begin = datetime.fromtimestamp(first_stamp_ns(files) / _NS, UTC)
     chance = SeededChance(seed)
     disk = RealDisk()
@@ -113,7 +114,8 @@ async def _replay(
         disk=disk,
         journal_worker=worker,
         paper_worker=worker,
-        stream=recorded(files),
+        stream=recorded(files, venue),
+        recorded_at=venue,
     )
     began_s = loop.time()
     try:
@@ -128,6 +130,10 @@ async def _replay(
         feed = parts.actor("feed")
         frames, ticks = parts.world.prices.frames, sum(line.ticks for line in feed.lines.values())
         await parts.close(SETTLES_WITHIN_S)
+        if not ticks:
+            watched = ", ".join(each.venue_symbol for each in parts.world.instruments.values())
+            why = f"none of its frames has a price of {watched}; see market.symbols and market.kind"
+            raise RecordingError(files[0], 0, why)
         return _report(parts, store, frames, ticks, loop.time() - began_s)
     finally:
         store.close()

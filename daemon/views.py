@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from daemon.position_views import NOWHERE, where_stop_lives
+from daemon.position_views import is_unprotected
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
 from domain import portfolio_state as figures
 from domain.feed_state import Downtime
@@ -217,7 +217,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
 ) -> View:
     """Return the whole on one page; `account` and `traders` are their views."""
     held = [one for one in positions if not one.is_closed]
-    unguarded = [one for one in held if one.remaining and where_stop_lives(one) == NOWHERE]
+    unguarded = [one for one in held if is_unprotected(one)]
     working = [one for one in orders if not one.is_terminal]
     return {
         "version": version,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from domain.money import ZERO
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _CROSSED = {
     "stops": "stop",
@@ -46,7 +48,7 @@ def signed_number(value: object, places: int = 2) -> str:
     number = number_of(value)
     if number is None:
         return "-" if value is None else str(value)
-    return f"{number:+,.{places}f}"
+    return f"{number or ZERO:+,.{places}f}"
 
 
 def plural(count: object, noun: str) -> str:

@@ -78,7 +78,7 @@ class Instrument(msgspec.Struct, frozen=True):
     """One tradable thing at a venue and its rules."""
 
     symbol: Symbol
-    venue_symbol: str  # "BTCUSDT" at Binance
+    venue_symbol: str  # "BTCUSDT" at Binance, "BTC-USDT-SWAP" at OKX
     base: str
     quote: str
     kind: Kind

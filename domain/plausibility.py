@@ -59,13 +59,17 @@ class PriceGuard:
         if not (isfinite(hold_s) and hold_s >= 0):
             message = f"a spike waits a finite time of 0 s or more, not {hold_s}"
             raise ValueError(message)
-        self.ratio = ratio
         self.hold_s = hold_s
-        # A band from x to x · (1 + ratio), so that its ends are just plausible from each other.
-        self._half = ratio / (2 + ratio) * _ROUNDING
         self.previous: float | None = None  # last accepted price
         self.held: float | None = None  # the suspect
         self.deadline_s = inf  # when the suspect acts
+        self.judge_by(ratio)
+
+    def judge_by(self, ratio: float) -> None:
+        """Take another ratio (above 0, below 1), from the next tick on; a held one stays held."""
+        self.ratio = ratio
+        # A band from x to x · (1 + ratio), so that its ends are just plausible from each other.
+        self._half = ratio / (2 + ratio) * _ROUNDING
         self._suspend_band()
 
     def judge(self, price: float, mid_or_mark: float | None, now_s: float) -> Verdict:

@@ -9,6 +9,7 @@ from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TraderNam
 from domain.instrument import Direction, Instrument
 from domain.modes import ModeCause
 from domain.order import Fill
+from domain.risk import AccountLimits
 
 
 class PortfolioEvent(msgspec.Struct, frozen=True):
@@ -130,6 +131,13 @@ class KillSwitchReset(PortfolioEvent, frozen=True):
     at: datetime
 
 
+class LimitsConfigured(PortfolioEvent, frozen=True):
+    """The configuration was read again while it ran; a start takes what the file says then."""
+
+    limits: AccountLimits
+    at: datetime
+
+
 AnyPortfolioEvent = (
     PortfolioOpened
     | EntryReserved
@@ -143,4 +151,5 @@ AnyPortfolioEvent = (
     | EntriesResumed
     | KillSwitchTripped
     | KillSwitchReset
+    | LimitsConfigured
 )

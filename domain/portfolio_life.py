@@ -22,6 +22,7 @@ from domain.portfolio_events import (
     HoldingClosed,
     KillSwitchReset,
     KillSwitchTripped,
+    LimitsConfigured,
     PortfolioOpened,
     ReservationReleased,
 )
@@ -76,6 +77,8 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
         case KillSwitchReset(equity=value):
             causes = _without(portfolio, KILL_SWITCH)
             return replace(portfolio, causes=causes, high_water_mark=value)
+        case LimitsConfigured():
+            return portfolio
 
 
 def _without(portfolio: Portfolio, code: str) -> tuple[ModeCause, ...]:

@@ -76,7 +76,21 @@ class DecisionRefused(TraderEvent, frozen=True):
     at: datetime
 
 
-AnyTraderEvent = TraderPaused | TraderResumed | StrategyAdvanced | DecisionMade | DecisionRefused
+class TraderConfigured(TraderEvent, frozen=True):
+    """The configuration was read again while it ran; a start takes what the file says then."""
+
+    settings: TraderSettings
+    at: datetime
+
+
+AnyTraderEvent = (
+    TraderPaused
+    | TraderResumed
+    | StrategyAdvanced
+    | DecisionMade
+    | DecisionRefused
+    | TraderConfigured
+)
 
 
 class Trader(msgspec.Struct, frozen=True):
@@ -117,3 +131,5 @@ def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
             )
         case DecisionRefused():
             return msgspec.structs.replace(trader, last_refusal=event)
+        case TraderConfigured():
+            return trader

@@ -16,29 +16,12 @@ Sources: github.com/binance/binance-spot-api-docs (web-socket-streams), develope
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 import orjson
 
 from domain.ids import Symbol
+from exchanges.dialect import Answer, Notice, ShutdownNotice
+from exchanges.frame_checks import MAX_STAMP_MS, BadFrameError, excerpt, positive
 from exchanges.market import MarketSink
-
-_MAX_NUMBER_TEXT = 40  # longer than any price or size a venue prints
-_MAX_EXCERPT = 60
-_MAX_STAMP_MS = 10**14  # the year 5138: beyond it a stamp is in other units or nonsense
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the venue said to a request of ours."""
-
-    request_id: int | None  # None when the venue could not tell which
-    error: str  # its code and text; "" when it did what was asked
-
-
-class ShutdownNotice(msgspec.Struct, frozen=True):
-    """The venue's server goes away in some minutes (spot): connect anew, overlapping."""
-
-
-Notice = Answer | ShutdownNotice
 
 
 class LastSeen:
@@ -58,10 +41,6 @@ class LastSeen:
         self.marks: dict[Symbol, int] = {}
 
 
-class _BadFrameError(Exception):
-    """Says what is wrong with a frame; never leaves this file."""
-
-
 def read_frame(
     raw: bytes | str, symbols: Mapping[str, Symbol], sink: MarketSink, seen: LastSeen | None = None
 ) -> Notice | None:
@@ -75,7 +54,7 @@ def read_frame(
         message = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         sink.on_frame()
-        sink.on_bad_frame(f"not JSON ({error}): {_excerpt(raw)}")
+        sink.on_bad_frame(f"not JSON ({error}): {excerpt(raw)}")
         return None
     data = message
     if type(message) is dict:
@@ -88,7 +67,7 @@ def read_frame(
     sink.on_frame()
     try:
         return _read_payload(data, symbols, sink, seen)
-    except _BadFrameError as error:
+    except BadFrameError as error:
         sink.on_bad_frame(str(error))
         return None
 
@@ -115,7 +94,7 @@ def _answer_in(message: dict[str, Any]) -> Answer | None:
         return Answer(request_id, "")
     error = message.get("error", message)
     if type(error) is dict and "code" in error and "msg" in error:
-        return Answer(request_id, f"{_excerpt(error['code'])} {_excerpt(error['msg'])}")
+        return Answer(request_id, f"{excerpt(error['code'])} {excerpt(error['msg'])}")
     return None
 
 
@@ -123,7 +102,7 @@ def _read_payload(
     data: Any, symbols: Mapping[str, Symbol], sink: MarketSink, seen: LastSeen | None
 ) -> Notice | None:
     if type(data) is not dict:
-        raise _BadFrameError(f"not an object: {_excerpt(data)}")
+        raise BadFrameError(f"not an object: {excerpt(data)}")
     event = data.get("e")
     if event is None:
         if "u" in data and "a" in data:
@@ -131,18 +110,21 @@ def _read_payload(
         elif "lastUpdateId" in data:
             return None  # a snapshot of the book, fetched by whoever recorded
         else:
-            raise _BadFrameError(f"neither event, quote nor snapshot: {_excerpt(data)}")
+            raise BadFrameError(f"neither event, quote nor snapshot: {excerpt(data)}")
     if type(event) is not str:
-        raise _BadFrameError(f"event type is {_excerpt(event)}, not text")
+        raise BadFrameError(f"event type is {excerpt(event)}, not text")
     reader = _READERS.get(event)
     if reader is None:
         return ShutdownNotice() if event == "serverShutdown" else None
     name = data.get("s")
     if type(name) is not str:
-        raise _BadFrameError(f"{event}: symbol is {_excerpt(name)}, not text")
+        raise BadFrameError(f"{event}: symbol is {excerpt(name)}, not text")
     symbol = symbols.get(name)
     if symbol is not None:
-        reader(data, symbol, sink, seen)
+        try:
+            reader(data, symbol, sink, seen)
+        except BadFrameError as error:
+            raise BadFrameError(f"{name} {event}: {error}") from None
     return None
 
 
@@ -154,7 +136,7 @@ def _read_trade(
     if data.get("X", "MARKET") != "MARKET":
         return
     number = _count(data, "t")
-    price, quantity = _positive(data, "p"), _positive(data, "q")
+    price, quantity = positive(data, "p"), positive(data, "q")
     event_ms = _stamp(data, "T")
     if seen is not None:
         if number <= seen.trades.get(symbol, -1):
@@ -167,7 +149,7 @@ def _read_aggregate(
     data: dict[str, Any], symbol: Symbol, sink: MarketSink, seen: LastSeen | None
 ) -> None:
     number = _count(data, "a")
-    price, quantity = _positive(data, "p"), _positive(data, "q")
+    price, quantity = positive(data, "p"), positive(data, "q")
     event_ms = _stamp(data, "T")
     if seen is not None:
         if number <= seen.aggregates.get(symbol, -1):
@@ -180,9 +162,9 @@ def _read_quote(
     data: dict[str, Any], symbol: Symbol, sink: MarketSink, seen: LastSeen | None
 ) -> None:
     number = _count(data, "u")
-    bid, ask = _positive(data, "b"), _positive(data, "a")
+    bid, ask = positive(data, "b"), positive(data, "a")
     if float(bid) > float(ask):
-        raise _BadFrameError(f"{symbol} quote: bid {bid} is above ask {ask}")
+        raise BadFrameError(f"bid {bid} is above ask {ask}")
     event_ms = _stamp(data, "T") if "T" in data else 0  # spot gives no time
     if seen is not None:
         if number <= seen.quotes.get(symbol, -1):
@@ -194,7 +176,7 @@ def _read_quote(
 def _read_mark(
     data: dict[str, Any], symbol: Symbol, sink: MarketSink, seen: LastSeen | None
 ) -> None:
-    price = _positive(data, "p")
+    price = positive(data, "p")
     event_ms = _stamp(data, "E")
     if seen is not None:
         if event_ms <= seen.marks.get(symbol, -1):
@@ -212,46 +194,15 @@ _READERS: dict[str, _Reader] = {
 }
 
 
-def _positive(data: dict[str, Any], field: str) -> str:
-    """Return a price or quantity as the venue wrote it.
-
-    Plain digits only: `float` and `Decimal` would also take "1_0", " 1 ", "1e9" and digits of other
-    scripts.
-    """
-    text = data.get(field)
-    if (
-        type(text) is str
-        and len(text) <= _MAX_NUMBER_TEXT
-        and text.isascii()
-        and text.replace(".", "", 1).isdigit()
-        and float(text) > 0
-    ):
-        return text
-    where = f"{_excerpt(data.get('s'))} {_excerpt(data.get('e', 'quote'))}"
-    raise _BadFrameError(f"{where}: {field} is {_excerpt(text)}, not a decimal above zero")
-
-
 def _count(data: dict[str, Any], field: str) -> int:
     number = data.get(field)
     if type(number) is int and number >= 0:
         return number
-    raise _BadFrameError(f"{_excerpt(data.get('s'))}: {field} is {_excerpt(number)}, not an id")
+    raise BadFrameError(f"{field} is {excerpt(number)}, not an id")
 
 
 def _stamp(data: dict[str, Any], field: str) -> int:
     number = data.get(field)
-    if type(number) is int and 0 < number < _MAX_STAMP_MS:
+    if type(number) is int and 0 < number < MAX_STAMP_MS:
         return number
-    raise _BadFrameError(
-        f"{_excerpt(data.get('s'))}: {field} is {_excerpt(number)}, not a time in ms"
-    )
-
-
-def _excerpt(value: object) -> str:
-    """Print a stranger's value, short enough for a log line."""
-    if isinstance(value, dict | list):  # not by repr: nested deep, it would overflow the stack
-        return "a list" if isinstance(value, list) else "a JSON object"
-    if isinstance(value, bytes | str):
-        value = value[: _MAX_EXCERPT + 1]
-    text = value if isinstance(value, str) and value.isprintable() else repr(value)
-    return text if len(text) <= _MAX_EXCERPT else text[:_MAX_EXCERPT] + "…"
+    raise BadFrameError(f"{field} is {excerpt(number)}, not a time in ms")

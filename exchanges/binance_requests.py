@@ -5,7 +5,7 @@ errors, its split of USD-M streams over two paths, and its silence about a strea
 wrong path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,6 +13,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 import orjson
 
+from exchanges.manners import Reply
+
+MAX_STREAMS = 1024  # a connection
+_REQUESTS_A_SECOND = 5
+_POLICY_VIOLATION = 1008
+PATHS = ("/stream", "/ws")
 _ROUTES = ("/public", "/market")
 _MAX_TEXT_ID = 36
 _MAX_ID = 2**64
@@ -34,6 +40,50 @@ class Endpoint(msgspec.Struct, frozen=True):
     combined: bool  # frames come in an envelope that names their stream
     route: str  # "", "/public" or "/market"
     names: tuple[str, ...]  # subscribed to from the start
+
+    @property
+    def limit(self) -> tuple[int, float]:
+        """Messages of any kind, per second."""
+        return _REQUESTS_A_SECOND, 1.0
+
+    @property
+    def hangs_up_idle(self) -> bool:
+        """Never: it pings instead."""
+        return False
+
+    def counts(self, text: str | bytes) -> bool:
+        """Everything does."""
+        del text
+        return True
+
+    def too_many(self) -> Reply:
+        """Hang up."""
+        return Reply(close=(_POLICY_VIOLATION, "Too many requests"))
+
+    def reply(self, text: str | bytes, held: Collection[str]) -> Reply:
+        """Answer a message of a client that is subscribed to `held`."""
+        request = request_in(text)
+        if isinstance(request, Malformed):
+            return Reply((request.reply,))
+        number = request.request_id
+        match request.method:
+            case Method.SUBSCRIBE if len({*held, *request.names}) > MAX_STREAMS:
+                return Reply((too_many_streams(number),))
+            case Method.SUBSCRIBE:
+                return Reply((result(None, number),), join=request.names)
+            case Method.UNSUBSCRIBE:
+                return Reply((result(None, number),), leave=request.names)
+            case Method.LIST_SUBSCRIPTIONS:
+                return Reply((result(list(held), number),))
+
+    def repeats(self, name: str) -> bool:
+        """Nothing is said twice."""
+        del name
+        return False
+
+    def frame(self, name: str, raw: bytes) -> bytes:
+        """Return a frame, without its envelope on `/ws`."""
+        return raw if self.combined else payload_in(raw, name)
 
     def carries(self, name: str) -> bool:
         """Whether this path sends the stream; elsewhere the venue confirms, and sends nothing."""

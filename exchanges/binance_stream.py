@@ -13,19 +13,24 @@ The venue's rules, and what follows from each:
 The last one is treacherous: a stream asked for on the wrong path is confirmed and never sent.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+import orjson
+
 from domain.ids import Symbol
 from domain.instrument import Kind
-from exchanges.binance_line import Line, LineSettings
+from exchanges.binance_frames import LastSeen, notice_in, read_frame
+from exchanges.dialect import Notice, Reader, Subscription
+from exchanges.line import LineSettings
+from exchanges.lines import Route, run_lines
 from exchanges.market import MarketSink
 from runtime.ports import Chance, Clock, Net
 
 SPOT_URL = "wss://stream.binance.com:9443"
 USDM_URL = "wss://fstream.binance.com"
 MAX_STREAMS = 1024  # a connection
+_NAMES_A_MESSAGE = 200
 STREAMS = ("trade", "bookTicker", "markPrice")
 
 _ENDINGS = {
@@ -79,27 +84,46 @@ class BinanceStream:
 
     async def run(self, sink: MarketSink) -> None:
         """Feed `sink` until canceled. Raises only what the sink raises."""
-        health = _Health(sink, lines=len(self._names))
-        lines = [
-            Line(
-                self._ports,
-                url=url,
-                names=names,
-                symbols=self._symbols,
-                sink=sink,
-                health=health,
-                settings=self._settings,
-            )
+        routes = [
+            Route(url, BinanceDialect(names, self._symbols), self._settings)
             for url, names in self._names.items()
         ]
-        if len(lines) == 1:
-            await lines[0].run()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for line in lines:
-                    group.create_task(line.run())
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
+        await run_lines(self._ports, routes, sink)
+
+
+class BinanceDialect:
+    """How one connection to Binance speaks: requests are numbered, and answered by number."""
+
+    ping = ""  # the venue pings, the library answers
+
+    def __init__(self, names: Sequence[str], symbols: Mapping[str, Symbol]) -> None:
+        """`names` of streams; `symbols` maps the venue's to ours."""
+        self._names = tuple(names)
+        self._symbols = symbols
+
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Return what to send, some names at a time."""
+        batches = [
+            self._names[at : at + _NAMES_A_MESSAGE]
+            for at in range(0, len(self._names), _NAMES_A_MESSAGE)
+        ]
+        return [
+            Subscription(
+                orjson.dumps({"method": "SUBSCRIBE", "params": batch, "id": number}).decode(),
+                parts=(number,),
+                streams=len(batch),
+            )
+            for number, batch in enumerate(batches, start=1)
+        ]
+
+    def reader(self, sink: MarketSink) -> Reader:
+        """Return a reader that remembers nothing yet."""
+        symbols, seen = self._symbols, LastSeen()
+        return lambda raw: read_frame(raw, symbols, sink, seen)
+
+    def notice_in(self, raw: bytes | str) -> Notice | None:
+        """Return the notice that a frame is, if it is one."""
+        return notice_in(raw)
 
 
 def _names_by_url(
@@ -128,25 +152,3 @@ def _names_by_url(
                 f" watch fewer of the {len(symbols):,} symbols, or fewer streams of each"
             )
     return names
-
-
-class _Health:
-    """Tells the sink of the first line lost and of the last one restored, each once."""
-
-    def __init__(self, sink: MarketSink, lines: int) -> None:
-        self._sink = sink
-        self._lines = lines
-        self._up: set[str] = set()
-        self._told_down = False
-
-    def on_up(self, url: str) -> None:
-        self._up.add(url)
-        if len(self._up) == self._lines:
-            self._told_down = False
-            self._sink.on_connected()
-
-    def on_down(self, url: str, why: str) -> None:
-        self._up.discard(url)
-        if not self._told_down:
-            self._told_down = True
-            self._sink.on_disconnected(why)

@@ -1,4 +1,6 @@
-"""Serves recorded frames on a websocket as Binance would: its paths, requests, errors, limits.
+"""Serves recorded frames on a websocket as their venue would: its paths, requests, errors, limits.
+
+Binance's streams are on `/stream` and `/ws`, OKX's on `/ws/v5/public` and `/ws/v5/business`.
 
 There is one clock, as at the venue: who connects late or comes back gets what is played from then
 on. It starts with the first subscription. Speed 1 plays in real time, 10 ten times as fast; 0 plays
@@ -30,27 +32,17 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
-from exchanges.binance_requests import (
-    Endpoint,
-    Malformed,
-    Method,
-    Request,
-    endpoint_of,
-    payload_in,
-    request_in,
-    result,
-    too_many_streams,
-)
+from exchanges import binance_requests, okx_requests
+from exchanges.manners import Endpoint, Reply
 from exchanges.recording import Survey, merge, stream_of, survey
 
 _MAX_REQUEST = 64 * 1024  # bytes
-_REQUESTS_A_SECOND = 5
-_MAX_STREAMS = 1024  # a connection
-_POLICY_VIOLATION = 1008
 _PONG_WITHIN_S = 60.0
 _TURN_FRAMES = 256
 _NS = 1e9
 _OPENING_EVENTS = ("@trade", "@aggTrade", "@bookTicker")
+_OPENING_CHANNELS = ("trades:", "tickers:")
+_PATHS = (*binance_requests.PATHS, *okx_requests.PATHS, "/status", "/release")
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
@@ -80,7 +72,11 @@ class Playback:
         self._paths = tuple(paths)
         self._speed = speed
         self._deliver = deliver
-        self._opening = {name for name in contents.streams if name.endswith(_OPENING_EVENTS)}
+        self._opening = {
+            name
+            for name in contents.streams
+            if name.endswith(_OPENING_EVENTS) or name.startswith(_OPENING_CHANNELS)
+        }
         self._released = asyncio.Event()
         if not hold:
             self._released.set()
@@ -127,19 +123,21 @@ class _Client:
         self.connection = connection
         self.endpoint = endpoint
         self.names: dict[str, None] = {}  # in the order asked for
-        self._requests: deque[float] = deque(maxlen=_REQUESTS_A_SECOND)
+        self.heard_s = 0.0  # when something was last said, by either side
+        self._requests: deque[float] = deque(maxlen=endpoint.limit[0])
 
     def is_too_fast(self, now_s: float) -> bool:
-        """Count a request; whether it is one too many within a second."""
-        full = len(self._requests) == _REQUESTS_A_SECOND
-        too_fast = full and now_s - self._requests[0] < 1.0
+        """Count a request; whether it is one too many."""
+        count, within_s = self.endpoint.limit
+        full = len(self._requests) == count
+        too_fast = full and now_s - self._requests[0] < within_s
         self._requests.append(now_s)
         return too_fast
 
-    async def send_frame(self, name: str, raw: bytes) -> None:
+    async def send_frame(self, name: str, raw: bytes, now_s: float) -> None:
         """Send a frame in the shape this endpoint has."""
-        frame = raw if self.endpoint.combined else payload_in(raw, name)
-        await self.connection.send(frame, text=True)
+        self.heard_s = now_s
+        await self.connection.send(self.endpoint.frame(name, raw), text=True)
 
 
 class RecordedServer:
@@ -154,12 +152,17 @@ class RecordedServer:
         speed: float = 1.0,
         hold: bool = False,
         ping_interval_s: float = 20.0,
+        idle_s: float = 30.0,
     ) -> None:
-        """Read the files once. `port` 0 takes a free one. Raises `RecordingError`, `ValueError`."""
+        """Read the files once. `port` 0 takes a free one. Raises `RecordingError`, `ValueError`.
+
+        `idle_s`: after so long without a word, a venue that hangs up then does.
+        """
         self._contents = survey(paths)
         self._host = host
         self._port = port
         self._ping_interval_s = ping_interval_s
+        self._idle_s = idle_s
         self._playback = Playback(
             paths, self._contents, speed=speed, hold=hold, deliver=self._deliver
         )
@@ -233,57 +236,71 @@ class RecordedServer:
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = "application/json"
             return response
-        if endpoint_of(request.path) is None:
-            known = "/stream, /ws, /status, /release"
+        if _endpoint_of(request.path, connection) is None:
+            known = ", ".join(_PATHS)
             return connection.respond(HTTPStatus.NOT_FOUND, f"No such path; there are {known}\n")
         return None
 
     async def _on_connection(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        endpoint = endpoint_of(connection.request.path)
+        endpoint = _endpoint_of(connection.request.path, connection)
         assert endpoint is not None  # _on_http refused it
         client = _Client(connection, endpoint)
         self._clients.add(client)
         loop = asyncio.get_running_loop()
+        client.heard_s = loop.time()
+        watcher = (
+            asyncio.create_task(self._hang_up_idle(client)) if endpoint.hangs_up_idle else None
+        )
         try:
             await self._join(client, endpoint.names)
             async for text in connection:
-                if client.is_too_fast(loop.time()):
-                    await connection.close(_POLICY_VIOLATION, "Too many requests")
+                client.heard_s = loop.time()
+                is_too_fast = endpoint.counts(text) and client.is_too_fast(client.heard_s)
+                reply = endpoint.too_many() if is_too_fast else endpoint.reply(text, client.names)
+                await self._serve(client, reply)
+                if reply.close is not None:
+                    await connection.close(*reply.close)
                     return
-                await self._serve(client, request_in(text))
         except ConnectionClosed:
             pass  # the client's right
         finally:
+            if watcher is not None:
+                watcher.cancel()
             self._leave(client, tuple(client.names))
             self._clients.discard(client)
 
-    async def _serve(self, client: _Client, request: Request | Malformed) -> None:
-        if isinstance(request, Malformed):
-            await client.connection.send(request.reply)
-            return
-        match request.method:
-            case Method.SUBSCRIBE:
-                if len({*client.names, *request.names}) > _MAX_STREAMS:
-                    await client.connection.send(too_many_streams(request.request_id))
-                    return
-                await self._join(client, request.names, result(None, request.request_id))
-            case Method.UNSUBSCRIBE:
-                self._leave(client, request.names)
-                await client.connection.send(result(None, request.request_id))
-            case Method.LIST_SUBSCRIPTIONS:
-                await client.connection.send(result(list(client.names), request.request_id))
+    async def _hang_up_idle(self, client: _Client) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            left_s = client.heard_s + self._idle_s - loop.time()
+            if left_s <= 0:
+                break
+            await asyncio.sleep(left_s)
+        await client.connection.close(*okx_requests.IDLE)
 
-    async def _join(self, client: _Client, names: Iterable[str], answer: str = "") -> None:
-        """Subscribe; while the playback is held, send what it has last played of each stream."""
+    async def _serve(self, client: _Client, reply: Reply) -> None:
+        self._leave(client, reply.leave)
+        if reply.join:
+            await self._join(client, reply.join, reply.texts)
+            return
+        for text in reply.texts:
+            await client.connection.send(text)
+
+    async def _join(
+        self, client: _Client, names: Iterable[str], answers: Sequence[str] = ()
+    ) -> None:
+        """Subscribe; send what was last played of each stream while the playback is held."""
+        now_s = asyncio.get_running_loop().time()
         new = [name for name in dict.fromkeys(names) if name not in client.names]
         carried = [name for name in new if client.endpoint.carries(name)]
         async with self._turn:
-            if answer:
+            for answer in answers:
                 await client.connection.send(answer)
             for name in carried:
-                if self._playback.held and name in self._last:
-                    await client.send_frame(name, self._last[name])
+                is_told = self._playback.held or client.endpoint.repeats(name)
+                if is_told and name in self._last:
+                    await client.send_frame(name, self._last[name], now_s)
             client.names |= dict.fromkeys(new)
             for name in carried:
                 self._listeners[name] = (*self._listeners.get(name, ()), client)
@@ -304,11 +321,18 @@ class RecordedServer:
             async with self._turn:
                 pass
         self._last[name] = raw
+        now_s = asyncio.get_running_loop().time()
         for client in self._listeners.get(name, ()):
             try:
-                await client.send_frame(name, raw)
+                await client.send_frame(name, raw, now_s)
             except ConnectionClosed:
                 self._leave(client, tuple(client.names))
+
+
+def _endpoint_of(target: str, connection: ServerConnection) -> Endpoint | None:
+    """Return the manners of whose path it is; None when there is no such path."""
+    okx = okx_requests.endpoint_of(target, connection_id=connection.id.hex[:8])
+    return okx or binance_requests.endpoint_of(target)
 
 
 async def serve_recorded(

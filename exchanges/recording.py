@@ -9,9 +9,10 @@ everything else behaves the same.
 import asyncio
 import gzip
 import io
+import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from heapq import merge as merge_sorted
@@ -23,9 +24,9 @@ from typing import BinaryIO, Self, cast
 import msgspec
 import orjson
 
-from domain.ids import Symbol
-from exchanges.binance_frames import read_frame
+from exchanges.dialect import Reader
 from exchanges.market import MarketSink
+from exchanges.okx_names import stream_name
 
 Frame = tuple[int, bytes]  # receive time in ns since 1970, raw JSON
 Tap = Callable[[int, bytes], None]  # sees each frame as it comes; `FrameWriter.write` is one
@@ -34,6 +35,8 @@ _MAX_LINE = 16 * 2**20  # a full snapshot of a book is some 100 kB
 _MAX_STAMP_DIGITS = 19
 _TURN_FRAMES = 256  # so many frames in a row, then the loop gets its turn
 _ENVELOPE = b'{"stream":"'
+_OKX_ENVELOPE = re.compile(rb'\{"arg":\{"channel":"([\w-]+)","instId":"([\w-]+)"\},"')
+_MARKS_OF_BINANCE = frozenset({"stream", "e", "lastUpdateId", "u"})
 _NS = 1e9
 
 
@@ -51,7 +54,7 @@ class Survey(msgspec.Struct, frozen=True):
     """What a set of recordings holds."""
 
     frames: int
-    streams: frozenset[str]  # "btcusdt@trade"; frames without a name are not among them
+    streams: frozenset[str]  # "btcusdt@trade", "trades:BTC-USDT"; other frames have no name
     first_ns: int
     last_ns: int
 
@@ -127,30 +130,63 @@ def survey(paths: Sequence[Path]) -> Survey:
 
 
 def stream_of(raw: bytes) -> str:
-    """Return the name of a frame's stream, "btcusdt@trade"; "" for a frame without."""
+    """Return the name of a frame's stream; "" for a frame without.
+
+    It is Binance's own ("btcusdt@trade"), or OKX's channel and instrument ("trades:BTC-USDT").
+    """
     if raw.startswith(_ENVELOPE):  # as the venue prints it: no need to parse the rest
         name, quote, _ = raw[len(_ENVELOPE) :].partition(b'"')
         if quote and b"\\" not in name:
             return sys.intern(name.decode(errors="replace"))
+    okx = _OKX_ENVELOPE.match(raw)
+    if okx is not None:
+        return sys.intern(stream_name(okx[1].decode(), okx[2].decode()))
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return ""
-    stream = message.get("stream") if isinstance(message, dict) else None
+    if not isinstance(message, dict):
+        return ""
+    stream, arg = message.get("stream"), message.get("arg")
+    if isinstance(arg, dict) and "data" in message:
+        channel, inst_id = arg.get("channel"), arg.get("instId")
+        if isinstance(channel, str) and isinstance(inst_id, str):
+            return stream_name(channel, inst_id)
     return stream if isinstance(stream, str) else ""
+
+
+def venue_of(paths: Sequence[Path]) -> str:
+    """Return whose frames these are, "binance" or "okx", by the first that tells.
+
+    Raises `RecordingError` for files that cannot be read, and when no frame tells.
+    """
+    for _, raw in merge(paths):
+        try:
+            message = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            continue
+        if not isinstance(message, dict):
+            continue
+        if isinstance(message.get("arg"), dict):
+            return "okx"
+        if not _MARKS_OF_BINANCE.isdisjoint(message):
+            return "binance"
+    raise RecordingError(paths[0], 0, "no frame in it is of a venue that is known")
 
 
 class RecordedStream:
     """A market stream read from files, at the pace of the loop it runs on. Ends with the files."""
 
-    def __init__(self, paths: Sequence[Path], symbols: Mapping[str, Symbol]) -> None:
+    def __init__(self, paths: Sequence[Path], reader: Callable[[MarketSink], Reader]) -> None:
+        """`reader` makes a reader of the venue's frames."""
         self._paths = tuple(paths)
-        self._symbols = dict(symbols)
+        self._reader = reader
 
     async def run(self, sink: MarketSink) -> None:
         """Feed `sink` with every line, each at its time. Raises `RecordingError`."""
         sink.on_connected()
         loop = asyncio.get_running_loop()
+        read = self._reader(sink)
         start_s = loop.time()
         first_ns = last_ns = first_stamp_ns(self._paths)
         in_a_row = 0
@@ -162,7 +198,7 @@ class RecordedStream:
                     await asyncio.sleep(max(0.0, wait_s))
                     in_a_row = 0
             in_a_row += 1
-            read_frame(raw, self._symbols, sink)
+            read(raw)
 
 
 class FrameWriter:

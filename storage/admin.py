@@ -13,7 +13,7 @@ from typing import TextIO
 import msgspec
 
 from runtime.ports import Disk
-from storage.chain import Record, Tail, hash_at, history_of, mark_of, verified
+from storage.chain import Record, Tail, hash_at, history_of, mark_of, tail_of, verified
 from storage.connection import NAME, Database
 from storage.errors import DamagedRecordError, NoJournalError, SqliteError, unavailable
 from storage.lock import DirectoryLock
@@ -96,6 +96,36 @@ def verify_open(database: Database, registry: StreamRegistry, disk: Disk) -> Rep
         snapshots=tuple(snapshots),
         quarantined=moved,
     )
+
+
+def verify_end(
+    directory: Path, registry: StreamRegistry, disk: Disk, count: int
+) -> tuple[int, list[str]]:
+    """Check the last `count` records and the newest snapshot of a stopped daemon's directory.
+
+    Return the number of the last record and what is wrong.
+    """
+    with stopped(directory) as database:
+        connection = database.connection
+        last, problems = tail_of(connection).seq, []
+        mark = mark_of(connection)
+        if mark != last:
+            problems.append(f"record {mark} is noted as the last one, the journal ends with {last}")
+        first = max(0, last - count)
+        before = hash_at(connection, first)
+        if before is None:
+            problems.append(f"journal record {first} cannot be read")
+        else:
+            try:
+                for _ in verified(connection, Tail(first, before)):
+                    pass
+            except DamagedRecordError as damage:
+                problems.append(str(damage))
+        for path in snapshot_paths(directory)[:1]:
+            problem = _problem_of(path, database, registry, disk)
+            if problem:
+                problems.append(f"snapshot {path.name}: {problem}")
+        return last, problems
 
 
 def dump(directory: Path, out: TextIO, stream: str | None = None) -> int:

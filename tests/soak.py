@@ -32,10 +32,12 @@ from daemon.config_file import shipped
 from daemon.config_strategies import strategies_of
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
 from daemon.logs import Logs
 from daemon.markets import stream_of
 from daemon.metrics import Metrics
 from daemon.observe import observe
+from daemon.recent import Recent
 from domain.errors import Refusal
 from domain.instrument import Direction
 from runtime.chance import SeededChance, SeededIds
@@ -55,6 +57,10 @@ MB = 1_000_000
 MAX_SLOPE_MB_H = 0.5
 MEMORY_DISK = Path("/dev/shm")
 _MANUAL_AT_MOST = 4
+
+
+async def _one_file() -> Refusal:
+    return Refusal("NOT_RELOADED", "A soak has one configuration.")
 
 
 class Soak:
@@ -83,7 +89,9 @@ class Soak:
             config, strategies_of(loaded), ports, self.store, self.metrics
         )
         archive = Archive(self.store, Background(worker))
-        self.desk = Desk(self.parts, DeskReads(self.parts, archive), lambda: None)
+        reads = DeskReads(self.parts, archive)
+        watch = DeskWatch(reads, Recent(), loop)
+        self.desk = Desk(self.parts, reads, lambda: None, watch, _one_file)
         self.refused = 0
         self.restarts = 0
         self.samples: list[dict[str, float]] = []

@@ -5,6 +5,8 @@ pipe they are plain text with every column. rich is imported only to draw on a t
 came from elsewhere is printed without its control characters.
 """
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -75,6 +77,14 @@ def _folded(text: str, indent: str, stream: TextIO) -> list[str]:
         break_on_hyphens=False,
         drop_whitespace=True,
     ) or [text]
+
+
+def printed(show: Callable[[], None]) -> str:
+    """Return what `show` prints into a pipe."""
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page):
+        show()
+    return page.getvalue()
 
 
 def print_json(value: object) -> None:

@@ -118,6 +118,9 @@ def print_health(health: Row) -> None:
         [
             ("mode", clean(health.get("mode"))),
             *_causes(health),
+            ("live", _verdict(health, "live")),
+            ("ready", _verdict(health, "ready")),
+            *_checks(health),
             (
                 "feed",
                 ("connected" if feed.get("connected") else "NOT CONNECTED")
@@ -149,9 +152,27 @@ def _stale_prices(stale: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def is_well(health: Row) -> bool:
-    """Whether the market is heard, all of it, and the journal can be written."""
+    """Whether it is alive, the market is heard, all of it, and the journal can be written."""
     feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
-    return bool(feed.get("connected")) and not feed.get("stale") and not journal.get("trouble")
+    heard = bool(feed.get("connected")) and not feed.get("stale")
+    return heard and not journal.get("trouble") and health.get("live") is not False
+
+
+def _verdict(health: Row, name: str) -> str:
+    return "yes" if health.get(name) else "NO"
+
+
+def _checks(health: Row) -> list[tuple[str, str]]:
+    """Return what was looked at and is not told elsewhere: causes are."""
+    causes = {cause.get("code") for cause in _rows(health.get("causes"))}
+    return [
+        (
+            f"  {clean(check.get('what'))}",
+            ("" if check.get("ok") else "NOT WELL: ") + clean(check.get("why")),
+        )
+        for check in _rows(health.get("checks"))
+        if check.get("what") not in causes
+    ]
 
 
 def _counts(value: object) -> str:

@@ -101,9 +101,9 @@ def ask(
         with AdminClient(path) as client:
             answer = client.ask(request)
     except UnreachableError as error:
-        fail(_nobody(path, error), Exit.UNREACHABLE)
+        fail(nobody(path, error), Exit.UNREACHABLE)
     except AnswerLostError as error:
-        fail(_lost(error, afterwards), Exit.UNKNOWN)
+        fail(lost(error, afterwards), Exit.UNKNOWN)
     if isinstance(answer, Refusal):
         fail(answer, Exit.UNKNOWN if answer.rule in _UNKNOWN_OUTCOMES else Exit.REFUSED)
     return answer
@@ -132,9 +132,9 @@ def ask_line(line: str, config: Path | None, socket: Path | None) -> Answer:
         with AdminClient(path) as client:
             return client.ask_line(line.replace("\n", " ").encode())
     except UnreachableError as error:
-        fail(_nobody(path, error), Exit.UNREACHABLE)
+        fail(nobody(path, error), Exit.UNREACHABLE)
     except AnswerLostError as error:
-        fail(_lost(error, "Look before you ask again."), Exit.UNKNOWN)
+        fail(lost(error, "Look before you ask again."), Exit.UNKNOWN)
 
 
 def rows_of(answer: Answer, name: str) -> list[dict[str, object]]:
@@ -142,7 +142,8 @@ def rows_of(answer: Answer, name: str) -> list[dict[str, object]]:
     return msgspec.convert(answer.get(name, []), list[dict[str, object]])
 
 
-def _nobody(path: Path, error: UnreachableError) -> Refusal:
+def nobody(path: Path, error: UnreachableError) -> Refusal:
+    """Say that no daemon was there; nothing was sent."""
     if isinstance(error.__cause__, PermissionError):
         return Refusal(
             rule="NOT_YOUR_DAEMON",
@@ -156,7 +157,8 @@ def _nobody(path: Path, error: UnreachableError) -> Refusal:
     )
 
 
-def _lost(error: AnswerLostError, afterwards: str) -> Refusal:
+def lost(error: AnswerLostError, afterwards: str) -> Refusal:
+    """Say that an answer got lost; `afterwards` is what to do now."""
     return Refusal(
         rule="ANSWER_LOST",
         message=f"The answer was lost ({error}); whether it was done is not known.",

@@ -39,6 +39,7 @@ def serve_recorded(
     \b
     holdfast serve-recorded usdm_btcusdt.gz --speed 5
     then, in a configuration:  market: {source: binance, url: "ws://127.0.0.1:9100", …}
+    or, where the frames are OKX's:  source: okx
     """  # noqa: D301
     from exchanges.recorded_server import serve_recorded as serve  # noqa: PLC0415 - websockets
 

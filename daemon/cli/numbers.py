@@ -6,15 +6,28 @@ from decimal import Decimal
 from daemon.admin_grammar import check_value, invalid
 from daemon.admin_requests import TargetRequest
 from daemon.cli.console import fail
+from domain.errors import Refusal
 from domain.money import HUNDRED, ONE, InvalidNumberError, decimal_from
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd])")
 
 
-def amount(argument: str, text: str) -> Decimal:
+def read_amount(argument: str, text: str) -> Decimal | Refusal:
     """Read a number that must be greater than zero; `argument` as the admin grammar names it."""
-    return _checked(argument, _decimal(argument, text))
+    return _checked(argument, text, text)
+
+
+def read_fraction(argument: str, text: str) -> Decimal | Refusal:
+    """Read a part: `50%` or `0.5`."""
+    if text.endswith("%"):
+        return _checked(argument, text[:-1], text, percent=True)
+    return read_amount(argument, text)
+
+
+def amount(argument: str, text: str) -> Decimal:
+    """Read like `read_amount`; a refusal ends the command."""
+    return _given(read_amount(argument, text))
 
 
 def optional(argument: str, text: str | None) -> Decimal | None:
@@ -23,10 +36,8 @@ def optional(argument: str, text: str | None) -> Decimal | None:
 
 
 def fraction(argument: str, text: str) -> Decimal:
-    """Read a part: `50%` or `0.5`."""
-    if text.endswith("%"):
-        return _checked(argument, _decimal(argument, text[:-1].strip(), text) / HUNDRED)
-    return amount(argument, text)
+    """Read like `read_fraction`; a refusal ends the command."""
+    return _given(read_fraction(argument, text))
 
 
 def target(text: str) -> TargetRequest:
@@ -60,15 +71,18 @@ def duration_s(text: str | None) -> float | None:
     return seconds
 
 
-def _decimal(argument: str, text: str, written: str | None = None) -> Decimal:
+def _checked(
+    argument: str, digits: str, written: str, *, percent: bool = False
+) -> Decimal | Refusal:
     try:
-        return decimal_from(text.strip())
+        number = decimal_from(digits.strip())
     except InvalidNumberError:
-        fail(invalid(argument, written or text, "not a number"))
+        return invalid(argument, written, "not a number")
+    value = number / HUNDRED if percent else number
+    return check_value(argument, value) or value
 
 
-def _checked(argument: str, value: Decimal) -> Decimal:
-    refusal = check_value(argument, value)
-    if refusal:
-        fail(refusal)
-    return value
+def _given(read: Decimal | Refusal) -> Decimal:
+    if isinstance(read, Refusal):
+        fail(read)
+    return read

@@ -7,14 +7,23 @@ import typer
 from daemon.admin_requests import (
     Drain,
     Pause,
+    Reload,
     ResetKillSwitch,
     Resume,
     ResumeEntries,
     Snapshot,
     StopEntries,
 )
-from daemon.cli.console import Exit, print_json
-from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask_line, do
+from daemon.cli.console import Exit, clean, print_json, say
+from daemon.cli.link import (
+    ConfigOption,
+    JsonOption,
+    SocketOption,
+    ask,
+    ask_line,
+    do,
+    rows_of,
+)
 
 TraderArgument = Annotated[str, typer.Argument(metavar="TRADER", help="See holdfast traders.")]
 _STATUS = "Look before you ask again: holdfast status."
@@ -70,6 +79,27 @@ def snapshot(
     do(Snapshot(), config, socket, as_json=as_json, afterwards=_STATUS)
 
 
+def reload(
+    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Have the configuration read again.
+
+    As SIGHUP does. What can change while it runs is applied, what cannot is named. A file with an
+    error changes nothing.
+    """
+    answer = ask(Reload(), config, socket, afterwards="See the daemon's log: reloaded.")
+    if as_json:
+        print_json(answer)
+        return
+    applied, waiting = rows_of(answer, "applied"), rows_of(answer, "needs_restart")
+    for title, rows in (("in force", applied), ("not before a restart", waiting)):
+        for row in rows:
+            was, now = clean(row.get("was")), clean(row.get("now"))
+            say(f"{title}: {clean(row.get('key'))} {now}, was {was}")
+    changed = "nothing else changed" if applied or waiting else "nothing changed"
+    say(f"{changed}; {clean(answer.get('unchanged'))} keys are as before")
+
+
 def drain(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
@@ -105,5 +135,6 @@ def register(app: typer.Typer) -> None:
     app.command("resume-entries")(resume_entries)
     app.command("reset-kill-switch")(reset_kill_switch)
     app.command("snapshot")(snapshot)
+    app.command("reload")(reload)
     app.command("drain")(drain)
     app.command("admin")(admin)

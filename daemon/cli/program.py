@@ -18,6 +18,7 @@ _HELP = """Open, guard and close trading positions, and lose none of them.
 \b
 holdfast run                     the daemon, in the foreground
 holdfast status                  what it does, from a second terminal
+holdfast watch                   the same, live
 holdfast positions
 holdfast open BTC/USDT long --notional 500 --stop 60000 --target 62000:50%
 holdfast close ID
@@ -27,6 +28,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon there, 4 the
 
 FILES: dict[str, tuple[str, ...]] = {
     "start": ("run",),
+    "watch": ("watch",),
     "reads": (
         "status",
         "health",
@@ -55,10 +57,12 @@ FILES: dict[str, tuple[str, ...]] = {
         "resume-entries",
         "reset-kill-switch",
         "snapshot",
+        "reload",
         "drain",
         "admin",
     ),
     "files": ("config", "strategies"),
+    "checkup": ("doctor",),
     "journal": ("journal",),
     "market": ("replay", "serve-recorded"),
     "quotes": ("market",),

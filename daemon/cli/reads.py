@@ -43,8 +43,8 @@ from daemon.cli.story import print_story
 from daemon.words import short_number, spoken
 
 _SHORTEST_ID = 8
-_SIDE_STYLES = {"LONG": "green", "SHORT": "magenta"}
-_STATUS_STYLES = {
+SIDE_STYLES = {"LONG": "green", "SHORT": "magenta"}
+STATUS_STYLES = {
     "open_unprotected": "bold red",
     "quarantined": "bold red",
     "unknown": "bold yellow",
@@ -62,7 +62,13 @@ def status(
 
 
 def health(
-    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Exit 1 only if a restart would help.")
+    ] = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how every part is; exit 1 if one is not well."""
     answer = ask(Health(), config, socket)
@@ -70,7 +76,7 @@ def health(
         print_json(answer)
     else:
         details.print_health(answer)
-    if not details.is_well(answer):
+    if not (answer.get("live") if live else details.is_well(answer)):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -180,7 +186,7 @@ def orders(
         Column("SYMBOL", text("symbol")),
         Column("SIDE", text("side"), keep=8),
         Column("TYPE", text("type"), keep=7),
-        Column("STATUS", text("status"), style=word_style("status", _STATUS_STYLES)),
+        Column("STATUS", text("status"), style=word_style("status", STATUS_STYLES)),
         Column("QTY", price("quantity"), right=True, keep=6),
         Column("FILLED", price("filled"), right=True, keep=5),
         Column("AVERAGE", price("average_price"), right=True, keep=4),
@@ -223,11 +229,11 @@ def _one(
 
 def _open_columns(rows: list[dict[str, object]]) -> list[Column]:
     return [
-        Column("ID", _short_ids(rows)),
+        Column("ID", short_ids(rows)),
         Column("TRADER", text("trader"), keep=6),
         Column("SYMBOL", text("symbol")),
-        Column("SIDE", text("side"), style=word_style("side", _SIDE_STYLES)),
-        Column("STATUS", _short_status, keep=7, style=word_style("status", _STATUS_STYLES)),
+        Column("SIDE", text("side"), style=word_style("side", SIDE_STYLES)),
+        Column("STATUS", short_status, keep=7, style=word_style("status", STATUS_STYLES)),
         Column("QTY", price("remaining_quantity"), right=True, keep=3),
         Column("ENTRY", price("entry_price"), right=True, keep=8),
         Column("PRICE", price("current_price"), right=True),
@@ -242,10 +248,10 @@ def _open_columns(rows: list[dict[str, object]]) -> list[Column]:
 
 def _closed_columns(rows: list[dict[str, object]]) -> list[Column]:
     return [
-        Column("ID", _short_ids(rows)),
+        Column("ID", short_ids(rows)),
         Column("TRADER", text("trader"), keep=6),
         Column("SYMBOL", text("symbol")),
-        Column("SIDE", text("side"), style=word_style("side", _SIDE_STYLES)),
+        Column("SIDE", text("side"), style=word_style("side", SIDE_STYLES)),
         Column("QTY", price("entry_quantity"), right=True, keep=4),
         Column("ENTRY", price("entry_price"), right=True, keep=5),
         Column("REALIZED", signed("realized_pnl"), right=True, style=gain_style("realized_pnl")),
@@ -255,7 +261,7 @@ def _closed_columns(rows: list[dict[str, object]]) -> list[Column]:
     ]
 
 
-def _short_ids(rows: list[dict[str, object]]) -> Callable[[Row], str]:
+def short_ids(rows: list[dict[str, object]]) -> Callable[[Row], str]:
     """Return a cell with the shortest beginning of an id that is unique in this list."""
     ids = sorted({str(row.get("id", "")) for row in rows})
     length = _SHORTEST_ID
@@ -265,7 +271,8 @@ def _short_ids(rows: list[dict[str, object]]) -> Callable[[Row], str]:
     return lambda row: clean(row.get("id"))[:length]
 
 
-def _short_status(row: Row) -> str:
+def short_status(row: Row) -> str:
+    """Return a position's status without what is clear from the list it stands in."""
     return spoken(row.get("status")).removeprefix("open ")
 
 

@@ -260,7 +260,7 @@ class Box:
         self.venue = FaultyVenue(self.paper, loop)
         # The same tree, with a venue in between that can go wrong.
         self.parts.root = assembly._tree(
-            loaded,
+            lambda: self.parts.config,
             self.parts.world,
             self.store,
             ports,

@@ -7,13 +7,21 @@ from daemon.archive import Archive
 from daemon.background import Background
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
+from daemon.desk_watch import DeskWatch
+from daemon.recent import Recent
 from domain.position import ExitFired, PositionStatus
 from tests.actors.box import Box
 
 
 def desk_of(box: Box) -> Desk:
     archive = Archive(box.store, Background(box.disk))
-    return Desk(box.parts, DeskReads(box.parts, archive), lambda: None)
+    reads = DeskReads(box.parts, archive)
+    watch = DeskWatch(reads, Recent(), asyncio.get_running_loop())
+    return Desk(box.parts, reads, lambda: None, watch, _never)
+
+
+async def _never():
+    raise AssertionError("nobody asked for a reload")
 
 
 def test_the_answer_to_close_all_waits_until_a_crash_cannot_forget_it(perform):

@@ -42,6 +42,7 @@ from daemon.admin_requests import (
     Pause,
     Ping,
     RefuseConflict,
+    Reload,
     ResetKillSwitch,
     Resume,
     ResumeEntries,
@@ -138,6 +139,7 @@ def sent(ask: Callable[..., Ran], office: Any, *arguments: str) -> AnyAdminReque
         ("resume-entries", ResumeEntries()),
         ("reset-kill-switch", ResetKillSwitch()),
         ("snapshot", Snapshot()),
+        ("reload", Reload()),
         ("drain", Drain()),
     ],
 )  # fmt: skip
@@ -425,6 +427,9 @@ def filled(office: Any) -> Any:
     )
     health = {
         **mode_view([]),
+        "live": True,
+        "ready": True,
+        "checks": [{"what": "guards", "ok": True, "why": "3 guarded"}],
         "actors": 12,
         "restarts": {"feed": 2},
         "dead_letters": 1,
@@ -561,6 +566,44 @@ def test_health_ends_with_1_when_something_is_not_well(
     ill = ask("health")
     assert ill.code == 1
     assert "TROUBLE: disk full" in ill.out
+
+
+def test_health_shows_the_verdicts_and_live_asks_for_one_of_them(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    health = filled.desk.answers[Health]
+    health["journal"]["trouble"] = "disk full"
+    assert re.search(r"live +yes\nready +yes\n +guards +3 guarded", ask("health").out)
+    assert (ask("health").code, ask("health", "--live").code) == (1, 0)
+
+    health["live"] = False
+    health["checks"] = [{"what": "guards", "ok": False, "why": "nobody guards p1 for 20 s"}]
+    ill = ask("health", "--live")
+    assert ill.code == 1
+    assert re.search(r"live +NO", ill.out)
+    assert "NOT WELL: nobody guards p1 for 20 s" in ill.out
+
+
+def test_a_reload_is_told_key_by_key(ask: Callable[..., Ran], office: Any) -> None:
+    change = {"key": "limits.max_positions", "was": "10", "now": "5"}
+    waits = {"key": "market.seed", "was": "7", "now": "8"}
+    office.desk.answers[Reload] = {"applied": [change], "needs_restart": [waits], "unchanged": 52}
+    assert ask("reload").out.splitlines() == [
+        "in force: limits.max_positions 5, was 10",
+        "not before a restart: market.seed 8, was 7",
+        "nothing else changed; 52 keys are as before",
+    ]
+    assert ask("reload", "--json").json["applied"] == [change]
+
+    office.desk.answers[Reload] = {"applied": [], "needs_restart": [], "unchanged": 54}
+    assert ask("reload").out == "nothing changed; 54 keys are as before\n"
+
+    office.desk.answers[Reload] = Refusal(
+        "INVALID_CONFIG", "What is in force stays: …:3: …", "Mend"
+    )
+    refused = ask("reload")
+    assert refused.code == 1
+    assert "INVALID_CONFIG" in refused.err
 
 
 def test_what_became_of_a_change_is_a_sentence(ask: Callable[..., Ran], filled: Any) -> None:
@@ -777,7 +820,7 @@ def test_asking_a_daemon_imports_neither_models_nor_tables() -> None:
 
 def test_starting_imports_nothing_that_arming_does_not_need() -> None:
     code = (
-        "import sys; from daemon import foreground; foreground._loaded(None);"
+        "import sys; from daemon import foreground; foreground.loaded_for_run(None);"
         "foreground._import_structlog_without_rich(); import daemon.lifecycle;"
         "print([one for one in ('typer', 'rich', 'sqlalchemy', 'alembic', 'websockets', 'aiohttp',"
         " 'textual', 'prometheus_client') if one in sys.modules])"

@@ -176,7 +176,7 @@ def test_every_error_is_told_at_once_in_the_order_of_the_file(write: Write) -> N
 
     assert found == [
         (
-            "2: market.source: 'simulatd' is not one of simulated, binance, recorded; "
+            "2: market.source: 'simulatd' is not one of simulated, binance, okx, recorded; "
             "did you mean 'simulated'?"
         ),
         "4: market.seed: '-1' is refused: it should be greater than or equal to 0",
@@ -233,6 +233,18 @@ def test_every_error_is_told_at_once_in_the_order_of_the_file(write: Write) -> N
         (
             "market: {source: binance, symbols: [BTC/USDT], url: 'wss://me:hunter2@x'}",
             "1: market.url: an address carries no user",
+        ),
+        (
+            "market: {source: simulated, symbols: [BTC/USDT], url: 'ws://127.0.0.1:1'}",
+            "market.url: only the source 'binance' or 'okx' has it",
+        ),
+        (
+            "market: {source: okx, symbols: [PEPE/USDT]}",
+            "give tick_size, lot_size, min_notional, contract_size under instruments",
+        ),
+        (
+            "market: {source: okx, kind: spot, symbols: [PEPE/USDT]}",
+            "give tick_size, lot_size, min_notional under instruments",
         ),
         (
             "market: {source: simulated, symbols: [PEPE/USDT]}",
@@ -370,6 +382,25 @@ def test_spot_has_no_leverage(write: Write) -> None:
     read = config(write("market: {source: simulated, kind: spot, symbols: [BTC/USDT]}\n"))
 
     assert instruments_of(read)[0].max_leverage == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "contract_size"),
+    [("swap", "BTC-USDT-SWAP", "0.01"), ("spot", "BTC-USDT", "1")],
+)
+def test_okx_has_names_and_contracts_of_its_own(
+    write: Write, kind: str, name: str, contract_size: str
+) -> None:
+    read = config(
+        write(
+            f"market: {{source: okx, kind: {kind}, symbols: [BTC/USDT], url: 'ws://127.0.0.1:1'}}\n"
+        )
+    )
+    (btc,) = instruments_of(read)
+
+    assert (btc.venue_symbol, str(btc.contract_size)) == (name, contract_size)
+    assert btc.lot_size == Decimal("0.0001")
+    assert instruments_of(read, "binance")[0].venue_symbol == "BTCUSDT"
 
 
 # --- secrets ---

@@ -1,6 +1,7 @@
 """Metrics, read with Prometheus' own parser, in process and over HTTP."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from actors.world import Telemetry
 from daemon.errors import StartError
 from daemon.metrics import Metrics, Observed
 from daemon.metrics_server import MetricsServer
+from daemon.vitals import Vitals
 
 
 def samples(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -142,9 +144,13 @@ def test_importing_it_does_not_import_the_library() -> None:
 # --- over HTTP ---
 
 
+def well() -> Vitals:
+    return Vitals(loop_late_s=0.001)
+
+
 @asynccontextmanager
 async def served(observe: Any = everything, **settings: Any) -> AsyncIterator[MetricsServer]:
-    server = MetricsServer(Metrics(), observe, **settings)
+    server = MetricsServer(Metrics(), observe, settings.pop("look", well), **settings)
     await server.start()
     try:
         yield server
@@ -180,6 +186,7 @@ def test_a_scrape_over_http_gives_the_same_text() -> None:
     ("request_bytes", "status"),
     [
         (got("/livez"), 200),
+        (got("/readyz"), 200),
         (got("/metrics?x=1"), 200),
         (b"HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
         (got("/"), 404),
@@ -200,6 +207,33 @@ def test_requests_are_answered_by_the_book(request_bytes: bytes, status: int) ->
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("vitals", "live", "ready"),
+    [
+        (Vitals(loop_late_s=0.001), 200, 200),
+        (Vitals(loop_late_s=0.001, account_open=False), 200, 503),
+        (Vitals(loop_late_s=6.0), 503, 503),
+    ],
+)
+def test_probes_answer_with_a_verdict_and_its_reasons(
+    vitals: Vitals, live: int, ready: int
+) -> None:
+    async def scenario() -> None:
+        async with served(look=lambda: vitals) as server:
+            for path, name, expected in (("/livez", "live", live), ("/readyz", "ready", ready)):
+                status, body = await asked(server, got(path))
+                verdict = json.loads(body)
+                assert status == expected
+                assert verdict[name] is (expected == 200)
+                assert all(each["ok"] for each in verdict["checks"]) is (expected == 200)
+                assert {"loop", "actors", "journal", "guards"} <= {
+                    each["what"] for each in verdict["checks"]
+                }
+                assert (await asked(server, b"HEAD" + got(path)[3:])) == (expected, b"")
+
+    asyncio.run(scenario())
+
+
 def test_a_client_that_says_nothing_harms_nobody() -> None:
     async def scenario() -> None:
         async with served() as server:
@@ -216,7 +250,7 @@ def test_a_client_that_says_nothing_harms_nobody() -> None:
 def test_a_taken_port_is_an_error_that_names_the_key() -> None:
     async def scenario() -> None:
         async with served() as first:
-            second = MetricsServer(Metrics(), everything, port=first.port)
+            second = MetricsServer(Metrics(), everything, well, port=first.port)
             with pytest.raises(StartError) as error:
                 await second.start()
         assert error.value.refusal.rule == "METRICS_PORT_IN_USE"
@@ -227,7 +261,7 @@ def test_a_taken_port_is_an_error_that_names_the_key() -> None:
 
 def test_an_address_of_another_machine_is_an_error_too() -> None:
     async def scenario() -> None:
-        server = MetricsServer(Metrics(), everything, host="192.0.2.1")
+        server = MetricsServer(Metrics(), everything, well, host="192.0.2.1")
         with pytest.raises(StartError) as error:
             await server.start()
         assert error.value.refusal.rule == "METRICS_ADDRESS_UNUSABLE"

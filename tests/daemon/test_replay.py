@@ -1,6 +1,7 @@
 """A replay is the daemon in virtual time: the same frames and seed give the same journal."""
 
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from daemon.config_file import ConfigFile, shipped
 from daemon.replay import replay
 from domain.ids import Symbol
 from domain.instrument import Instrument, Kind
-from exchanges.recording import FrameWriter, RecordingError
+from exchanges.recording import FrameWriter, RecordingError, frames
 from exchanges.simulated_market import MarketShape, simulated_frames
+from tests.okx_market import as_okx
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +97,37 @@ def test_a_strategy_in_a_file_of_ones_own_trades_in_a_replay(recording, tmp_path
     )
     report = played(recording, config=tmp_path / "mine.yaml")
     assert report["positions_opened"] >= 1
+
+
+def test_the_same_market_tells_the_same_story_in_the_frames_of_either_venue(recording, tmp_path):
+    (tmp_path / "same-rules.yaml").write_text(
+        (ROOT / "replay.yaml").read_text() + "instruments:\n"
+        "  BTC/USDT: {lot_size: 0.001, min_quantity: 0.001, max_leverage: 125}\n"
+    )
+    path = tmp_path / "okx.gz"
+    with FrameWriter(path) as writer:
+        for stamp_ns, raw in frames(recording):
+            writer.write(stamp_ns, as_okx(raw))
+
+    binance = played(recording, config=tmp_path / "same-rules.yaml")
+    okx = played(path, config=tmp_path / "same-rules.yaml")
+
+    assert okx["exits"] == binance["exits"] != []
+    for name in ("frames", "ticks", "positions_opened", "pnl", "unrealized_pnl", "events"):
+        assert okx[name] == binance[name]
+
+
+def test_a_recording_of_other_symbols_is_refused_by_name(recording, tmp_path):
+    (tmp_path / "spot.yaml").write_text(
+        "market: {source: recorded, kind: spot, symbols: [BTC/USDT]}\n"
+    )
+    path = tmp_path / "swap.gz"
+    with FrameWriter(path) as writer:
+        for stamp_ns, raw in islice(frames(recording), 5):
+            writer.write(stamp_ns, as_okx(raw))
+
+    with pytest.raises(RecordingError, match=r"none of its frames has a price of BTC-USDT; see"):
+        played(path, config=tmp_path / "spot.yaml")
 
 
 def test_a_damaged_recording_is_named_with_its_line(tmp_path):

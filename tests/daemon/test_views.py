@@ -6,7 +6,14 @@ from decimal import Decimal
 
 import pytest
 
-from daemon.position_views import NOTHING_SEEN, Seen, position_row, position_view, where_stop_lives
+from daemon.position_views import (
+    NOTHING_SEEN,
+    Seen,
+    position_row,
+    position_view,
+    watched_row,
+    where_stop_lives,
+)
 from daemon.view_text import jsonable
 from daemon.views import (
     Quote,
@@ -79,6 +86,24 @@ def test_distances_say_how_far_the_price_has_to_go() -> None:
     }
     target = protection["targets"][0]
     assert (target["id"], target["part_pct"], target["distance_pct"]) == ("target-1", "100", "25")
+
+
+def test_the_live_row_has_the_nearest_level_on_either_side() -> None:
+    rules = plan("90", [("125", "0.5"), ("110", "0.5")], trail_ratio=D("0.05"))
+    life = opened("1", at="100", protection=rules)
+
+    row = watched_row(life.p, seen("100", trail_best=D("102")), NOW)
+
+    assert (row["stop_distance_pct"], row["trail_level"]) == ("-3.1", "96.9")  # the trail is nearer
+    assert (row["next_target"], row["target_distance_pct"]) == ("110", "10")
+    assert row["is_unprotected"] is False
+
+
+def test_the_live_row_of_what_nothing_guards_says_so() -> None:
+    row = watched_row(opened("1", at="100", protection=plan(None)).p, NOTHING_SEEN, NOW)
+
+    assert row["is_unprotected"] is True
+    assert (row["stop_distance_pct"], row["next_target"]) == (None, None)
 
 
 def test_without_a_price_nothing_is_made_up() -> None:

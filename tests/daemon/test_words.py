@@ -40,7 +40,7 @@ NOT_FOR_PEOPLE = {
     "admin_command_failed",
     "metrics_failed",
     "loop_blocked",
-    "subscription_not_sent",
+    "message_not_sent",
 }
 
 
@@ -143,6 +143,23 @@ def test_causes_of_a_mode_are_named_when_there_are_any() -> None:
 
     assert in_words("mode", change) == "mode NO_ENTRY, was NORMAL: STALE, DRAWDOWN"
     assert in_words("mode", change | {"causes": []}) == "mode NO_ENTRY, was NORMAL"
+
+
+def test_a_reload_names_what_it_took_and_what_waits() -> None:
+    line = {"applied": ["limits.max_positions", "log.level"], "needs_restart": ["market.seed"]}
+
+    assert in_words("reloaded", line) == (
+        "configuration read again: limits.max_positions, log.level in force;"
+        " market.seed not before a restart"
+    )
+    assert in_words("reloaded", {"applied": [], "needs_restart": []}) == (
+        "configuration read again: nothing to apply; nothing waits"
+    )
+    refused = {"problems": ["config.yaml:3: limitz: unknown key", "config.yaml:5: log: no"]}
+    assert in_words("reload_refused", refused) == (
+        "configuration not taken, what is in force stays: config.yaml:3: limitz: unknown key;"
+        " config.yaml:5: log: no"
+    )
 
 
 def test_long_lines_are_folded_to_the_terminal_below_their_first_word() -> None:

@@ -19,6 +19,7 @@ import yaml
 
 from daemon.metrics import Metrics, Observed
 from daemon.metrics_server import MetricsServer
+from daemon.vitals import Vitals
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"
@@ -120,7 +121,7 @@ async def scraped(
     directory: Path, metrics: Metrics, observe: Any
 ) -> AsyncIterator[tuple[Prometheus, MetricsServer]]:
     """Run the endpoint and a Prometheus that reads it."""
-    server = MetricsServer(metrics, observe)
+    server = MetricsServer(metrics, observe, lambda: Vitals(loop_late_s=0.0))
     await server.start()
     prometheus = Prometheus(directory, f"127.0.0.1:{server.port}")
     try:

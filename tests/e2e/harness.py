@@ -176,12 +176,12 @@ class Processes:
         options = ("--speed", str(speed), "--port", "0", *held)
         return Server(self.start(name, "serve-recorded", *paths, *options))
 
-    def run(self, config: str, name: str = "daemon") -> Daemon:
+    def run(self, config: str, name: str = "daemon", inside: Sequence[str] = ()) -> Daemon:
         """Start a daemon with `config` (YAML without data_dir) and wait until it answers."""
         data_dir = self.directory / f"{name}-data"
         file = self.directory / f"{name}.yaml"
         file.write_text(f"data_dir: {data_dir}\n{config}")
-        process = self.start(name, "run", "--config", str(file))
+        process = self.start(name, "run", "--config", str(file), inside=inside)
         daemon = Daemon(process, file, data_dir / "holdfast.sock")
         self._clients.append(daemon.client)
         return daemon

@@ -190,6 +190,82 @@ def make() -> Frames:
     return Frames()
 
 
+class OkxFrames:
+    """Builds frames as OKX prints them (a swap unless said)."""
+
+    @staticmethod
+    def push(channel: str, name: str, *rows, **more) -> bytes:
+        return orjson.dumps({"arg": {"channel": channel, "instId": name}, **more, "data": rows})
+
+    def trade(
+        self, number: int, price: str = "100.0", name: str = "BTC-USDT-SWAP", **more
+    ) -> bytes:
+        row = {
+            "instId": name, "tradeId": str(number), "px": price, "sz": "5", "side": "buy",
+            "ts": str(1000 + number), "count": "1", "source": "0", "seqId": 7 * number,
+        }  # fmt: skip
+        return self.push("trades", name, row | more)
+
+    def ticker(
+        self,
+        stamp: int,
+        bid: str = "99.9",
+        ask: str = "100.1",
+        name: str = "BTC-USDT-SWAP",
+        **more,
+    ) -> bytes:
+        row = {
+            "instType": "SWAP", "instId": name, "last": "100.0", "lastSz": "1", "askPx": ask,
+            "askSz": "11", "bidPx": bid, "bidSz": "5", "open24h": "99", "high24h": "101",
+            "low24h": "98", "volCcy24h": "2222", "vol24h": "2222", "sodUtc0": "99",
+            "sodUtc8": "99", "ts": str(stamp),
+        }  # fmt: skip
+        return self.push("tickers", name, row | more)
+
+    def mark(self, stamp: int, price: str = "100.0", name: str = "BTC-USDT-SWAP", **more) -> bytes:
+        row = {"instType": "SWAP", "instId": name, "markPx": price, "ts": str(stamp)}
+        return self.push("mark-price", name, row | more)
+
+    def candle(
+        self,
+        open_ms: int,
+        *prices: str,
+        confirm: str = "1",
+        volume: str = "12",
+        channel: str = "candle1m",
+        name: str = "BTC-USDT-SWAP",
+    ) -> bytes:
+        prices = prices or ("100", "110", "90", "105")
+        return self.push(channel, name, [str(open_ms), *prices, volume, "1", "1", confirm])
+
+    def book(
+        self,
+        number: int,
+        bids,
+        asks,
+        *,
+        channel: str = "books5",
+        name: str = "BTC-USDT-SWAP",
+        previous: int | None = None,
+        action: str | None = None,
+        stamp: int | None = None,
+    ) -> bytes:
+        row = {
+            "asks": [[price, size, "0", "1"] for price, size in asks],
+            "bids": [[price, size, "0", "1"] for price, size in bids],
+            "instId": name, "ts": str(1000 + number if stamp is None else stamp), "seqId": number,
+        }  # fmt: skip
+        more = {} if action is None else {"action": action}
+        return self.push(
+            channel, name, row if previous is None else row | {"prevSeqId": previous}, **more
+        )
+
+
+@pytest.fixture
+def okx() -> OkxFrames:
+    return OkxFrames()
+
+
 @pytest.fixture
 def record(tmp_path) -> Callable[..., Path]:
     """Write frames to a file, a millisecond apart unless stamped; return its path."""

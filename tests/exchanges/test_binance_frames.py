@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.binance_frames import Answer, LastSeen, ShutdownNotice, notice_in, read_frame
+from exchanges.binance_frames import LastSeen, notice_in, read_frame
+from exchanges.dialect import Answer, ShutdownNotice
 
 SYMBOLS = {"BTCUSDT": "BTC/USDT", "ETHUSDT": "ETH/USDT"}
 

@@ -10,10 +10,11 @@ import pytest
 from websockets.asyncio.server import serve
 
 from domain.instrument import Kind
-from exchanges.binance_line import LineSettings, backoff_s
 from exchanges.binance_stream import USDM_ROUTES, USDM_URL, BinanceStream
+from exchanges.line import LineSettings
 from exchanges.real_net import RealNet
 from exchanges.recorded_server import RecordedServer
+from tests.exchanges.running import running
 
 SYMBOLS = {"BTCUSDT": "BTC/USDT", "ETHUSDT": "ETH/USDT"}
 BTC = {"BTCUSDT": "BTC/USDT"}
@@ -73,18 +74,6 @@ def stream(clock, chance):
         )
 
     return build
-
-
-@contextlib.asynccontextmanager
-async def running(stream, sink):
-    task = asyncio.create_task(stream.run(sink))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
 
 
 def test_it_says_connected_when_confirmed_and_hands_on_every_price_in_order(
@@ -182,18 +171,6 @@ def test_after_a_restart_of_the_server_it_is_back_and_subscribed_within_five_sec
     assert sink.of("disconnected")[0][0].startswith("closed by the venue")
     # A server that counts anew is a new server: its lower ids are no duplicates.
     assert sink.trade_ids() == [*range(1, 50), *range(1, 50)]
-
-
-@pytest.mark.parametrize("drawn", [0.5, 0.65, 0.8])
-def test_a_first_retry_comes_at_once_and_later_ones_spread_up_to_four_seconds(drawn):
-    class Fixed:
-        def uniform(self, low, high):
-            assert low <= drawn <= high
-            return drawn
-
-    waits = [backoff_s(LineSettings(), Fixed(), failures) for failures in (1, 2, 3, 4, 5, 6, 1000)]
-
-    assert waits == pytest.approx([drawn * step_s for step_s in (0.2, 0.4, 0.8, 1.6, 3.2, 5, 5)])
 
 
 def test_a_server_that_only_answers_pings_is_left_and_tried_again(run, sink, stream):

@@ -327,7 +327,7 @@ def test_as_fast_as_possible_means_as_clients_take_it(run, record, make):
 
 
 def test_at_a_speed_who_comes_back_gets_what_is_played_from_then_on(run, record, make):
-    frames = [(number * 10**6, make.trade(number)) for number in range(1, 400)]
+    frames = [(number * 10**6, make.trade(number)) for number in range(1, 20_000)]
 
     async def work():
         async with RecordedServer([record(*frames)], speed=1) as server:

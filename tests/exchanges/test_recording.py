@@ -2,10 +2,12 @@
 
 import asyncio
 import gzip
+from functools import partial
 
 import orjson
 import pytest
 
+from exchanges.binance_frames import read_frame
 from exchanges.recording import (
     FrameWriter,
     RecordedStream,
@@ -15,10 +17,15 @@ from exchanges.recording import (
     merge,
     stream_of,
     survey,
+    venue_of,
 )
 
 SYMBOLS = {"BTCUSDT": "BTC/USDT", "ETHUSDT": "ETH/USDT"}
 SECOND = 10**9
+
+
+def reader(sink):
+    return partial(read_frame, symbols=SYMBOLS, sink=sink)
 
 
 @pytest.mark.parametrize("name", ["some.gz", "some.frames"])
@@ -172,7 +179,7 @@ def test_a_replay_gives_every_frame_at_its_time(sink, record, make, virtual_loop
         (3653 * SECOND, make.trade(3)),
     )
     heard = []
-    stream = RecordedStream([path], SYMBOLS)
+    stream = RecordedStream([path], reader)
     start = virtual_loop.time()
     sink.on_frame = lambda: heard.append(virtual_loop.time() - start)
 
@@ -193,7 +200,7 @@ def test_frames_of_one_instant_are_not_parted_and_others_let_the_loop_turn(
         asyncio.get_running_loop().call_soon(order.append, f"after {trade[3]}"),
     )
 
-    in_virtual_time(RecordedStream([path], SYMBOLS).run(sink))
+    in_virtual_time(RecordedStream([path], reader).run(sink))
 
     assert order[:5] == ["trade 1", "trade 2", "after 1", "after 2", "trade 3"]
 
@@ -203,7 +210,7 @@ def test_a_replay_of_a_damaged_file_ends_with_its_error(sink, tmp_path, make, in
     path.write_bytes(b"5 " + make.trade(1) + b"\nnonsense\n")
 
     with pytest.raises(RecordingError, match="line 2"):
-        in_virtual_time(RecordedStream([path], SYMBOLS).run(sink))
+        in_virtual_time(RecordedStream([path], reader).run(sink))
 
     assert sink.trade_ids() == [1]
 
@@ -223,10 +230,40 @@ def test_every_line_of_a_real_recording_is_a_frame_and_every_price_a_tick(
     path = recorded(name)
     start = virtual_loop.time()
 
-    in_virtual_time(RecordedStream([path], SYMBOLS).run(sink))
+    in_virtual_time(RecordedStream([path], reader).run(sink))
 
     assert sink.frames == lines
     assert len(sink.of("trade")) == trades
     assert len(sink.of("quote")) == quotes
     assert sink.bad == []
     assert virtual_loop.time() - start == pytest.approx(345, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (b'{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[]}', "trades:BTC-USDT"),
+        (
+            b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[]}',
+            "books:BTC-USDT",
+        ),
+        (b'{"data":[], "arg":{"instId":"X-Y-SWAP","channel":"tickers"}}', "tickers:X-Y-SWAP"),
+        (b'{"event":"subscribe","arg":{"channel":"trades","instId":"BTC-USDT"}}', ""),
+        (b'{"event":"notice","code":"64008"}', ""),
+        (b'{"arg":{"channel":7,"instId":"BTC-USDT"},"data":[]}', ""),
+        (b"pong", ""),
+        (b"[]", ""),
+    ],
+)
+def test_a_stream_of_okx_is_its_channel_and_instrument(frame, name):
+    assert stream_of(frame) == name
+
+
+def test_whose_frames_they_are_is_told_by_the_first_that_can_tell(record, make, okx):
+    noise = (b"pong", b"[]", b'{"code":3,"msg":"no"}')
+
+    assert venue_of([record(*noise, make.snapshot())]) == "binance"
+    assert venue_of([record(*noise, make.trade(1), okx.trade(1))]) == "binance"
+    assert venue_of([record(*noise, okx.trade(1), make.trade(1))]) == "okx"
+    with pytest.raises(RecordingError, match="no frame in it is of a venue that is known"):
+        venue_of([record(*noise)])

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 
 import orjson
@@ -36,6 +37,10 @@ BTC = instrument()
 DOGE = instrument("DOGE", tick="0.00001", lot="1", kind=Kind.SPOT)
 PRICES = {"BTC/USDT": Decimal(61_700), "DOGE/USDT": Decimal("0.1")}
 SYMBOLS = {"BTCUSDT": "BTC/USDT", "DOGEUSDT": "DOGE/USDT"}
+
+
+def reader(sink):
+    return partial(read_frame, symbols=SYMBOLS, sink=sink)
 
 
 def some(count, *, seed=1, instruments=(BTC, DOGE), shape=None):
@@ -278,7 +283,7 @@ def test_a_recorded_simulation_replays_to_the_same_prices(
             await asyncio.wait({task := asyncio.create_task(market.run(sink))}, timeout=60)
             task.cancel()
             await asyncio.wait({task})
-        await RecordedStream([path], SYMBOLS).run(replayed)
+        await RecordedStream([path], reader).run(replayed)
 
     in_virtual_time(watch())
 

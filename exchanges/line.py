@@ -1,4 +1,4 @@
-"""One connection to Binance, kept alive for ever.
+"""One connection to a venue, kept alive for ever. What the venue wants to hear is in its dialect.
 
 A session is one websocket: connected, subscribed, read until it ends. A line is what lasts: it
 opens a session, watches that frames keep coming, opens the next one when it is lost, and replaces
@@ -10,26 +10,20 @@ it before the venue ends it at 24 hours. A replacement overlaps:
 What the new one receives is held back until everything the old one could still deliver has arrived.
 Then the held frames are read, and ids tell which of them were taken already. So nothing is missed,
 repeated or reordered.
+
+A line is silent when no data comes. A server that answers pings and sends nothing else is silent
+too; one that does not even answer a ping is dead.
 """
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, assert_never
 
 import msgspec
-import orjson
 import structlog
 
-from domain.ids import Symbol
-from exchanges.binance_frames import (
-    Answer,
-    LastSeen,
-    Notice,
-    ShutdownNotice,
-    notice_in,
-    read_frame,
-)
+from exchanges.dialect import Answer, Dialect, Notice, Pong, ShutdownNotice, Unlisted
 from exchanges.market import MarketSink
 from exchanges.real_net import reason_of
 from runtime.ports import Chance, Clock, Net, WebSocket
@@ -37,7 +31,6 @@ from runtime.ports import Chance, Clock, Net, WebSocket
 log = structlog.get_logger(category="market.data")
 
 _TURN_FRAMES = 256  # read in a row at most, then the loop gets its turn
-_NAMES_A_MESSAGE = 200
 _MAX_HELD = 200_000  # frames held back while two sessions overlap
 _CHECKS = 4  # looks at a session while time runs out: one stall of the loop is not silence
 
@@ -45,13 +38,15 @@ _CHECKS = 4  # looks at a session while time runs out: one stall of the loop is 
 class LineSettings(msgspec.Struct, frozen=True):
     """Times in seconds. The defaults keep Binance's limits and our own: back within 5 s."""
 
-    max_silence_s: float = 10.0  # without a frame for so long, a session is dead
-    answer_timeout_s: float = 5.0  # the venue confirms a subscription within
+    max_silence_s: float = 10.0  # without data for so long, a session is dead
+    answer_timeout_s: float = 5.0  # the venue answers a subscription, or a ping, within
     message_interval_s: float = 0.5  # between subscriptions; above 5 a second the venue cuts off
     backoff_first_s: float = 0.2
     backoff_last_s: float = 5.0
     lifetime_s: float = 23 * 3600 + 40 * 60  # the venue ends a connection at 24 h
     overlap_s: float = 2.0  # longer than a frame may be under way
+    ping_after_s: float = 20.0  # without a frame for so long, a dialect's text ping is sent
+    connect_interval_s: float = 0.0  # between two connections, of all lines of a stream
 
 
 def backoff_s(settings: LineSettings, chance: Chance, failures: int) -> float:
@@ -73,46 +68,65 @@ class Health(Protocol):
         """Note that the line is lost, or cannot be opened; it goes on trying."""
 
 
+class Pace:
+    """Keeps what several lines do apart: one turn in `interval_s`."""
+
+    def __init__(self, clock: Clock, interval_s: float) -> None:
+        self._clock = clock
+        self._interval_s = interval_s
+        self._next_s = -math.inf
+
+    async def turn(self) -> None:
+        """Wait for the next turn and take it."""
+        now_s = self._clock.monotonic()
+        at_s = max(now_s, self._next_s)
+        self._next_s = at_s + self._interval_s
+        if at_s > now_s:
+            await asyncio.sleep(at_s - now_s)
+
+
 class Line:
-    """Keeps one url subscribed to `names`: `run` never returns."""
+    """Keeps one url subscribed as its dialect says: `run` never returns."""
 
     def __init__(
         self,
         ports: tuple[Net, Clock, Chance],
         *,
         url: str,
-        names: Sequence[str],
-        symbols: Mapping[str, Symbol],
+        dialect: Dialect,
         sink: MarketSink,
         health: Health,
         settings: LineSettings,
+        pace: Pace,
     ) -> None:
         self.net, self.clock, self._chance = ports
         self.url = url
-        self.names = tuple(names)
+        self.dialect = dialect
+        self.subscriptions = tuple(dialect.subscriptions())
         self.settings = settings
-        self._symbols = symbols
-        self._sink = sink
+        self.sink = sink
+        self.pace = pace
         self._health = health
-        self._seen = LastSeen()
+        self._read = dialect.reader(sink)
 
     def read(self, raw: bytes | str) -> Notice | None:
         """Hand a frame to the sink, once. Raises what the sink raises, an `OSError` wrapped."""
         try:
-            return read_frame(raw, self._symbols, self._sink, self._seen)
+            return self._read(raw)
         except OSError as error:  # must not pass for a failure of the network
             raise RuntimeError(f"the sink failed: {error}") from error
 
     def on_up(self) -> None:
         """Tell that all streams are subscribed."""
-        log.info("stream_connected", url=self.url, streams=len(self.names))
+        streams = sum(each.streams for each in self.subscriptions)
+        log.info("stream_connected", url=self.url, streams=streams)
         self._health.on_up(self.url)
 
     async def run(self) -> NoReturn:
         """Hold the connection until canceled. Raises only what the sink raises."""
         failures = 0
         while True:
-            self._seen = LastSeen()
+            self._read = self.dialect.reader(self.sink)
             why, lasted_s = await self._until_lost()
             # Only a session that held is a success: a venue that accepts and drops is not stormed.
             failures = 1 if lasted_s > self.settings.backoff_last_s else failures + 1
@@ -140,12 +154,12 @@ class Line:
         """Return why `session` ended, or "" when it is time to replace it."""
         settings = self.settings
         life_s = settings.lifetime_s * self._chance.uniform(0.98, 1.0)
-        batches = len(session.batches)
-        patience_s = settings.answer_timeout_s + settings.message_interval_s * (batches - 1)
-        seen, silent_checks = session.frames, 0
+        messages = len(self.subscriptions)
+        patience_s = settings.answer_timeout_s + settings.message_interval_s * (messages - 1)
+        silence = _Silence(session)
         while True:
             left_s = session.started_s + life_s - self.clock.monotonic()
-            step_s = min(settings.max_silence_s / _CHECKS, max(0.0, left_s))
+            step_s = min(silence.step_s, max(0.0, left_s))
             await asyncio.wait({session.task}, timeout=step_s)
             age_s = self.clock.monotonic() - session.started_s
             if session.task.done():
@@ -156,10 +170,9 @@ class Line:
                 continue
             if session.going_away or age_s >= life_s:
                 return ""
-            silent_checks = silent_checks + 1 if session.frames == seen else 0
-            seen = session.frames
-            if silent_checks >= _CHECKS:
-                return f"no frame for {settings.max_silence_s:g} s"
+            why = await silence.look()
+            if why:
+                return why
 
     async def _replace(self, old: "Session") -> "Session":
         """Open a session beside `old`; return the one to go on with."""
@@ -196,29 +209,77 @@ class Line:
         return new.confirmed.done() and not new.task.done()
 
 
+class _Silence:
+    """Looks at a session in steps, so that one stall of the loop is not taken for silence."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        settings = session.line.settings
+        times = [settings.max_silence_s]
+        if session.line.dialect.ping:
+            times += [settings.ping_after_s, settings.answer_timeout_s]
+        self.step_s = min(times) / _CHECKS
+        self._settings = settings
+        self._data, self._frames = session.data, session.frames
+        self._looks_without_data = 0
+        self._looks_without_frame = 0
+        self._pinged = False
+
+    async def look(self) -> str:
+        """Return why the session counts as dead, or ""; ask it for a sign of life in time."""
+        session, settings = self._session, self._settings
+        self._looks_without_data = self._looks_without_data + 1 if session.data == self._data else 0
+        if session.frames == self._frames:
+            self._looks_without_frame += 1
+        else:
+            self._looks_without_frame, self._pinged = 0, False
+        self._data, self._frames = session.data, session.frames
+        if self._is_over(self._looks_without_data, settings.max_silence_s):
+            return f"no frame for {settings.max_silence_s:g} s"
+        if not session.line.dialect.ping:
+            return ""
+        if self._pinged:
+            if self._is_over(self._looks_without_frame, settings.answer_timeout_s):
+                return f"no answer to a ping within {settings.answer_timeout_s:g} s"
+        elif self._is_over(self._looks_without_frame, settings.ping_after_s):
+            self._looks_without_frame, self._pinged = 0, True
+            await session.ping()
+        return ""
+
+    def _is_over(self, looks: int, seconds: float) -> bool:
+        return looks >= round(seconds / self.step_s)
+
+
 class Session:
     """One websocket from opening to end. With `held`, frames wait for `let_go`."""
 
     def __init__(self, line: Line, *, held: bool = False) -> None:
-        self._line = line
-        names = line.names
-        self.batches = {
-            number: names[at : at + _NAMES_A_MESSAGE]
-            for number, at in enumerate(range(0, len(names), _NAMES_A_MESSAGE), start=1)
-        }
-        self._unconfirmed = set(self.batches)
+        self.line = line
+        self._unconfirmed = {part for each in line.subscriptions for part in each.parts}
+        self._unlisted = 0
         self._held: deque[bytes | str] | None = deque() if held else None
+        self._socket: WebSocket | None = None
         self.started_s = line.clock.monotonic()
         self.frames = 0
+        self.pongs = 0
         self.confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.going_away = False  # the venue said so
         self.task = asyncio.create_task(self._run())
+
+    @property
+    def data(self) -> int:
+        """Frames that say more than that somebody is there."""
+        return self.frames - self.pongs
+
+    async def ping(self) -> None:
+        """Ask for a sign of life."""
+        await self._send(self.line.dialect.ping)
 
     async def let_go(self) -> None:
         """Read what was held back, then read on as it comes."""
         read = 0
         while self._held:
-            self._line.read(self._held.popleft())
+            self.line.read(self._held.popleft())
             read += 1
             if read % _TURN_FRAMES == 0:
                 await asyncio.sleep(0)
@@ -234,13 +295,15 @@ class Session:
     async def _run(self) -> str:
         """Return why it ended."""
         try:
-            async with self._line.net.websocket(self._line.url) as socket:
+            await self.line.pace.turn()
+            async with self.line.net.websocket(self.line.url) as socket:
+                self._socket = socket
                 return await self._converse(socket)
         except OSError as error:
             return reason_of(error)
 
     async def _converse(self, socket: WebSocket) -> str:
-        sender = asyncio.create_task(self._subscribe(socket))
+        sender = asyncio.create_task(self._subscribe())
         try:
             async for raw in socket:
                 self.frames += 1
@@ -256,22 +319,26 @@ class Session:
                 sender.result()
         return "closed by the venue"
 
-    async def _subscribe(self, socket: WebSocket) -> None:
+    async def _subscribe(self) -> None:
+        for number, subscription in enumerate(self.line.subscriptions):
+            if number > 0:
+                await asyncio.sleep(self.line.settings.message_interval_s)
+            await self._send(subscription.text)
+
+    async def _send(self, text: str) -> None:
+        if self._socket is None:
+            return  # not open yet; whoever waits for an answer gives up in time
         try:
-            for number, names in self.batches.items():
-                if number > 1:
-                    await asyncio.sleep(self._line.settings.message_interval_s)
-                request = {"method": "SUBSCRIBE", "params": names, "id": number}
-                await socket.send(orjson.dumps(request).decode())
+            await self._socket.send(text)
         except OSError as error:  # the reader sees the end of the connection too, and says why
-            log.debug("subscription_not_sent", url=self._line.url, why=reason_of(error))
+            log.debug("message_not_sent", url=self.line.url, why=reason_of(error))
 
     def _take(self, raw: bytes | str) -> str:
         """Read or hold one frame. Return why the session cannot go on, or ""."""
         if self._held is None:
-            notice = self._line.read(raw)
+            notice = self.line.read(raw)
             return "" if notice is None else self._note(notice)
-        notice = notice_in(raw)
+        notice = self.line.dialect.notice_in(raw)
         if notice is not None:
             return self._note(notice)
         self._held.append(raw)
@@ -279,14 +346,29 @@ class Session:
 
     def _note(self, notice: Notice) -> str:
         match notice:
-            case Answer(error="", request_id=number):
-                self._unconfirmed.discard(number or 0)
-                if not self._unconfirmed and not self.confirmed.done():
-                    self.confirmed.set_result(None)
-                    if self._held is None:
-                        self._line.on_up()
+            case Answer(part=part, error=""):
+                self._settle(part)
             case Answer(error=error):
                 return f"the venue refused the subscription: {error}"
+            case Unlisted(part=part, error=error):
+                self._unlisted += part in self._unconfirmed
+                log.error("stream_unlisted", url=self.line.url, stream=part, why=error)
+                if self._unlisted == sum(len(each.parts) for each in self.line.subscriptions):
+                    return f"the venue refused the subscription: {error}"
+                self._settle(part)
             case ShutdownNotice():
                 self.going_away = True
+            case Pong():
+                self.pongs += 1
+            case _:
+                assert_never(notice)
         return ""
+
+    def _settle(self, part: int | str | None) -> None:
+        """Note what became of a part; the session is up when all are settled."""
+        if part is not None:
+            self._unconfirmed.discard(part)
+        if not self._unconfirmed and not self.confirmed.done():
+            self.confirmed.set_result(None)
+            if self._held is None:
+                self.line.on_up()

@@ -1,0 +1,130 @@
+"""SIGHUP and `holdfast reload`: the configuration read again while the daemon runs.
+
+A file with an error changes nothing: what is in force stays, and each error is told with its line
+and key. Of a good one everything that can change is applied, and what cannot is named. Limits and
+traders' settings are journaled by their owners; that a crash forgets the event does not matter,
+because the next start reads the same file.
+"""
+
+import asyncio
+
+import msgspec
+import structlog
+
+from actors import names
+from actors.messages import SettingsChanged
+from daemon.assembly import (
+    Assembly,
+    account_limits,
+    position_rules,
+    saving_of,
+    trader_settings,
+)
+from daemon.config import Loaded, load, secrets_of
+from daemon.config_changes import changes, keys, merged
+from daemon.config_file import ConfigError, ConfigFile
+from daemon.config_models import Config
+from daemon.config_strategies import strategies_of
+from daemon.logs import Logs
+from daemon.notify import Notifier
+from domain.errors import Refusal
+
+Result = dict[str, object]
+_MANY = 5
+_log = structlog.get_logger("system")
+
+
+class Reloader:
+    """Knows the file, and what of it is in force."""
+
+    def __init__(self, loaded: Loaded, parts: Assembly, logs: Logs, notifier: Notifier) -> None:
+        self._file = loaded.file
+        self._parts = parts
+        self._logs = logs
+        self._notifier = notifier
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Result | Refusal]] = set()
+
+    def on_signal(self) -> None:
+        """Reload; the log tells what came of it. One under way and one to come are enough."""
+        if len(self._tasks) > 1:
+            return
+        task = asyncio.get_running_loop().create_task(self.reload())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def reload(self) -> Result | Refusal:
+        """Read the file and apply what can be applied; return what was and what was not."""
+        async with self._lock:
+            self._notifier.reloading()
+            status = "the configuration could not be read again"
+            try:
+                result = await self._reload()
+                if isinstance(result, Refusal):
+                    status = "configuration refused, the old one stays"
+                else:
+                    status = "configuration read again"
+                return result
+            finally:
+                self._notifier.ready(status)
+
+    async def _reload(self) -> Result | Refusal:
+        in_force = self._parts.config
+        try:
+            # On a thread: the file is read, and strategies that changed are run.
+            wanted, secrets = await asyncio.to_thread(_read, self._file, in_force)
+        except ConfigError as error:
+            problems = error.lines()
+            _log.error("reload_refused", problems=problems)
+            more = f"; and {len(problems) - _MANY} more" if len(problems) > _MANY else ""
+            return Refusal(
+                "INVALID_CONFIG",
+                f"What is in force stays: {'; '.join(problems[:_MANY])}{more}.",
+                "Mend the file (holdfast config check), then reload again.",
+            )
+        now = merged(in_force, wanted)
+        applied, waiting = changes(in_force, now), changes(now, wanted)
+        if applied:
+            self.put_in_force(now)
+        self._logs.mask(*secrets)
+        _log.info(
+            "reloaded",
+            applied=[each.key for each in applied],
+            needs_restart=[each.key for each in waiting],
+        )
+        self._logs.set_level(now.log.level)  # last: it may silence the line above
+        return {
+            "applied": msgspec.to_builtins(applied),
+            "needs_restart": msgspec.to_builtins(waiting),
+            "unchanged": len(keys(in_force).keys() - {each.key for each in (*applied, *waiting)}),
+        }
+
+    def put_in_force(self, now: Config) -> None:
+        """Tell each owner its part; who starts again later finds it in the assembly."""
+        parts, world, tell = self._parts, self._parts.world, self._parts.system.tell
+        before = parts.config
+        parts.config = now
+        world.rules = position_rules(now)
+        world.prices.stale_after_s = now.market.stale_after_s
+        if now.limits != before.limits:
+            tell(names.PORTFOLIO, SettingsChanged(account_limits(now)))
+        if now.journal != before.journal:
+            tell(names.PERSISTENCE, SettingsChanged(saving_of(now)))
+        if now.market.spike_ratio != before.market.spike_ratio:
+            tell(names.FEED, SettingsChanged(float(now.market.spike_ratio)))
+        for name, settings in trader_settings(now).items():
+            if settings != parts.settings[name]:
+                parts.settings[name] = settings
+                tell(names.trader(name), SettingsChanged(settings))
+
+
+def _read(file: ConfigFile, in_force: Config) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration and its secrets. Raises `ConfigError` with all that is wrong."""
+    loaded = load(file)
+    if _strategies(loaded.config) != _strategies(in_force):
+        strategies_of(loaded)  # they wait for a restart, but what is wrong is better told now
+    return loaded.config, tuple(secrets_of(loaded).values())
+
+
+def _strategies(config: Config) -> list[tuple[str, str, dict[str, object]]]:
+    return [(each.name, each.strategy, each.parameters) for each in config.traders]

@@ -1,0 +1,69 @@
+"""Several lines that make one stream: up when all of them are, down when one is."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from exchanges.dialect import Dialect
+from exchanges.line import Line, LineSettings, Pace
+from exchanges.market import MarketSink
+from runtime.ports import Chance, Clock, Net
+
+
+class Route(msgspec.Struct, frozen=True):
+    """An address, how it is spoken to, and its times."""
+
+    url: str
+    dialect: Dialect
+    settings: LineSettings
+
+
+async def run_lines(
+    ports: tuple[Net, Clock, Chance], routes: Sequence[Route], sink: MarketSink
+) -> None:
+    """Feed `sink` from all routes until canceled. Raises only what the sink raises."""
+    health = _Health(sink, lines=len(routes))
+    pace = Pace(ports[1], max(route.settings.connect_interval_s for route in routes))
+    lines = [
+        Line(
+            ports,
+            url=route.url,
+            dialect=route.dialect,
+            sink=sink,
+            health=health,
+            settings=route.settings,
+            pace=pace,
+        )
+        for route in routes
+    ]
+    if len(lines) == 1:
+        await lines[0].run()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for line in lines:
+                group.create_task(line.run())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+
+
+class _Health:
+    """Tells the sink of the first line lost and of the last one restored, each once."""
+
+    def __init__(self, sink: MarketSink, lines: int) -> None:
+        self._sink = sink
+        self._lines = lines
+        self._up: set[str] = set()
+        self._told_down = False
+
+    def on_up(self, url: str) -> None:
+        self._up.add(url)
+        if len(self._up) == self._lines:
+            self._told_down = False
+            self._sink.on_connected()
+
+    def on_down(self, url: str, why: str) -> None:
+        self._up.discard(url)
+        if not self._told_down:
+            self._told_down = True
+            self._sink.on_disconnected(why)

@@ -1,0 +1,153 @@
+"""Another configuration, put in force while the actors run: each owner goes by its part."""
+
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from actors import names
+from daemon.config import load
+from daemon.config_file import ConfigFile
+from daemon.config_models import Config
+from daemon.logs import Logs
+from daemon.notify import Notifier
+from daemon.reload import Reloader
+from domain.ids import TraderName
+from domain.portfolio_events import LimitsConfigured
+from domain.trader_state import TraderConfigured
+from tests.actors.box import CONFIG, Box, D
+
+WITH_TRADER = (
+    CONFIG
+    + """
+traders:
+  - {name: trend, strategy: ema-cross, symbols: [BTC/USDT], timeframe: 1m, size: {value: 500}}
+"""
+)
+TREND = TraderName("trend")
+
+
+def config_of(directory: Path, text: str) -> Config:
+    """Read a configuration as the box reads its own."""
+    (directory / "config.yaml").write_text(text)
+    return load(ConfigFile(directory / "config.yaml")).config
+
+
+async def put(box: Box, *pairs: tuple[str, str], text: str = WITH_TRADER) -> None:
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    config = config_of(box.directory, text)
+    loaded = load(ConfigFile(box.directory / "config.yaml"))
+    with closing(Notifier({})) as notifier:
+        logs = Logs(stream=StringIO())
+        Reloader(loaded, box.parts, logs, notifier).put_in_force(config)
+    await box.soon()
+
+
+def played(perform: Any, play: Any) -> None:
+    perform(play, config=WITH_TRADER)
+
+
+def test_limits_hold_for_the_next_entry_and_are_journaled(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(number=1)
+        await put(box, ("max_positions: 1000", "max_positions: 1"))
+        box.say("60000")
+        refused = await box.ask(
+            names.trader("manual"),
+            lambda request_id: replace(box.request(number=2), request_id=request_id),
+        )
+        assert refused.refusal.rule == "MAX_POSITIONS_ACCOUNT"
+        (event,) = [each for each in box.journal() if isinstance(each, LimitsConfigured)]
+        assert event.limits.max_positions == 1
+        assert box.portfolio.holdings  # the account is as it was
+
+    played(perform, play)
+
+
+def test_a_trader_trades_by_its_new_size_also_after_it_was_restarted(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await put(box, ("{value: 500}", "{value: 50}"))
+        assert box.actor(names.trader(TREND)).settings.size == D(50)
+        events = box.journal("trader/trend")
+        assert [type(each) for each in events] == [TraderConfigured]
+        await box.restarted(names.trader(TREND))
+        assert box.actor(names.trader(TREND)).settings.size == D(50)
+        assert box.parts.settings[TREND].size == D(50)
+
+    played(perform, play)
+
+
+def test_the_feed_judges_spikes_by_the_new_ratio_also_after_it_was_restarted(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.say("60000", "61000")  # 1.7 %: plausible
+        assert box.parts.world.prices.prices["BTC/USDT"].last == "61000"
+        await put(box, ("market: {", "market: {spike_ratio: 1%, "))
+        box.say("60000")
+        assert box.parts.world.prices.prices["BTC/USDT"].last == "61000"  # held
+        await box.soon(1)
+        await box.restarted(names.FEED)
+        guard = box.feed.lines["BTC/USDT"].guard
+        assert guard.ratio == 0.01
+
+    played(perform, play)
+
+
+def test_less_free_disk_than_newly_wanted_stops_entries_and_back(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await put(box, ("market: {", "journal: {min_free_mb: 1000000000}\nmarket: {"))
+        await box.soon(2)
+        assert "DISK_LOW" in box.parts.world.causes
+        await put(box)
+        await box.soon(2)
+        assert box.parts.world.causes == {}
+
+    played(perform, play)
+
+
+def test_times_of_protection_and_staleness_hold_from_now_on(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        timing = (
+            "protection: {unprotected_after_s: 1, exit_after_s: 9}\nmarket: {stale_after_s: 2, "
+        )
+        await put(box, ("market: {", timing))
+        assert box.parts.world.rules.unprotected_after_s == 1
+        assert box.parts.world.rules.exit_after_s == 9
+        await box.soon(3)
+        assert not box.parts.world.prices.is_fresh("BTC/USDT")
+
+    played(perform, play)
+
+
+def test_a_journal_with_a_reload_in_it_is_recovered(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        await put(box, ("max_positions: 1000", "max_positions: 7"), ("{value: 500}", "{value: 5}"))
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        assert box.store.recovered.problems == ()
+        assert box.parts.world.limits.max_positions == 1000  # what the file says counts
+        assert box.position().remaining == D("0.01")
+
+    perform(first, second, config=WITH_TRADER)
+
+
+def test_what_is_as_before_is_told_to_nobody(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        before = len(box.journal())
+        await put(box)
+        assert len(box.journal()) == before
+
+    played(perform, play)
