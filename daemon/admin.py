@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from daemon.admin_grammar import Parsed, parse
-from daemon.admin_requests import READS, AnyAdminRequest
+from daemon.admin_requests import LONG, LONG_ANSWER_S, READS, AnyAdminRequest
 from daemon.admin_socket import Peer, listening, peer_of
 from domain.errors import Refusal
 
@@ -162,11 +162,12 @@ class AdminServer:
             _log.info(
                 "admin_request", command=request.command, request=msgspec.to_builtins(request)
             )
+        limit_s = LONG_ANSWER_S if isinstance(request, LONG) else self._limits.answer_s
         try:
-            async with asyncio.timeout(self._limits.answer_s):
+            async with asyncio.timeout(limit_s):
                 return await self._handler.handle(request)
         except TimeoutError:
-            why = f"No answer within {self._limits.answer_s:g} s; whether it was done is not known."
+            why = f"No answer within {limit_s:g} s; whether it was done is not known."
             return Refusal("ANSWER_TIMEOUT", why, "Look before you ask again.")
         except Exception as bug:  # noqa: BLE001 - the socket outlives a bug in one command
             _log.error("admin_command_failed", command=request.command, exc_info=bug)

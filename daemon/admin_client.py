@@ -18,6 +18,7 @@ from domain.errors import Refusal
 _MAX_ANSWER = 256 * 1024 * 1024
 _CHUNK = 1 << 16
 _CONNECT_S = 3.0
+ANSWER_S = 40.0  # longer than the server's own limit, which answers better
 
 Answer = dict[str, object]
 
@@ -33,9 +34,9 @@ class AnswerLostError(Exception):
 class AdminClient:
     """One connection, opened with the first request. A context manager."""
 
-    def __init__(self, path: Path, *, timeout_s: float = 40.0) -> None:
+    def __init__(self, path: Path, *, timeout_s: float = ANSWER_S) -> None:
         self.path = path
-        self._timeout_s = timeout_s  # longer than the server's own limit, which answers better
+        self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
         self._rest = b""
 

@@ -29,6 +29,8 @@ MAX_ROWS = 10_000
 MAX_DEPTH = 100
 _SMALLEST = Decimal("1e-12")
 _MAX_HOLDING_S = 10 * 365 * 86_400.0
+_MAX_DAYS = 36_500
+_MAX_PATH = 4096
 _SHOWN = 60  # characters of a refused value that are repeated
 _EXAMPLE = 'Send one JSON object a line, such as {"command": "ping"}.'
 
@@ -209,6 +211,20 @@ def _version(argument: str, value: int) -> Refusal | None:
     return None if 0 <= value < 2**31 else invalid(argument, value, "not a version")
 
 
+def _days(argument: str, value: int) -> Refusal | None:
+    return None if 0 <= value <= _MAX_DAYS else invalid(argument, value, "out of range")
+
+
+def _record_number(argument: str, value: int) -> Refusal | None:
+    return None if 1 <= value < 2**62 else invalid(argument, value, "not a record's number")
+
+
+def _file(argument: str, value: str) -> Refusal | None:
+    if value.startswith("/") and "\0" not in value and len(value) <= _MAX_PATH:
+        return None
+    return invalid(argument, value, "not an absolute path")
+
+
 def _text(pattern: str, what: str) -> Callable[[str, str], Refusal | None]:
     compiled = re.compile(pattern)
 
@@ -269,6 +285,9 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "limit": ("INVALID_LIMIT", _rows),
     "depth": ("INVALID_DEPTH", _depth),
     "since": ("INVALID_SINCE", _count),
+    "before": ("INVALID_NUMBER", _record_number),
+    "keep_days": ("INVALID_DAYS", _days),
+    "file": ("INVALID_FILE", _file),
     "position": ("INVALID_ID", _is_id),
     "subject": ("INVALID_ID", _is_id),
     "position_id": ("INVALID_ID", _uuid),
@@ -292,6 +311,9 @@ _REMEDIES = {
     "INVALID_LEVERAGE": "Give a leverage of 1 or more.",
     "INVALID_DURATION": "Give a duration such as 90s, 15m, 2h or 1d.",
     "INVALID_VERSION": "Give the protection version that `position` shows.",
+    "INVALID_NUMBER": "Give a record's number, 1 or more.",
+    "INVALID_DAYS": f"Give a whole number of days from 0 to {_MAX_DAYS}.",
+    "INVALID_FILE": "Give an absolute path.",
     "INVALID_LIMIT": f"Give a whole number from 1 to {MAX_ROWS}.",
     "INVALID_DEPTH": f"Give a number of levels from 1 to {MAX_DEPTH}.",
     "INVALID_SINCE": "Give last_event of the answer before, or 0.",

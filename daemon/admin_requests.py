@@ -248,8 +248,25 @@ class Kill(AdminRequest, frozen=True, kw_only=True, tag="kill"):
     name: str
 
 
-class JournalVerify(AdminRequest, frozen=True, tag="journal-verify"):
-    """Check the journal's hash chain while the daemon runs."""
+class JournalVerify(AdminRequest, frozen=True, kw_only=True, tag="journal-verify"):
+    """Check the journal's hash chain while the daemon runs; archive files if asked to."""
+
+    archives: bool = False
+
+
+class JournalArchive(AdminRequest, frozen=True, kw_only=True, tag="journal-archive"):
+    """Move the journal's oldest records into a file; all that may leave, or less."""
+
+    before: int | None = None  # records below this number
+    keep_days: int | None = None  # records older than this
+    dry_run: bool = False
+
+
+class Backup(AdminRequest, frozen=True, kw_only=True, tag="backup"):
+    """Write everything that belongs together into one file, which the daemon can reach."""
+
+    file: str  # an absolute path
+    force: bool = False  # replace it
 
 
 AnyAdminRequest = (
@@ -286,6 +303,8 @@ AnyAdminRequest = (
     | Snapshot
     | Kill
     | JournalVerify
+    | JournalArchive
+    | Backup
 )
 
 COMMANDS: tuple[str, ...] = tuple(
@@ -307,3 +326,5 @@ READS = (  # change nothing, so they leave no line in the log
     Watch,
     JournalVerify,
 )
+LONG = (JournalVerify, JournalArchive, Backup)  # may take minutes, and block nobody meanwhile
+LONG_ANSWER_S = 3600.0

@@ -145,7 +145,7 @@ def assemble(
     instruments = {each.symbol: each for each in instruments_of(config, ports.recorded_at)}
     for symbol, instrument in _still_held(store).items():
         instruments.setdefault(symbol, instrument)  # no longer configured, but guarded to its end
-    world = _world(config, ports, instruments, telemetry)
+    world = world_of(config, ports.clock, ports.ids, instruments, telemetry)
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
     venue = PaperVenue(
@@ -176,13 +176,18 @@ def _still_held(store: Store) -> dict[Symbol, Instrument]:
     return {each.instrument.symbol: each.instrument for each in positions if not each.is_settled}
 
 
-def _world(
-    config: Config, ports: Ports, instruments: Mapping[Symbol, Any], telemetry: Telemetry
+def world_of(
+    config: Config,
+    clock: Clock,
+    ids: Ids,
+    instruments: Mapping[Symbol, Instrument],
+    telemetry: Telemetry,
 ) -> World:
-    board = PriceBoard(ports.clock, tuple(instruments), config.market.stale_after_s)
+    """Return what actors and streams look at."""
+    board = PriceBoard(clock, tuple(instruments), config.market.stale_after_s)
     return World(
-        clock=ports.clock,
-        ids=ports.ids,
+        clock=clock,
+        ids=ids,
         account=AccountName(config.account.name),
         venue="paper",
         instruments=instruments,
@@ -190,7 +195,7 @@ def _world(
         telemetry=telemetry,
         rules=position_rules(config),
         limits=account_limits(config),
-        started_at=ports.clock.now(),
+        started_at=clock.now(),
         watched_only=frozenset(Symbol(each) for each in config.market.watch),
     )
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from runtime.ports import Worker
 
 T = TypeVar("T")
+BREATH_S = 0.002  # between two steps of long work
 
 
 class Background:
@@ -17,6 +18,7 @@ class Background:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self.give_way = worker.give_way  # from within a call that takes long
 
     async def call(self, function: Callable[[], T]) -> T:
         """Return what `function` returns on the worker. Raises what it raises."""
@@ -32,3 +34,11 @@ class Background:
 
         self._worker.call(function, done)
         return await future
+
+    async def steps(self, advance: Callable[[], bool]) -> None:
+        """Call `advance` until it says that nothing is left; in between others get their turn.
+
+        Raises what it raises.
+        """
+        while await self.call(advance):  # noqa: ASYNC110 - each step is bounded; there is no event
+            await asyncio.sleep(BREATH_S)

@@ -39,6 +39,7 @@ def merged(in_force: Config, wanted: Config) -> Config:
             "limits": wanted.limits,
             "protection": wanted.protection,
             "journal": wanted.journal,
+            "retention": wanted.retention,
             "log": in_force.log.model_copy(update={"level": wanted.log.level}),
             "market": in_force.market.model_copy(update=market),
             "traders": tuple(

@@ -115,6 +115,7 @@ Fee = Annotated[Decimal, BeforeValidator(_ratio), Field(gt=-1, lt=1)]
 Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 SymbolName = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -261,6 +262,19 @@ class Journal(Section):
     snapshot_every_events: Annotated[int, Field(ge=1, le=1_000_000_000)] = 5_000
     snapshot_every_s: Seconds = 300.0
     min_free_mb: Count = 64  # less: PROTECT_ONLY
+    archive_after_days: Days | None = None  # older records leave for files, once a day
+
+
+class RetentionSection(Section):
+    """For how long read tables keep what is over; null keeps it for ever.
+
+    See `storage.retention.Retention`.
+    """
+
+    closed_paper_days: Days | None = 90
+    closed_live_days: Days | None = None
+    unexecuted_decisions_days: Days | None = 30
+    equity_hourly_after_days: Days | None = 7  # of each hour, one point stays
 
 
 class Metrics(Section):
@@ -307,6 +321,7 @@ class Config(Section):
     traders: Annotated[tuple[Trader, ...], Field(max_length=1000)] = ()
     protection: Protection = Field(default_factory=Protection.model_construct)
     journal: Journal = Field(default_factory=Journal.model_construct)
+    retention: RetentionSection = Field(default_factory=RetentionSection.model_construct)
     metrics: Metrics = Field(default_factory=Metrics.model_construct)
     admin: Admin = Field(default_factory=Admin.model_construct)
     log: LogSection = Field(default_factory=LogSection.model_construct)

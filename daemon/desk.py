@@ -18,6 +18,7 @@ from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_reads import DeskReads
 from daemon.desk_watch import DeskWatch
+from daemon.maintenance import Maintenance
 from domain.commands import (
     ClosePosition,
     EntryRequest,
@@ -32,7 +33,8 @@ from domain.ids import MANUAL, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import ResolveConflict
 from domain.modes import Mode
 from domain.position import Position, PositionStatus
-from storage.errors import JournalUnavailableError
+from storage.errors import ArchiveError, JournalUnavailableError
+from storage.snapshot import DIRECTORY as SNAPSHOTS
 
 ANSWER_WITHIN_S = 10.0
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
@@ -50,12 +52,15 @@ class Desk:
         drain: Callable[[], None],
         watch: DeskWatch,
         reload: Callable[[], Awaitable[Result | Refusal]],
+        config_text: str = "",
     ) -> None:
+        """Prepare; `config_text` is the configuration as it goes into a backup."""
         self.parts = assembly
         self.reads = reads
         self.watch = watch
         self.drain = drain
         self.reload = reload
+        self.maintenance = Maintenance(assembly, reads.archive.background, config_text)
 
     async def handle(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         """Answer one request."""
@@ -63,6 +68,8 @@ class Desk:
             return await self._answer(request)
         except JournalUnavailableError as error:  # the past cannot be read; the present can
             return Refusal("JOURNAL_DOWN", f"{error}.", "See holdfast health; ask again later.")
+        except ArchiveError as error:
+            return Refusal("ARCHIVE_MISSING", f"It is in {error}.", "Put the file back there.")
 
     async def _answer(self, request: ask.AnyAdminRequest) -> Result | Refusal:
         match request:
@@ -79,11 +86,12 @@ class Desk:
                 | ask.ListConflicts()
                 | ask.Mode()
                 | ask.Why()
-                | ask.JournalVerify()
             ):
                 return await self.reads.handle(request)
             case ask.Watch():
                 return await self.watch.answer(request)
+            case ask.JournalVerify() | ask.JournalArchive() | ask.Backup():
+                return await self.maintenance.handle(request)
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}
@@ -92,9 +100,7 @@ class Desk:
             case ask.Kill(name=name):
                 return self._kill(name)
             case ask.Snapshot():
-                return await self._tell(
-                    names.PERSISTENCE, messages.TakeSnapshot(self._request_id())
-                )
+                return await self._snapshot()
             case ask.Open():
                 return await self._open(request)
             case ask.CloseAll():
@@ -365,6 +371,14 @@ class Desk:
         kind = messages.PauseTrader if isinstance(request, ask.Pause) else messages.ResumeTrader
         result = await self._tell(names.trader(trader), kind(trader, self._request_id()))
         return result if isinstance(result, Refusal) else result | {"trader": name}
+
+    async def _snapshot(self) -> Result | Refusal:
+        taken = await self._tell(names.PERSISTENCE, messages.TakeSnapshot(self._request_id()))
+        if isinstance(taken, Refusal):
+            return taken
+        name = str(taken["note"])
+        file = self.parts.store.directory / SNAPSHOTS / name
+        return {"done": True, "file": str(file), "last_seq": int(file.stem)}
 
     def _kill(self, name: str) -> Result | Refusal:
         system = self.parts.system

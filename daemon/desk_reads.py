@@ -26,7 +26,7 @@ from daemon.view_text import View
 from daemon.vitals import liveness, passed, readiness
 from domain.errors import Refusal
 from domain.feed_state import FeedState
-from domain.ids import ClientOrderId, Symbol, TraderName, identity_of
+from domain.ids import ClientOrderId, PositionId, Symbol, TraderName, identity_of
 from domain.modes import Mode, ModeCause, worst
 from domain.money import ZERO
 from domain.order import Order
@@ -34,7 +34,6 @@ from domain.portfolio import Portfolio
 from domain.position import Position
 from domain.trader_state import Trader
 from runtime.watchdog import Lag
-from storage.errors import DamagedRecordError, JournalUnavailableError
 
 Result = dict[str, object]
 
@@ -75,8 +74,6 @@ class DeskReads:
                 return {"conflicts": self._conflicts()}
             case ask.Why(subject=prefix):
                 return await self._why(prefix)
-            case ask.JournalVerify():
-                return await self._verify()
             case _:
                 raise TypeError(f"{type(request).__name__} is not a read")
 
@@ -167,24 +164,23 @@ class DeskReads:
                 "List them: holdfast positions, holdfast positions --closed",
             )
         held = self.position_by_id(ids[0])
-        return (await self.archive.positions(ids))[0] if held is None else held
+        return await self.archive.position(ids[0]) if held is None else held
 
     async def position(self, prefix: str) -> Result | Refusal:
         """Return one position, in full."""
         found = await self.find_any(prefix)
         return found if isinstance(found, Refusal) else {"position": self._view(found)}
 
-    async def is_closed(self, position_id: str) -> bool:
-        """Whether a position of exactly that id has been closed."""
-        return await self.archive.ids(position_id) == [position_id]
+    async def is_closed(self, position_id: PositionId) -> bool:
+        """Whether a position of exactly that id, not in memory, has ever been."""
+        return await self.archive.was_ever_used(self.world.account, position_id)
 
     # --- lists ---
 
     async def _positions(self, request: ask.ListPositions) -> Result:
         now = self.world.clock.now()
         if request.closed:
-            closed = await self.archive.closed(request.limit, request.trader)
-            return {"positions": [position_row(each, NOTHING_SEEN, now) for each in closed]}
+            return {"positions": await self.archive.closed(request.limit, request.trader, now)}
         found = [
             each
             for each in self.open_positions()
@@ -353,24 +349,6 @@ class DeskReads:
         if isinstance(found, Refusal):
             return found
         return {"position_id": found.id, "events": await self.archive.story(found.id)}
-
-    async def _verify(self) -> Result | Refusal:
-        journal = self.parts.store.journal
-        try:
-            count = await self.archive.verified()
-        except JournalUnavailableError as error:
-            return Refusal("JOURNAL_DOWN", str(error), "See holdfast health.")
-        except DamagedRecordError as error:
-            return Refusal(
-                "JOURNAL_DAMAGED",
-                str(error),
-                "Restart the daemon: it moves the damaged tail aside and asks the venue.",
-            )
-        return {
-            "verified": count,
-            "last_seq": journal.tail.seq,
-            "journal_hash": journal.journal_hash,
-        }
 
 
 def _ambiguous(prefix: str, ids: list[str]) -> Refusal:

@@ -29,6 +29,7 @@ from daemon.background import Background
 from daemon.config import Loaded, secrets_of
 from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
+from daemon.config_text import portable
 from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
 from daemon.desk_watch import DeskWatch
@@ -41,6 +42,7 @@ from daemon.notify import Notifier
 from daemon.observe import observe
 from daemon.pulse import KeepAlive, Pulse
 from daemon.reload import Reloader
+from daemon.upkeep import Upkeep
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
@@ -114,30 +116,16 @@ async def _serve(
         disk = RealDisk()
         store = _opened(config, disk)
         stack.callback(store.close)
-        journal_worker, paper_worker = ThreadWorker(loop), ThreadWorker(loop)
-        stack.callback(journal_worker.close)  # finishes what it was asked, before the store closes
-        stack.callback(paper_worker.close)
-        chance = SeededChance(time.time_ns())
-        ports = Ports(
-            loop=loop,
-            clock=SystemClock(),
-            chance=chance,
-            paper_chance=SeededChance(config.paper.seed),
-            ids=SystemIds(),
-            disk=disk,
-            journal_worker=journal_worker,
-            paper_worker=paper_worker,
-            stream=stream_of(config, chance),
-            reads=reads_of(config),
-        )
+        ports = _real_ports(config, disk, stack)
         parts = assemble(config, strategies, ports, store, metrics)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
-        archive = Archive(store, Background(journal_worker))
+        background = Background(ports.journal_worker)
+        archive = Archive(store, background)
         pulse = Pulse(parts, watchdog.lag)
         reads = DeskReads(parts, archive, pulse)
         watch = DeskWatch(reads, logs.recent, loop)
         reloader = Reloader(loaded, parts, logs, notifier)
-        desk = Desk(parts, reads, stop.ask, watch, reloader.reload)
+        desk = Desk(parts, reads, stop.ask, watch, reloader.reload, portable(loaded))
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
         admin.bind()
@@ -156,12 +144,36 @@ async def _serve(
         if scraped is not None:
             await scraped.start()
             log.info("metrics", url=scraped.url)
+        upkeep = Upkeep(lambda: parts.config, store, background, ports.clock, desk.maintenance)
+        upkeep.start()
+        stack.push_async_callback(upkeep.close)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())
         stop.on_hangup = reloader.on_signal
         keep_alive = KeepAlive(pulse, notifier, loop)
         stack.callback(keep_alive.stop)
         keep_alive.start()
         return await stop.wait(parts)
+
+
+def _real_ports(config: Config, disk: RealDisk, stack: AsyncExitStack) -> Ports:
+    """Return time, chance, threads and market as they are."""
+    loop = asyncio.get_running_loop()
+    journal_worker, paper_worker = ThreadWorker(loop), ThreadWorker(loop)
+    stack.callback(journal_worker.close)  # finishes what it was asked, before the store closes
+    stack.callback(paper_worker.close)
+    chance = SeededChance(time.time_ns())
+    return Ports(
+        loop=loop,
+        clock=SystemClock(),
+        chance=chance,
+        paper_chance=SeededChance(config.paper.seed),
+        ids=SystemIds(),
+        disk=disk,
+        journal_worker=journal_worker,
+        paper_worker=paper_worker,
+        stream=stream_of(config, chance),
+        reads=reads_of(config),
+    )
 
 
 async def _account_opened(parts: Assembly) -> None:

@@ -96,6 +96,14 @@ PHRASES = {
     "snapshot": "snapshot {file}",
     "snapshot_failed": "no snapshot: {error}",
     "fenced": "fenced: {error}",
+    "pruned": (
+        "old rows left the tables: {positions:closed position}, {decisions:decision},"
+        " {equity:equity point}"
+    ),
+    "pruning_stopped": "old rows stay for now: {error}",
+    "archived": "{records:record} left the journal for {file}",
+    "not_archived": "the journal keeps its records for now: {message}",
+    "backup_failed": "no backup {file}: {error}",
 }
 
 

@@ -18,7 +18,7 @@ from exchanges import binance_frames, okx_frames
 from exchanges.market import MarketStream
 from exchanges.market_reads import MarketReads
 from exchanges.okx_frames import Listed
-from exchanges.recording import RecordedStream
+from exchanges.recording import RecordedStream, Tap
 from exchanges.simulated_market import MarketShape, SimulatedMarket
 from exchanges.simulated_reads import SimulatedReads
 from runtime.ports import Chance
@@ -40,13 +40,15 @@ SPOT_URL = "wss://stream.binance.com:9443"
 OKX_URL = "wss://ws.okx.com:8443"
 
 
-def stream_of(config: Config, chance: Chance) -> Callable[[World], MarketStream]:
-    """Return how to make the stream that `market.source` names."""
+def stream_of(
+    config: Config, chance: Chance, tap: Tap | None = None
+) -> Callable[[World], MarketStream]:
+    """Return how to make the stream that `market.source` names; `tap` sees its frames."""
     if config.market.source == "simulated":
-        return lambda world: _simulated(config, world)
+        return lambda world: _simulated(config, world, tap)
     if config.market.source == "okx":
-        return lambda world: _okx(config, world, chance)
-    return lambda world: _binance(config, world, chance)
+        return lambda world: _okx(config, world, chance, tap)
+    return lambda world: _binance(config, world, chance, tap)
 
 
 def recorded(paths: Sequence[Path], venue: str) -> Callable[[World], MarketStream]:
@@ -74,7 +76,7 @@ def _listed(world: World) -> dict[str, Listed]:
     return {venue_symbol("okx", each): Listed.of(each) for each in world.instruments.values()}
 
 
-def _simulated(config: Config, world: World) -> MarketStream:
+def _simulated(config: Config, world: World, tap: Tap | None) -> MarketStream:
     """The simulated market, which goes on from the last prices that are journaled."""
     held = world.states.durable.get(names.feed(world.venue))
     state: FeedState = FeedState() if held is None else held[1]
@@ -87,6 +89,7 @@ def _simulated(config: Config, world: World) -> MarketStream:
         instruments=tuple(world.instruments.values()),
         start_prices=start,
         shape=MarketShape(ticks_per_second=config.market.ticks_per_second),
+        tap=tap,
     )
 
 
@@ -103,7 +106,7 @@ def address_of(config: Config) -> str:
     return SPOT_URL if config.market.kind is Kind.SPOT else USDM_URL
 
 
-def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
+def _binance(config: Config, world: World, chance: Chance, tap: Tap | None) -> MarketStream:
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
     from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.real_net import RealNet  # noqa: PLC0415
@@ -116,10 +119,11 @@ def _binance(config: Config, world: World, chance: Chance) -> MarketStream:
         kind=config.market.kind,
         symbols=_symbols(world),
         settings=LineSettings(max_silence_s=config.market.max_silence_s),
+        tap=tap,
     )
 
 
-def _okx(config: Config, world: World, chance: Chance) -> MarketStream:
+def _okx(config: Config, world: World, chance: Chance, tap: Tap | None) -> MarketStream:
     from exchanges.okx_stream import SETTINGS, OkxStream  # noqa: PLC0415 - as above
     from exchanges.real_net import RealNet  # noqa: PLC0415
 
@@ -131,6 +135,7 @@ def _okx(config: Config, world: World, chance: Chance) -> MarketStream:
         kind=config.market.kind,
         listed=_listed(world),
         settings=msgspec.structs.replace(SETTINGS, max_silence_s=config.market.max_silence_s),
+        tap=tap,
     )
 
 

@@ -15,6 +15,7 @@ from domain.order import Fill
 from domain.position import CLOSED_STATUSES, ExitOrder, Modification, Position, PositionStatus
 from domain.position_changes import is_outdated
 from domain.protection import Protection, Target, Trail
+from storage.rows import ClosedPositionRow
 
 CLIENT_GUARD = "client guard"  # the daemon watches the price itself
 NOWHERE = "nowhere"
@@ -74,6 +75,41 @@ def watched_row(position: Position, seen: Seen, now: datetime) -> View:
         "next_target": exact(_nearest(price, goals)),
         "target_distance_pct": _nearest_pct(price, goals),
         "is_unprotected": is_unprotected(position),
+    }
+
+
+def closed_row_view(row: ClosedPositionRow) -> View:
+    """Return a closed position as its row tells it, in the shape of `position_row`.
+
+    For one whose events are archived; what the row does not have is null.
+    """
+    opened_at, closed_at = (
+        datetime.fromisoformat(text) if text else None for text in (row.opened_at, row.closed_at)
+    )
+    held = None if opened_at is None or closed_at is None else closed_at - opened_at
+    return {
+        "id": row.position_id,
+        "trader": row.trader,
+        "symbol": row.symbol,
+        "side": row.direction.upper(),
+        "status": row.status,
+        "entry_price": computed(Decimal(row.entry_price)) if row.entry_price else None,
+        "entry_quantity": plain(Decimal(row.entry_quantity)),
+        "remaining_quantity": plain(Decimal(row.remaining)),
+        "current_price": None,
+        "price_is_fresh": False,
+        "unrealized_pnl": None,
+        "unrealized_pnl_pct": None,
+        "realized_pnl": computed(Decimal(row.realized_pnl)),
+        "stop": None,
+        "stop_lives": NOWHERE,
+        "trail_level": None,
+        "targets": [],
+        "opened_at": time_text(opened_at),
+        "closed_at": time_text(closed_at),
+        "holding_s": None if held is None else round(held.total_seconds(), 3),
+        "exit_reason": row.exit_reason or None,
+        "protection_version": None,
     }
 
 

@@ -28,6 +28,7 @@ MANUAL = TraderName("manual")  # the built-in trader that people act through
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _UUID_WIDTH = 22  # 62**22 > 2**128
 _ACCOUNT_WIDTH = 2
+POSITION_PREFIX = _ACCOUNT_WIDTH + _UUID_WIDTH  # characters that all order ids of a position share
 _EPOCH_WIDTH = 4
 MAX_EPOCH = 62**_EPOCH_WIDTH - 1
 # A leg is a letter and a number: "E0" the entry, "E1" the first addition, "T2" the second target.

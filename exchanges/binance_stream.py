@@ -25,6 +25,7 @@ from exchanges.dialect import Notice, Reader, Subscription
 from exchanges.line import LineSettings
 from exchanges.lines import Route, run_lines
 from exchanges.market import MarketSink
+from exchanges.recording import Tap
 from runtime.ports import Chance, Clock, Net
 
 SPOT_URL = "wss://stream.binance.com:9443"
@@ -64,13 +65,14 @@ class BinanceStream:
         streams: Sequence[str] = STREAMS,
         routes: Mapping[str, str] | None = None,
         settings: LineSettings | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """Connect to nothing yet.
 
         `symbols` maps the venue's names ("BTCUSDT") to ours. `streams` are the venue's words;
         markPrice is left out for spot, which has none. `routes` gives the path before `/stream` for
-        each of them; None: what the host in `base_url` is known to need. `tap` sees every raw
-        frame. Raises `ValueError` for what cannot work.
+        each of them; None: what the host in `base_url` is known to need. `tap` sees every frame
+        that is taken, raw, and when. Raises `ValueError` for what cannot work.
         """
         address = urlsplit(base_url)
         if address.scheme not in ("ws", "wss") or not address.hostname:
@@ -80,6 +82,7 @@ class BinanceStream:
         self._ports = (net, clock, chance)
         self._symbols = dict(symbols)
         self._settings = settings or LineSettings()
+        self._tap = tap
         self._names = _names_by_url(base_url.rstrip("/"), kind, self._symbols, streams, routes)
 
     async def run(self, sink: MarketSink) -> None:
@@ -88,7 +91,7 @@ class BinanceStream:
             Route(url, BinanceDialect(names, self._symbols), self._settings)
             for url, names in self._names.items()
         ]
-        await run_lines(self._ports, routes, sink)
+        await run_lines(self._ports, routes, sink, self._tap)
 
 
 class BinanceDialect:

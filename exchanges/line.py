@@ -26,6 +26,7 @@ import structlog
 from exchanges.dialect import Answer, Dialect, Notice, Pong, ShutdownNotice, Unlisted
 from exchanges.market import MarketSink
 from exchanges.real_net import reason_of
+from exchanges.recording import Tap, wall_ns
 from runtime.ports import Chance, Clock, Net, WebSocket
 
 log = structlog.get_logger(category="market.data")
@@ -98,6 +99,7 @@ class Line:
         health: Health,
         settings: LineSettings,
         pace: Pace,
+        tap: Tap | None = None,
     ) -> None:
         self.net, self.clock, self._chance = ports
         self.url = url
@@ -107,14 +109,18 @@ class Line:
         self.sink = sink
         self.pace = pace
         self._health = health
+        self._tap = tap
         self._read = dialect.reader(sink)
 
     def read(self, raw: bytes | str) -> Notice | None:
         """Hand a frame to the sink, once. Raises what the sink raises, an `OSError` wrapped."""
         try:
-            return self._read(raw)
+            notice = self._read(raw)
+            if self._tap is not None and notice is None:
+                self._tap(wall_ns(self.clock), raw.encode() if isinstance(raw, str) else raw)
         except OSError as error:  # must not pass for a failure of the network
             raise RuntimeError(f"the sink failed: {error}") from error
+        return notice
 
     def on_up(self) -> None:
         """Tell that all streams are subscribed."""

@@ -8,6 +8,7 @@ import msgspec
 from exchanges.dialect import Dialect
 from exchanges.line import Line, LineSettings, Pace
 from exchanges.market import MarketSink
+from exchanges.recording import Tap
 from runtime.ports import Chance, Clock, Net
 
 
@@ -20,9 +21,15 @@ class Route(msgspec.Struct, frozen=True):
 
 
 async def run_lines(
-    ports: tuple[Net, Clock, Chance], routes: Sequence[Route], sink: MarketSink
+    ports: tuple[Net, Clock, Chance],
+    routes: Sequence[Route],
+    sink: MarketSink,
+    tap: Tap | None = None,
 ) -> None:
-    """Feed `sink` from all routes until canceled. Raises only what the sink raises."""
+    """Feed `sink` from all routes until canceled. Raises only what the sink raises.
+
+    `tap` sees every frame that is no answer, after the sink.
+    """
     health = _Health(sink, lines=len(routes))
     pace = Pace(ports[1], max(route.settings.connect_interval_s for route in routes))
     lines = [
@@ -34,6 +41,7 @@ async def run_lines(
             health=health,
             settings=route.settings,
             pace=pace,
+            tap=tap,
         )
         for route in routes
     ]

@@ -36,6 +36,7 @@ from exchanges.okx_frames import (
     read_frame,
 )
 from exchanges.okx_names import BUSINESS, PUBLIC, stream_name
+from exchanges.recording import Tap
 from runtime.ports import Chance, Clock, Net
 
 URL = "wss://ws.okx.com:8443"
@@ -62,6 +63,7 @@ class OkxStream:
         timeframes: Sequence[Timeframe] = (),
         wanted: Wanted = NOTHING_ELSE,
         settings: LineSettings = SETTINGS,
+        tap: Tap | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -78,6 +80,7 @@ class OkxStream:
         if unknown:
             raise ValueError(f"no channel is called {unknown[0]!r}; there are {', '.join(known)}")
         self._ports = (net, clock, chance)
+        self._tap = tap
         self._listed = dict(listed)
         self._wanted = wanted
         self._settings = settings
@@ -102,7 +105,7 @@ class OkxStream:
             Route(url, OkxDialect(streams, self._listed, self._wanted), self._settings_for(url))
             for url, streams in self._streams.items()
         ]
-        await run_lines(self._ports, routes, sink)
+        await run_lines(self._ports, routes, sink, self._tap)
 
     def _settings_for(self, url: str) -> LineSettings:
         if url.endswith(PUBLIC):

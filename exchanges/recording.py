@@ -27,6 +27,7 @@ import orjson
 from exchanges.dialect import Reader
 from exchanges.market import MarketSink
 from exchanges.okx_names import stream_name
+from runtime.ports import Clock
 
 Frame = tuple[int, bytes]  # receive time in ns since 1970, raw JSON
 Tap = Callable[[int, bytes], None]  # sees each frame as it comes; `FrameWriter.write` is one
@@ -201,11 +202,17 @@ class RecordedStream:
             read(raw)
 
 
+def wall_ns(clock: Clock) -> int:
+    """Return the wall time in ns since 1970, as frames are stamped; exact to the microsecond."""
+    return int(clock.now().timestamp() * 1_000_000) * 1_000
+
+
 class FrameWriter:
     """Writes frames to a file in the same format; a context manager."""
 
     def __init__(self, path: Path) -> None:
         """Create or replace `path`. Raises `OSError`."""
+        self.size = 0  # bytes of the file, once it is closed
         self._file: BinaryIO = path.open("wb")
         self._out: BinaryIO = self._file
         if path.suffix == ".gz":
@@ -223,6 +230,8 @@ class FrameWriter:
         """Write what is buffered and close the file."""
         if self._out is not self._file:
             self._out.close()
+        if not self._file.closed:
+            self.size = self._file.tell()
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -28,7 +28,7 @@ from domain.ids import Symbol
 from domain.instrument import Instrument, Kind
 from exchanges.binance_frames import read_frame
 from exchanges.market import MarketSink
-from exchanges.recording import Frame, Tap
+from exchanges.recording import Frame, Tap, wall_ns
 from runtime.ports import Clock
 
 _NS_A_S = 1_000_000_000
@@ -278,11 +278,11 @@ class SimulatedMarket:
                 await asyncio.sleep(max(0.0, -late_s))
                 in_a_row = 0
             in_a_row += 1
-            frame = raw
-            if self._tap is not None:
-                self._tap(start_ns + at_ns, frame)
+            frame, frame_ns = raw, start_ns + at_ns
             self._next = at_ns, raw = next(self._frames)
             read_frame(frame, self._symbols, sink)
+            if self._tap is not None:
+                self._tap(frame_ns, frame)
 
     def _begin(self) -> Frame:
         self._place(0)
@@ -291,7 +291,7 @@ class SimulatedMarket:
 
     def _place(self, at_ns: int) -> int:
         """Let the frame at `at_ns` tell the present time; return the wall time of the start."""
-        start_ns = int(self._clock.now().timestamp() * _NS_A_MS) * 1000 - at_ns
+        start_ns = wall_ns(self._clock) - at_ns
         for ticker in self._tickers:
             ticker.start_ns = start_ns
         return start_ns

@@ -47,6 +47,9 @@ class Worker(Protocol):
     def call(self, function: Callable[[], T], then: Callable[[T | BaseException], None]) -> None:
         """Run `function`; call `then` on the loop with its result or the exception it raised."""
 
+    def give_way(self) -> None:
+        """Run the calls that wait, from within one that takes long."""
+
     def close(self) -> None:
         """Finish what was asked, then stop."""
 

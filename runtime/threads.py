@@ -20,6 +20,10 @@ class WorkerBusyError(RuntimeError):
     """More calls wait than a worker takes: its user does not wait for results as it should."""
 
 
+class WorkerClosingError(RuntimeError):
+    """The worker is to end: a call that takes long gives up."""
+
+
 class ThreadWorker:
     """Runs calls one after another on one thread of its own, and their continuations on `loop`."""
 
@@ -43,6 +47,21 @@ class ThreadWorker:
         except queue.Full:
             raise WorkerBusyError(f"{CALLS_LIMIT} calls wait already") from None
 
+    def give_way(self) -> None:
+        """Run the calls that wait now; asked from within one that takes long, between its steps.
+
+        Raises `WorkerClosingError` once the worker is to end.
+        """
+        while True:
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                return
+            if call is None:
+                self._calls.put(None)  # for `_work`
+                raise WorkerClosingError("the worker is closing")
+            self._run(*call)
+
     def close(self) -> None:
         """Finish what was asked, then end; the last continuations run in the loop's next turn.
 
@@ -55,13 +74,15 @@ class ThreadWorker:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            function, then = call
-            result: Any
-            try:
-                result = function()
-            except BaseException as error:  # noqa: BLE001  whoever asked decides
-                result = error
-            self._loop.call_soon_threadsafe(then, result)
+            self._run(*call)
+
+    def _run(self, function: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        result: Any
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001  whoever asked decides
+            result = error
+        self._loop.call_soon_threadsafe(then, result)
 
 
 class InlineWorker:
@@ -93,6 +114,9 @@ class InlineWorker:
             self._loop.call_later(self._latency_s, self._deliver)
         else:
             self._loop.call_soon(self._deliver)
+
+    def give_way(self) -> None:
+        """Nobody waits: calls run at once."""
 
     def close(self) -> None:
         """Take no more calls; continuations that are due still come."""

@@ -1,26 +1,37 @@
-"""Looking after a journal by hand: verify, dump, rebuild.
+"""Looking after a journal by hand: verify, dump, rebuild, archive.
 
 Each works on an open database, which is how a running daemon answers, or on the directory of a
 stopped one, whose lock it takes.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
 from runtime.ports import Disk
-from storage.chain import Record, Tail, hash_at, history_of, mark_of, tail_of, verified
+from storage.archive import archives_of, path_of, read_archive
+from storage.archiving import Archiving, Outcome, Wish
+from storage.chain import Tail, anchor_of, hash_at, history_of, line_of, mark_of, tail_of, verified
 from storage.connection import NAME, Database
-from storage.errors import DamagedRecordError, NoJournalError, SqliteError, unavailable
+from storage.errors import (
+    ArchiveError,
+    DamagedRecordError,
+    NoJournalError,
+    SqliteError,
+    unavailable,
+)
 from storage.lock import DirectoryLock
 from storage.read_tables import ReadTables
 from storage.rebuild import Rebuilt, rebuild, rewrite
 from storage.snapshot import SnapshotError, load_snapshot, snapshot_paths
 from storage.streams import StreamRegistry
+
+STEP = 100  # records checked in one go while others wait
 
 
 class SnapshotReport(msgspec.Struct, frozen=True):
@@ -30,20 +41,31 @@ class SnapshotReport(msgspec.Struct, frozen=True):
     problem: str
 
 
+class ArchiveReport(msgspec.Struct, frozen=True):
+    """One archive file; `problem` is empty when it is whole and goes on from the one before."""
+
+    file: str
+    first_seq: int
+    last_seq: int
+    problem: str
+
+
 class Report(msgspec.Struct, frozen=True):
     """What a verification found."""
 
-    records: int  # good ones, from the first on
+    records: int  # good ones, from the first in the journal on
     last_hash: str  # of the last good record
     first_bad: int | None  # number of the first record that cannot be trusted
     problems: tuple[str, ...]
     snapshots: tuple[SnapshotReport, ...]
     quarantined: int  # records moved out of the journal earlier
+    archived: int  # records that left it for files; the first one in it follows from the last
+    archives: tuple[ArchiveReport, ...]  # as far as they were looked at
 
     @property
     def is_sound(self) -> bool:
         """Every record follows from the one before, and the file is well-formed."""
-        return not self.problems
+        return not self.problems and not any(each.problem for each in self.archives)
 
 
 @contextmanager
@@ -62,16 +84,21 @@ def stopped(directory: Path) -> Iterator[Database]:
             database.close()
 
 
-def verify(directory: Path, registry: StreamRegistry, disk: Disk) -> Report:
-    """Check everything in the directory of a stopped daemon."""
+def verify(
+    directory: Path, registry: StreamRegistry, disk: Disk, *, archives: bool = False
+) -> Report:
+    """Check everything in the directory of a stopped daemon; archive files if asked to."""
     with stopped(directory) as database:
-        return verify_open(database, registry, disk)
+        return verify_open(database, registry, disk, archives=archives)
 
 
-def verify_open(database: Database, registry: StreamRegistry, disk: Disk) -> Report:
+def verify_open(
+    database: Database, registry: StreamRegistry, disk: Disk, *, archives: bool = False
+) -> Report:
     """Check every record, the stream versions, the file's structure and the snapshots."""
     connection = database.connection
     problems: list[str] = []
+    anchor = anchor_of(connection)
     last, first_bad = _verify_chain(connection, problems)
     mark = mark_of(connection)
     if first_bad is None and mark != last.seq:
@@ -89,12 +116,14 @@ def verify_open(database: Database, registry: StreamRegistry, disk: Disk) -> Rep
         for path in snapshot_paths(database.path.parent)
     ]
     return Report(
-        records=last.seq,
+        records=last.seq - anchor.seq,
         last_hash=last.hash,
         first_bad=first_bad,
         problems=tuple(problems),
         snapshots=tuple(snapshots),
         quarantined=moved,
+        archived=anchor.seq,
+        archives=tuple(filter(None, archive_reports(database))) if archives else (),
     )
 
 
@@ -111,13 +140,14 @@ def verify_end(
         mark = mark_of(connection)
         if mark != last:
             problems.append(f"record {mark} is noted as the last one, the journal ends with {last}")
-        first = max(0, last - count)
-        before = hash_at(connection, first)
-        if before is None:
-            problems.append(f"journal record {first} cannot be read")
+        start = anchor_of(connection)  # what lies before is archived
+        if last - count > start.seq:
+            start = Tail(last - count, hash_at(connection, last - count) or "")
+        if not start.hash and start.seq:
+            problems.append(f"journal record {start.seq} cannot be read")
         else:
             try:
-                for _ in verified(connection, Tail(first, before)):
+                for _ in verified(connection, start):
                     pass
             except DamagedRecordError as damage:
                 problems.append(str(damage))
@@ -126,6 +156,66 @@ def verify_end(
             if problem:
                 problems.append(f"snapshot {path.name}: {problem}")
         return last, problems
+
+
+def archive_reports(database: Database) -> Iterator[ArchiveReport | None]:
+    """Check the archive files one by one: the chain in each, and that they form one.
+
+    Yields None in between, so that others get their turn.
+    """
+    last = Tail()
+    directory = database.path.parent
+    for archived in archives_of(database.connection):
+        problem = ""
+        if (archived.first_seq - 1, archived.previous_hash) != last:
+            problem = f"it does not go on from record {last.seq}"
+        last = Tail(archived.last_seq, archived.last_hash)
+        records = read_archive(path_of(directory, archived), archived)
+        try:
+            while list(islice(records, STEP)):
+                yield None
+        except ArchiveError as error:
+            problem = error.why
+        yield ArchiveReport(archived.file, archived.first_seq, archived.last_seq, problem)
+
+
+class ChainCheck:
+    """Checks the chain in small steps, while the journal is being written."""
+
+    def __init__(self, database: Database, *, archives: bool = False) -> None:
+        self.records = 0
+        self.archived = Tail()  # known after the first step
+        self.archives: list[ArchiveReport] = []
+        self._database = database
+        self._steps = self._all(archives=archives)
+
+    def advance(self) -> bool:
+        """Check some more; return whether there may be more yet.
+
+        Raises `DamagedRecordError`, `JournalUnavailableError`.
+        """
+        return next(self._steps, None) is not None
+
+    def _all(self, *, archives: bool) -> Iterator[bool]:
+        place = self.archived = anchor_of(self._database.connection)
+        while batch := list(islice(verified(self._database.connection, place, STEP), STEP)):
+            place = Tail(batch[-1].seq, batch[-1].hash)
+            self.records += len(batch)
+            yield True
+        if archives:
+            for report in archive_reports(self._database):
+                if report is not None:
+                    self.archives.append(report)
+                yield True
+
+
+def archive(directory: Path, registry: StreamRegistry, disk: Disk, wish: Wish) -> Outcome:
+    """Move the oldest records of a stopped daemon's journal into a file.
+
+    Raises like `Archiving`.
+    """
+    with stopped(directory) as database:
+        return Archiving(database, registry, disk, wish).finish()
 
 
 def dump(directory: Path, out: TextIO, stream: str | None = None) -> int:
@@ -142,33 +232,43 @@ def dump_open(connection: sqlite3.Connection, out: TextIO, stream: str | None = 
     records = verified(connection) if stream is None else history_of(connection, stream)
     count = 0
     for record in records:
-        out.write(_line(record))
+        out.write(line_of(record).decode())
         count += 1
     return count
 
 
-def rebuild_directory(directory: Path, registry: StreamRegistry, tables: ReadTables) -> Rebuilt:
+def rebuild_directory(
+    directory: Path,
+    registry: StreamRegistry,
+    tables: ReadTables,
+    prune: Callable[[Database], None] = lambda _: None,
+) -> Rebuilt:
     """Write the read tables of a stopped daemon anew; a malformed file is rewritten as a whole.
 
-    Raises `DamagedRecordError` or `JournalDamagedError`; then nothing has changed.
+    Then `prune`, for rebuilding brings back what retention took out. Raises `DamagedRecordError`,
+    `JournalDamagedError` or `ArchiveNeededError`; then nothing has changed.
     """
     with stopped(directory) as database:
         if _is_well_formed(database.connection):
-            return rebuild(database, registry, tables)
+            rebuilt = rebuild(database, registry, tables)
+            prune(database)
+            return rebuilt
         problems: list[str] = []
         last, _ = _verify_chain(database.connection, problems)
         kept, rebuilt = rewrite(database, registry, tables, last)
+        prune(database)
         note = f"the malformed database is kept as {kept}; the new one ends with record {last.seq}"
         return Rebuilt(rebuilt.records, (note, *problems, *rebuilt.problems))
 
 
 def _verify_chain(connection: sqlite3.Connection, problems: list[str]) -> tuple[Tail, int | None]:
-    last = Tail()
+    last = anchor_of(connection)
+    is_whole = last.seq == 0
     versions: dict[str, int] = {}
     try:
         for record in verified(connection):
             expected = versions.get(record.stream, 0) + 1
-            if record.version != expected:
+            if record.version != expected and (is_whole or record.stream in versions):
                 problems.append(
                     f"journal record {record.seq}: {record.stream} has version {record.version},"
                     f" {expected} is due"
@@ -196,9 +296,3 @@ def _is_well_formed(connection: sqlite3.Connection) -> bool:
         if unavailable(error) is None:
             raise
         return False
-
-
-def _line(record: Record) -> str:
-    fields = msgspec.structs.asdict(record)
-    fields["payload"] = msgspec.Raw(record.payload.encode())  # an object, not a text that holds one
-    return msgspec.json.encode(fields).decode() + "\n"

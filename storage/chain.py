@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from storage.errors import (
+    ArchivedError,
     DamagedRecordError,
     SqliteError,
     Trouble,
@@ -32,6 +33,7 @@ INSERT_RECORD = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_INTENT = "INSERT INTO intents VALUES (?, ?)"
 _READ = f"SELECT {COLUMNS} FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
 _LAST = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1"
+_ANCHOR = "SELECT last_seq, last_hash FROM archives ORDER BY last_seq DESC LIMIT 1"
 _READ_STREAM = (
     f"SELECT {COLUMNS} FROM journal WHERE stream = ? AND stream_version > ?"  # noqa: S608
     " ORDER BY stream_version LIMIT ?"
@@ -74,13 +76,26 @@ def seal(previous: str, content: Content) -> str:
     return sha256((previous + text).encode()).hexdigest()[:HASH_CHARACTERS]
 
 
+def anchor_of(connection: sqlite3.Connection) -> Tail:
+    """Return the last archived record's number and hash: what the journal goes on from.
+
+    Records up to there that are still in the table are about to be taken out of it.
+    """
+    try:
+        row = connection.execute(_ANCHOR).fetchone()
+    except SqliteError as error:
+        raise unreadable(error) from error
+    return Tail() if row is None else Tail(*row)
+
+
 def tail_of(connection: sqlite3.Connection) -> Tail:
     """Return the last record's number and hash as stored, unverified."""
     try:
         row = connection.execute(_LAST).fetchone()
     except SqliteError as error:
         raise unreadable(error) from error
-    return Tail() if row is None else Tail(*row)
+    anchor = anchor_of(connection)
+    return anchor if row is None or row[0] <= anchor.seq else Tail(*row)
 
 
 def mark_of(connection: sqlite3.Connection) -> int | None:
@@ -98,20 +113,29 @@ def set_mark(connection: sqlite3.Connection, seq: int) -> None:
 
 
 def hash_at(connection: sqlite3.Connection, seq: int) -> str | None:
-    """Return the stored hash of one record; None when there is none that can be read."""
-    if seq == 0:
-        return NO_HASH
+    """Return the stored hash of one record; None when there is none that can be read.
+
+    Of archived records only the last one's is here.
+    """
+    anchor = anchor_of(connection)
+    if seq <= anchor.seq:
+        return anchor.hash if seq == anchor.seq else None
     rows = _fetch(connection, "SELECT hash FROM journal WHERE seq = ?", (seq,))
     return rows[0][0].decode(errors="replace") if rows and isinstance(rows[0][0], bytes) else None
 
 
-def verified(connection: sqlite3.Connection, after: Tail = START) -> Iterator[Record]:
+def verified(
+    connection: sqlite3.Connection, after: Tail | None = None, chunk: int = CHUNK
+) -> Iterator[Record]:
     """Yield the records after a trusted place, each checked against the one before.
 
-    Raises `DamagedRecordError` at the first that does not follow, `JournalUnavailableError` when
-    the disk fails.
+    Without a place: all that the journal has, from its anchor on. `chunk` records are read at a
+    time. Raises `DamagedRecordError` at
+    the first that does not follow, `JournalUnavailableError` when the disk fails.
     """
-    for row in _rows_after(connection, after.seq):
+    if after is None:
+        after = anchor_of(connection)
+    for row in _rows_after(connection, after.seq, chunk):
         record = _checked(row, after)
         after = Tail(record.seq, record.hash)
         yield record
@@ -119,6 +143,20 @@ def verified(connection: sqlite3.Connection, after: Tail = START) -> Iterator[Re
 
 def history_of(connection: sqlite3.Connection, stream: str) -> Iterator[Record]:
     """Yield the records of one stream, each checked by itself.
+
+    Raises `ArchivedError` for a stream that began before the journal's anchor,
+    `DamagedRecordError`, `JournalUnavailableError`.
+    """
+    first = True
+    for record in rest_of(connection, stream):
+        if first and record.version != 1:
+            raise ArchivedError(stream, anchor_of(connection).seq)
+        first = False
+        yield record
+
+
+def rest_of(connection: sqlite3.Connection, stream: str) -> Iterator[Record]:
+    """Yield what the journal still has of one stream, each record checked by itself.
 
     Raises `DamagedRecordError`, `JournalUnavailableError`.
     """
@@ -129,7 +167,8 @@ def history_of(connection: sqlite3.Connection, stream: str) -> Iterator[Record]:
             raise DamagedRecordError(0, f"pages that hold {stream} are malformed")
         for row in rows:
             record = _sealed(row, row[0])
-            if record.version != version + 1:
+            is_archived = version == 0 and anchor_of(connection).seq > 0
+            if record.version != version + 1 and not is_archived:
                 raise DamagedRecordError(record.seq, f"{stream} lacks version {version + 1}")
             version = record.version
             yield record
@@ -137,10 +176,10 @@ def history_of(connection: sqlite3.Connection, stream: str) -> Iterator[Record]:
             return
 
 
-def _rows_after(connection: sqlite3.Connection, seq: int) -> Iterator[tuple[Any, ...]]:
+def _rows_after(connection: sqlite3.Connection, seq: int, chunk: int) -> Iterator[tuple[Any, ...]]:
     """Yield rows with texts as bytes: damaged text need not be UTF-8."""
     while True:
-        rows = _fetch(connection, _READ, (seq, CHUNK))
+        rows = _fetch(connection, _READ, (seq, chunk))
         if rows is None:  # somewhere in it pages are malformed: go up to them one by one
             rows = _fetch(connection, _READ, (seq, 1))
             if rows is None:
@@ -173,7 +212,14 @@ def _checked(row: tuple[Any, ...], before: Tail) -> Record:
     expected = before.seq + 1
     if row[0] != expected:
         raise DamagedRecordError(expected, f"missing; the next one is {row[0]!r}")
-    record = _sealed(row, expected)
+    return linked(_sealed(row, expected), before)
+
+
+def linked(record: Record, before: Tail) -> Record:
+    """Return the record if it is the next one after `before`. Raises `DamagedRecordError`."""
+    expected = before.seq + 1
+    if record.seq != expected:
+        raise DamagedRecordError(expected, f"missing; the next one is {record.seq}")
     if record.previous_hash != before.hash:
         raise DamagedRecordError(expected, "it does not follow from the record before it")
     return record
@@ -185,6 +231,11 @@ def _sealed(row: tuple[Any, ...], seq: int) -> Record:
         record = _record(row)
     except (TypeError, ValueError, AttributeError) as error:
         raise DamagedRecordError(seq, f"unreadable ({error})") from error
+    return sealed(record)
+
+
+def sealed(record: Record) -> Record:
+    """Return the record if its hash is that of its content. Raises `DamagedRecordError`."""
     content = (
         record.seq,
         record.stream,
@@ -196,7 +247,7 @@ def _sealed(row: tuple[Any, ...], seq: int) -> Record:
         record.payload,
     )
     if seal(record.previous_hash, content) != record.hash:
-        raise DamagedRecordError(seq, "its content does not match its hash")
+        raise DamagedRecordError(record.seq, "its content does not match its hash")
     return record
 
 
@@ -217,3 +268,32 @@ def _record(row: tuple[Any, ...]) -> Record:
         previous_hash=previous.decode(),
         hash=digest.decode(),
     )
+
+
+def line_of(record: Record) -> bytes:
+    """Return the record as a line of JSON; the payload in it is the very text."""
+    fields = msgspec.structs.asdict(record)
+    fields["payload"] = msgspec.Raw(record.payload.encode())  # an object, not a text that holds one
+    return msgspec.json.encode(fields) + b"\n"
+
+
+class _Line(msgspec.Struct):
+    seq: int
+    stream: str
+    version: int
+    epoch: int
+    type: str
+    schema_version: int
+    time: str
+    payload: msgspec.Raw
+    previous_hash: str
+    hash: str
+
+
+_line = msgspec.json.Decoder(_Line)
+
+
+def record_in(line: bytes) -> Record:
+    """Read what `line_of` wrote; unverified. Raises `msgspec.MsgspecError`."""
+    fields = msgspec.structs.asdict(_line.decode(line))
+    return Record(**fields | {"payload": bytes(fields["payload"]).decode()})

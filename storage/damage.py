@@ -10,13 +10,13 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 
-from storage.chain import COLUMNS, history_of, set_mark
+from storage.chain import COLUMNS, anchor_of, history_of, set_mark
 from storage.connection import Database
-from storage.errors import DamagedRecordError
+from storage.errors import ArchivedError, DamagedRecordError
 from storage.fold import Fold
-from storage.read_tables import ReadTables, Step, write_rows
+from storage.read_tables import ReadTables, Step, reborn, write_rows
 from storage.rows import READ_ROWS
-from storage.streams import StreamRegistry
+from storage.streams import StreamRegistry, Streams
 
 _MOVE = (
     f"INSERT INTO quarantine (why, moved_in_epoch, {COLUMNS})"  # noqa: S608 - constants
@@ -25,11 +25,16 @@ _MOVE = (
 
 
 def move_aside(
-    database: Database, registry: StreamRegistry, tables: ReadTables, damage: DamagedRecordError
+    database: Database,
+    registry: StreamRegistry,
+    tables: ReadTables,
+    damage: DamagedRecordError,
+    streams: Streams,
 ) -> int:
     """Take the damaged record and all after it out of the journal; return how many.
 
-    The read tables follow. Raises `JournalUnavailableError`.
+    The read tables follow; `streams` are the states as of the last good record, for streams whose
+    first events are archived. Raises `JournalUnavailableError`.
     """
     with database.transaction() as connection:
         why = f"record {damage.seq}: {damage.why}"
@@ -40,7 +45,7 @@ def move_aside(
         for row in READ_ROWS:
             connection.execute(f"DELETE FROM {row.table} WHERE seq >= ?", (damage.seq,))  # noqa: S608
         set_mark(connection, damage.seq - 1)
-        _write_again(connection, registry, tables, touched)
+        _write_again(connection, registry, tables, touched, streams)
         return moved
 
 
@@ -70,14 +75,17 @@ def _write_again(
     registry: StreamRegistry,
     tables: ReadTables,
     names: Iterable[str],
+    streams: Streams,
 ) -> None:
     """Write the rows that the good part of these streams gives."""
     for stream in sorted(names):
         fold = Fold(connection, registry, {})
         steps: list[tuple[str, Step]] = []
-        with suppress(DamagedRecordError):  # older damage; `verify` tells of it
+        with suppress(DamagedRecordError, ArchivedError):  # older damage; `verify` tells of it
             for record in history_of(connection, stream):
                 step = fold.apply(record)
                 if step is not None:
                     steps.append((stream, step))
+        if not steps and stream in streams:
+            steps = [reborn(stream, streams[stream], anchor_of(connection).seq)]
         write_rows(connection, tables.rows_of(steps))

@@ -57,6 +57,45 @@ class DamagedRecordError(StorageError):
         self.why = why
 
 
+class ArchivedError(StorageError):
+    """A stream's first events are not in the journal any more."""
+
+    def __init__(self, stream: str, seq: int) -> None:
+        super().__init__(f"{stream} began before record {seq + 1}: its first events are archived")
+        self.stream = stream
+
+
+class ArchiveError(StorageError):
+    """An archive file that is missing, damaged, or does not belong to the journal."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"the archive {path}: {why}")
+        self.path = path
+        self.why = why
+
+
+class ArchiveNeededError(StorageError):
+    """No snapshot can be used, and the archives that would do instead are not all there."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"No snapshot of {path} can be used, so all of its archives are needed: {why}. Put them"
+            f" back into {path.parent / 'archive'} and start again."
+        )
+
+
+class ArchiveRefusedError(StorageError):
+    """Records that cannot be archived yet; `remedy` is what would help."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(text)
+        self.remedy = remedy
+
+
+class BackupError(StorageError):
+    """A backup that cannot be made or used; the message says why."""
+
+
 class FencedError(StorageError):
     """Another writer has opened this database since."""
 

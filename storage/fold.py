@@ -10,7 +10,7 @@ import msgspec
 
 from domain.errors import InvariantError
 from storage.chain import Record, history_of
-from storage.errors import DamagedRecordError
+from storage.errors import ArchivedError, DamagedRecordError
 from storage.read_tables import Step
 from storage.streams import StreamRegistry, Streams, Versioned
 
@@ -19,6 +19,7 @@ from storage.streams import StreamRegistry, Streams, Versioned
 _DOES_NOT_FOLD = (
     InvariantError,
     msgspec.MsgspecError,
+    ArchivedError,
     DamagedRecordError,
     ArithmeticError,
     AttributeError,

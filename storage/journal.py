@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from storage.chain import (
     INSERT_INTENT,
     INSERT_RECORD,
-    START,
     Record,
     Tail,
     seal,
@@ -112,8 +111,8 @@ class Journal:
         self.tail = tail_of(self._database.connection)
         return Reopened(*self.tail, has_last_batch=self.tail == self._attempted)
 
-    def read(self, after: Tail = START) -> Iterator[Record]:
-        """Yield records after a place, verified.
+    def read(self, after: Tail | None = None) -> Iterator[Record]:
+        """Yield records after a place, or all that are not archived; verified.
 
         Raises `DamagedRecordError`, `JournalUnavailableError`.
         """

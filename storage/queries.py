@@ -10,7 +10,14 @@ from typing import TypeVar
 
 import msgspec
 
-from domain.ids import ClientOrderId, identity_of
+from domain.ids import (
+    POSITION_PREFIX,
+    AccountName,
+    ClientOrderId,
+    PositionId,
+    client_order_id,
+    identity_of,
+)
 from storage.chain import Record, history_of
 from storage.errors import SqliteError, unreadable
 from storage.rows import (
@@ -68,6 +75,23 @@ def find_positions(connection: sqlite3.Connection, prefix: str) -> list[str]:
     )
     values = (prefix, beyond, prefix, beyond, DEFAULT_LIMIT)
     return [str(found) for (found,) in _fetch(connection, query, values)]
+
+
+def was_ever_used(
+    connection: sqlite3.Connection, account: AccountName, position_id: PositionId
+) -> bool:
+    """Whether a position of this id ever existed, even if its rows and events have left.
+
+    The ids of orders, which begin with their position's, stay for good.
+    """
+    prefix = client_order_id(account, position_id, "entry-0", 0)[:POSITION_PREFIX]
+    query = (
+        "SELECT 1 FROM closed_positions WHERE position_id = ? UNION ALL"
+        " SELECT 1 FROM journal WHERE stream = ? UNION ALL"
+        " SELECT 1 FROM intents WHERE client_order_id >= ? AND client_order_id < ? LIMIT 1"
+    )
+    values = (position_id, f"position/{position_id}", prefix, prefix + "\U0010ffff")
+    return bool(_fetch(connection, query, values))
 
 
 def orders(
@@ -130,10 +154,15 @@ def events_of(connection: sqlite3.Connection, stream: str) -> list[Record]:
     return list(history_of(connection, stream))
 
 
+def streams_of(connection: sqlite3.Connection, position_id: str) -> list[str]:
+    """Return the names of the streams of a position and its orders."""
+    orders_streams = [f"order/{row.client_order_id}" for row in orders_of(connection, position_id)]
+    return [f"position/{position_id}", *orders_streams]
+
+
 def story_of(connection: sqlite3.Connection, position_id: str) -> list[Record]:
     """Return what happened to a position and its orders, in the order it was journaled."""
-    streams = [f"position/{position_id}"]
-    streams += [f"order/{row.client_order_id}" for row in orders_of(connection, position_id)]
+    streams = streams_of(connection, position_id)
     records = [record for stream in streams for record in history_of(connection, stream)]
     return sorted(records, key=lambda record: record.seq)
 

@@ -9,17 +9,39 @@ from typing import NamedTuple
 
 import msgspec
 
-from storage.chain import INSERT_INTENT, INSERT_RECORD, Record, Tail, set_mark, verified
+from runtime.disk import RealDisk
+from runtime.ports import Disk
+from storage.archive import archives_of, insert, whole_past
+from storage.chain import (
+    INSERT_INTENT,
+    INSERT_RECORD,
+    Record,
+    Tail,
+    anchor_of,
+    hash_at,
+    set_mark,
+    verified,
+)
 from storage.connection import Database
-from storage.errors import DamagedRecordError, JournalDamagedError, SqliteError, StorageError
+from storage.errors import (
+    ArchiveError,
+    ArchiveNeededError,
+    DamagedRecordError,
+    JournalDamagedError,
+    SqliteError,
+    StorageError,
+)
 from storage.files import sync_directory
 from storage.fold import Fold
-from storage.read_tables import ReadTables, write_rows
+from storage.read_tables import ReadTables, Step, reborn, write_rows
 from storage.rows import READ_TABLES
-from storage.streams import StreamRegistry
+from storage.snapshot import SnapshotError, load_snapshot, snapshot_paths
+from storage.streams import StreamRegistry, Streams
 from storage.wal import wal_path
 
 _BATCH = 1_000  # records
+_ALL = 2**62
+_DISK = RealDisk()
 
 
 class Rebuilt(NamedTuple):
@@ -29,22 +51,74 @@ class Rebuilt(NamedTuple):
     problems: tuple[str, ...]  # what to tell a person, as streams that did not fold
 
 
-def rebuild(database: Database, registry: StreamRegistry, tables: ReadTables) -> Rebuilt:
-    """Empty the read tables and write what the journal gives, in one transaction.
+def rebuild(
+    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk = _DISK
+) -> Rebuilt:
+    """Write the read tables anew from what the archives and the journal give, in one transaction.
 
-    Raises `DamagedRecordError` (nothing has changed then), `JournalUnavailableError`.
+    When an archive is missing, it begins at the oldest snapshot instead, and rows that were last
+    changed before that stay as they are. Raises `DamagedRecordError` (nothing has changed then),
+    `ArchiveNeededError` when there is no snapshot either, `JournalUnavailableError`.
     """
     with database.transaction() as connection:
+        past = _Past(database, registry, disk)
         for name in READ_TABLES:
-            connection.execute(f"DELETE FROM {name}")  # noqa: S608 - names of ours
-        fold = Fold(connection, registry, {})
+            connection.execute(f"DELETE FROM {name} WHERE seq > ?", (past.kept.seq,))  # noqa: S608
+        write_rows(connection, tables.rows_of(past.reborn()))
+        fold = Fold(connection, registry, past.streams)
         records = 0
-        for batch in _batches(verified(connection)):
+        for batch in _batches(past.records()):
             steps = [(record.stream, fold.apply(record)) for record in batch]
             write_rows(connection, tables.rows_of((name, step) for name, step in steps if step))
             _forget_retired(fold, registry, {record.stream for record in batch})
             records += len(batch)
-    return Rebuilt(records, tuple(fold.broken.values()))
+    return Rebuilt(records, (*past.problems, *fold.broken.values()))
+
+
+class _Past:
+    """Where a rebuilding begins.
+
+    At the first record if all archives are there, else at the oldest snapshot.
+    """
+
+    def __init__(self, database: Database, registry: StreamRegistry, disk: Disk) -> None:
+        self.kept = Tail()  # rows up to here stay
+        self.streams: Streams = {}
+        self.problems: tuple[str, ...] = ()
+        self._connection = database.connection
+        self._directory = database.path.parent
+        self._archives = archives_of(self._connection)
+        try:
+            for _ in whole_past(self._directory, self._archives):
+                pass  # the whole is checked before anything is written
+        except ArchiveError as error:
+            self._begin_at_snapshot(database.path, registry, disk, error)
+
+    def _begin_at_snapshot(
+        self, path: Path, registry: StreamRegistry, disk: Disk, why: ArchiveError
+    ) -> None:
+        for snapshot in reversed(snapshot_paths(self._directory)):
+            try:
+                self.kept, self.streams = load_snapshot(
+                    snapshot, disk, registry, lambda seq: hash_at(self._connection, seq)
+                )
+            except SnapshotError:
+                continue
+            kept = f"rows from before record {self.kept.seq + 1} are kept as they were"
+            self.problems = (f"{why}; so {kept}",)
+            return
+        raise ArchiveNeededError(path, str(why)) from why
+
+    def reborn(self) -> Iterator[tuple[str, Step]]:
+        """Yield the states that the kept rows may lack, for the events to come change them."""
+        for stream, held in self.streams.items():
+            yield reborn(stream, held, self.kept.seq)
+
+    def records(self) -> Iterator[Record]:
+        """Yield what is to be folded."""
+        if self.kept == Tail():
+            yield from whole_past(self._directory, self._archives)
+        yield from verified(self._connection, self.kept if self.kept.seq else None)
 
 
 def rewrite(
@@ -61,12 +135,14 @@ def rewrite(
         leftover.unlink(missing_ok=True)
     target = Database(fresh)
     try:
+        lost = _copy_past(database.connection, target)
         _copy(database.connection, target, registry, last)
         rebuilt = rebuild(target, registry, tables)
+        rebuilt = rebuilt._replace(problems=(*lost, *rebuilt.problems))
         with target.transaction() as connection:
             _set_epoch(connection, database.epoch)
             set_mark(connection, last.seq)
-    except (DamagedRecordError, *SqliteError) as error:
+    except (DamagedRecordError, ArchiveNeededError, *SqliteError) as error:
         target.close()
         fresh.unlink()
         raise JournalDamagedError(path, str(error)) from error
@@ -94,11 +170,38 @@ def _forget_retired(fold: Fold, registry: StreamRegistry, names: set[str]) -> No
             del fold.streams[name]
 
 
+def _copy_past(source: sqlite3.Connection, target: Database) -> list[str]:
+    """Copy what does not follow from the journal once a part of it is archived.
+
+    As far as it can be read; return what could not.
+    """
+    archives = archives_of(source)
+    if not archives:
+        return []
+    lost = []
+    with target.transaction() as connection:
+        for archived in archives:
+            insert(connection, archived)
+        anchor = anchor_of(connection).seq
+        for table in ("intents", *READ_TABLES):
+            up_to = anchor if table == "intents" else _ALL  # younger intents follow from records
+            try:
+                query = f"SELECT * FROM {table} WHERE seq <= ?"  # noqa: S608 - names of ours
+                found = source.execute(query, (up_to,)).fetchall()
+            except SqliteError as error:
+                lost.append(f"rows of {table} from before record {anchor + 1} are lost: {error}")
+                continue
+            if found:
+                marks = ", ".join("?" * len(found[0]))
+                connection.executemany(f"INSERT INTO {table} VALUES ({marks})", found)  # noqa: S608
+    return lost
+
+
 def _copy(
     source: sqlite3.Connection, target: Database, registry: StreamRegistry, last: Tail
 ) -> None:
-    done = Tail()
-    for batch in _batches(islice(verified(source), last.seq)):
+    done = anchor_of(source)
+    for batch in _batches(islice(verified(source), last.seq - done.seq)):
         with target.transaction() as connection:
             connection.executemany(INSERT_RECORD, map(msgspec.structs.astuple, batch))
             connection.executemany(INSERT_INTENT, _intents(batch, registry))

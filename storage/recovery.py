@@ -12,10 +12,13 @@ from pathlib import Path
 import msgspec
 
 from runtime.ports import Disk
+from storage.archive import archives_of, whole_past
 from storage.chain import Tail, hash_at, mark_of, verified
 from storage.connection import Database
 from storage.damage import move_aside
 from storage.errors import (
+    ArchiveError,
+    ArchiveNeededError,
     DamagedRecordError,
     JournalDamagedError,
     JournalUnavailableError,
@@ -45,7 +48,8 @@ def recover(
 ) -> Recovered:
     """Return all states as of the last good record; a damaged tail is moved aside first.
 
-    Raises `NewerSchemaError`, `JournalDamagedError`, `JournalUnavailableError`.
+    Raises `NewerSchemaError`, `JournalDamagedError`, `ArchiveNeededError`,
+    `JournalUnavailableError`.
     """
     try:
         return _recover(database, registry, tables, disk)
@@ -61,11 +65,12 @@ def _recover(
     problems: list[str] = []
     _check_not_emptied(database)
     with without_collections():
-        snapshot = _newest_snapshot(database, registry, disk, problems)
+        snapshot, broken = _newest_snapshot(database, registry, disk, problems)
         fold = Fold(database.connection, registry, snapshot.streams)
+        fold.broken.update(broken)
         last, damage = _fold_tail(fold, database, snapshot.tail)
     if damage is not None:
-        problems.append(_set_aside(database, registry, tables, damage, last))
+        problems.append(_set_aside(database, registry, tables, damage, last, fold.streams))
     elif mark_of(database.connection) != last.seq:
         problems.append(_cut_off(database, registry, tables, last))
     problems.extend(database.problems_of_log())
@@ -92,16 +97,47 @@ def _check_not_emptied(database: Database) -> None:
 
 def _newest_snapshot(
     database: Database, registry: StreamRegistry, disk: Disk, problems: list[str]
-) -> Snapshot:
+) -> tuple[Snapshot, dict[str, str]]:
+    """Return where to begin, and which streams did not fold up to there."""
+    broken: dict[str, str] = {}
+    refused: list[Path] = []
+    found: Snapshot | None = None
     for path in snapshot_paths(database.path.parent):
         try:
-            return load_snapshot(
+            found = load_snapshot(
                 path, disk, registry, lambda seq: hash_at(database.connection, seq)
             )
+            break
         except SnapshotError as error:
             problems.append(f"snapshot {path.name} is not used: {error}")
-            _put_away(path)
-    return Snapshot(Tail(), {})
+            refused.append(path)
+    if found is None:
+        found, broken = _folded_past(database, registry, problems)  # else they keep their names
+    for path in refused:
+        _put_away(path)
+    return found, broken
+
+
+def _folded_past(
+    database: Database, registry: StreamRegistry, problems: list[str]
+) -> tuple[Snapshot, dict[str, str]]:
+    """Return what a snapshot at the journal's beginning would hold: archives are folded.
+
+    Raises `ArchiveNeededError`.
+    """
+    archives = archives_of(database.connection)
+    if not archives:
+        return Snapshot(Tail(), {}), {}
+    fold = Fold(database.connection, registry, {})
+    last = Tail()
+    try:
+        for record in whole_past(database.path.parent, archives):
+            fold.apply(record)
+            last = Tail(record.seq, record.hash)
+    except ArchiveError as error:
+        raise ArchiveNeededError(database.path, str(error)) from error
+    problems.append(f"{last.seq} archived records were folded, as no snapshot can be used")
+    return Snapshot(last, registry.without_retired(fold.streams)), fold.broken
 
 
 def _put_away(path: Path) -> None:
@@ -128,9 +164,10 @@ def _set_aside(
     tables: ReadTables,
     damage: DamagedRecordError,
     last: Tail,
+    streams: Streams,
 ) -> str:
     try:
-        moved = move_aside(database, registry, tables, damage)
+        moved = move_aside(database, registry, tables, damage, streams)
     except JournalUnavailableError as error:
         if error.kind is not Trouble.DAMAGED:
             raise

@@ -77,6 +77,17 @@ quarantine = Table(
     Column("hash", Text),
 )
 
+# Prefixes of the journal that stand in files; the last one is the anchor that the rest begins at.
+archives = Table(
+    "archives",
+    metadata,
+    Column("last_seq", SEQ, primary_key=True, autoincrement=False),
+    Column("first_seq", BigInteger, nullable=False),
+    *_required("previous_hash", "last_hash", "file"),
+    Column("bytes", BigInteger, nullable=False),
+    *_required("sha256"),
+)
+
 positions = Table(
     "positions",
     metadata,

@@ -127,6 +127,31 @@ def load_snapshot(
 
     Raises `SnapshotError`, saying what is wrong with it.
     """
+    tail, data = _checked_file(path, disk, hash_at)
+    try:
+        return Snapshot(tail, _streams(data, registry))
+    except msgspec.MsgspecError as error:
+        raise SnapshotError(f"its states are of another version: {error}") from error
+
+
+def check_snapshot(
+    path: Path, disk: Disk, registry: StreamRegistry, hash_at: Callable[[int], str | None]
+) -> Tail:
+    """Return the place of a snapshot that can be used, without making its states.
+
+    Raises `SnapshotError` like `load_snapshot`.
+    """
+    tail, data = _checked_file(path, disk, hash_at)
+    try:
+        _packed_states(data, registry)
+    except msgspec.MsgspecError as error:
+        raise SnapshotError(f"its states are of another version: {error}") from error
+    return tail
+
+
+def _checked_file(
+    path: Path, disk: Disk, hash_at: Callable[[int], str | None]
+) -> tuple[Tail, bytes]:
     try:
         data = disk.read(path)
     except OSError as error:
@@ -134,10 +159,7 @@ def load_snapshot(
     tail = _checked_header(data)
     if hash_at(tail.seq) != tail.hash:
         raise SnapshotError(f"does not belong to this journal: record {tail.seq} is another one")
-    try:
-        return Snapshot(tail, _streams(data, registry))
-    except msgspec.MsgspecError as error:
-        raise SnapshotError(f"its states are of another version: {error}") from error
+    return tail, data
 
 
 def _prefix(tail: Tail, start_of_items: int) -> bytes:
@@ -159,7 +181,7 @@ def _checked_header(data: bytes) -> Tail:
     return Tail(seq, journal_hash.decode("ascii"))
 
 
-def _streams(data: bytes, registry: StreamRegistry) -> Streams:
+def _packed_states(data: bytes, registry: StreamRegistry) -> list[tuple[str, msgspec.Raw]]:
     versions, packed = _BODY.decode(memoryview(data)[_HEADER_BYTES:])
     known = registry.state_versions()
     for kind, version in versions.items():
@@ -168,8 +190,12 @@ def _streams(data: bytes, registry: StreamRegistry) -> Streams:
                 f"its {kind} states have version {version}, those of this Holdfast"
                 f" {known.get(kind)}"
             )
+    return packed
+
+
+def _streams(data: bytes, registry: StreamRegistry) -> Streams:
     streams: Streams = {}
-    for kind, states in packed:
+    for kind, states in _packed_states(data, registry):
         streams |= registry.decode_states(kind, _content(states))
     return streams
 

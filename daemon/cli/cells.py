@@ -100,6 +100,10 @@ def outcome(answer: Row) -> str:
         words.append(f"trader {clean(answer['trader'])}")
     if answer.get("mode"):
         words.append(f"mode {clean(answer['mode'])}")
+    if answer.get("file"):
+        words.append(
+            f"{clean(answer['file'])} has all up to record {clean(answer.get('last_seq'))}"
+        )
     if answer.get("note"):
         words.append(clean(answer["note"]))
     return ", ".join(words)

@@ -5,7 +5,6 @@ from decimal import Decimal
 from enum import Enum
 
 import typer
-import yaml
 from pydantic import BaseModel
 
 from daemon.cli.cells import text
@@ -15,6 +14,7 @@ from daemon.config import Loaded, load, secret_of, secrets_of
 from daemon.config_file import ConfigError, find
 from daemon.config_models import SecretRef
 from daemon.config_strategies import strategies_of
+from daemon.config_text import as_yaml
 from daemon.plugins import available
 from daemon.yaml_lines import dotted
 from domain.money import plain
@@ -54,9 +54,8 @@ def show(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"config": _as_text(shown)})
         return
-    block = yaml.dump(shown, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     say(f"# {file.path}")
-    typer.echo(block, nl=False)
+    typer.echo(as_yaml(shown), nl=False)
 
 
 def strategies(*, as_json: JsonOption = False) -> None:
@@ -125,22 +124,6 @@ def _as_text(value: object) -> object:
     if isinstance(value, dict):
         return {name: _as_text(item) for name, item in value.items()}
     return [_as_text(item) for item in value] if isinstance(value, list) else value
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes decimals as the numbers they are, and repeats what is there twice."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the library's signature
-        return True
-
-
-def _decimal(dumper: yaml.SafeDumper, value: Decimal) -> yaml.Node:
-    digits = plain(value)
-    kind = "float" if "." in digits else "int"
-    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", digits)
-
-
-_Dumper.add_representer(Decimal, _decimal)
 
 
 def register(app: typer.Typer) -> None:

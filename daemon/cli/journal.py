@@ -2,46 +2,68 @@
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import msgspec
 import typer
 
 from actors.streams import registry
-from daemon.admin_requests import JournalVerify
+from daemon.admin_requests import JournalArchive, JournalVerify
 from daemon.cli.console import Exit, clean, fail, print_json, print_pairs, say
-from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, fail_config
+from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, fail_config, rows_of
 from daemon.config import load
 from daemon.config_file import ConfigError, find
+from daemon.config_models import Config
 from daemon.errors import named
 from domain.errors import Refusal
 from runtime.disk import RealDisk
 from storage import admin
-from storage.errors import AlreadyRunningError, DamagedRecordError, NoJournalError, StorageError
+from storage.archiving import Wish
+from storage.connection import Database
+from storage.errors import (
+    AlreadyRunningError,
+    ArchiveRefusedError,
+    DamagedRecordError,
+    NoJournalError,
+    StorageError,
+)
 from storage.projections import PROJECTIONS, ReadTables
+from storage.retention import Pruned, Pruning, Retention
 
 T = TypeVar("T")
+_LOOK = "Look before you ask again: holdfast journal archive --dry-run."
 
-journal = typer.Typer(no_args_is_help=True, help="Verify, dump or rebuild the journal.")
+journal = typer.Typer(no_args_is_help=True, help="Verify, dump, rebuild or archive the journal.")
 
 
 @journal.command("verify")
 def verify(
-    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+    *,
+    archives: Annotated[bool, typer.Option("--archives", help="Archive files, too.")] = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check every record, the tables' file and the snapshots; exit 1 if one is bad.
 
     A daemon that runs is asked to check its journal itself.
     """
-    directory = _directory(config)
+    directory = _config(config).data_dir
     try:
-        report = admin.verify(directory, registry(), RealDisk())
+        report = admin.verify(directory, registry(), RealDisk(), archives=archives)
     except AlreadyRunningError:
-        answer = ask(JournalVerify(), config, socket)
+        answer = ask(JournalVerify(archives=archives), config, socket)
+        files = rows_of(answer, "archives")
         if as_json:
             print_json(answer)
         else:
-            print_pairs((name.replace("_", " "), clean(item)) for name, item in answer.items())
+            known = {name: item for name, item in answer.items() if name != "archives"}
+            print_pairs((name.replace("_", " "), clean(item)) for name, item in known.items())
+            print_pairs(("archive", _archive_line(each["file"], each["problem"])) for each in files)
+        if any(each["problem"] for each in files):
+            raise typer.Exit(Exit.REFUSED) from None
         return
     except (StorageError, OSError) as error:
         fail(_refusal(error))
@@ -56,6 +78,8 @@ def verify(
                 "problems": list(report.problems),
                 "snapshots": snapshots,
                 "quarantined": report.quarantined,
+                "archived": report.archived,
+                "archives": msgspec.to_builtins(report.archives),
             }
         )
     else:
@@ -73,22 +97,78 @@ def dump(
     config: ConfigOption = None,
 ) -> None:
     """Print the journal of a daemon that does not run: one JSON object a record."""
-    directory = _directory(config)
+    directory = _config(config).data_dir
     _stopped(lambda: admin.dump(directory, sys.stdout, stream))
 
 
 @journal.command("rebuild")
 def rebuild(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Write the read tables anew from the journal of a daemon that does not run."""
-    directory = _directory(config)
+    """Write the read tables anew from the journal of a daemon that does not run.
+
+    From its archives, too, as far as they are there; then old rows leave as the configuration says.
+    """
+    loaded = _config(config)
+    retention = Retention(**loaded.retention.model_dump())
     tables = ReadTables(PROJECTIONS)
-    rebuilt = _stopped(lambda: admin.rebuild_directory(directory, registry(), tables))
+    pruned = Pruned()
+
+    def prune(database: Database) -> None:
+        nonlocal pruned
+        pruned = Pruning(database, retention, datetime.now(UTC)).finish()
+
+    rebuilt = _stopped(lambda: admin.rebuild_directory(loaded.data_dir, registry(), tables, prune))
     if as_json:
-        print_json({"records": rebuilt.records, "problems": list(rebuilt.problems)})
+        counts = msgspec.structs.asdict(pruned)
+        print_json(
+            {"records": rebuilt.records, "problems": list(rebuilt.problems), "pruned": counts}
+        )
         return
     say(f"the read tables are rebuilt from {rebuilt.records} records")
+    if pruned.total:
+        say(f"{pruned.total} rows that are older than the configuration keeps left again")
     for problem in rebuilt.problems:
         say(f"problem: {problem}")
+
+
+@journal.command("archive")
+def archive(
+    *,
+    before: Annotated[
+        int | None, typer.Option(metavar="SEQ", min=1, help="Only records below this number.")
+    ] = None,
+    keep_days: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Only records older than N days.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move the oldest records into a file in data_dir/archive.
+
+    Whether the daemon runs or not. What the kept snapshots need stays.
+    """
+    directory = _config(config).data_dir
+    older = None if keep_days is None else datetime.now(UTC) - timedelta(days=keep_days)
+    wish = Wish(before_seq=before, before=older, dry_run=dry_run)
+    try:
+        outcome = admin.archive(directory, registry(), RealDisk(), wish)
+        answer = dict(msgspec.to_builtins(outcome))
+    except AlreadyRunningError:
+        request = JournalArchive(before=before, keep_days=keep_days, dry_run=dry_run)
+        answer = ask(request, config, socket, afterwards=_LOOK)
+    except ArchiveRefusedError as error:
+        fail(named(error, error.remedy))
+    except (StorageError, OSError) as error:
+        fail(_refusal(error))
+    if as_json:
+        print_json(answer)
+    elif not answer["records"]:
+        say(f"nothing to archive; records up to {answer['up_to']} might leave")
+    else:
+        what = f"{answer['records']} records, {answer['first_seq']} to {answer['last_seq']}"
+        done = "would go" if dry_run else "are now"
+        say(f"{what}, {done} in {answer['file']}; {answer['remaining']} remain in the journal")
 
 
 def _print_report(report: admin.Report) -> None:
@@ -103,13 +183,19 @@ def _print_report(report: admin.Report) -> None:
                 for one in report.snapshots
             ),
             ("quarantined", str(report.quarantined) if report.quarantined else ""),
+            ("archived", f"{report.archived} records before these" if report.archived else ""),
+            *(("archive", _archive_line(one.file, one.problem)) for one in report.archives),
         ]
     )
 
 
-def _directory(config: Path | None) -> Path:
+def _archive_line(file: object, problem: object) -> str:
+    return f"{clean(file)}: {clean(problem or 'whole')}"
+
+
+def _config(config: Path | None) -> Config:
     try:
-        return load(find(config)).config.data_dir
+        return load(find(config)).config
     except ConfigError as error:
         fail_config(error)
 

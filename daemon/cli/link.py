@@ -6,9 +6,9 @@ from typing import Annotated, NoReturn
 import msgspec
 import typer
 
-from daemon.admin_client import AdminClient, Answer, AnswerLostError, UnreachableError
+from daemon.admin_client import ANSWER_S, AdminClient, Answer, AnswerLostError, UnreachableError
 from daemon.admin_grammar import check
-from daemon.admin_requests import AnyAdminRequest
+from daemon.admin_requests import LONG, LONG_ANSWER_S, AnyAdminRequest
 from daemon.cli.cells import outcome
 from daemon.cli.console import Exit, fail, print_json, say
 from daemon.config_file import ConfigError, ConfigFile, find
@@ -98,7 +98,8 @@ def ask(
         fail(refusal)
     path = socket_of(config, socket)
     try:
-        with AdminClient(path) as client:
+        timeout_s = LONG_ANSWER_S + ANSWER_S if isinstance(request, LONG) else ANSWER_S
+        with AdminClient(path, timeout_s=timeout_s) as client:
             answer = client.ask(request)
     except UnreachableError as error:
         fail(nobody(path, error), Exit.UNREACHABLE)

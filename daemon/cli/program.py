@@ -64,6 +64,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "files": ("config", "strategies"),
     "checkup": ("doctor",),
     "journal": ("journal",),
+    "backup": ("backup", "restore"),
+    "recorder": ("record",),
     "market": ("replay", "serve-recorded"),
     "quotes": ("market",),
 }

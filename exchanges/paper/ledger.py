@@ -124,6 +124,10 @@ class PaperLedger:
         )
         return tuple(map(fill_from, rows))
 
+    def connection(self) -> sqlite3.Connection:
+        """Return the connection, for its own thread. Raises `sqlite3.ProgrammingError` without."""
+        return self._connected()
+
     def close(self) -> None:
         """Close the file and give up the lock."""
         self._disconnect()

@@ -219,6 +219,15 @@ class PaperVenue:
         held = [holding.as_position() for holding in holdings if holding.quantity]
         return self._told(tuple(sorted(held, key=lambda each: (each.symbol, each.quantity))))
 
+    async def on_ledger(
+        self, work: Callable[[Callable[[], sqlite3.Connection], Callable[[], None]], T]
+    ) -> T:
+        """Let `work` use the ledger's connection on its thread. Raises what it raises.
+
+        It is told how to get the connection, and how to let others have a turn.
+        """
+        return await self._on_worker(partial(work, self._ledger.connection, self._worker.give_way))
+
     async def close(self) -> None:
         """Commit what is in memory and close the file. Requests still on their way never arrive."""
         if self._life is _Life.CLOSED:

@@ -127,6 +127,8 @@ class Disk:
         self.calls += 1
         self._next()
 
+    def give_way(self) -> None: ...
+
     def kill(self) -> None:
         self.is_dead = True
 

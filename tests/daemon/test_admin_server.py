@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.admin import AdminLimits, AdminServer
-from daemon.admin_requests import Close, Ping, Status
+from daemon.admin_requests import Close, JournalVerify, Ping, Status
 from daemon.admin_socket import reachable
 from daemon.errors import StartError
 from daemon.logs import Logs
@@ -196,6 +196,17 @@ def test_a_change_is_logged_once_and_a_look_never(path: Path, desk: Any, log: An
     lines = log()
     assert [line["event"] for line in lines] == ["admin_request"]
     assert lines[0]["request"] == {"command": "close", "position": "3f", "part": "0.5"}
+
+
+def test_work_on_the_journal_is_given_its_time(path: Path, desk: Any) -> None:
+    desk.answers[JournalVerify] = 0.05
+
+    async def scenario() -> None:
+        async with serving(path, desk, AdminLimits(answer_s=0.01)):
+            answer = await asked(path, b'{"command":"journal-verify"}')
+        assert answer["message"] == "late"
+
+    asyncio.run(scenario())
 
 
 def test_an_answer_that_takes_too_long_is_given_up_on(path: Path, desk: Any) -> None:

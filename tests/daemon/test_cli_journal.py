@@ -7,25 +7,29 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from actors.streams import registry
-from daemon.admin_requests import JournalVerify
+from daemon.admin_requests import JournalArchive, JournalVerify
 from daemon.cli.program import build
 from domain.position_life import evolve
 from runtime.disk import RealDisk
+from storage.archiving import Outcome
 from storage.connection import NAME
+from storage.journal import Entry
 from storage.store import Store
-from tests.builders import NOW, opened, plan
+from tests.builders import NOW, opened, plan, position_id
 
 CONFIG = "market: {source: simulated, symbols: [BTC/USDT]}\ndata_dir: state\n"
+FOR_EVER = "retention: {closed_paper_days: null}\n"
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A data directory in which a position was opened and stopped out."""
-    (tmp_path / "c.yaml").write_text(CONFIG)
+    (tmp_path / "c.yaml").write_text(CONFIG + FOR_EVER)
     directory = tmp_path / "state"
     life = opened("1", "100", plan("90"))
     life.cross("stop", "89").fill_exit(at="89")
@@ -109,7 +113,105 @@ def test_read_tables_are_rebuilt_from_the_journal(
     assert len(before) == 1
 
 
-@pytest.mark.parametrize("command", ["verify", "dump", "rebuild"])
+def test_rebuilding_does_not_bring_back_what_is_too_old(
+    journal: Callable[..., Any], directory: Path
+) -> None:
+    (directory.parent / "c.yaml").write_text(CONFIG)
+
+    rebuilt = json.loads(journal("rebuild", "--json").stdout)
+
+    assert rebuilt["pruned"]["positions"] == 1
+    with closing(sqlite3.connect(directory / NAME)) as connection:
+        assert connection.execute("SELECT * FROM closed_positions").fetchall() == []
+
+
+def two_snapshots(directory: Path) -> int:
+    """Journal a second position, with a snapshot before and after; return the first's number."""
+    store = Store(directory, registry(), RealDisk())
+    store.write_snapshot(store.recovered.streams)
+    seq = store.journal.tail.seq
+    position = None
+    for version, event in enumerate(opened("1", "100", plan("90")).events, start=1):
+        position = evolve(position, event)  # type: ignore[arg-type]
+        stream = f"position/{position_id(2)}"
+        store.journal.append([Entry(stream, version, event, NOW, position)])
+    store.write_snapshot({**store.recovered.streams, stream: (version, position)})
+    store.close()
+    return seq
+
+
+def test_a_stopped_daemons_oldest_records_are_archived(
+    journal: Callable[..., Any], directory: Path
+) -> None:
+    seq = two_snapshots(directory)
+
+    would = journal("archive", "--dry-run")
+    done = json.loads(journal("archive", "--json").stdout)
+    again = journal("archive")
+
+    assert f"{seq} records, 1 to {seq}, would go in archive/journal-" in would.stdout
+    assert (done["records"], done["up_to"], done["dry_run"]) == (seq, seq, False)
+    assert list(done) == list(Outcome.__struct_fields__)
+    assert again.stdout == f"nothing to archive; records up to {seq} might leave\n"
+    verified = journal("verify", "--archives")
+    assert verified.exit_code == 0
+    assert f"archived  {seq} records before these" in verified.stdout
+    assert ".jsonl.gz: whole" in verified.stdout
+    assert json.loads(journal("verify", "--json").stdout)["archives"] == []
+
+
+def test_a_damaged_archive_is_told_when_asked_for(
+    journal: Callable[..., Any], directory: Path
+) -> None:
+    two_snapshots(directory)
+    journal("archive")
+    (file,) = (directory / "archive").iterdir()
+    file.write_bytes(file.read_bytes()[:-9])
+
+    assert journal("verify").exit_code == 0
+    told = journal("verify", "--archives")
+    report = json.loads(journal("verify", "--archives", "--json").stdout)
+
+    assert told.exit_code == 1
+    assert "cannot be read" in told.stdout
+    assert not report["sound"]
+    assert "cannot be read" in report["archives"][0]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ((), "ARCHIVE_REFUSED"),
+        (("--before", "2"), "ARCHIVE_REFUSED"),
+    ],
+)
+def test_without_two_snapshots_nothing_is_archived(
+    journal: Callable[..., Any], arguments: tuple[str, ...], rule: str
+) -> None:
+    refused = journal("archive", *arguments)
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"error {rule}: ")
+    assert "holdfast snapshot" in refused.stderr
+
+
+def test_a_running_daemon_is_asked_to_archive(
+    journal: Callable[..., Any], directory: Path, open_office: Callable[..., Any]
+) -> None:
+    office = open_office(directory / "holdfast.sock")
+    outcome = Outcome(0, None, None, None, None, None, 7, 5, dry_run=True)
+    office.desk.answers[JournalArchive] = msgspec.to_builtins(outcome)
+    store = Store(directory, registry(), RealDisk())
+    try:
+        shown = journal("archive", "--keep-days", "3", "--dry-run")
+    finally:
+        store.close()
+
+    assert office.desk.asked == [JournalArchive(keep_days=3, dry_run=True)]
+    assert shown.stdout == "nothing to archive; records up to 7 might leave\n"
+
+
+@pytest.mark.parametrize("command", ["verify", "dump", "rebuild", "archive"])
 def test_a_directory_without_a_journal_is_said_to_be_one(tmp_path: Path, command: str) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(CONFIG)

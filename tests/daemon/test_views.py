@@ -9,6 +9,7 @@ import pytest
 from daemon.position_views import (
     NOTHING_SEEN,
     Seen,
+    closed_row_view,
     position_row,
     position_view,
     watched_row,
@@ -36,6 +37,8 @@ from domain.portfolio_state import Portfolio, Reservation, SymbolBook
 from domain.position import Position
 from domain.risk import AccountLimits
 from domain.trader_state import DecisionMade, Trader, TraderSettings
+from storage.projections import position_rows
+from storage.read_tables import Change, Step
 from tests.builders import ACCOUNT, BTC, NOW, D, Life, opened, plan
 
 
@@ -342,3 +345,19 @@ def test_a_story_row_is_plain_json() -> None:
 )
 def test_any_domain_value_becomes_plain_json(value: object, expected: object) -> None:
     assert jsonable(value) == expected
+
+
+def test_a_closed_position_whose_events_are_archived_has_the_same_keys() -> None:
+    life = opened("1", "100", plan("90"))
+    life.cross("stop", "89").fill_exit(at="89")
+    (_, row) = position_rows(Change(life.p.id, [Step(1, 1, life.events[-1], life.p)]))
+
+    view = closed_row_view(row)
+    whole = position_row(life.p, NOTHING_SEEN, NOW)
+
+    assert list(view) == list(whole)
+    lost = {"stop", "protection_version"}
+    assert {key: view[key] for key in view if key not in lost} == {
+        key: whole[key] for key in whole if key not in lost
+    }
+    assert view["exit_reason"] == "STOP_LOSS"

@@ -39,6 +39,7 @@ NOT_FOR_PEOPLE = {
     "admin_connection_failed",
     "admin_command_failed",
     "metrics_failed",
+    "upkeep_failed",
     "loop_blocked",
     "message_not_sent",
 }

@@ -33,6 +33,7 @@ SECTIONS = {
     "traders: limits": models.TraderLimitsSection,
     "protection": models.Protection,
     "journal": models.Journal,
+    "retention": models.RetentionSection,
     "metrics": models.Metrics,
     "admin": models.Admin,
     "log": models.LogSection,
@@ -168,6 +169,7 @@ def codes_that_keep_it_from_starting():
         yield from re.findall(r'Refusal\(\s*(?:rule=)?"([A-Z_]+)"', text_of(path))
     for kind in (
         storage_errors.AlreadyRunningError,
+        storage_errors.ArchiveNeededError,
         storage_errors.JournalDamagedError,
         storage_errors.JournalUnavailableError,
         storage_errors.NewerSchemaError,

@@ -12,8 +12,10 @@ import pytest
 from actors.world import Price, PriceBoard
 from daemon import replay
 from daemon.admin_requests import COMMANDS
+from daemon.backup import told, told_of_restored
 from daemon.market_view import market_view
 from daemon.position_views import Seen, conflict_rows, position_row, position_view
+from daemon.record import Recorded
 from daemon.views import (
     Quote,
     mode_view,
@@ -34,6 +36,9 @@ from domain.portfolio_state import Portfolio, Reservation
 from domain.risk import AccountLimits
 from domain.trader_state import TraderSettings
 from exchanges.market_reads import BookLevel, BookRead, FundingRead, OpenInterestRead
+from storage.admin import Report, SnapshotReport
+from storage.archiving import Outcome
+from storage.backup import FileEntry, JournalEntry, Manifest
 from tests.builders import ACCOUNT, BTC, NOW, D, opened, plan
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
@@ -194,6 +199,18 @@ def test_replay():
     documented = shown("replay")
     assert tuple(documented) == replay.Report.__struct_fields__
     assert tuple(documented["exits"][0]) == replay.Exit.__struct_fields__
+
+
+def test_archiving_recording_and_backup(tmp_path):
+    assert tuple(shown("journal archive")) == Outcome.__struct_fields__
+    assert tuple(shown("record")) == Recorded.__struct_fields__
+    journal = JournalEntry(1, 2, "ab", "cd")
+    manifest = Manifest(1, "0.1.0", "0002", "", journal, (FileEntry("holdfast.db", 1, ""),))
+    report = Report(2, "ab", None, (), (SnapshotReport("x", ""),), 0, 0, ())
+    file = tmp_path / "b"
+    file.touch()
+    same_keys(shown("backup"), told(file, manifest))
+    same_keys(shown("restore"), told_of_restored(tmp_path, file, manifest, report))
 
 
 def test_the_lines_of_the_admin_socket_name_real_commands():

@@ -236,11 +236,15 @@ def test_a_connection_is_renewed_before_its_end_without_a_gap_or_a_repetition(
 ):
     """Each connection gets every trade, the older one later than the newer one and vice versa."""
     count = 600
+    taken = []
 
     async def work():
         async with Venue().open() as venue:
             settings = {"lifetime_s": 0.25, "overlap_s": 0.1}
-            async with running(stream(venue.url, settings=settings), sink):
+            tapped = stream(
+                venue.url, settings=settings, tap=lambda stamp, raw: taken.append((stamp, raw))
+            )
+            async with running(tapped, sink):
                 await sink.until(lambda: sink.of("connected"))
                 loop = asyncio.get_running_loop()
                 sends = []
@@ -264,6 +268,9 @@ def test_a_connection_is_renewed_before_its_end_without_a_gap_or_a_repetition(
     assert sink.trade_ids() == list(range(count))
     assert [event for event in sink.events if "connected" in event[0]] == [("connected",)]
     assert sink.frames > count  # the overlaps, dropped
+    once = list(dict.fromkeys(raw for _, raw in taken))  # a recorder leaves repeats out
+    assert once == [make.trade(number) for number in range(count)]
+    assert all(one[0] <= other[0] for one, other in pairwise(taken))
 
 
 def test_a_server_that_announces_its_end_is_left_for_a_new_one(run, sink, make, stream):

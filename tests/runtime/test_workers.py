@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from runtime import threads
-from runtime.threads import InlineWorker, ThreadWorker, WorkerBusyError
+from runtime.threads import InlineWorker, ThreadWorker, WorkerBusyError, WorkerClosingError
 
 
 def fail() -> None:
@@ -112,3 +112,54 @@ def test_an_inline_worker_answers_in_order_after_its_latency(perform, latency_s)
         assert answered == [(0, latency_s), (1, latency_s), (2, latency_s)]
 
     perform(play)
+
+
+def test_a_call_that_takes_long_lets_others_run_in_between_in_their_order() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        worker = ThreadWorker(loop)
+        begun, asked, done = threading.Event(), threading.Event(), loop.create_future()
+        ran: list[str] = []
+
+        def long() -> None:
+            ran.append("begins")
+            begun.set()
+            assert asked.wait(10)
+            worker.give_way()
+            ran.append("ends")
+
+        heard: list[object] = []
+        worker.call(long, done.set_result)
+        await loop.run_in_executor(None, begun.wait, 10)
+        worker.call(lambda: ran.append("first"), heard.append)
+        worker.call(fail, heard.append)
+        worker.call(lambda: ran.append("last"), heard.append)
+        asked.set()
+        await done
+        worker.close()
+        assert ran == ["begins", "first", "last", "ends"]
+        assert repr(heard) == "[None, ValueError('in a call'), None]"
+
+    asyncio.run(main())
+
+
+def test_a_call_that_takes_long_is_told_when_the_worker_is_to_end() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        worker = ThreadWorker(loop)
+        begun, closing, done = threading.Event(), threading.Event(), loop.create_future()
+
+        def long() -> None:
+            begun.set()
+            assert closing.wait(10)
+            while True:
+                worker.give_way()
+
+        worker.call(long, done.set_result)
+        await loop.run_in_executor(None, begun.wait, 10)
+        loop.call_soon(closing.set)
+        await asyncio.sleep(0)
+        await loop.run_in_executor(None, worker.close)
+        assert isinstance(await done, WorkerClosingError)
+
+    asyncio.run(main())
