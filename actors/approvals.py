@@ -102,6 +102,12 @@ class Approvals:
     ) -> EntryReserved | Refusal:
         world, request = self.world, approval.request
         market = world.prices.market(request.symbol)
+        if request.symbol in world.watched_only:
+            return Refusal(
+                "WATCHED_ONLY",
+                f"{request.symbol} is watched, not traded.",
+                "To trade it, move it from market.watch to market.symbols in the configuration.",
+            )
         if market.last is None:
             return Refusal(
                 "NO_PRICE",
@@ -109,10 +115,9 @@ class Approvals:
                 "Wait for the feed: `holdfast status` shows its age.",
             )
         if not market.is_fresh:
-            age = world.prices.age_s(request.symbol)
             return Refusal(
                 "STALE_PRICE",
-                f"The last price of {request.symbol} is {age:.1f} s old.",
+                world.prices.why_not_fresh(request.symbol),
                 "Wait until the feed is back: `holdfast status` shows its age.",
             )
         return core.approve_entry(

@@ -6,14 +6,17 @@ exit leaves before the next frame is read. Everything else (arming, subscription
 beat) comes as messages.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import structlog
 
 from actors import names
+from actors.checks import PriceChecks
+from actors.feed_memory import FeedMemory
 from actors.journaled import Journaled
 from actors.line import PriceLine
 from actors.messages import (
@@ -28,12 +31,12 @@ from actors.messages import (
 )
 from actors.world import World
 from domain.candles import Candle, Timeframe
+from domain.downtime import began_at
 from domain.effects import Arm, Disarm, RejectCrossing
 from domain.feed_state import (
     AnyFeedEvent,
-    ExtremeRow,
-    ExtremesForgotten,
-    ExtremesSeen,
+    DowntimeChecked,
+    DowntimeFound,
     FeedState,
     evolve,
 )
@@ -42,6 +45,7 @@ from domain.inputs import Armed, Crossed
 from domain.instrument import PriceSource
 from domain.modes import Mode, ModeCause
 from domain.plausibility import PriceGuard
+from domain.position_draft import HOLDS
 from domain.protection import Level, TrailLevel
 from domain.triggers import Hit
 from exchanges.market import MarketStream, PriceListener
@@ -52,7 +56,6 @@ FEED_DOWN = "FEED_DOWN"
 BEAT_S = 1.0
 CANDLE_GRACE_MS = 1000  # how long a quiet candle waits for a trade that is on its way
 FORGET_EVERY_S = 600.0
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class _ReleaseHeld:
@@ -76,6 +79,7 @@ class FeedActor(Journaled):
         listener: PriceListener | None = None,
         spike_ratio: float = 0.03,
         spike_hold_s: float = 0.3,
+        max_silence_s: float = 3.0,
     ) -> None:
         super().__init__(world)
         self.source = stream
@@ -90,9 +94,7 @@ class FeedActor(Journaled):
         self.woke = False
         self.spike_hold_s = spike_hold_s
         self.forgot_s = self.now_s
-        stamp = self._state.stamp
-        now = world.clock.now()
-        self.stamp = now if stamp is None else max(now, stamp + _MICROSECOND)
+        self.memory = FeedMemory(world.clock, lambda: self._state, self._record, self.armed_since)
         self.lines = {
             symbol: PriceLine(
                 symbol,
@@ -100,10 +102,17 @@ class FeedActor(Journaled):
                 PriceGuard(spike_ratio, spike_hold_s),
                 self._on_hits,
                 self._on_candles,
-                self.stamp,
+                self.memory.stamp,
             )
             for symbol in world.instruments
         }
+        self.memory.lines = self.lines
+        self.checks: PriceChecks | None = None  # where the venue can be asked
+        if world.reads is not None:
+            self.checks = PriceChecks(
+                world, world.reads, self.lines, listener, self._hold_back, max_silence_s
+            )
+        self.reader: asyncio.Task[Any] | None = None
 
     @property
     def _state(self) -> FeedState:
@@ -111,15 +120,17 @@ class FeedActor(Journaled):
 
     def on_start(self) -> None:
         """Begin to read; entries wait until the stream is up."""
+        if self.incarnation == 1 and self.world.reads is not None:
+            self._note_downtime()
         self.every(BEAT_S, Beat())
         self.tell(names.PORTFOLIO, SetCause(_down("The market data stream is connecting.")))
-        self.run(self._read())
+        self.reader = self.run(self._read())
         if self.incarnation > 1:
             self.tell_positions(FeedRestarted())
 
     def on_stop(self) -> None:
-        """Leave to the next life what was seen since the last beat."""
-        self._report_extremes()
+        """Leave to the next life what was seen since the last beat, and until when."""
+        self.memory.report(last=True)
 
     async def _read(self) -> None:
         end = self.world.on_stream_end
@@ -148,10 +159,13 @@ class FeedActor(Journaled):
             self.listener.on_trade(symbol, price, quantity, trade_id, event_ms)
         line = self.lines[symbol]
         if line.on_trade(price, quantity, trade_id, event_ms, self.world.prices.frames, self.now_s):
-            self.after(self.spike_hold_s, _ReleaseHeld(symbol))
-            log.warning("spike_held", symbol=symbol, price=price)
+            self._hold_back(symbol, price)
         if self.woke:
             self._let_act()
+
+    def _hold_back(self, symbol: Symbol, price: str) -> None:
+        self.after(self.spike_hold_s, _ReleaseHeld(symbol))
+        log.warning("spike_held", symbol=symbol, price=price)
 
     def on_quote(self, symbol: Symbol, bid: str, ask: str, update_id: str, event_ms: int) -> None:
         """Let bid and ask act."""
@@ -175,18 +189,23 @@ class FeedActor(Journaled):
         """Entries may go on; what was missed leaves a hole in the candles."""
         self.connected = True
         log.info("connected", venue=self.world.venue, symbols=len(self.lines))
-        until = self._venue_ms()
+        until = self.world.prices.venue_ms()
         for line in self.lines.values():
             line.candles.unseen_until(until)
+        if self.checks is not None:
+            self.checks.on_connected()
         self.tell(names.PORTFOLIO, ClearCause(FEED_DOWN))
 
     def on_disconnected(self, why: str) -> None:
         """Open nothing until it is back."""
         self.connected = False
+        if self.checks is not None:
+            self.checks.on_disconnected()
         log.warning("disconnected", venue=self.world.venue, why=why)
         if self.armed_since:
             watched = len(self.armed_since)
-            self.world.telemetry.alarm(FEED_DOWN, f"nobody watches for {watched} positions: {why}")
+            instead = "nobody watches" if self.checks is None else "only prices asked for guard"
+            self.world.telemetry.alarm(FEED_DOWN, f"{instead} {watched} positions: {why}")
         self.tell(names.PORTFOLIO, SetCause(_down(f"The market data stream is down: {why}.")))
 
     def on_bad_frame(self, why: str) -> None:
@@ -213,7 +232,7 @@ class FeedActor(Journaled):
         price = Decimal(text)
         at = datetime.fromtimestamp(event_ms / 1000, UTC) if event_ms else self.world.clock.now()
         for hit in hits:
-            low, high = self._extremes(line, source, self.armed_since.get(hit.key))
+            low, high = self.memory.extremes(line, source, self.armed_since.get(hit.key))
             crossed = Crossed(
                 position_id=hit.key,
                 exit_id=hit.exit_id,
@@ -251,7 +270,9 @@ class FeedActor(Journaled):
         if arm.position_id in self.armed_since:
             best = {each: line.best_of(arm.position_id, each) for each in _trails_of(arm)}
             self._disarm(line, arm.position_id)
-        since = self._first_armed(arm, self._cut(line, _last_stamp(arm)), best)
+        since = self._first_armed(arm, self.memory.cut(line, _last_stamp(arm)), best)
+        if self.checks is not None and arm.position_id not in self.armed_since:
+            self.checks.held[arm.symbol] += 1
         self.armed_since.setdefault(arm.position_id, arm.since or since)
         sources = [
             self._arm_level(line, arm, level, best.get(level.exit_id)) for level in arm.levels
@@ -299,7 +320,7 @@ class FeedActor(Journaled):
             index.arm(key, level.exit_id, version, level.price, below=level.below)
             return level.watches
         trail = level.trail
-        low, high = self._extremes(line, trail.watches, trail.since)
+        low, high = self.memory.extremes(line, trail.watches, trail.since)
         seen = high if level.below else low
         known = [trail.anchor]
         if seen is not None and trail.since is not None:
@@ -325,8 +346,10 @@ class FeedActor(Journaled):
         if disarm.exit_id is None:
             self._disarm(line, disarm.position_id)
             if disarm.over:
-                self.armed_since.pop(disarm.position_id, None)
+                known = self.armed_since.pop(disarm.position_id, None)
                 self.trails_since.pop(disarm.position_id, None)
+                if self.checks is not None and known is not None:
+                    self.checks.held[disarm.symbol] -= 1
             return
         for index in line.indices():
             index.disarm(disarm.position_id, disarm.exit_id)
@@ -341,67 +364,22 @@ class FeedActor(Journaled):
         for index in self.lines[reject.symbol].indices():
             index.not_crossed(reject.position_id, reject.exit_id, reject.version)
 
-    # --- extremes ---
+    # --- what the next life must know ---
 
-    def _extremes(
-        self, line: PriceLine, source: PriceSource, since: datetime | None
-    ) -> tuple[Decimal | None, Decimal | None]:
-        """Return low and high since `since`, the present interval included."""
-        if since is None:
-            return None, None
-        seen = self._state.of(line.symbol, source).since(since)
-        span = line.interval_for(source).span(self.stamp)
-        if span is None or span.begin < since:
-            return (None, None) if seen is None else seen
-        if seen is None:
-            return span.low, span.high
-        return min(seen[0], span.low), max(seen[1], span.high)
+    def _note_downtime(self) -> None:
+        """Journal, before anything else of this life, since when nobody has watched.
 
-    def _now_stamp(self) -> datetime:
-        """Return a stamp that is later than any before, whatever the wall clock does."""
-        self.stamp = max(self.stamp + _MICROSECOND, self.world.clock.now())
-        return self.stamp
-
-    def _cut(self, line: PriceLine, after: datetime | None) -> datetime:
-        """Begin new intervals for a symbol.
-
-        Extremes count from the returned stamp for who is armed now. While no price has come since
-        the last cut, there is nothing to cut. `after` is the last stamp that the armed one knows:
-        its intervals do not begin before it, though the wall clock was set back between two lives.
-        Who knows one was armed before: what came since a feed's start counts for it.
+        One that was never checked, because that life ended first, goes on.
         """
-        if line.is_quiet() and (after is None or after <= line.interval.begin):
-            return line.interval.begin
-        if after is not None:
-            self.stamp = max(self.stamp, after)
-        stamp = self._now_stamp()
-        rows = []
-        for source, interval in line.intervals():
-            span = interval.cut(stamp)
-            if span is not None and (self.armed_since or after is not None):
-                rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
-        if rows:
-            self._record(ExtremesSeen(tuple(rows), stamp))
-        return stamp
+        held = [each for each in self.world.states.latest_of("position") if each.status in HOLDS]
+        began = began_at(self._state.stamp, held)
+        if began is not None and self._state.unchecked_since is None:
+            self._record(DowntimeFound(began))
 
-    def _report_extremes(self) -> None:
-        """Journal the ranges that have grown within the last second, if they concern anybody."""
-        if not self.armed_since:
-            return
-        stamp = self._now_stamp()
-        rows = []
-        for line in self.lines.values():
-            for source, interval in line.intervals():
-                span = interval.report(stamp)
-                if span is not None:
-                    rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
-        if rows:
-            lasts = {
-                symbol: Decimal(line.book.last)
-                for symbol, line in self.lines.items()
-                if line.book.last
-            }
-            self._record(ExtremesSeen(tuple(rows), stamp, lasts))
+    @handles(DowntimeChecked)
+    def on_downtime_checked(self, checked: DowntimeChecked) -> None:
+        """Keep what became of a downtime."""
+        self._record(checked)
 
     def _record(self, event: AnyFeedEvent) -> None:
         self.journal(self.stream, (event,), evolve)
@@ -412,22 +390,22 @@ class FeedActor(Journaled):
     def on_beat(self, beat: Beat) -> None:
         """Journal extremes, close quiet candles, value accounts."""
         del beat
-        self._report_extremes()
+        self.memory.report()
         if self.connected:
-            until = self._venue_ms() - CANDLE_GRACE_MS
+            until = self.world.prices.venue_ms() - CANDLE_GRACE_MS
             for line in self.lines.values():
                 closed = line.candles.close_until(until)
                 if closed:
                     self._on_candles(closed)
             self.woke = False
+        self._check_prices()
         marks = self.world.prices.marks()
         if marks:
             self.tell(names.PORTFOLIO, Marks(marks))
         now_s = self.beat_s = self.world.clock.monotonic()
         if now_s - self.forgot_s > FORGET_EVERY_S:
             self.forgot_s = now_s
-            oldest = min(self.armed_since.values(), default=self.stamp)
-            self._record(ExtremesForgotten(oldest))
+            self.memory.forget()
 
     @handles(SettingsChanged)
     def on_settings(self, changed: SettingsChanged) -> None:
@@ -435,17 +413,25 @@ class FeedActor(Journaled):
         for line in self.lines.values():
             line.guard.judge_by(changed.settings)
 
-    def _venue_ms(self) -> int:
-        """Estimate the venue's clock: ours, shifted by how far its last event was ahead of us."""
-        clock = self.world.clock
-        now_ms = int(clock.now().timestamp() * 1000)
-        mono = clock.monotonic()
-        offsets = [
-            line.book.event_ms - (now_ms - int((mono - line.book.received) * 1000))
-            for line in self.lines.values()
-            if line.book.event_ms
-        ]
-        return now_ms + max(offsets, default=0)
+    def _check_prices(self) -> None:
+        """Ask the venue about prices that the stream says nothing new of."""
+        checks = self.checks
+        if checks is None:
+            return
+        for symbol in checks.due():
+            self.run(self._ask(checks, symbol))
+        why = checks.renewal()
+        if why:
+            log.warning("stream_renewal", why=why)
+            assert self.reader is not None  # since the start
+            self.reader.cancel()
+            self.on_disconnected(why)
+            self.reader = self.run(self._read())
+
+    async def _ask(self, checks: PriceChecks, symbol: Symbol) -> None:
+        await checks.ask(symbol)
+        if self.woke:
+            self._let_act()
 
     @handles(SubscribeCandles)
     def on_subscribe(self, subscribe: SubscribeCandles) -> None:

@@ -16,6 +16,7 @@ from domain.instrument import PriceSource
 from domain.plausibility import PriceGuard, Verdict
 from domain.triggers import Hit, TriggerIndex
 
+ASKED = "asked"  # in place of a trade's id: the price was asked for
 Held = tuple[float, str, str, str, int, int]  # price, text, quantity, trade id, event_ms, frame
 
 
@@ -113,7 +114,7 @@ class PriceLine:
         price = float(text)
         guard = self.guard
         self.ticks += 1
-        self.book.received = now_s
+        self.book.received = self.book.traded = now_s
         if guard.low <= price <= guard.high:
             guard.previous = price
             self.apply(price, text, quantity, trade_id, event_ms, frame)
@@ -123,10 +124,14 @@ class PriceLine:
     def apply(
         self, price: float, text: str, quantity: str, trade_id: str, event_ms: int, frame: int
     ) -> None:
-        """Let an accepted trade price act."""
+        """Let an accepted trade price act. Without a quantity it was asked for, and is no trade."""
         book = self.book
         book.last = text
-        book.event_ms = event_ms
+        if quantity:
+            book.event_ms = event_ms
+            if text != book.told:
+                book.told = text
+                book.new = book.received
         index = self.index
         interval = self.interval
         if not interval.low < price < interval.high:
@@ -135,9 +140,31 @@ class PriceLine:
             hits = index.on_price(price, text)
             if hits:
                 self.on_hits(self, PriceSource.LAST, hits, text, trade_id, event_ms, frame)
+        if not quantity:
+            return
         closed = self.candles.on_trade(price, text, quantity, event_ms)
         if closed:
             self.on_candles(closed)
+
+    def on_asked(self, text: str, event_ms: int, frame: int, now_s: float) -> bool:
+        """Take a last price that the venue named when asked; return whether it was held back.
+
+        It acts as a trade's price does, spike guard included, but makes no candle and does not
+        count as heard.
+        """
+        self.book.asked_for = text
+        self.book.asked = now_s
+        price = float(text)
+        if self.guard.low <= price <= self.guard.high:
+            self.guard.previous = price
+            self.apply(price, text, "", ASKED, event_ms, frame)
+            return False
+        return self._judge((price, text, "", ASKED, event_ms, frame), now_s)
+
+    def on_asked_other(self, source: PriceSource, text: str, event_ms: int, frame: int) -> None:
+        """Take a bid, an ask or a mark that the venue named when asked."""
+        setattr(self.book, source.value, text)
+        self._watch(source, text, ASKED, event_ms, frame)
 
     def on_quote(
         self, bid: str, ask: str, update_id: str, event_ms: int, frame: int, now_s: float
@@ -147,7 +174,7 @@ class PriceLine:
         book = self.book
         book.bid = bid
         book.ask = ask
-        book.received = now_s
+        book.received = book.quoted = now_s
         if event_ms:
             book.event_ms = event_ms
         if self.others:
@@ -158,7 +185,7 @@ class PriceLine:
         """Take the mark price."""
         self.ticks += 1
         self.book.mark = text
-        self.book.received = now_s
+        self.book.received = self.book.marked = now_s
         self.book.event_ms = event_ms
         if self.others:
             self._watch(PriceSource.MARK, text, str(event_ms), event_ms, frame)

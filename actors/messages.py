@@ -13,7 +13,7 @@ import msgspec
 from domain.candles import Candle
 from domain.commands import AddToPosition, EntryRequest
 from domain.errors import Refusal
-from domain.ids import ClientOrderId, PositionId, RequestId, Symbol, TraderName
+from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import EXITS, FILLS, PRICES
 from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
@@ -190,6 +190,14 @@ class ClearCause(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     code: str
+
+
+class OfflineTold(msgspec.Struct, frozen=True):
+    """A position has judged the candles of a downtime."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    crossed: tuple[ExitId, ...]
 
 
 class Beat(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from actors.messages import (
     ExchangeRestarted,
     FeedRestarted,
     ForgetOrders,
+    OfflineTold,
     PositionOver,
     Retire,
     Settled,
@@ -40,12 +41,14 @@ from domain.inputs import (
     Crossed,
     FillReported,
     GuardLost,
+    Offline,
     OrderEnded,
     ResolveConflict,
     Wake,
 )
 from domain.order import OrderStatus
 from domain.position import (
+    DowntimeJudged,
     Modification,
     Position,
     PositionFilled,
@@ -108,6 +111,7 @@ class PositionActor(Journaled):
         Armed,
         Crossed,
         GuardLost,
+        Offline,
         Wake,
         ClosePosition,
         ModifyProtection,
@@ -138,6 +142,10 @@ class PositionActor(Journaled):
             elif isinstance(event, ProtectionModified):
                 self._log_change(event.modification)
         self.journal(self.stream, decision.events, evolve, decision.effects)
+        if isinstance(message, Offline):
+            judged = [each for each in decision.events if isinstance(each, DowntimeJudged)]
+            crossed = tuple(exit_id for each in judged for exit_id in each.crossed)
+            self.tell(names.CATCH_UP, OfflineTold(self.position_id, crossed))
 
     def _log_change(self, change: Modification) -> None:
         assert self.position is not None  # what does not exist cannot be changed

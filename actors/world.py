@@ -11,16 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from math import inf
 from typing import Any, Protocol
 
 from domain.extremes import Extremes
+from domain.freshness import Trust
 from domain.ids import AccountName, Symbol
 from domain.instrument import Instrument, PriceSource
 from domain.modes import ModeCause
 from domain.modifications import NO_MARKET, Market
 from domain.position_draft import PositionRules
 from domain.risk import AccountLimits
+from exchanges.market_reads import MarketReads
 from runtime.ports import Clock, Ids
+
+QUIET_IS_GOOD_S = 30.0  # a quiet price that was not confirmed for so long is none to rely on
 
 
 @dataclass(slots=True)
@@ -33,6 +38,29 @@ class Price:
     mark: str = ""
     received: float = -1e9  # monotonic seconds of the last tick
     event_ms: int = 0  # venue time of the last tick that had one
+    told: str = ""  # the last price that the stream told; `last` may have been asked for
+    new: float = -inf  # monotonic seconds of the last one that differed from the one before
+    trust: Trust | None = None  # None: nobody checks it against the venue
+    why: str = ""  # of a price that is stale
+    since: float = -inf  # monotonic seconds since when it is
+    checked: float = -1e9  # monotonic seconds of the last answer that agreed
+    asked_for: str = ""  # the last price that the venue named when asked
+    asked: float = -inf  # monotonic seconds of that
+    traded: float = -inf  # monotonic seconds of the last trade, quote, mark
+    quoted: float = -inf
+    marked: float = -inf
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody may rely on it: found stale, and the stream told no new price since."""
+        return self.trust is Trust.STALE and self.new <= self.since
+
+    @property
+    def source(self) -> str:
+        """Where the last price comes from: stream, fallback (asked for), quiet or stale."""
+        if self.is_stale:
+            return "fallback" if self.last and self.last == self.asked_for else "stale"
+        return "quiet" if self.trust is Trust.QUIET else "stream"
 
 
 class PriceBoard:
@@ -54,9 +82,31 @@ class PriceBoard:
         return self._clock.monotonic() - self.prices[symbol].received
 
     def is_fresh(self, symbol: Symbol) -> bool:
-        """Whether a decision may rely on the price."""
+        """Whether a decision may rely on the price: it is young, or the venue has confirmed it."""
         price = self.prices.get(symbol)
-        return price is not None and bool(price.last) and self.age_s(symbol) < self.stale_after_s
+        if price is None or not price.last or price.is_stale:
+            return False
+        if price.trust is Trust.QUIET:
+            return self._clock.monotonic() - price.checked < QUIET_IS_GOOD_S
+        return self.age_s(symbol) < self.stale_after_s
+
+    def venue_ms(self) -> int:
+        """Estimate the venue's clock: ours, shifted by how far its last event was ahead of us."""
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        mono = self._clock.monotonic()
+        offsets = [
+            price.event_ms - (now_ms - int((mono - price.received) * 1000))
+            for price in self.prices.values()
+            if price.event_ms
+        ]
+        return now_ms + max(offsets, default=0)
+
+    def why_not_fresh(self, symbol: Symbol) -> str:
+        """Say why a decision may not rely on the price."""
+        price = self.prices[symbol]
+        if price.is_stale and price.why:
+            return f"{price.why[0].upper()}{price.why[1:]}."
+        return f"The last price of {symbol} is {self.age_s(symbol):.1f} s old."
 
     def market(self, symbol: Symbol) -> Market:
         """Return the price for a decision, and whether it is fresh."""
@@ -134,4 +184,6 @@ class World:
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0
     started_at: datetime | None = None
+    reads: MarketReads | None = None  # None: the venue cannot be asked
+    watched_only: frozenset[Symbol] = frozenset()  # no entries in these
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad

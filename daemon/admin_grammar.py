@@ -30,6 +30,7 @@ from domain.risk import MAX_NUMBER, MAX_TARGETS
 
 MAX_ROWS = 10_000
 MAX_COUNT = 1_000_000_000  # as in the configuration
+MAX_DEPTH = 100
 _SMALLEST = Decimal("1e-12")
 _MAX_HOLDING_S = 10 * 365 * 86_400.0
 _MAX_DAYS = 36_500
@@ -243,6 +244,12 @@ def _rows(argument: str, value: int) -> Refusal | None:
     return None if 1 <= value <= MAX_ROWS else invalid(argument, value, "out of range")
 
 
+def _depth(argument: str, value: int) -> Refusal | None:
+    if 1 <= value <= MAX_DEPTH:
+        return None
+    return invalid(argument, value, f"not between 1 and {MAX_DEPTH}")
+
+
 def _event_number(argument: str, value: int) -> Refusal | None:
     return None if 0 <= value < 2**53 else invalid(argument, value, "not a number of an event")
 
@@ -333,6 +340,7 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "balance_buffer_ratio": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1)),
     "based_on": ("INVALID_VERSION", _version),
     "limit": ("INVALID_LIMIT", _rows),
+    "depth": ("INVALID_DEPTH", _depth),
     "since": ("INVALID_SINCE", _event_number),
     "before": ("INVALID_NUMBER", _record_number),
     "keep_days": ("INVALID_DAYS", _days),
@@ -364,6 +372,7 @@ _REMEDIES = {
     "INVALID_DAYS": f"Give a whole number of days from 0 to {_MAX_DAYS}.",
     "INVALID_FILE": "Give an absolute path.",
     "INVALID_LIMIT": f"Give a whole number from 1 to {MAX_ROWS}.",
+    "INVALID_DEPTH": f"Give a number of levels from 1 to {MAX_DEPTH}.",
     "INVALID_SINCE": "Give last_event of the answer before, or 0.",
     "LIMIT_OUT_OF_BOUNDS": "Give a number within these bounds; a ratio of 0.02 is 2 %.",
     "INVALID_ID": "Give an id, or a unique beginning of one, as the lists print it.",

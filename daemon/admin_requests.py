@@ -77,6 +77,13 @@ class ListOrders(AdminRequest, frozen=True, kw_only=True, tag="orders"):
     limit: int = _DEFAULT_ROWS
 
 
+class Market(AdminRequest, frozen=True, kw_only=True, tag="market"):
+    """One symbol: prices as heard; book, funding, open interest and candle as the venue tells."""
+
+    symbol: str
+    depth: int = 5  # levels of the book on each side
+
+
 class ListConflicts(AdminRequest, frozen=True, tag="conflicts"):
     """Changes that strategies suggested after a person's, held for a decision."""
 
@@ -105,6 +112,8 @@ class Open(AdminRequest, frozen=True, kw_only=True, tag="open"):
     leverage: Decimal = ONE
     max_holding_s: float | None = None
     watches: PriceSource = PriceSource.LAST
+    stop_watches: PriceSource | None = None  # stop and trail; else as `watches`
+    target_watches: PriceSource | None = None  # targets and breakeven; else as `watches`
     # A UUID chosen by the sender: asked again with it, a lost answer never opens a second position.
     position_id: str | None = None
 
@@ -305,6 +314,7 @@ AnyAdminRequest = (
     | ListPositions
     | ShowPosition
     | ListOrders
+    | Market
     | ListConflicts
     | Open
     | Add
@@ -348,6 +358,7 @@ READS = (  # change nothing, so they leave no line in the log
     ListPositions,
     ShowPosition,
     ListOrders,
+    Market,
     ListConflicts,
     Why,
     Mode,

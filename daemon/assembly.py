@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import names
+from actors.catch_up import CatchUpActor
 from actors.edge import EdgeActor
 from actors.exchange import ExchangeActor
 from actors.feed import FeedActor
@@ -39,11 +40,12 @@ from domain.position_draft import PositionRules
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
 from exchanges.market import MarketStream
+from exchanges.market_reads import MarketReads
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
 from exchanges.port import Balance
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
-from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Strategy
+from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 from runtime.system import ActorSystem
 from storage.store import Store
 from strategies.base import Strategy as TradingStrategy
@@ -73,6 +75,7 @@ class Ports:
     journal_worker: Worker
     paper_worker: Worker
     stream: Callable[["World"], MarketStream]
+    reads: Callable[["World"], MarketReads | None] = lambda _world: None
     recorded_at: str = ""  # the venue whose instruments a recording has
 
 
@@ -121,6 +124,8 @@ class Assembly:
         """Stop all actors, then what they rest on; return whether it was in time."""
         in_time = await self.system.stop(timeout_s)
         await self.venue.close()
+        if self.world.reads is not None:
+            await self.world.reads.close()
         return in_time
 
 
@@ -153,6 +158,7 @@ def assemble(
         rules=paper_rules(config),
     )
     stream = ports.stream(world)
+    world.reads = ports.reads(world)
     settings = trader_settings(config)
     system = ActorSystem(ports.loop, ports.clock, chance=ports.chance)
     root = _tree(lambda: parts.config, world, store, ports, venue, stream, settings, strategies)
@@ -190,6 +196,7 @@ def world_of(
         rules=position_rules(config),
         limits=account_limits(config),
         started_at=clock.now(),
+        watched_only=frozenset(Symbol(each) for each in config.market.watch),
     )
 
 
@@ -303,11 +310,19 @@ def _tree(
                 stream,
                 listener=venue,
                 spike_ratio=float(in_force().market.spike_ratio),
+                max_silence_s=in_force().market.max_silence_s,
             ),
             intensity=Intensity(max_restarts=None),
             backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
         ),
         ChildSpec(names.POSITIONS, lambda: _positions(world)),
+        ChildSpec(
+            names.CATCH_UP,
+            lambda: CatchUpActor(world),
+            restart=Restart.TRANSIENT,
+            intensity=Intensity(max_restarts=3, period_s=60),
+            on_exhausted=Exhausted.QUARANTINE,
+        ),
         ChildSpec(
             names.TRADERS, lambda: TellingSupervisor(world, _traders(world, settings, strategies))
         ),

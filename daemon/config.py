@@ -94,6 +94,7 @@ _WORDS = {
 }
 _KEYS_WITH_PATTERNS = {
     "symbols": "a symbol is base and quote in capitals, such as BTC/USDT",
+    "watch": "a symbol is base and quote in capitals, such as BTC/USDT",
     "instruments": "a symbol is base and quote in capitals, such as BTC/USDT",
     "quote": "an asset is written in capitals, such as USDT",
     "env": "a variable's name has letters, digits and _",
@@ -178,31 +179,43 @@ _ONLY_OF = {
     "seed": ("simulated",),
     "ticks_per_second": ("simulated",),
     "url": ("binance", "okx"),
+    "rest_url": ("binance", "okx"),
 }
 
 
 def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:
     market = _mapping(raw.get("market"))
     symbols = [one for one in _items(market.get("symbols")) if isinstance(one, str)]
+    watch = [one for one in _items(market.get("watch")) if isinstance(one, str)]
     yield from _twice(("market", "symbols"), symbols)
-    yield from _instruments(raw, symbols)
-    yield from _traders(raw, symbols)
+    yield from _twice(("market", "watch"), watch)
+    for index, symbol in enumerate(watch):
+        if symbol in symbols:
+            yield ("market", "watch", index), f"{symbol} is traded: market.symbols lists it, too"
+    yield from _instruments(raw, symbols, watch)
+    yield from _traders(raw, [*symbols, *watch])
     for key, sources in _ONLY_OF.items():
         if market.get(key) is not None and market.get("source") in _SOURCES.difference(sources):
             named = " or ".join(map(repr, sources))
             yield ("market", key), f"only the source {named} has it"
 
 
-def _instruments(raw: Mapping[str, object], symbols: list[str]) -> Iterator[Fault]:
+def _instruments(
+    raw: Mapping[str, object], symbols: list[str], watch: list[str]
+) -> Iterator[Fault]:
     rules = _mapping(raw.get("instruments"))
     market = _mapping(raw.get("market"))
     source, kind = market.get("source"), market.get("kind", "swap")
     quote = _mapping(raw.get("account")).get("quote", "USDT")
-    for index, symbol in enumerate(symbols):
+    places: list[tuple[KeyPath, str]] = [
+        (("market", key, index), symbol)
+        for key, listed in (("symbols", symbols), ("watch", watch))
+        for index, symbol in enumerate(listed)
+    ]
+    for here, symbol in places:
         if "/" not in symbol:
             continue  # the model says so
-        here: KeyPath = ("market", "symbols", index)
-        if symbol.partition("/")[2] != quote:
+        if "symbols" in here and symbol.partition("/")[2] != quote:
             yield here, f"{symbol} is not traded in {quote}, the account's quote"
         own = rules.get(symbol)
         given = set(_mapping(rules.get(OTHERS) if own is None else own))
@@ -213,7 +226,7 @@ def _instruments(raw: Mapping[str, object], symbols: list[str]) -> Iterator[Faul
             keys = ", ".join(missing)
             yield here, f"{symbol} is not in the built-in table; give {keys} under instruments"
     for symbol in rules:
-        if symbol not in symbols and symbol != OTHERS:
+        if symbol not in symbols and symbol not in watch and symbol != OTHERS:
             yield ("instruments", str(symbol)), "market.symbols does not list it"
 
 

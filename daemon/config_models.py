@@ -96,6 +96,17 @@ def _websocket_url(value: str) -> str:
     return value
 
 
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        message = "an address such as http://127.0.0.1:8080 or https://fapi.binance.com is needed"
+        raise ValueError(message)
+    if parts.username or parts.password or parts.query:
+        message = "an address carries no user, password or query; secrets never stand in this file"
+        raise ValueError(message)
+    return value
+
+
 Amount = Annotated[Decimal, BeforeValidator(_number), Field(gt=0, le=MAX_NUMBER)]
 Ratio = Annotated[Decimal, BeforeValidator(_ratio), Field(ge=0, le=1)]
 PositiveRatio = Annotated[Decimal, BeforeValidator(_ratio), Field(gt=0, le=1)]
@@ -142,7 +153,9 @@ class Market(Section):
     source: Literal["simulated", "binance", "okx", "recorded"]
     kind: Kind = Kind.SWAP
     symbols: Annotated[tuple[SymbolName, ...], Field(min_length=1, max_length=1000)]
+    watch: Annotated[tuple[SymbolName, ...], Field(max_length=1000)] = ()  # seen, never traded
     url: Annotated[str, AfterValidator(_websocket_url)] | None = None
+    rest_url: Annotated[str, AfterValidator(_http_url)] | None = None
     seed: Seed = 7
     ticks_per_second: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = (
         5.0  # per symbol

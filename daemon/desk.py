@@ -105,6 +105,7 @@ class Desk:
                 | ask.ListPositions()
                 | ask.ShowPosition()
                 | ask.ListOrders()
+                | ask.Market()
                 | ask.ListConflicts()
                 | ask.Mode()
                 | ask.Why()
@@ -212,14 +213,7 @@ class Desk:
 
     async def _open(self, request: ask.Open) -> Result | Refusal:
         symbol = Symbol(request.symbol)
-        known = self.parts.world.instruments
-        if symbol not in known:
-            return Refusal(
-                "UNKNOWN_SYMBOL",
-                f"{request.symbol} is not watched.",
-                f"Watched: {', '.join(known)}. Add it to market.symbols in the configuration.",
-            )
-        refusal = self._not_now()
+        refusal = self.reads.unknown_symbol(symbol) or self._not_now()
         if refusal is not None:
             return refusal
         position_id = PositionId(request.position_id or self.parts.world.ids.uuid())
@@ -235,6 +229,8 @@ class Desk:
             breakeven_price=request.breakeven,
             max_holding_s=request.max_holding_s,
             watches=request.watches,
+            stop_watches=request.stop_watches,
+            target_watches=request.target_watches,
         )
         entry = EntryRequest(
             position_id=position_id,

@@ -14,6 +14,7 @@ from daemon.archive import Archive
 from daemon.assembly import Assembly
 from daemon.health import parts_of
 from daemon.limit_views import account_limits_view, trader_limits_view
+from daemon.market_view import market_view
 from daemon.position_views import (
     NOTHING_SEEN,
     Seen,
@@ -98,6 +99,8 @@ class DeskReads:
                 return await self.position(prefix)
             case ask.ListOrders():
                 return await self._orders(request)
+            case ask.Market(symbol=symbol, depth=depth):
+                return await self._market(Symbol(symbol), depth)
             case ask.ListConflicts():
                 return {"conflicts": self._conflicts()}
             case ask.Why(subject=prefix):
@@ -140,8 +143,7 @@ class DeskReads:
         """Return prices of the moment, and extremes as far as they are durable."""
         symbol = position.instrument.symbol
         market = self.world.prices.market(symbol)
-        held = self.world.states.durable.get(names.feed(self.world.venue))
-        state: FeedState = FeedState() if held is None else held[1]
+        state = self._feed_state()
         low = high = best = None
         if position.armed_since is not None:
             pair = state.of(symbol, position.plan.watches).since(position.armed_since)
@@ -153,6 +155,10 @@ class DeskReads:
                 long = position.direction.sign > 0
                 best = max(trail.anchor, pair[1]) if long else min(trail.anchor, pair[0])
         return Seen(market.last, market.is_fresh, low, high, best)
+
+    def _feed_state(self) -> FeedState:
+        held = self.world.states.durable.get(names.feed(self.world.venue))
+        return FeedState() if held is None else held[1]
 
     def _view(self, position: Position) -> View:
         now = self.world.clock.now()
@@ -302,6 +308,7 @@ class DeskReads:
             positions=self.world.states.of_kind("position"),
             orders=self.world.states.of_kind("order"),
             traders=self._traders(),
+            downtime=self._feed_state().downtime,
         )
 
     def _quote(self, symbol: Symbol) -> views.Quote:
@@ -316,7 +323,32 @@ class DeskReads:
             mark=price.mark or None,
             age_s=round(board.age_s(symbol), 3) if heard else None,
             is_fresh=board.is_fresh(symbol),
+            source=price.source,
+            why=price.why if price.is_stale and price.last else None,
         )
+
+    def _stale(self) -> list[dict[str, str]]:
+        """Return the symbols whose price nobody may rely on, and why."""
+        return [
+            {"symbol": symbol, "why": price.why}
+            for symbol, price in self.world.prices.prices.items()
+            if price.is_stale and price.last
+        ]
+
+    def unknown_symbol(self, symbol: Symbol) -> Refusal | None:
+        """Refuse a symbol that nobody watches."""
+        known = self.world.instruments
+        if symbol in known:
+            return None
+        return Refusal(
+            "UNKNOWN_SYMBOL",
+            f"{symbol} is not watched.",
+            f"Watched: {', '.join(known)}. Add it to market.symbols in the configuration.",
+        )
+
+    async def _market(self, symbol: Symbol, depth: int) -> Result | Refusal:
+        refusal = self.unknown_symbol(symbol)
+        return refusal or {"market": await market_view(self.world, symbol, depth)}
 
     def health(self) -> Result:
         """Return every part, well or not."""
@@ -324,6 +356,7 @@ class DeskReads:
         feed = self.parts.actor(names.FEED)
         persistence = self.parts.actor(names.PERSISTENCE)
         trouble = None if persistence is None else persistence.trouble
+        prices = None if feed is None else feed.checks
         vitals = self.pulse.look()
         checks = readiness(vitals)
         return {
@@ -341,6 +374,8 @@ class DeskReads:
                 "frames": self.world.prices.frames,
                 "bad_frames": 0 if feed is None else feed.bad_frames,
                 "armed_positions": self.parts.armed(),
+                "stale": self._stale(),
+                "reads": None if prices is None else dict(prices.answers),
             },
             "journal": {
                 "last_seq": self.parts.store.journal.tail.seq,

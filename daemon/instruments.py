@@ -100,7 +100,7 @@ def instruments_of(config: Config, venue: str = "") -> tuple[Instrument, ...]:
     market = config.market
     return tuple(
         _instrument(venue or market.source, symbol, market.kind, _rules_of(symbol, config))
-        for symbol in market.symbols
+        for symbol in (*market.symbols, *market.watch)
     )
 
 

@@ -35,7 +35,7 @@ from daemon.desk_reads import DeskReads
 from daemon.desk_watch import DeskWatch
 from daemon.errors import StartError, named
 from daemon.logs import Logs
-from daemon.markets import stream_of
+from daemon.markets import reads_of, stream_of
 from daemon.metrics import Metrics
 from daemon.metrics_server import MetricsServer
 from daemon.notify import Notifier
@@ -172,6 +172,7 @@ def _real_ports(config: Config, disk: RealDisk, stack: AsyncExitStack) -> Ports:
         journal_worker=journal_worker,
         paper_worker=paper_worker,
         stream=stream_of(config, chance),
+        reads=reads_of(config),
     )
 
 

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
-from daemon.words import done, plural, short_id, short_number, signed_number, spoken, who
+from daemon.words import (
+    done,
+    downtime,
+    plural,
+    short_id,
+    short_number,
+    signed_number,
+    spoken,
+    who,
+)
 
 PHRASES = {
     # the process
@@ -38,6 +47,10 @@ PHRASES = {
     "connected": "prices of {symbols:symbol} are coming in",
     "disconnected": "no prices: {why}; connecting again",
     "stream_connected": "connected to {url}, {streams:stream}",
+    "price_stale": "{symbol}: stale, entries refused: {why}",
+    "price_reliable": "{symbol}: its price can be relied on again ({trust})",
+    "downtime_checked": "{said}",
+    "stream_renewal": "the stream is connected anew: {why}",
     "stream_renewed": "connection to {url} renewed",
     "stream_not_renewed": "connection to {url} not renewed; again in {retry_in_s} s",
     "stream_unlisted": "{stream} is not at the venue, and is left out: {why}",
@@ -110,6 +123,8 @@ def in_words(event: str, fields: Mapping[str, object]) -> str:
     phrase = PHRASES.get(event)
     if phrase is None:
         return " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
+    if event == "downtime_checked":  # what is zero is not worth a word
+        fields = {**fields, "said": downtime(fields)}
     return _WORDS.vformat(phrase, (), fields)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,10 +16,15 @@ from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges import binance_frames, okx_frames
 from exchanges.market import MarketStream
+from exchanges.market_reads import MarketReads
 from exchanges.okx_frames import Listed
 from exchanges.recording import RecordedStream, Tap
 from exchanges.simulated_market import MarketShape, SimulatedMarket
+from exchanges.simulated_reads import SimulatedReads
 from runtime.ports import Chance
+
+if TYPE_CHECKING:
+    from exchanges.rest import Rest
 
 _START_PRICES = {
     "BTC": Decimal(61_800),
@@ -131,3 +137,40 @@ def _okx(config: Config, world: World, chance: Chance, tap: Tap | None) -> Marke
         settings=msgspec.structs.replace(SETTINGS, max_silence_s=config.market.max_silence_s),
         tap=tap,
     )
+
+
+def reads_of(config: Config) -> Callable[[World], MarketReads | None]:
+    """Return how to ask the venue that `market.source` names.
+
+    A recording cannot be asked, and neither can a stream from elsewhere that says nothing of REST:
+    the venue's real prices would contradict it.
+    """
+    market = config.market
+    if market.source == "simulated":
+        return lambda world: SimulatedReads(world.clock, world.instruments, world.prices.prices)
+    if market.source == "recorded" or (market.url and not market.rest_url):
+        return lambda _world: None
+    reads = _binance_reads if market.source == "binance" else _okx_reads
+    return lambda world: reads(config, world)
+
+
+def _binance_reads(config: Config, world: World) -> MarketReads:
+    from exchanges import binance_rest  # noqa: PLC0415 - only if used
+
+    kind = config.market.kind
+    url = binance_rest.SPOT_URL if kind is Kind.SPOT else binance_rest.USDM_URL
+    names_of = {symbol: venue_symbol("binance", each) for symbol, each in world.instruments.items()}
+    return binance_rest.BinanceReads(_rest(config, world, url), kind, names_of)
+
+
+def _okx_reads(config: Config, world: World) -> MarketReads:
+    from exchanges import okx_rest  # noqa: PLC0415 - only if used
+
+    return okx_rest.OkxReads(_rest(config, world, okx_rest.URL), world.instruments)
+
+
+def _rest(config: Config, world: World, url: str) -> "Rest":
+    from exchanges.real_http import RealHttp  # noqa: PLC0415 - only if used
+    from exchanges.rest import Rest  # noqa: PLC0415
+
+    return Rest(RealHttp(), world.clock, config.market.rest_url or url)

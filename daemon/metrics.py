@@ -28,7 +28,10 @@ _ALARMS = (
     "ACTOR_CRASHED",
     "ACTOR_GIVEN_UP",
     "DISK_LOW",
+    "DOWNTIME_UNCHECKED",
     "EXIT_FAILED",
+    "FEED_DOWN",
+    "FEED_STALE",
     "FENCED",
     "JOURNAL_DOWN",
     "KILL_SWITCH",
@@ -54,6 +57,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     positions_open: Mapping[tuple[str, str], int] = {}  # (trader, side): how many
     unprotected_s: float | None = None  # of the position that has been without a guard longest
     feed_age_s: Mapping[str, float] = {}  # symbol: since anything was received
+    feed_stale: Mapping[str, float] = {}  # symbol: 1 when its price cannot be relied on
+    market_reads: Mapping[str, int] = {}  # answers to cross-checks: same, other, failed
     mailbox_depth: Mapping[str, int] = {}  # kind of actor: messages waiting
     actor_restarts: Mapping[str, int] = {}  # kind of actor: since the start
     dead_letters: int | None = None  # since the start
@@ -217,6 +222,12 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
     for kind, count in now.actor_restarts.items():
         restarts.add_metric([kind], count)
     yield restarts
+    reads = CounterMetricFamily(
+        "market_reads_total", "Prices checked with the venue over REST.", labels=["result"]
+    )
+    for result, count in now.market_reads.items():
+        reads.add_metric([result], count)
+    yield reads
     yield from _labeled_gauges(now)
 
 
@@ -239,6 +250,12 @@ def _labeled_gauges(now: Observed) -> Iterator["Metric"]:
     yield positions
     for name, text, label, values in (
         ("feed_age_seconds", "Since anything was received.", "symbol", now.feed_age_s),
+        (
+            "feed_stale",
+            "1: the price cannot be relied on, checked against the venue; entries are refused.",
+            "symbol",
+            now.feed_stale,
+        ),
         ("mailbox_depth", "Messages waiting.", "actor", now.mailbox_depth),
         ("loop_lag_seconds", "How late the loop ran, last minute.", "quantile", now.loop_lag_s),
     ):

@@ -44,6 +44,12 @@ def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:
             for symbol, price in world.prices.prices.items()
             if price.last
         },
+        feed_stale={
+            symbol: float(price.is_stale)
+            for symbol, price in world.prices.prices.items()
+            if price.last and price.trust is not None
+        },
+        market_reads={} if feed is None or feed.checks is None else feed.checks.answers,
         mailbox_depth=_by_kind(system.mailbox_depths()),
         actor_restarts=_by_kind(system.restarts),
         dead_letters=system.dead_letters.total,

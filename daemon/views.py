@@ -13,6 +13,7 @@ from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.position_views import is_unprotected
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
 from domain import portfolio_state as figures
+from domain.feed_state import Downtime
 from domain.ids import Symbol
 from domain.limit_changes import applied
 from domain.modes import ModeCause, worst
@@ -175,6 +176,25 @@ class Quote(msgspec.Struct, frozen=True):
     mark: str | None
     age_s: float | None  # since anything was received; None: nothing yet
     is_fresh: bool
+    source: str = "stream"  # or quiet (the venue confirms it), fallback (asked for), stale
+    why: str | None = None  # of a stale one
+
+
+def downtime_view(downtime: Downtime | None) -> View | None:
+    """Return what became of the last downtime."""
+    if downtime is None:
+        return None
+    return {
+        "began": time_text(downtime.began),
+        "until": time_text(downtime.until),
+        "offline_s": round(downtime.offline_s, 3),
+        "positions": downtime.positions,
+        "stops": downtime.stops,
+        "trails": downtime.trails,
+        "targets": downtime.targets,
+        "breakevens": downtime.breakevens,
+        "unchecked": dict(downtime.unchecked),
+    }
 
 
 def status_view(  # noqa: PLR0913 - the whole on one page
@@ -190,6 +210,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
     positions: Iterable[Position],
     orders: Iterable[Order],
     traders: Iterable[View],
+    downtime: Downtime | None = None,
 ) -> View:
     """Return the whole on one page; `account` and `traders` are their views."""
     held = [one for one in positions if not one.is_closed]
@@ -215,6 +236,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
         "traders": [
             {name: one[name] for name in ("name", "paused", "open_positions")} for one in traders
         ],
+        "downtime": downtime_view(downtime),
     }
 
 

@@ -1,9 +1,17 @@
 """Figures and codes as people say them; JSON keeps them exact."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from domain.money import ZERO
 
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_CROSSED = {
+    "stops": "stop",
+    "trails": "trailing stop",
+    "targets": "target",
+    "breakevens": "breakeven level",
+}
 _LARGE, _SMALL = Decimal(1000), Decimal(1)
 _DIGITS = 6  # of a price below one
 _SHORT_ID = 8
@@ -46,6 +54,39 @@ def signed_number(value: object, places: int = 2) -> str:
 def plural(count: object, noun: str) -> str:
     """Return "1 position", "2 positions"."""
     return f"{count} {noun}" if count in {1, "1"} else f"{count} {noun}s"
+
+
+def spoken_span(seconds_: float) -> str:
+    """Print seconds as people say them: 10m34s."""
+    seconds = int(seconds_)
+    if seconds < _MINUTE:
+        return f"{seconds}s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE}m{seconds % _MINUTE:02}s"
+    if seconds < _DAY:
+        return f"{seconds // _HOUR}h{seconds % _HOUR // _MINUTE:02}m"
+    return f"{seconds // _DAY}d{seconds % _DAY // _HOUR:02}h"
+
+
+def downtime(fields: Mapping[str, object]) -> str:
+    """Say what became of a downtime: offline 10m34s, 5 positions restored, 1 stop crossed."""
+    seconds = fields.get("offline_s")
+    said = [
+        f"offline {spoken_span(seconds) if isinstance(seconds, int | float) else '-'}",
+        f"{plural(fields.get('positions'), 'position')} restored",
+    ]
+    crossed = [
+        plural(fields[kind], noun)
+        for kind, noun in _CROSSED.items()
+        if fields.get(kind) not in {None, 0}
+    ]
+    unchecked = fields.get("unchecked")
+    if crossed or not unchecked:
+        said.append(f"{' and '.join(crossed) or 'nothing'} crossed")
+    if not isinstance(unchecked, Mapping) or not unchecked:
+        return ", ".join(said)
+    reasons = "; ".join(sorted({str(why) for why in unchecked.values()}))
+    return f"{', '.join(said)}; {', '.join(unchecked)} not checked: {reasons}"
 
 
 def spoken(code: object) -> str:

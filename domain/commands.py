@@ -58,6 +58,18 @@ class ProtectionPlan(msgspec.Struct, frozen=True):
     breakeven_price: Decimal | None = None  # reaching it moves the stop to entry plus fees
     max_holding_s: float | None = None
     watches: PriceSource = PriceSource.LAST
+    stop_watches: PriceSource | None = None  # stop, trail and breakeven's stop; None: as `watches`
+    target_watches: PriceSource | None = None  # targets and breakeven's trigger; None: likewise
+
+    @property
+    def guard_source(self) -> PriceSource:
+        """Return the price that limits of loss watch."""
+        return self.watches if self.stop_watches is None else self.stop_watches
+
+    @property
+    def target_source(self) -> PriceSource:
+        """Return the price that profits watch."""
+        return self.watches if self.target_watches is None else self.target_watches
 
 
 class EntryRequest(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.extremes import Extremes
 from domain.ids import Symbol
@@ -40,7 +41,37 @@ class ExtremesForgotten(msgspec.Struct, frozen=True):
     before: datetime
 
 
-AnyFeedEvent = ExtremesSeen | ExtremesForgotten
+class Downtime(msgspec.Struct, frozen=True):
+    """How long nobody watched, and what the venue's candles told of it."""
+
+    began: datetime  # the last moment that is known to have been watched
+    until: datetime
+    positions: int  # that were open
+    stops: int = 0  # exits that fired for it, by kind
+    trails: int = 0
+    targets: int = 0
+    breakevens: int = 0
+    unchecked: dict[Symbol, str] = {}  # symbols that could not be checked in full, and why
+
+    @property
+    def offline_s(self) -> float:
+        """How long it was."""
+        return (self.until - self.began).total_seconds()
+
+
+class DowntimeFound(msgspec.Struct, frozen=True):
+    """The first thing after a start with open positions: they were not watched since `began`."""
+
+    began: datetime
+
+
+class DowntimeChecked(msgspec.Struct, frozen=True):
+    """After a restart: the positions have judged the venue's candles."""
+
+    downtime: Downtime
+
+
+AnyFeedEvent = ExtremesSeen | ExtremesForgotten | DowntimeFound | DowntimeChecked
 
 
 class FeedState(msgspec.Struct, frozen=True):
@@ -49,6 +80,8 @@ class FeedState(msgspec.Struct, frozen=True):
     extremes: dict[str, Extremes] = {}
     stamp: datetime | None = None  # end of the last interval
     lasts: dict[Symbol, Decimal] = {}  # last prices as of then
+    downtime: Downtime | None = None  # the last one that was checked
+    unchecked_since: datetime | None = None  # one that is not, begins here
 
     def of(self, symbol: Symbol, source: PriceSource) -> Extremes:
         """Return what was seen of one price."""
@@ -67,7 +100,12 @@ def evolve(state: FeedState | None, event: AnyFeedEvent) -> FeedState:
             for row in rows:
                 key = f"{row.symbol} {row.source.value}"
                 extremes[key] = extremes.get(key, _NOTHING).see(row.low, row.high, row.begin, end)
-            return FeedState(extremes, end, {**state.lasts, **lasts})
+            lasts = {**state.lasts, **lasts}
+            return replace(state, extremes=extremes, stamp=end, lasts=lasts)
         case ExtremesForgotten(before=before):
             kept = {key: each.forget_before(before) for key, each in state.extremes.items()}
-            return FeedState(kept, state.stamp, state.lasts)
+            return replace(state, extremes=kept)
+        case DowntimeFound(began=began):
+            return replace(state, unchecked_since=began)
+        case DowntimeChecked(downtime=downtime):
+            return replace(state, downtime=downtime, unchecked_since=None)

@@ -5,12 +5,14 @@ Facts from the venue and from the feed.
 Lanes order a mailbox: 0 fills, 1 exits, 2 commands, 3 prices (see the kernel's mailbox).
 """
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
 import msgspec
 
+from domain.candles import Candle
 from domain.commands import ProtectionPlan, RequestedBy
 from domain.ids import (
     NO_REQUEST,
@@ -114,6 +116,18 @@ class GuardLost(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     why: str
+
+
+class Offline(msgspec.Struct, frozen=True):
+    """The daemon was down: these candles of the venue tell what the prices did meanwhile."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    began: datetime
+    until: datetime
+    ahead: timedelta  # the venue's clock minus ours
+    candles: Mapping[PriceSource, Sequence[Candle]]  # oldest first
+    frame: int
 
 
 class Wake(msgspec.Struct, frozen=True):

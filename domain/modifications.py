@@ -75,7 +75,7 @@ def draft(position: Position, command: ModifyProtection, market: Market) -> Prot
     match command.type:
         case _T.MOVE_SL:
             assert command.price is not None
-            watches = old.stop.watches if old.stop is not None else position.plan.watches
+            watches = old.stop.watches if old.stop is not None else position.plan.guard_source
             return replace(old, stop=Stop(command.price, watches))
         case _T.TRAIL_SL:
             return replace(old, trail=_new_trail(position, command, market))
@@ -83,7 +83,7 @@ def draft(position: Position, command: ModifyProtection, market: Market) -> Prot
             assert command.price is not None
             assert command.part is not None
             target = Target(
-                _next_target_id(position), command.price, command.part, position.plan.watches
+                _next_target_id(position), command.price, command.part, position.plan.target_source
             )
             return replace(old, targets=(*old.targets, target))
         case _T.MODIFY_TP:
@@ -99,7 +99,7 @@ def _new_trail(position: Position, command: ModifyProtection, market: Market) ->
     price = market.last if market.last is not None else position.entry_price
     if old is None:
         return Trail(
-            price, command.trail_ratio, command.trail_distance, position.plan.watches, None
+            price, command.trail_ratio, command.trail_distance, position.plan.guard_source, None
         )
     return replace(old, ratio=command.trail_ratio, distance=command.trail_distance)
 

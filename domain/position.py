@@ -79,6 +79,7 @@ class Trigger(msgspec.Struct, frozen=True):
     frame: int  # how many frames the feed had received, this one included
     tick_id: str  # the venue's trade or update id
     at: datetime  # venue time, UTC
+    while_down: bool = False  # found in the venue's candles of a downtime; `at` is one's end
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -282,6 +283,19 @@ class ConflictResolved(PositionEvent, frozen=True):
     at: datetime
 
 
+class DowntimeJudged(PositionEvent, frozen=True):
+    """The venue's candles tell what happened while nobody watched; what they crossed follows."""
+
+    began: datetime  # of the downtime
+    until: datetime
+    candles: int  # that count
+    crossed: tuple[ExitId, ...]
+    at: datetime
+    best: Decimal | None = None  # for the trail, where it is better than before
+    low: Decimal | None = None  # of the last price
+    high: Decimal | None = None
+
+
 class PositionQuarantined(PositionEvent, frozen=True):
     """Its actor kept failing: hands off, alarm."""
 
@@ -321,6 +335,7 @@ AnyPositionEvent = (
     | ModificationRefused
     | SuggestionHeld
     | ConflictResolved
+    | DowntimeJudged
     | PositionQuarantined
     | PositionClosed
     | PositionSettled

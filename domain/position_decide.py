@@ -32,6 +32,7 @@ from domain.inputs import (
     Crossed,
     FillReported,
     GuardLost,
+    Offline,
     OrderEnded,
     ResolveConflict,
     Wake,
@@ -72,6 +73,7 @@ from domain.position_guards import (
     wake_up,
 )
 from domain.position_life import entry_is_working, is_known_fill, working_entries
+from domain.position_offline import judge_downtime
 from domain.protection import (
     CLOSE,
     ExitReason,
@@ -85,6 +87,7 @@ PositionInput = (
     | Armed
     | Crossed
     | GuardLost
+    | Offline
     | Wake
     | ClosePosition
     | ModifyProtection
@@ -120,6 +123,8 @@ def decide(
             crossed_level(decision, message)
         case GuardLost():
             decision.then(*guards(decision.position, rules))
+        case Offline():
+            judge_downtime(decision, message)
         case Wake():
             wake_up(decision, message)
         case ClosePosition():

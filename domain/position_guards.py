@@ -83,17 +83,17 @@ def planned_protection(position: Position, rules: PositionRules) -> Protection:
     plan, price = position.plan, position.fills[0].price
     trail = None
     if plan.trail_ratio is not None or plan.trail_distance is not None:
-        trail = Trail(price, plan.trail_ratio, plan.trail_distance, plan.watches)
+        trail = Trail(price, plan.trail_ratio, plan.trail_distance, plan.guard_source)
     even = None
     if plan.breakeven_price is not None:
-        even = Breakeven(plan.breakeven_price, breakeven_stop(position, rules), plan.watches)
+        even = Breakeven(plan.breakeven_price, breakeven_stop(position, rules), plan.target_source)
     time_exit = None
     if plan.max_holding_s is not None:
         time_exit = position.fills[0].at + timedelta(seconds=plan.max_holding_s)
     return Protection(
-        stop=None if plan.stop_price is None else Stop(plan.stop_price, plan.watches),
+        stop=None if plan.stop_price is None else Stop(plan.stop_price, plan.guard_source),
         targets=tuple(
-            Target(ExitId(f"target-{number}"), target.price, target.part, plan.watches)
+            Target(ExitId(f"target-{number}"), target.price, target.part, plan.target_source)
             for number, target in enumerate(plan.targets, start=1)
         ),
         trail=trail,
@@ -163,7 +163,7 @@ def crossed_level(decision: Draft, crossed: Crossed) -> None:
         )
         return
     if crossed.exit_id == BREAKEVEN:
-        _to_breakeven(decision)
+        to_breakeven(decision)
         return
     trigger = Trigger(
         price=crossed.price,
@@ -201,7 +201,7 @@ def _level(
     return None
 
 
-def _to_breakeven(decision: Draft) -> None:
+def to_breakeven(decision: Draft) -> None:
     """Move the stop to entry plus fees, once; never looser than it is."""
     position = decision.position
     protection = position.protection
@@ -214,7 +214,8 @@ def _to_breakeven(decision: Draft) -> None:
         return
     stop = protection.stop
     if stop is None or is_tighter(position.direction, new=price, old=stop.price):
-        stop = Stop(price, even.watches)
+        source = position.plan.guard_source if stop is None else stop.watches
+        stop = Stop(price, source)
     new = replace(
         protection,
         stop=stop,

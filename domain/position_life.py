@@ -17,6 +17,7 @@ from domain.position import (
     AnyPositionEvent,
     Conflict,
     ConflictResolved,
+    DowntimeJudged,
     Entry,
     EntryEnded,
     EntryWithdrawn,
@@ -86,7 +87,8 @@ def _changed(
     | ProtectionModified
     | ModificationRefused
     | SuggestionHeld
-    | ConflictResolved,
+    | ConflictResolved
+    | DowntimeJudged,
 ) -> Position:
     match event:
         case AdditionIntended(entry=entry):
@@ -106,6 +108,8 @@ def _changed(
             return replace(position, modifications=kept)
         case SuggestionHeld(conflict=conflict):
             return _held(position, conflict)
+        case DowntimeJudged():
+            return _downtime_judged(position, event)
         case ConflictResolved(conflict_id=conflict_id):
             left = tuple(each for each in position.conflicts if each.conflict_id != conflict_id)
             return replace(position, conflicts=left)
@@ -229,6 +233,14 @@ def _acknowledged(position: Position, event: ProtectionAcknowledged) -> Position
         acknowledged_version=event.version,
         armed_since=position.armed_since or event.since,
     )
+
+
+def _downtime_judged(position: Position, event: DowntimeJudged) -> Position:
+    protection = position.protection
+    if protection.trail is not None and event.best is not None:
+        protection = replace(protection, trail=replace(protection.trail, anchor=event.best))
+    best, worst = _extremes_with(position, event.low, event.high)
+    return replace(position, protection=protection, best_price=best, worst_price=worst)
 
 
 def _exit_fired(position: Position, event: ExitFired) -> Position:

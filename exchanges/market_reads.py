@@ -11,11 +11,12 @@ import msgspec
 
 from domain.candles import Candle, Timeframe
 from domain.ids import Symbol
+from domain.instrument import PriceSource
 from exchanges.port import Unknown
 
 
 class PriceRead(msgspec.Struct, frozen=True):
-    """The last trade price, asked for instead of waited for."""
+    """The last trade price, or the mark, asked for instead of waited for."""
 
     symbol: Symbol
     price: str  # the venue's text, a finite decimal > 0
@@ -60,12 +61,25 @@ class MarketReads(Protocol):
     def last(self, symbol: Symbol) -> Awaitable[PriceRead | Unknown]:
         """Return the last price."""
 
-    def candles(
-        self, symbol: Symbol, timeframe: Timeframe, begin_ms: int, end_ms: int
-    ) -> Awaitable[Sequence[Candle] | Unknown]:
-        """Return the closed candles that open in [begin_ms, end_ms), oldest first, each once.
+    def mark(self, symbol: Symbol) -> Awaitable[PriceRead | Unknown | None]:
+        """Return the mark price; None for spot, which has none."""
 
-        Venue time. Several requests where the venue limits one; all of it or `Unknown`.
+    def timeframes(self, source: PriceSource) -> Sequence[Timeframe]:
+        """Return which of 1s, 1m and 1h `candles` offers for a price, shortest first."""
+
+    def candles(
+        self,
+        symbol: Symbol,
+        timeframe: Timeframe,
+        begin_ms: int,
+        end_ms: int,
+        source: PriceSource = PriceSource.LAST,
+    ) -> Awaitable[Sequence[Candle] | Unknown]:
+        """Return the candles that open in [begin_ms, end_ms), oldest first, each once.
+
+        Venue time. One that is still running comes last, with `whole` False. Several requests where
+        the venue limits one. All of it or `Unknown`: neither end may be missing, and a price the
+        venue keeps no candles of is `Unknown`. In between, a venue that halted has none.
         """
 
     def book(self, symbol: Symbol, depth: int) -> Awaitable[BookRead | Unknown]:

@@ -54,7 +54,7 @@ class RealNet:
             opened = await connect(
                 url,
                 compression=None,  # costs more than loopback or a datacenter's network gains
-                proxy=None if _is_loopback(url) else True,
+                proxy=None if is_loopback(url) else True,
                 open_timeout=self._open_timeout_s,
                 close_timeout=self._close_timeout_s,
                 ping_interval=self._ping_s,
@@ -182,7 +182,8 @@ def _why(closed: ConnectionClosed) -> str:
     return "the connection broke"
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address means this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -39,8 +39,9 @@ _FLOOR_TICKS = 20  # the mid never falls below
 _LOWEST_START_TICKS = 10  # lower, so that a market can start where another one ended
 _PULL_A_S = 1 / 86_400  # a day's worth of distance from the starting price, per second
 _MARK_EVERY_NS = _NS_A_S
-_FUNDING_EVERY_MS = 8 * 3600 * 1000
-_MEAN_NOTIONAL = Decimal(1000)  # quote, of a trade
+FUNDING_EVERY_MS = 8 * 3600 * 1000
+FUNDING_RATE = Decimal("0.0001")  # of notional, each time
+MEAN_NOTIONAL = Decimal(1000)  # quote, of a trade
 
 
 class MarketShape(msgspec.Struct, frozen=True):
@@ -142,7 +143,7 @@ class _Ticker:
         self._is_swap = instrument.kind is Kind.SWAP
         self._prices = _Grid(instrument.tick_size)
         self._lots = _Grid(instrument.lot_size)
-        self._mean_lots = max(1.0, float(_MEAN_NOTIONAL / start / instrument.lot_size))
+        self._mean_lots = max(1.0, float(MEAN_NOTIONAL / start / instrument.lot_size))
         self.start_ns = 0
 
     def frames(self) -> Iterator[Frame]:
@@ -194,10 +195,10 @@ class _Ticker:
     def _mark(self, price: int, now_ns: int) -> bytes:
         stamp = (self.start_ns + now_ns) // _NS_A_MS
         text = self._prices.text(price)
-        funding = (stamp // _FUNDING_EVERY_MS + 1) * _FUNDING_EVERY_MS
+        funding = (stamp // FUNDING_EVERY_MS + 1) * FUNDING_EVERY_MS
         return (
             f'{{"stream":"{self._stream}@markPrice@1s","data":{{"e":"markPriceUpdate","E":{stamp},'
-            f'"s":"{self._name}","p":"{text}","i":"{text}","P":"{text}","r":"0.00010000",'
+            f'"s":"{self._name}","p":"{text}","i":"{text}","P":"{text}","r":"{FUNDING_RATE:.8f}",'
             f'"T":{funding}}}}}'
         ).encode()
 

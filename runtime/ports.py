@@ -4,8 +4,9 @@ The daemon runs on the real ones, a replay or a simulation on virtual ones; noth
 world.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -81,3 +82,25 @@ class Net(Protocol):
 
     def websocket(self, url: str) -> AbstractAsyncContextManager[WebSocket]:
         """Connect. Raises `OSError` or `TimeoutError` when that fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An answer that arrived whole; whether it is a good one is for the caller to judge."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]  # names in lower case
+
+
+class Http(Protocol):
+    """Outgoing requests that change nothing."""
+
+    async def get(self, url: str, *, deadline_s: float, max_bytes: int) -> HttpReply:
+        """Fetch `url`, once, within `deadline_s` in all; redirects are answers.
+
+        Raises `OSError` with a reason when no whole answer of at most `max_bytes` came in time.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""

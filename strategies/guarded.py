@@ -11,7 +11,7 @@ import msgspec
 
 from domain.candles import Timeframe
 from domain.commands import ProtectionPlan
-from domain.instrument import Direction
+from domain.instrument import Direction, PriceSource
 from domain.money import ONE, ZERO
 from strategies.base import (
     Decision,
@@ -47,6 +47,8 @@ class GuardedStrategy(Strategy, frozen=True):
     trail_atr: Decimal | None = None  # distance of a trailing stop in average true ranges
     trail_ratio: Decimal | None = None  # instead: relative to the best price
     max_holding_bars: int | None = None
+    stop_watches: PriceSource | None = None  # last, bid, ask or mark; last if left out
+    target_watches: PriceSource | None = None
 
     def __post_init__(self) -> None:
         require(self.atr_bars >= 1, f"atr_bars must be 1 or more, not {self.atr_bars}")
@@ -116,4 +118,6 @@ class GuardedStrategy(Strategy, frozen=True):
             trail_distance=trail_distance or None,
             breakeven_price=breakeven if breakeven is not None and breakeven > 0 else None,
             max_holding_s=holding_s,
+            stop_watches=self.stop_watches,
+            target_watches=self.target_watches,
         )

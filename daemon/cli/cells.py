@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from daemon.cli.console import Row, clean
-from daemon.words import number_of, plural, short_number, signed_number, spoken
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+from daemon.words import number_of, plural, short_number, signed_number, spoken, spoken_span
 
 
 def text(name: str) -> Callable[[Row], str]:
@@ -69,14 +67,7 @@ def short_span(value: object) -> str:
     """Print seconds as people say them."""
     if not isinstance(value, int | float):
         return clean(value)
-    seconds = int(value)
-    if seconds < _MINUTE:
-        return f"{seconds}s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE}m{seconds % _MINUTE:02}s"
-    if seconds < _DAY:
-        return f"{seconds // _HOUR}h{seconds % _HOUR // _MINUTE:02}m"
-    return f"{seconds // _DAY}d{seconds % _DAY // _HOUR:02}h"
+    return spoken_span(value)
 
 
 def short_time(value: object) -> str:

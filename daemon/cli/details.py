@@ -1,6 +1,6 @@
 """How one thing is shown in full: the status page, an account, a position, a story."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -17,8 +17,10 @@ from daemon.cli.cells import (
 )
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
 from daemon.cli.limit_words import limits_set
+from daemon.words import downtime as said_downtime
 from daemon.words import plural, short_number, signed_number, spoken, times_100, who
 
+_SHOWN_STALE = 5
 _CHANGES = {
     "MOVE_SL": "move stop",
     "TRAIL_SL": "trail stop",
@@ -63,6 +65,7 @@ def print_status(status: Row) -> None:
                     f"up {short_span(status.get('uptime_s'))}"
                 ),
             ),
+            *_last_downtime(status),
         ]
     )
     print_heading("Prices")
@@ -73,7 +76,7 @@ def print_status(status: Row) -> None:
         Column("ASK", price("ask"), right=True),
         Column("MARK", price("mark"), right=True),
         Column("AGE", _age, right=True),
-        Column("", lambda row: "" if row.get("is_fresh") else "STALE", style=lambda _: "red"),
+        Column("", _reliance, style=lambda row: "" if row.get("is_fresh") else "red"),
     ]
     print_table(columns, _rows(status.get("prices")), empty="none yet")
     print_heading("Traders")
@@ -83,6 +86,23 @@ def print_status(status: Row) -> None:
         Column("OPEN", text("open_positions"), right=True),
     ]
     print_table(columns, _rows(status.get("traders")), empty="none")
+
+
+def _last_downtime(status: Row) -> list[tuple[str, str]]:
+    downtime = status.get("downtime")
+    if not isinstance(downtime, Mapping):
+        return []
+    return [("downtime", f"until {short_time(downtime.get('until'))}: {said_downtime(downtime)}")]
+
+
+def _reliance(price: Row) -> str:
+    """Say how far a price can be relied on; nothing when it is as it should be."""
+    source = clean(price.get("source"))
+    if source == "fallback":
+        return "FALLBACK: stream stale, asked for"
+    if not price.get("is_fresh"):
+        return "STALE"
+    return "quiet" if source == "quiet" else ""
 
 
 def print_mode(mode: Row) -> None:
@@ -108,6 +128,7 @@ def print_health(health: Row) -> None:
                 + f", {clean(feed.get('frames'))} frames, {clean(feed.get('bad_frames'))} bad, "
                 f"{plural(feed.get('armed_positions'), 'position')} armed",
             ),
+            *_stale_prices(_rows(feed.get("stale"))),
             (
                 "journal",
                 (f"TROUBLE: {clean(trouble)}" if trouble else "well")
@@ -129,10 +150,19 @@ def print_health(health: Row) -> None:
     print_table(columns, _rows(health.get("parts")), empty="none")
 
 
+def _stale_prices(stale: Sequence[Row]) -> list[tuple[str, str]]:
+    shown = [
+        ("stale", f"{clean(one.get('symbol'))}: {clean(one.get('why'))}")
+        for one in stale[:_SHOWN_STALE]
+    ]
+    left = len(stale) - len(shown)
+    return [*shown, ("", f"and {left} more")] if left else shown
+
+
 def is_well(health: Row) -> bool:
-    """Whether it is alive, the market is heard, the journal is written, every part is well."""
+    """Whether it is alive, all of the market heard, the journal written, every part well."""
     feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
-    heard = bool(feed.get("connected")) and not journal.get("trouble")
+    heard = bool(feed.get("connected")) and not feed.get("stale") and not journal.get("trouble")
     parts = all(part.get("ok") for part in _rows(health.get("parts")))
     return heard and parts and health.get("live") is not False
 
@@ -282,6 +312,7 @@ def _print_lists(position: Row, protection: Row) -> None:
             Column("FILLED", price("filled"), right=True),
             Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
             Column("LEVEL", lambda row: short_number(_trigger(row).get("level")), right=True),
+            Column("SEEN IN", _seen_in, keep=6),
             Column("ORDER", text("client_order_id"), keep=4),
         ]
         print_table(columns, exits, empty="")
@@ -427,6 +458,17 @@ def _rules(value: object) -> str:
     rules = _mapping(value)
     prices = [target.get("price") for target in _rows(rules.get("targets"))]
     return f"stop {short_number(rules.get('stop'))} targets {listed(prices)}"
+
+
+def _seen_in(row: Row) -> str:
+    """Say what showed the price that fired an exit."""
+    trigger = _trigger(row)
+    if trigger.get("while_down"):
+        return f"{clean(trigger.get('tick_id'))}, while down"
+    if not trigger:
+        return ""
+    asked = trigger.get("tick_id") == "asked"
+    return f"{clean(trigger.get('source'))}, asked for" if asked else clean(trigger.get("source"))
 
 
 def _trigger(row: Row) -> Row:

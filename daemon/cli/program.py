@@ -67,6 +67,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "backup": ("backup", "restore"),
     "recorder": ("record",),
     "market": ("replay", "serve-recorded"),
+    "quotes": ("market",),
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from daemon.cli.cells import short_time
 from daemon.cli.console import Row, clean, print_heading, say
-from daemon.words import done, short_number, signed_number, spoken, times_100, who
+from daemon.words import done, plural, short_number, signed_number, spoken, times_100, who
 from domain.ids import ClientOrderId, identity_of
 
 _CLOCK = slice(11, 23)  # of an ISO time: 11:02:20.256
@@ -223,6 +223,12 @@ def _fired(fields: Row) -> str:
     exits = f"{order.get('exit_id')} fires ({spoken(order.get('reason'))}): exit of {size}"
     if not trigger:
         return exits + (f" at about {short_number(order['price'])}" if order.get("price") else "")
+    if trigger.get("while_down"):
+        return (
+            f"while down, the {trigger.get('tick_id')} ({trigger.get('source')}) reached "
+            f"{short_number(trigger.get('price'))}, beyond {short_number(trigger.get('level'))}; "
+            f"{exits}"
+        )
     return (
         f"{trigger.get('source')} price {short_number(trigger.get('price'))} has reached "
         f"{short_number(trigger.get('level'))}; {exits}"
@@ -240,6 +246,17 @@ def _closed(fields: Row) -> str:
         f"{spoken(fields.get('status'))} by {spoken(fields.get('reason'))}: realized "
         f"{signed_number(fields.get('realized_pnl'))}, fees {short_number(fields.get('fees'))}"
         + (f", dust {short_number(dust)}" if dust not in {None, "0"} else "")
+    )
+
+
+def _judged(fields: Row) -> str:
+    found = fields.get("crossed")
+    crossed = ", ".join(map(str, found)) if isinstance(found, list) else ""
+    best = fields.get("best")
+    return (
+        f"down from {short_time(fields.get('began'))} to {short_time(fields.get('until'))}: "
+        f"by {plural(fields.get('candles'), 'candle')}, {crossed or 'nothing'} crossed"
+        + (f", best price {short_number(best)}" if best is not None else "")
     )
 
 
@@ -271,6 +288,7 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "ProtectionAcknowledged": lambda fields: f"guarded by version {fields.get('version')}",
     "ProtectionModified": _changed,
     "ModificationRefused": _not_changed,
+    "DowntimeJudged": _judged,
     "SuggestionHeld": _suggested,
     "ConflictResolved": _decided,
     "ExitFired": _fired,

@@ -71,6 +71,14 @@ def open_position(  # noqa: PLR0913 - one option each
     watch: Annotated[
         PriceSource, typer.Option(metavar="last|bid|ask|mark", help="The price that exits watch.")
     ] = PriceSource.LAST,
+    stop_watch: Annotated[
+        PriceSource | None,
+        typer.Option(metavar="PRICE", help="The price that stop and trail watch, if another."),
+    ] = None,
+    target_watch: Annotated[
+        PriceSource | None,
+        typer.Option(metavar="PRICE", help="The price that targets watch, if another."),
+    ] = None,
     config: ConfigOption = None,
     socket: SocketOption = None,
     as_json: JsonOption = False,
@@ -81,6 +89,7 @@ def open_position(  # noqa: PLR0913 - one option each
     holdfast open BTC/USDT long --notional 500 --stop 60000 --target 62000:50%
     holdfast open ETH/USDT short --risk 1% --stop 2700 --trail 1.5%
     holdfast open SOL/USDT long --quantity 2 --limit 150.5 --max-holding 2h
+    holdfast open BTC/USDT long --risk 1% --stop 60000 --target 66000:50% --stop-watch mark
     """  # noqa: D301
     ratio, distance = numbers.trail(trail)
     position_id = str(uuid4())
@@ -99,6 +108,8 @@ def open_position(  # noqa: PLR0913 - one option each
         leverage=numbers.amount("leverage", leverage),
         max_holding_s=numbers.duration_s(max_holding),
         watches=watch,
+        stop_watches=stop_watch,
+        target_watches=target_watch,
         position_id=position_id,
     )
     afterwards = f"Look before you ask again: holdfast position {position_id}"

@@ -38,6 +38,7 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.position import Position
 from exchanges.market import MarketSink
+from exchanges.market_reads import MarketReads
 from exchanges.paper.venue import PaperVenue
 from runtime.chance import SeededChance, SeededIds
 from runtime.clocks import VirtualClock
@@ -69,12 +70,14 @@ class Quotes:
         self.clock = clock
         self.sink: MarketSink | None = None
         self.said = 0
+        self.runs = 0
         self.fails = False
 
     async def run(self, sink: MarketSink) -> None:
         if self.fails:
             raise OSError("the market cannot be reached")
         self.sink = sink
+        self.runs += 1
         sink.on_connected()
         await asyncio.Event().wait()
 
@@ -227,6 +230,7 @@ class Box:
         start: datetime = START,
         seed: int = 1,
         commit_s: float = COMMIT_S,
+        reads: MarketReads | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -251,6 +255,7 @@ class Box:
             journal_worker=self.disk,
             paper_worker=self.paper_disk,
             stream=lambda _world: self.market,
+            reads=lambda _world: reads,
         )
         self.parts: Assembly = assemble(loaded, strategies or {}, ports, self.store, self.ears)
         self.paper: PaperVenue = self.parts.venue

@@ -20,7 +20,7 @@ from domain.portfolio import FillBooked, HoldingClosed, KillSwitchTripped, Reser
 from domain.portfolio_events import EntryReserved
 from domain.position import PositionIntended, PositionStatus
 from domain.protection import ExitReason
-from tests.actors.box import COMMIT_S, CONFIG, Box, D, pid, stop_at
+from tests.actors.box import COMMIT_S, CONFIG, ETH, Box, D, pid, stop_at
 from tests.actors.faulty_venue import never_arrives, refused
 
 SMALL = CONFIG.replace("balance: 100000", "balance: 1000")
@@ -259,6 +259,20 @@ def test_an_operators_stop_survives_a_crash_until_an_operator_lifts_it(perform):
 
 
 # --- refusals ---
+
+
+def test_a_symbol_that_is_only_watched_has_prices_and_no_entries(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.say("3000", symbol=ETH)
+        refusal = (await try_to_open(box, symbol=ETH)).refusal
+        assert refusal.rule == "WATCHED_ONLY"
+        assert "market.watch" in refusal.remedy
+        assert box.parts.world.prices.last(ETH) == 3000
+        assert (await try_to_open(box)).refusal is None
+
+    only = CONFIG.replace("[BTC/USDT, ETH/USDT]", "[BTC/USDT], watch: [ETH/USDT]")
+    perform(play, config=only)
 
 
 def test_without_a_price_or_with_an_old_one_nothing_is_opened(perform):

@@ -35,6 +35,7 @@ from daemon.admin_requests import (
     ListOrders,
     ListPositions,
     ListTraders,
+    Market,
     Mode,
     ModifyTarget,
     MoveStop,
@@ -171,7 +172,7 @@ def test_a_command_becomes_its_request(
 
 _EVERY_OPTION = """
 open btc/usdt short --risk 1% --stop 62000 --target 60000:50% --target 59000:0.5 --trail 2%
---breakeven 60500 --limit 61000.5 --leverage 3 --max-holding 2h --watch mark
+--breakeven 60500 --limit 61000.5 --leverage 3 --max-holding 2h --watch mark --target-watch bid
 """
 
 
@@ -196,6 +197,7 @@ def test_an_opening_carries_every_option(ask: Callable[..., Ran], office: Any) -
         leverage=D(3),
         max_holding_s=7200.0,
         watches=PriceSource.MARK,
+        target_watches=PriceSource.BID,
         position_id=request.position_id,
     )
 
@@ -261,6 +263,9 @@ def test_durations_are_read_with_their_unit(
         ("open BTC/USDT long --quantity 1 --max-holding 90", "INVALID_DURATION"),
         ("open BTCUSDT long --quantity 1", "INVALID_SYMBOL"),
         ("positions --limit 0", "INVALID_LIMIT"),
+        ("market BTC/USDT --depth 0", "INVALID_DEPTH"),
+        ("market BTC/USDT --depth 101", "INVALID_DEPTH"),
+        ("market BTCUSDT", "INVALID_SYMBOL"),
         ("pause a/../b!", "INVALID_NAME"),
     ],
 )
@@ -920,3 +925,64 @@ def test_amounts_are_exact_in_a_request(ask: Callable[..., Ran], office: Any) ->
 
     assert isinstance(request, MoveStop)
     assert request.price == Decimal("0.1234567890123456789")
+
+
+def test_a_market_is_one_page_that_says_what_was_not_told(
+    ask: Callable[..., Ran], office: Any
+) -> None:
+    level = {"price": "61838.2", "quantity": "0.016"}
+    office.desk.answers[Market] = {
+        "market": {
+            "symbol": "BTC/USDT",
+            "traded": False,
+            "source": "fallback",
+            "why": "the venue says 61838.5, the stream 61800",
+            "is_fresh": False,
+            "last": {"price": "61838.5", "age_s": 75.2},
+            "bid": {"price": None, "age_s": None},
+            "ask": {"price": None, "age_s": None},
+            "mark": {"price": "61829.3", "age_s": 0.7},
+            "book": {"bids": [level], "asks": [level, level], "at": None},
+            "funding": {"rate_pct": "0.01", "next_at": "2026-11-21T16:00:00Z"},
+            "open_interest": None,
+            "candle": None,
+            "failed": {"open_interest": "HTTP 502", "candle": "timed out"},
+        }
+    }
+    ran = ask("market", "btc/usdt", "--depth", "2")
+
+    assert office.desk.asked == [Market(symbol="BTC/USDT", depth=2)]
+    assert ran.code == 0
+    for line in (
+        "symbol    BTC/USDT  (watched, not traded)",
+        "last      61,838.50, 1m15s old",
+        "funding   0.01 % at 2026-11-21 16:00:00",
+        "not told  open interest: HTTP 502",
+        "not told  candle: timed out",
+    ):
+        assert line in ran.out
+    assert "FALLBACK" in ran.out
+    assert "the venue says 61838.5" in ran.out
+    assert not re.search(r"^bid ", ran.out, re.MULTILINE)
+    assert len(ran.out.partition("Book")[2].strip().splitlines()) == 3
+
+
+def test_health_names_stale_symbols_and_is_not_well(ask: Callable[..., Ran], office: Any) -> None:
+    stale = [{"symbol": f"S{number}/USDT", "why": "HTTP 502"} for number in range(7)]
+    office.desk.answers[Health] = {
+        "mode": "NORMAL",
+        "causes": [],
+        "actors": 1,
+        "restarts": {},
+        "dead_letters": 0,
+        "mailboxes": {},
+        "feed": {"connected": True, "frames": 1, "bad_frames": 0, "armed_positions": 0,
+                 "stale": stale, "reads": {}},
+        "journal": {"last_seq": 1, "trouble": None, "waiting": 0},
+    }  # fmt: skip
+    ran = ask("health")
+
+    assert ran.code == 1
+    assert "S0/USDT: HTTP 502" in ran.out
+    assert "and 2 more" in ran.out
+    assert "S6/USDT" not in ran.out

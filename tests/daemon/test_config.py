@@ -250,6 +250,26 @@ def test_every_error_is_told_at_once_in_the_order_of_the_file(write: Write) -> N
             "market: {source: simulated, symbols: [PEPE/USDT]}",
             "PEPE/USDT is not in the built-in table; give tick_size, lot_size, min_notional",
         ),
+        (
+            "market: {source: binance, symbols: [BTC/USDT], rest_url: 'ws://x'}",
+            "market.rest_url: an address such as http://127.0.0.1:8080",
+        ),
+        (
+            "market: {source: simulated, symbols: [BTC/USDT], rest_url: 'http://x'}",
+            "only the source 'binance'",
+        ),
+        (
+            "market: {source: simulated, symbols: [BTC/USDT], watch: [BTC/USDT]}",
+            "market.watch[0]: BTC/USDT is traded: market.symbols lists it, too",
+        ),
+        (
+            "market: {source: simulated, symbols: [BTC/USDT], watch: [ETH/USDT, ETH/USDT]}",
+            "market.watch[1]: 'ETH/USDT' is listed twice",
+        ),
+        (
+            "market: {source: simulated, symbols: [BTC/USDT], watch: [PEPE/USDT]}",
+            "market.watch[0]: PEPE/USDT is not in the built-in table",
+        ),
         ("market: {source: simulated, symbols: [btc]}", "a symbol is base and quote in capitals"),
         ("market: {source: simulated, symbols: []}", "market.symbols: at least one is needed"),
         (
@@ -325,6 +345,16 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 # --- instruments ---
+
+
+def test_symbols_that_are_only_watched_are_instruments_and_traders_may_read_them(
+    write: Write,
+) -> None:
+    market = "market: {source: simulated, symbols: [BTC/USDT], watch: [ETH/USDT, SOL/BTC]}\n"
+    rules = "instruments: {SOL/BTC: {tick_size: 1, lot_size: 1, min_notional: 1}}\n"
+    read = config(write(market + rules + TRADER.replace("[BTC/USDT]", "[ETH/USDT]")))
+
+    assert [each.symbol for each in instruments_of(read)] == ["BTC/USDT", "ETH/USDT", "SOL/BTC"]
 
 
 def test_known_symbols_need_no_rules_and_others_their_own(write: Write) -> None:

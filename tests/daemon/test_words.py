@@ -1,7 +1,7 @@
 """What a person reads: log lines and stories say in words what happened, and fit the terminal."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Formatter
 from typing import Any, get_args
@@ -13,10 +13,11 @@ from daemon.log_formats import ConsoleLines, Line
 from daemon.log_words import PHRASES, in_words
 from daemon.views import story_row
 from daemon.words import plural, short_number, spoken
+from domain.candles import Candle, Timeframe
 from domain.commands import ModificationType, RequestedBy
 from domain.ids import client_order_id
-from domain.inputs import BeginAddition, OrderEnded
-from domain.instrument import Side
+from domain.inputs import BeginAddition, Offline, OrderEnded
+from domain.instrument import PriceSource, Side
 from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import operator_stop
 from domain.order import AnyOrderEvent, OrderAccepted, OrderFilled, OrderSent, OrderStatus
@@ -41,7 +42,7 @@ from domain.position import (
 from domain.protection import ExitReason
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderLimitsChanged
-from tests.builders import ACCOUNT, NOW, D, a_fill, opened, plan
+from tests.builders import ACCOUNT, BTC, NOW, D, a_fill, opened, plan
 
 ROOT = Path(__file__).parent.parent.parent
 SAID = re.compile(r"\b_?log\.(?:debug|info|warning|error|critical)\(\s*\"(\w+)\"")
@@ -97,6 +98,36 @@ def test_a_line_is_the_time_and_what_happened_in_words() -> None:
     assert ConsoleLines(colors=False).render(filled) == (
         "03:04:05  0f2a91c0 sold 0.004 BTC/USDT at 61,857.20 (stop)"
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"stops": 1}, "offline 10m34s, 5 positions restored, 1 stop crossed"),
+        (
+            {"stops": 2, "targets": 1, "trails": 0},
+            "offline 10m34s, 5 positions restored, 2 stops and 1 target crossed",
+        ),
+        ({}, "offline 10m34s, 5 positions restored, nothing crossed"),
+        (
+            {"unchecked": {"BTC/USDT": "HTTP 502", "ETH/USDT": "HTTP 502"}},
+            "offline 10m34s, 5 positions restored; BTC/USDT, ETH/USDT not checked: HTTP 502",
+        ),
+        (
+            {"trails": 1, "unchecked": {"BTC/USDT": "timed out"}},
+            (
+                "offline 10m34s, 5 positions restored, 1 trailing stop crossed;"
+                " BTC/USDT not checked: timed out"
+            ),
+        ),
+    ],
+)
+def test_a_downtime_is_one_line_that_leaves_out_what_did_not_happen(
+    fields: dict[str, object], words: str
+) -> None:
+    always = {"offline_s": 634.2, "positions": 5, "unchecked": {}}
+
+    assert in_words("downtime_checked", always | fields) == words
 
 
 def test_what_is_wrong_is_marked() -> None:
@@ -299,6 +330,23 @@ def test_a_refused_change_says_who_and_why(capsys: pytest.CaptureFixture[str]) -
     assert story(capsys, ModificationRefused(refused)) == [
         "a person may not move the stop: would widen"
     ]
+
+
+def test_a_story_tells_what_candles_showed_of_a_downtime(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    life = opened(protection=plan("90", [("110", "0.5")]))
+    at_ms = (int(NOW.timestamp() * 1000) // 60_000 + 1) * 60_000
+    prices = (D(100), D(101), D(85), D(99))
+    one = Candle(BTC, Timeframe(60_000), at_ms, *prices, volume=D(1), trades=1)
+    until = NOW + timedelta(minutes=10)
+    candles = {PriceSource.LAST: (one,)}
+    life.tell(Offline(life.p.id, NOW, until, timedelta(), candles, frame=0))
+    print_story([story_row(n, NOW, "position/x", each) for n, each in enumerate(life.events[-2:])])
+    out = " ".join(capsys.readouterr().out.split())
+
+    assert "by 1 candle, stop crossed" in out
+    assert "while down, the 1m candle of 2026-01-02T03:05:00Z (last) reached 85, beyond 90" in out
 
 
 @pytest.mark.parametrize(

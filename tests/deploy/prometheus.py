@@ -144,6 +144,8 @@ def well() -> Observed:
         positions_open={("trend", "LONG"): 2},
         unprotected_s=0.0,
         feed_age_s={"BTC/USDT": 0.2},
+        feed_stale={"BTC/USDT": 0.0},
+        market_reads={"same": 3},
         mailbox_depth={"position": 3},
         actor_restarts={"feed": 0},
         dead_letters=0,

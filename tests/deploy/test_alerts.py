@@ -44,6 +44,7 @@ class Trouble:
             drawdown_ratio=0.08,
             unprotected_s=6.0,
             feed_age_s={"BTC/USDT": 31.0},
+            feed_stale={"BTC/USDT": 1.0},
             mailbox_depth={"position": 6_000},
             actor_restarts={"feed": 3 * self.scrapes},
             dead_letters=200 * self.scrapes,

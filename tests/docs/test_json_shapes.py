@@ -1,15 +1,19 @@
 """The JSON that `docs/cli.md` shows has the keys that commands print."""
 
+import asyncio
 import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from actors.world import Price, PriceBoard
 from daemon import replay
 from daemon.admin_requests import COMMANDS
 from daemon.backup import told, told_of_restored
+from daemon.market_view import market_view
 from daemon.position_views import Seen, conflict_rows, position_row, position_view
 from daemon.record import Recorded
 from daemon.views import (
@@ -21,7 +25,9 @@ from daemon.views import (
     story_row,
     trader_view,
 )
+from domain.candles import Candle
 from domain.commands import ClosePosition, ModificationType, ModifyProtection, RequestedBy
+from domain.feed_state import Downtime
 from domain.instrument import Side
 from domain.modes import operator_stop
 from domain.money import Fee
@@ -29,6 +35,7 @@ from domain.order import Order, OrderStatus, OrderTerms, OrderType
 from domain.portfolio_state import Portfolio, Reservation
 from domain.risk import AccountLimits
 from domain.trader_state import TraderSettings
+from exchanges.market_reads import BookLevel, BookRead, FundingRead, OpenInterestRead
 from storage.admin import Report, SnapshotReport
 from storage.archiving import Outcome
 from storage.backup import FileEntry, JournalEntry, Manifest
@@ -144,8 +151,43 @@ def test_status(account, trader):
         positions=[],
         orders=[],
         traders=[trader],
+        downtime=Downtime(NOW, LATER, 5, stops=1),
     )
     same_keys(shown("status"), status)
+
+
+def test_market():
+    price = Price(last="1", bid="1", ask="1", mark="1", traded=1, quoted=1, marked=1)
+
+    class Told:
+        """A venue that answers everything."""
+
+        async def book(self, symbol, depth):
+            level = BookLevel(D(1), D(1))
+            return BookRead(symbol, (level,) * depth, (level,) * depth, 1)
+
+        async def funding(self, symbol):
+            return FundingRead(symbol, D(1), 1)
+
+        async def open_interest(self, symbol):
+            return OpenInterestRead(symbol, D(1), 1)
+
+        async def candles(self, symbol, timeframe, begin_ms, end_ms):
+            one = D(1)
+            return [Candle(symbol, timeframe, begin_ms, one, one, one, one, one, 1)]
+
+    class Clock:
+        def now(self):
+            return NOW
+
+        def monotonic(self):
+            return 2.0
+
+    board = PriceBoard(Clock(), (BTC,), 5.0)
+    board.prices[BTC] = price
+    world = SimpleNamespace(prices=board, clock=Clock(), reads=Told(), watched_only=frozenset())
+    found = asyncio.run(market_view(world, BTC, 1))
+    same_keys(shown("market"), {"market": found})
 
 
 def test_why():

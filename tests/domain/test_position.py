@@ -21,7 +21,7 @@ from domain.effects import (
 )
 from domain.ids import RequestId
 from domain.inputs import GuardLost, OrderEnded, ResolveConflict, Wake
-from domain.instrument import Direction
+from domain.instrument import Direction, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_decide import resume
@@ -588,3 +588,37 @@ def test_an_armed_submission_has_an_id_that_was_armed_before(script):
         assert all(effect.terms.client_order_id in known for effect in new)
         seen = len(life.effects)
         known = {each.client_order_id for each in life.p.armed}
+
+
+# --- which price ---
+
+
+def test_stops_and_targets_may_watch_prices_of_their_own():
+    rules = plan(
+        "90", [("110", "0.5")], trail_distance=D(5), breakeven_price=D(105),
+        stop_watches=PriceSource.MARK, target_watches=PriceSource.BID,
+    )  # fmt: skip
+    life = opened(protection=rules)
+    protection = life.p.protection
+    assert protection.stop.watches is PriceSource.MARK
+    assert protection.trail.watches is PriceSource.MARK
+    assert protection.targets[0].watches is PriceSource.BID
+    assert protection.breakeven.watches is PriceSource.BID
+    life.tell(ModifyProtection(life.p.id, ModificationType.ADD_TP, price=D(120), part=D("0.1")))
+    life.tell(ModifyProtection(life.p.id, ModificationType.MOVE_SL, price=D(91))).arm()
+    assert life.p.protection.targets[1].watches is PriceSource.BID
+    assert life.p.protection.stop.watches is PriceSource.MARK
+
+
+@pytest.mark.parametrize("stop", ["90", None])
+def test_a_stop_that_breakeven_moves_or_sets_watches_what_stops_watch(stop):
+    rules = plan(stop, breakeven_price=D(105), trail_distance=D(50), stop_watches=PriceSource.MARK)
+    life = opened(protection=rules)
+    life.cross("breakeven", "105")
+    assert life.p.protection.stop.watches is PriceSource.MARK
+
+
+def test_without_choice_all_exits_watch_the_same_price():
+    life = opened(protection=plan("90", [("110", "1")], watches=PriceSource.ASK))
+    assert life.p.protection.stop.watches is PriceSource.ASK
+    assert life.p.protection.targets[0].watches is PriceSource.ASK

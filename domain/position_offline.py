@@ -1,0 +1,65 @@
+"""What a position does about a downtime: what candles prove to be crossed fires now.
+
+Now, at the next price there is: the wished one is gone.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from domain.downtime import Missed, findings
+from domain.inputs import Offline
+from domain.position import DowntimeJudged, Trigger
+from domain.position_draft import HOLDS, Draft
+from domain.position_exits import fire_all, fire_target, reason_of
+from domain.position_guards import guards, to_breakeven
+from domain.protection import BREAKEVEN
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def judge_downtime(decision: Draft, offline: Offline) -> None:
+    """Judge what candles tell; fire what was crossed, and let the trail follow."""
+    position = decision.position
+    if position.status not in HOLDS:
+        return
+    found = findings(position, offline.candles, offline.ahead)
+    if not found.missed and found.best is None:
+        return
+    decision.record(
+        DowntimeJudged(
+            began=offline.began,
+            until=offline.until,
+            candles=found.counted,
+            crossed=tuple(missed.exit_id for missed in found.missed),
+            at=decision.now,
+            best=found.best,
+            low=found.low,
+            high=found.high,
+        )
+    )
+    for missed in found.missed:
+        _act(decision, missed, offline.frame)
+    if decision.position.status in HOLDS and found.best is not None:
+        decision.then(*guards(decision.position, decision.rules))
+
+
+def _act(decision: Draft, missed: Missed, frame: int) -> None:
+    if missed.exit_id == BREAKEVEN:
+        to_breakeven(decision)
+        return
+    candle = missed.candle
+    opened = _EPOCH + timedelta(milliseconds=candle.open_ms)
+    trigger = Trigger(
+        price=missed.price,
+        level=missed.level,
+        source=missed.source,
+        frame=frame,
+        tick_id=f"{candle.timeframe} candle of {opened:%Y-%m-%dT%H:%M:%SZ}",
+        at=_EPOCH + timedelta(milliseconds=candle.close_ms),
+        while_down=True,
+    )
+    position = decision.position
+    if position.protection.target(missed.exit_id) is None:
+        reason = reason_of(position, missed.exit_id)
+        fire_all(decision, missed.exit_id, reason, trigger, armed=True)
+    else:
+        fire_target(decision, missed.exit_id, trigger, None)

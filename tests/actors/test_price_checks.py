@@ -1,0 +1,303 @@
+"""Silent symbols: quiet or stale, what goes on meanwhile, and how often the venue is asked."""
+
+from itertools import pairwise
+
+import pytest
+from msgspec.structs import replace
+
+from actors import names
+from domain.freshness import Trust
+from domain.instrument import PriceSource
+from domain.position import PositionStatus
+from domain.protection import ExitReason
+from exchanges.port import Unknown
+from tests.actors.asked import Asked
+from tests.actors.box import BTC, ETH, Box, stop_at
+
+MANUAL = names.trader("manual")
+
+
+def price(box: Box, symbol=BTC):
+    return box.parts.world.prices.prices[symbol]
+
+
+async def try_to_open(box: Box, number: int = 9):
+    request = box.request(number=number)
+    return await box.ask(MANUAL, lambda request_id: replace(request, request_id=request_id))
+
+
+async def live(box: Box, seconds: float, symbol=BTC) -> None:
+    """Let a symbol trade at changing prices for a while."""
+    for number in range(int(seconds * 2)):
+        box.say(str(60_000 + number % 3), symbol=symbol)
+        await box.soon(0.5)
+
+
+def test_a_symbol_that_trades_is_not_asked_for(perform):
+    reads = Asked(BTC="60000", ETH="3000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await live(box, 20)
+        assert reads.count() <= 1  # none, or the one at the start
+        assert price(box).source == "stream"
+
+    perform(play, reads=reads)
+
+
+def test_a_silent_symbol_whose_price_the_venue_confirms_is_quiet_and_may_be_entered(perform):
+    reads = Asked(BTC="60000.00")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(12)
+        assert price(box).trust is Trust.QUIET
+        assert price(box).source == "quiet"
+        assert box.parts.world.prices.age_s(BTC) > 10
+        assert (await try_to_open(box)).refusal is None
+        assert box.market.runs == 1
+
+    perform(play, reads=reads)
+
+
+def test_a_silent_symbol_whose_price_is_another_is_stale_and_its_stream_is_renewed(perform):
+    reads = Asked(BTC="60100")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2.4)
+        assert box.parts.world.prices.is_fresh(BTC)
+        await box.soon(2.2)
+        assert price(box).trust is Trust.STALE
+        refusal = (await try_to_open(box)).refusal
+        assert refusal.rule == "STALE_PRICE"
+        assert "the venue says 60100, the stream 60000" in refusal.message.lower()
+        await box.soon(3)
+        assert box.market.runs == 2
+
+    perform(play, reads=reads)
+
+
+def test_a_symbol_that_cannot_be_asked_for_is_stale_but_the_stream_is_left_alone(perform):
+    reads = Asked()
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for _ in range(20):
+            box.say("3000", symbol=ETH)
+            await box.soon(1)
+        assert price(box).trust is Trust.STALE
+        assert "nobody answers" in price(box).why
+        assert (await try_to_open(box)).refusal.rule == "STALE_PRICE"
+        assert box.market.runs == 1
+        box.say("60001")
+        await box.soon(1.5)
+        assert price(box).trust is Trust.LIVE
+        assert (await try_to_open(box)).refusal is None
+
+    perform(play, reads=reads)
+
+
+def test_a_stop_fires_on_a_price_that_was_asked_for(perform):
+    reads = Asked(BTC="58900")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000"))
+        await box.soon(6)
+        position = box.position()
+        assert position.status is PositionStatus.CLOSED
+        assert position.exit_reason is ExitReason.STOP_LOSS
+        trigger = position.exits[0].trigger
+        assert (trigger.price, trigger.tick_id) == (58_900, "asked")
+        assert position.fills[-1].price == 58_900
+        assert "FEED_STALE" in box.ears.codes()
+
+    perform(play, reads=reads)
+
+
+def test_while_the_stream_is_down_guards_act_on_asked_prices_and_entries_are_refused(perform):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000", ("61000", "0.5")))
+        box.feed.on_disconnected("the line is cut")
+        await box.soon(5)
+        assert 4 <= reads.count() <= 7
+        reads.prices[BTC] = "61000"
+        await box.soon(2)
+        assert box.position().remaining * 2 == box.position().entry_quantity
+        assert price(box).source == "fallback"
+        assert (await try_to_open(box)).refusal is not None
+        reads.prices[BTC] = "59000"
+        await box.soon(2)
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+        asked = reads.count()
+        await box.soon(10)
+        assert reads.count() <= asked + 1  # nobody holds anything any more
+
+    perform(play, reads=reads)
+
+
+def test_a_wild_price_asked_for_waits_for_contradiction_as_any_other(perform):
+    reads = Asked(BTC="57000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000"))
+        box.feed.on_disconnected("the line is cut")
+        while not reads.asked:
+            await box.soon(0.1)
+        reads.prices[BTC] = "60010"
+        await box.soon(0.2)
+        assert not box.position().exits
+        assert price(box).last == "60000"
+        box.say("60010")
+        await box.soon(3)
+        assert not box.position().exits
+
+    perform(play, reads=reads)
+
+
+@pytest.mark.parametrize("source", [PriceSource.MARK, PriceSource.BID])
+def test_an_exit_that_watches_another_price_is_not_blind_either(perform, source):
+    reads = Asked(BTC="60000")
+    reads.marks[BTC] = "58999"
+    reads.books[BTC] = ("58999", "59001")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=source))
+        box.feed.on_disconnected("the line is cut")
+        await box.soon(3)
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+        assert box.position().exits[0].trigger.source is source
+
+    perform(play, reads=reads)
+
+
+def test_a_frozen_price_with_fresh_time_is_found_out(perform):
+    reads = Asked(BTC="60500")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for _ in range(12):
+            box.say("60000")
+            box.market.quote("59999", "60001")
+            await box.soon(0.5)
+        assert price(box).trust is Trust.STALE
+        assert box.parts.world.prices.age_s(BTC) < 1
+        assert (await try_to_open(box)).refusal.rule == "STALE_PRICE"
+
+    perform(play, reads=reads)
+
+
+def test_a_stream_that_lives_and_says_nothing_is_connected_anew_but_not_all_the_time(perform):
+    reads = Asked(BTC="60000", ETH="3000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.say("3000", symbol=ETH)
+        for number in range(100):  # the market moves, the stream does not tell
+            reads.prices[BTC] = str(60_000 + number)
+            await box.soon(1)
+        assert 2 <= box.market.runs <= 5
+
+    perform(play, reads=reads)
+
+
+def test_a_renewed_stream_that_tells_prices_again_is_believed(perform):
+    reads = Asked(BTC="60100")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        while box.market.runs < 2:
+            await box.soon()
+        box.say("60100")  # what the venue had said: nothing new, and yet from the stream
+        await box.soon(3)
+        assert price(box).trust is not Trust.STALE
+        box.say("60101")
+        await box.soon(1.5)
+        assert price(box).trust is Trust.LIVE
+        assert (await try_to_open(box)).refusal is None
+
+    perform(play, reads=reads)
+
+
+def test_a_tick_that_comes_while_the_venue_is_asked_wins(perform):
+    reads = Asked(BTC="60000", latency_s=1)
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        while not reads.asked:
+            await box.soon(0.1)
+        box.say("60050")
+        await box.soon(1.6)
+        assert price(box).trust is Trust.LIVE
+        assert box.market.runs == 1
+
+    perform(play, reads=reads)
+
+
+MANY = [f"S{number}/USDT" for number in range(100)]
+RULES = [f"  {name}: {{tick_size: 0.01, lot_size: 0.001, min_notional: 5}}" for name in MANY]
+MANY_CONFIG = "\n".join(
+    [
+        f"market: {{source: recorded, symbols: [BTC/USDT, {', '.join(MANY)}]}}",
+        "instruments:",
+        *RULES,
+        "paper: {slippage: 0, latency_ms: 0, balance: 100000}",
+        "limits: {max_positions: 1000, balance_buffer_ratio: 0}",
+    ]
+)
+
+
+def test_a_hundred_quiet_symbols_do_not_storm_the_venue_and_a_held_one_comes_first(perform):
+    reads = Asked(**{name.partition("/")[0]: "100" for name in MANY}, BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for name in MANY:
+            box.say("100", symbol=name)
+        await box.open()
+        await box.soon(120)
+        times = [at for at, _, _ in reads.asked]
+        for begin in range(int(times[0]), int(times[-1])):
+            assert sum(1 for at in times if begin <= at < begin + 1) <= 7
+        held = [at for at, _, symbol in reads.asked if symbol == BTC]
+        assert max(later - at for at, later in pairwise(held)) <= 5
+        trusts = {each.trust for each in box.parts.world.prices.prices.values()}
+        assert trusts == {Trust.QUIET}
+
+    perform(play, reads=reads, config=MANY_CONFIG)
+
+
+def test_a_failed_read_of_a_quiet_symbol_is_forgiven_when_the_next_one_agrees(perform):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        await box.soon(5)
+        assert price(box).trust is Trust.QUIET
+        reads.prices[BTC] = Unknown("HTTP 502")
+        await box.soon(5)
+        assert price(box).trust is Trust.STALE
+        reads.prices[BTC] = "60000"
+        await box.soon(2.5)
+        assert price(box).trust is Trust.QUIET
+
+    perform(play, reads=reads)
+
+
+def test_the_reads_are_let_go_of_at_the_end(perform):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+
+    perform(play, reads=reads)
+    assert reads.is_closed
