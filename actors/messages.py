@@ -244,6 +244,7 @@ class PauseTrader(msgspec.Struct, frozen=True):
 
     trader: TraderName
     request_id: RequestId
+    by: str
 
 
 class ResumeTrader(msgspec.Struct, frozen=True):
@@ -251,6 +252,7 @@ class ResumeTrader(msgspec.Struct, frozen=True):
 
     trader: TraderName
     request_id: RequestId
+    by: str
 
 
 class SetTraderLimits(msgspec.Struct, frozen=True):

@@ -355,7 +355,7 @@ class TraderActor(Journaled):
             self.tell(names.EDGE, Answered(command.request_id, note=note))
             return
         self._record(
-            TraderPaused("operator", self.world.clock.now()), then=(Answered(command.request_id),)
+            TraderPaused(command.by, self.world.clock.now()), then=(Answered(command.request_id),)
         )
 
     @handles(ResumeTrader)
@@ -366,7 +366,7 @@ class TraderActor(Journaled):
             self.tell(names.EDGE, Answered(command.request_id, note=note))
             return
         self._record(
-            TraderResumed("operator", self.world.clock.now()), then=(Answered(command.request_id),)
+            TraderResumed(command.by, self.world.clock.now()), then=(Answered(command.request_id),)
         )
 
     @handles(SettingsChanged)

@@ -26,7 +26,7 @@ from daemon.admin_requests import (
 )
 from domain.errors import Refusal
 from domain.money import ONE, ZERO
-from domain.risk import MAX_NUMBER, MAX_TARGETS
+from domain.risk import MAX_NUMBER, MAX_TARGETS, percent
 
 MAX_ROWS = 10_000
 MAX_COUNT = 1_000_000_000  # as in the configuration
@@ -165,9 +165,22 @@ def check_value(argument: str, value: object) -> Refusal | None:
 def invalid(argument: str, value: object, why: str) -> Refusal:
     """Refuse one argument's value; `why` completes "… is"."""
     rule = _rule_of(argument)
-    shown = _short(str(value))
-    message = f"The {_SPOKEN.get(argument, argument.replace('_', ' '))} {shown!r} is {why}."
-    return Refusal(rule, message, _REMEDIES.get(rule, ""), actual=shown)
+    actual = _short(str(value))
+    shown = repr(actual)
+    if argument in _SHARES and isinstance(value, Decimal) and _is_printable(value):
+        shown = percent(value)
+    message = f"The {_spoken(argument)} {shown} is {why}."
+    return Refusal(rule, message, _REMEDIES.get(rule, ""), actual=actual)
+
+
+def _is_printable(number: Decimal) -> bool:
+    """Whether it is short without an exponent."""
+    return number.is_finite() and (not number or _SMALLEST <= abs(number) <= MAX_NUMBER)
+
+
+def _spoken(argument: str) -> str:
+    """Return the name of an argument as messages have it: `max_risk_ratio` is the max risk."""
+    return _SPOKEN.get(argument, argument.removesuffix("_ratio").replace("_", " "))
 
 
 def _rule_of(argument: str) -> str:
@@ -193,6 +206,18 @@ def _fraction(argument: str, value: Decimal) -> Refusal | None:
     return refusal or (invalid(argument, value, "more than the whole") if value > ONE else None)
 
 
+def _share(least: int, most: int) -> Callable[[str, Decimal], Refusal | None]:
+    """Return a check of a ratio with the bounds that the configuration has."""
+
+    def checked(argument: str, value: Decimal) -> Refusal | None:
+        if value.is_finite() and least <= value <= most:
+            return None
+        bounds = f"{percent(Decimal(least))} and {percent(Decimal(most))}"
+        return invalid(argument, value, f"not between {bounds}")
+
+    return checked
+
+
 def _limit(least: int, most: int) -> Callable[[str, Decimal], Refusal | None]:
     """Return a check with the bounds that the configuration has."""
 
@@ -207,7 +232,7 @@ def _limit(least: int, most: int) -> Callable[[str, Decimal], Refusal | None]:
 def _positive_ratio(argument: str, value: Decimal) -> Refusal | None:
     if value.is_finite() and ZERO < value <= ONE:
         return None
-    return invalid(argument, value, "not above 0 and at most 1")
+    return invalid(argument, value, "not above 0 % and at most 100 %")
 
 
 def _count(argument: str, value: int) -> Refusal | None:
@@ -226,7 +251,7 @@ def _trail_ratio(argument: str, value: Decimal) -> Refusal | None:
     refusal = _amount(argument, value)
     if refusal or value < ONE:
         return refusal
-    return invalid(argument, value, "not less than the price itself")
+    return invalid(argument, value, "not below 100 %, the price itself")
 
 
 def _leverage(argument: str, value: Decimal) -> Refusal | None:
@@ -276,7 +301,10 @@ def _text(pattern: str, what: str) -> Callable[[str, str], Refusal | None]:
     compiled = re.compile(pattern)
 
     def checked(argument: str, value: str) -> Refusal | None:
-        return None if compiled.fullmatch(value) else invalid(argument, value, f"not {what}")
+        if compiled.fullmatch(value):
+            return None
+        rule, shown = _rule_of(argument), _short(value)
+        return Refusal(rule, f"{shown!r} is not {what}.", _REMEDIES.get(rule, ""), actual=shown)
 
     return checked
 
@@ -330,14 +358,14 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "max_holding_s": ("INVALID_DURATION", _duration),
     "number": ("INVALID_NUMBER", _number_of),
     "max_positions": ("LIMIT_OUT_OF_BOUNDS", _count),
-    "max_risk_ratio": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1)),
+    "max_risk_ratio": ("LIMIT_OUT_OF_BOUNDS", _share(0, 1)),
     "min_confidence": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1)),
-    "max_position_ratio": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1000)),
+    "max_position_ratio": ("LIMIT_OUT_OF_BOUNDS", _share(0, 1000)),
     "max_leverage": ("LIMIT_OUT_OF_BOUNDS", _limit(1, 1000)),
     "daily_loss_cap": ("LIMIT_OUT_OF_BOUNDS", _amount),
     "daily_drawdown_ratio": ("LIMIT_OUT_OF_BOUNDS", _positive_ratio),
     "total_drawdown_ratio": ("LIMIT_OUT_OF_BOUNDS", _positive_ratio),
-    "balance_buffer_ratio": ("LIMIT_OUT_OF_BOUNDS", _limit(0, 1)),
+    "balance_buffer_ratio": ("LIMIT_OUT_OF_BOUNDS", _share(0, 1)),
     "based_on": ("INVALID_VERSION", _version),
     "limit": ("INVALID_LIMIT", _rows),
     "depth": ("INVALID_DEPTH", _depth),
@@ -353,7 +381,20 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "conflict": ("INVALID_NAME", _is_name),
     "name": ("INVALID_NAME", _is_name),
 }
-_SPOKEN = {"max_holding_s": "holding time", "subject": "id", "position": "position id"}
+_SPOKEN = {"max_holding_s": "holding time", "trail_ratio": "trail", "trail_distance": "trail"}
+# Arguments that are parts of something; messages say them in percent.
+_SHARES = frozenset(
+    {
+        "risk",
+        "part",
+        "trail_ratio",
+        "max_risk_ratio",
+        "max_position_ratio",
+        "daily_drawdown_ratio",
+        "total_drawdown_ratio",
+        "balance_buffer_ratio",
+    }
+)
 _REMEDIES = {
     "INVALID_ARGUMENT": "Give a value of the type that it expects.",
     "INVALID_SYMBOL": "Give base and quote, such as BTC/USDT.",
@@ -374,7 +415,7 @@ _REMEDIES = {
     "INVALID_LIMIT": f"Give a whole number from 1 to {MAX_ROWS}.",
     "INVALID_DEPTH": f"Give a number of levels from 1 to {MAX_DEPTH}.",
     "INVALID_SINCE": "Give last_event of the answer before, or 0.",
-    "LIMIT_OUT_OF_BOUNDS": "Give a number within these bounds; a ratio of 0.02 is 2 %.",
+    "LIMIT_OUT_OF_BOUNDS": "Give a number within these bounds; 2 % is 2% or 0.02.",
     "INVALID_ID": "Give an id, or a unique beginning of one, as the lists print it.",
     "INVALID_NAME": "Give a name as the lists print it.",
 }

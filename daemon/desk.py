@@ -435,10 +435,7 @@ class Desk:
 
     def _trader_refusal(self, trader: TraderName) -> Refusal | None:
         """Refuse a change of a trader that is not there, or that cannot be made durable."""
-        if trader not in self.parts.settings:
-            known = ", ".join(self.parts.settings)
-            return Refusal("UNKNOWN_TRADER", f"There is no trader {trader}.", f"Known: {known}.")
-        return self._not_now()
+        return self.reads.unknown_trader(trader) or self._not_now()
 
     async def _set_trader_limits(self, request: ask.SetTraderLimits, name: str) -> Result | Refusal:
         trader = TraderName(name)
@@ -478,7 +475,7 @@ class Desk:
         if refusal is not None:
             return refusal
         kind = messages.PauseTrader if isinstance(request, ask.Pause) else messages.ResumeTrader
-        result = await self._tell(names.trader(trader), kind(trader, self._request_id()))
+        result = await self._tell(names.trader(trader), kind(trader, self._request_id(), _WHO))
         return result if isinstance(result, Refusal) else result | {"trader": name}
 
     async def _snapshot(self) -> Result | Refusal:

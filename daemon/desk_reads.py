@@ -208,7 +208,20 @@ class DeskReads:
 
     # --- lists ---
 
-    async def _positions(self, request: ask.ListPositions) -> Result:
+    async def _positions(self, request: ask.ListPositions) -> Result | Refusal:
+        answer = await self._listed(request)
+        if answer["positions"] or request.trader is None:
+            return answer  # a trader that is not configured any more may still have some
+        return self.unknown_trader(request.trader) or answer
+
+    def unknown_trader(self, name: str) -> Refusal | None:
+        """Refuse the name of nobody."""
+        if name in self.parts.settings:
+            return None
+        known = ", ".join(self.parts.settings)
+        return Refusal("UNKNOWN_TRADER", f"There is no trader {name}.", f"Known: {known}.")
+
+    async def _listed(self, request: ask.ListPositions) -> Result:
         now = self.world.clock.now()
         if request.closed:
             return {"positions": await self.archive.closed(request.limit, request.trader, now)}

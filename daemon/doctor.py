@@ -257,7 +257,7 @@ class _Daemon:
             if isinstance(answer, Refusal):
                 yield Finding("journal", "fail", answer.message, answer.remedy)
             else:
-                count = plural(answer.get("verified"), "record")
+                count = plural(answer.get("records"), "record")
                 yield Finding("journal", "ok", f"{count}, all checked")
 
     def _ask(self, request: AnyAdminRequest, within_s: float = _ANSWER_S) -> Answer | Refusal:

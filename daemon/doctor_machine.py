@@ -82,7 +82,7 @@ def clock(
     wall_s, steady_s = wall(), steady()
     time.sleep(_DRIFT_WITHIN_S)
     drift_s = (wall() - wall_s) - (steady() - steady_s)
-    found = f"moved {drift_s * 1000:+.1f} ms against the steady one in {_DRIFT_WITHIN_S:g} s"
+    found = f"moved {drift_s * 1000:+z.1f} ms against the steady one in {_DRIFT_WITHIN_S:g} s"
     if abs(drift_s) < _DRIFT_S:
         return Finding("clock", "ok", found)
     return Finding("clock", "warn", found, "Let it be set by a service that slews (chrony).")

@@ -53,7 +53,7 @@ from runtime.clocks import SystemClock
 from runtime.disk import RealDisk
 from runtime.threads import ThreadWorker
 from runtime.watchdog import LoopWatchdog
-from storage.errors import StorageError
+from storage.errors import AlreadyRunningError, StorageError
 from storage.store import Store
 from strategies.base import Strategy
 
@@ -187,6 +187,9 @@ async def _account_opened(parts: Assembly) -> None:
 def _opened(config: Config, disk: RealDisk) -> Store:
     try:
         return open_store(config.data_dir, disk)
+    except AlreadyRunningError as error:
+        remedy = "Stop it first (holdfast drain), or give this one its own data_dir."
+        raise StartError(named(error, remedy)) from error
     except StorageError as error:
         raise StartError(named(error)) from error
     except OSError as error:

@@ -77,9 +77,10 @@ class Maintenance:
         check = ChainCheck(self._parts.store.database, archives=archives)
         await self._background.steps(check.advance)
         return {
-            "verified": check.records,
+            "sound": True,
+            "records": check.records,
             "last_seq": journal.tail.seq,
-            "journal_hash": journal.journal_hash,
+            "last_hash": journal.journal_hash,
             "archived": check.archived.seq,
             "archives": msgspec.to_builtins(check.archives),
         }

@@ -46,6 +46,8 @@ def position_row(position: Position, seen: Seen, now: datetime) -> View:
         "side": position.direction.value.upper(),
         "status": position.status.value,
         "entry_price": computed(position.entry_price) if position.fills else None,
+        "entry_requested": plain(position.entry.quantity),
+        "entry_limit": exact(position.entry.limit_price),
         "entry_quantity": plain(position.entry_quantity),
         "remaining_quantity": plain(position.remaining),
         "current_price": exact(price),
@@ -94,6 +96,8 @@ def closed_row_view(row: ClosedPositionRow) -> View:
         "side": row.direction.upper(),
         "status": row.status,
         "entry_price": computed(Decimal(row.entry_price)) if row.entry_price else None,
+        "entry_requested": None,
+        "entry_limit": None,
         "entry_quantity": plain(Decimal(row.entry_quantity)),
         "remaining_quantity": plain(Decimal(row.remaining)),
         "current_price": None,
@@ -128,8 +132,6 @@ def position_view(position: Position, seen: Seen, now: datetime, *, venue: str) 
         "entry_order": entry.client_order_id,
         "entry_type": entry.type.value,
         "entry_status": entry.status.value,
-        "entry_requested": plain(entry.quantity),
-        "entry_limit": exact(entry.limit_price),
         "additions": [
             {
                 "number": number,
@@ -329,7 +331,9 @@ def _rules_view(protection: Protection) -> View:
     return {
         "version": protection.version,
         "stop": exact(protection.stop.price) if protection.stop else None,
-        "trail": None if trail is None else exact(trail.ratio) or exact(trail.distance),
+        "trail": None
+        if trail is None
+        else {"ratio": exact(trail.ratio), "distance": exact(trail.distance)},
         "targets": [
             {"id": one.exit_id, "price": plain(one.price), "part_pct": pct(one.part)}
             for one in protection.targets

@@ -59,7 +59,11 @@ def order_row_view(row: OrderRow) -> View:
     fields = msgspec.structs.asdict(row)
     fields.pop("seq")
     return {name: value if value != "" else None for name, value in fields.items()} | {
-        "reduce_only": bool(row.reduce_only)
+        "filled": plain(Decimal(row.filled)),
+        "average_price": computed(Decimal(row.average_price)) if Decimal(row.filled) else None,
+        "reduce_only": bool(row.reduce_only),
+        "late_fill": bool(row.late_fill),
+        "reason": row.reason,
     }
 
 

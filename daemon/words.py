@@ -1,6 +1,6 @@
 """Figures and codes as people say them; JSON keeps them exact."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from domain.money import ZERO
@@ -41,6 +41,27 @@ def short_number(value: object) -> str:
     if size >= _SMALL or not size:
         return _trimmed(f"{number:.4f}")
     return _trimmed(f"{number:.{min(12, _DIGITS - 1 - number.adjusted())}f}")
+
+
+def alike(*values: object) -> Callable[[object], str]:
+    """Return how to print prices of one symbol: as short as all of them allow, with equal decimals.
+
+    154.60 beside 154.62, but 60,000 beside 61,000.
+    """
+    places = max((_places(short_number(value)) for value in values), default=0)
+
+    def printed(value: object) -> str:
+        text = short_number(value)
+        if number_of(value) is None:
+            return text
+        missing = places - _places(text)
+        return text + ("." if missing and "." not in text else "") + "0" * missing
+
+    return printed
+
+
+def _places(text: str) -> int:
+    return len(text.partition(".")[2])
 
 
 def signed_number(value: object, places: int = 2) -> str:

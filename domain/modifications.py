@@ -212,9 +212,8 @@ def _known_target(position: Position, command: ModifyProtection) -> list[Check]:
     open_ids = [target.exit_id for target in position.protection.open_targets()]
     if command.exit_id in open_ids:
         return []
-    return [
-        Check("UNKNOWN_TARGET", str(command.exit_id), f"one of {', '.join(open_ids) or 'none'}")
-    ]
+    needed = f"one of {', '.join(open_ids)}" if open_ids else "one that is open; there is none"
+    return [Check("UNKNOWN_TARGET", str(command.exit_id), needed)]
 
 
 def _target(

@@ -184,7 +184,7 @@ _SAYS = {
     "STOP_ON_WRONG_SIDE": "A stop at {} would fire at once; it must be {}.",
     "WOULD_WIDEN": "Moving it to {} risks more than now; it must be {}.",
     "RISK_TOO_LARGE": "The stop would be {}; allowed: {}.",
-    "UNKNOWN_TARGET": "There is no open target {}; open: {}.",
+    "UNKNOWN_TARGET": "There is no open target {}; needed: {}.",
     "TARGET_ON_WRONG_SIDE": "A target at {} would fire at once; it must be {}.",
     "TARGET_BELOW_FEES": "A target at {} would not earn the fees; it must be {}.",
     "PARTS_OVER_100": "The targets would close {}; allowed: {}.",

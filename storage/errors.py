@@ -129,7 +129,7 @@ class AlreadyRunningError(StorageError):
 
     def __init__(self, path: Path, pid: int | None) -> None:
         process = f"process {pid}" if pid is not None else "another process"
-        super().__init__(f"{path} is held by {process}. Stop it first, or use another directory.")
+        super().__init__(f"{path} is held by {process}.")
         self.path = path
         self.pid = pid
 

@@ -30,10 +30,15 @@ def backup(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write journal, snapshots, ledger and configuration into one file.
+    """Write all of one data directory into a file.
+
+    Journal, snapshots, the paper venue's ledger and the configuration without secrets.
 
     Whether the daemon runs or not; one that runs goes on trading.
-    """
+
+    \b
+    holdfast backup holdfast.tar.gz
+    """  # noqa: D301
     file = file.absolute()
     try:
         loaded = load(find(config))
@@ -74,7 +79,7 @@ def restore(
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="A new or empty directory.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Unpack a backup into a new directory and check all of it.
+    """Unpack a backup into a new directory and check it.
 
     \b
     holdfast restore holdfast.tar.gz --into ./restored

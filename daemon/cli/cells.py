@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from daemon.cli.console import Row, clean
 from daemon.words import number_of, plural, short_number, signed_number, spoken, spoken_span
 
+_MINUTE = 60
+
 
 def text(name: str) -> Callable[[Row], str]:
     """Return a cell that shows a value as it is."""
@@ -19,6 +21,18 @@ def said(name: str) -> Callable[[Row], str]:
 def price(name: str) -> Callable[[Row], str]:
     """Return a cell that shows a price or quantity without digits nobody reads."""
     return lambda row: short_number(row.get(name))
+
+
+def is_waiting(position: Row) -> bool:
+    """Whether a position's entry is under way and nothing of it is filled."""
+    is_filled = number_of(position.get("entry_quantity"))
+    return position.get("status") == "entry_pending" and not is_filled
+
+
+def held_quantity(position: Row) -> str:
+    """Return what is left of a position; before its first fill, what was asked for."""
+    held, asked = position.get("remaining_quantity"), position.get("entry_requested")
+    return short_number(asked if is_waiting(position) and asked is not None else held)
 
 
 def signed(name: str, places: int = 2) -> Callable[[Row], str]:
@@ -68,6 +82,13 @@ def short_span(value: object) -> str:
     if not isinstance(value, int | float):
         return clean(value)
     return spoken_span(value)
+
+
+def short_age(value: object) -> str:
+    """Print how old something is: 0.4s, 1m15s."""
+    if isinstance(value, int | float) and value < _MINUTE:
+        return f"{value:.1f}s"
+    return short_span(value)
 
 
 def short_time(value: object) -> str:
@@ -123,10 +144,13 @@ def _position_line(position: Row) -> str:
     words = [
         f"{clean(position.get('id'))}  {spoken(position.get('status'))}",
         (
-            f"{clean(position.get('side'))} {short_number(position.get('remaining_quantity'))} "
+            f"{clean(position.get('side'))} {held_quantity(position)} "
             f"{clean(position.get('symbol'))}"
         ),
     ]
+    if is_waiting(position):
+        limit = position.get("entry_limit")
+        words.append("at market" if limit is None else f"at {short_number(limit)} or better")
     if position.get("entry_price") is not None:
         words.append(f"entered at {short_number(position['entry_price'])}")
     if position.get("exit_reason"):

@@ -28,7 +28,11 @@ def doctor(
 
     At the machine, the files and the daemon; each finding says what to do. It mends nothing and
     shows no secret, so its output can be passed on.
-    """
+
+    \b
+    holdfast doctor
+    holdfast doctor --full --json
+    """  # noqa: D301
     findings = []
     for found in examine(config_file(config), registry(), socket_path=socket, full=full):
         findings.append(found)

@@ -19,7 +19,10 @@ ConflictArgument = Annotated[
 def conflicts(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
-    """List suggestions of strategies that met a change by a person and wait for a decision."""
+    """List suggestions that wait for your decision.
+
+    A strategy made them after a person had changed the position's protection.
+    """
     answer = ask(ListConflicts(), config, socket)
     if as_json:
         print_json(answer)
@@ -43,7 +46,7 @@ def accept(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do what a held suggestion wants, if it still can be done.
+    """Do what a held suggestion wants, if it still can.
 
     \b
     holdfast accept 3f2a c1

@@ -5,22 +5,26 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from daemon.cli.cells import (
+    held_quantity,
+    is_waiting,
     listed,
     moment,
     money,
     percent,
     price,
     said,
+    short_age,
     short_span,
     short_time,
     text,
 )
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
 from daemon.cli.limit_words import limits_set
+from daemon.words import alike, plural, short_number, signed_number, spoken, times_100, who
 from daemon.words import downtime as said_downtime
-from daemon.words import plural, short_number, signed_number, spoken, times_100, who
 
 _SHOWN_STALE = 5
+_QUOTES = ("last", "bid", "ask", "mark")
 _CHANGES = {
     "MOVE_SL": "move stop",
     "TRAIL_SL": "trail stop",
@@ -71,10 +75,7 @@ def print_status(status: Row) -> None:
     print_heading("Prices")
     columns = [
         Column("SYMBOL", text("symbol")),
-        Column("LAST", price("last"), right=True),
-        Column("BID", price("bid"), right=True),
-        Column("ASK", price("ask"), right=True),
-        Column("MARK", price("mark"), right=True),
+        *(Column(name.upper(), _quote(name), right=True) for name in _QUOTES),
         Column("AGE", _age, right=True),
         Column("", _reliance, style=lambda row: "" if row.get("is_fresh") else "red"),
     ]
@@ -93,6 +94,11 @@ def _last_downtime(status: Row) -> list[tuple[str, str]]:
     if not isinstance(downtime, Mapping):
         return []
     return [("downtime", f"until {short_time(downtime.get('until'))}: {said_downtime(downtime)}")]
+
+
+def _quote(name: str) -> Callable[[Row], str]:
+    """Return a cell with a price, with as many decimals as the others of its symbol."""
+    return lambda row: alike(*(row.get(each) for each in _QUOTES))(row.get(name))
 
 
 def _reliance(price: Row) -> str:
@@ -144,8 +150,8 @@ def print_health(health: Row) -> None:
     print_heading("Parts")
     columns = [
         Column("PART", text("name")),
-        Column("", lambda row: "well" if row.get("ok") else "NOT WELL", style=_part_style),
-        Column("", text("why")),
+        Column("STATE", lambda row: "well" if row.get("ok") else "NOT WELL", style=_part_style),
+        Column("WHY", text("why")),
     ]
     print_table(columns, _rows(health.get("parts")), empty="none")
 
@@ -261,9 +267,11 @@ def print_position(position: Row) -> None:
                 (
                     f"{short_number(position.get('remaining_quantity'))} left of "
                     f"{short_number(position.get('entry_quantity'))}{_added(position)}"
+                    if not is_waiting(position)
+                    else f"{held_quantity(position)} asked for, nothing filled yet"
                 ),
             ),
-            ("entry", f"{short_number(position.get('entry_price'))}"),
+            ("entry", _entry(position)),
             ("price", _current(position)),
             ("unrealized", _unrealized(position)),
             (
@@ -382,6 +390,13 @@ def _status(position: Row) -> str:
     return spoken(position.get("status")) + (f", {spoken(reason)}" if reason else "")
 
 
+def _entry(position: Row) -> str:
+    limit = position.get("entry_limit")
+    if not is_waiting(position) or limit is None:
+        return short_number(position.get("entry_price"))
+    return f"at {short_number(limit)} or better"
+
+
 def _added(position: Row) -> str:
     additions = _rows(position.get("additions"))
     if not additions:
@@ -431,12 +446,18 @@ def _stop(position: Row, protection: Row) -> str:
 def _trail(trail: Row) -> str:
     if not trail:
         return ""
-    ratio, distance = trail.get("ratio"), trail.get("distance")
-    by = short_number(distance) if ratio is None else f"{short_number(times_100(ratio))} %"
     return (
-        f"{short_number(trail.get('level'))}  by {by} from {short_number(trail.get('best'))}"
-        f"{_away(trail.get('level_distance_pct'))}"
+        f"{short_number(trail.get('level'))}  by {_by(trail)} "
+        f"from {short_number(trail.get('best'))}{_away(trail.get('level_distance_pct'))}"
     )
+
+
+def _by(trail: Row) -> str:
+    """Return how far a trail follows: 1.5 %, or 150."""
+    ratio = trail.get("ratio")
+    if ratio is None:
+        return short_number(trail.get("distance"))
+    return f"{short_number(times_100(ratio))} %"
 
 
 def _breakeven(even: Row) -> str:
@@ -457,7 +478,9 @@ def _change(row: Row) -> str:
 def _rules(value: object) -> str:
     rules = _mapping(value)
     prices = [target.get("price") for target in _rows(rules.get("targets"))]
-    return f"stop {short_number(rules.get('stop'))} targets {listed(prices)}"
+    trail = _mapping(rules.get("trail"))
+    follows = f" trail {_by(trail)}" if trail else ""
+    return f"stop {short_number(rules.get('stop'))}{follows} targets {listed(prices)}"
 
 
 def _seen_in(row: Row) -> str:
@@ -476,8 +499,7 @@ def _trigger(row: Row) -> Row:
 
 
 def _age(row: Row) -> str:
-    age = row.get("age_s")
-    return "never" if age is None else f"{age:.1f}s" if isinstance(age, int | float) else clean(age)
+    return "never" if row.get("age_s") is None else short_age(row["age_s"])
 
 
 def _maybe(show: Callable[[object], str], value: object) -> str:

@@ -16,6 +16,7 @@ from daemon.config_models import SecretRef
 from daemon.config_strategies import strategies_of
 from daemon.config_text import as_yaml
 from daemon.plugins import available
+from daemon.words import plural
 from daemon.yaml_lines import dotted
 from domain.money import plain
 
@@ -39,7 +40,7 @@ def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
         print_json({"problems": []})
         return
     traders, symbols = len(loaded.config.traders), len(loaded.config.market.symbols)
-    say(f"{file.path} is fine: {traders} traders, {symbols} symbols")
+    say(f"{file.path} is fine: {plural(traders, 'trader')}, {plural(symbols, 'symbol')}")
 
 
 @configuration.command("show")
@@ -76,8 +77,8 @@ def strategies(*, as_json: JsonOption = False) -> None:
         ]
         print_json({"strategies": rows})
         return
-    for one in found:
-        print_heading(one.name)
+    for number, one in enumerate(found):
+        (print_heading if number else say)(one.name)
         say(one.problem or one.summary)
         columns = [
             Column("PARAMETER", text("name")),

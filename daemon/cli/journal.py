@@ -1,7 +1,7 @@
 """Commands about the journal in the data directory; `verify` also asks a daemon that runs."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -11,7 +11,7 @@ import typer
 
 from actors.streams import registry
 from daemon.admin_requests import JournalArchive, JournalVerify
-from daemon.cli.console import Exit, clean, fail, print_json, print_pairs, say
+from daemon.cli.console import Exit, Row, clean, fail, print_json, print_pairs, say
 from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, fail_config, rows_of
 from daemon.config import load
 from daemon.config_file import ConfigError, find
@@ -46,10 +46,16 @@ def verify(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every record, the tables' file and the snapshots; exit 1 if one is bad.
+    """Check every record and snapshot; exit 1 if one is bad.
 
     A daemon that runs is asked to check its journal itself.
-    """
+
+    Of a stopped daemon also the database file.
+
+    \b
+    holdfast journal verify
+    holdfast journal verify --archives --json
+    """  # noqa: D301
     directory = _config(config).data_dir
     try:
         report = admin.verify(directory, registry(), RealDisk(), archives=archives)
@@ -59,9 +65,7 @@ def verify(
         if as_json:
             print_json(answer)
         else:
-            known = {name: item for name, item in answer.items() if name != "archives"}
-            print_pairs((name.replace("_", " "), clean(item)) for name, item in known.items())
-            print_pairs(("archive", _archive_line(each["file"], each["problem"])) for each in files)
+            _print_running(answer, files)
         if any(each["problem"] for each in files):
             raise typer.Exit(Exit.REFUSED) from None
         return
@@ -96,14 +100,23 @@ def dump(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Print the journal of a daemon that does not run: one JSON object a record."""
+    """Print the journal, one JSON object a record.
+
+    Of a daemon that does not run.
+
+    \b
+    holdfast journal dump > journal.jsonl
+    holdfast journal dump --stream trader/trend
+    """  # noqa: D301
     directory = _config(config).data_dir
     _stopped(lambda: admin.dump(directory, sys.stdout, stream))
 
 
 @journal.command("rebuild")
 def rebuild(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Write the read tables anew from the journal of a daemon that does not run.
+    """Write the read tables anew from the journal.
+
+    Of a daemon that does not run.
 
     From its archives, too, as far as they are there; then old rows leave as the configuration says.
     """
@@ -147,7 +160,11 @@ def archive(
     """Move the oldest records into a file in data_dir/archive.
 
     Whether the daemon runs or not. What the kept snapshots need stays.
-    """
+
+    \b
+    holdfast journal archive --keep-days 90 --dry-run
+    holdfast journal archive --before 120000
+    """  # noqa: D301
     directory = _config(config).data_dir
     older = None if keep_days is None else datetime.now(UTC) - timedelta(days=keep_days)
     wish = Wish(before_seq=before, before=older, dry_run=dry_run)
@@ -171,6 +188,28 @@ def archive(
         say(f"{what}, {done} in {answer['file']}; {answer['remaining']} remain in the journal")
 
 
+def _print_running(answer: Row, archives: Sequence[Row]) -> None:
+    archived = answer.get("archived")
+    print_pairs(
+        [
+            ("journal", "sound; the daemon goes on writing"),
+            (
+                "records",
+                (
+                    f"{clean(answer.get('records'))} checked; the last one now is "
+                    f"{clean(answer.get('last_seq'))}, its hash {clean(answer.get('last_hash'))}"
+                ),
+            ),
+            ("archived", _archived(archived) if archived else ""),
+            *(("archive", _archive_line(one.get("file"), one.get("problem"))) for one in archives),
+        ]
+    )
+
+
+def _archived(records: object) -> str:
+    return f"{clean(records)} records before these"
+
+
 def _print_report(report: admin.Report) -> None:
     print_pairs(
         [
@@ -183,7 +222,7 @@ def _print_report(report: admin.Report) -> None:
                 for one in report.snapshots
             ),
             ("quarantined", str(report.quarantined) if report.quarantined else ""),
-            ("archived", f"{report.archived} records before these" if report.archived else ""),
+            ("archived", _archived(report.archived) if report.archived else ""),
             *(("archive", _archive_line(one.file, one.problem)) for one in report.archives),
         ]
     )

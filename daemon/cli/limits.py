@@ -34,12 +34,12 @@ def list_traders(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the traders and what they earned; set a trader's limits.
+    """List traders and what they earned; set their limits.
 
     \b
     holdfast traders
     holdfast traders set-limits trend --max-positions 1
-    """  # noqa: D301 - \b keeps the lines of the examples
+    """  # noqa: D301
     if context.invoked_subcommand is not None:
         return
     answer = ask(ListTraders(), config, socket)
@@ -120,7 +120,7 @@ def show_portfolio(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the account and how far it is from its limits; set them.
+    """Show the account and its limits; set them.
 
     \b
     holdfast portfolio
@@ -205,7 +205,11 @@ def _state_style(row: Row) -> str:
 
 
 def _most(row: Row) -> str:
-    limits = row.get("limits")
+    """Return how many a trader may hold; a person's own trader has no such limit."""
+    limits, overridden = row.get("limits"), row.get("configured_limits")
+    is_set = isinstance(overridden, dict) and "max_positions" in overridden
+    if row.get("strategy") is None and not is_set:
+        return "-"
     return clean(limits.get("max_positions")) if isinstance(limits, dict) else ""
 
 

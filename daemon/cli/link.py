@@ -48,9 +48,7 @@ def config_file(named: Path | None) -> ConfigFile:
 
 def fail_config(error: ConfigError) -> NoReturn:
     """Print every problem of a configuration and end the command."""
-    if not error.path.exists():
-        remedy = "Name another with --config; without it ./config.yaml or the shipped one is used."
-        fail(Refusal("CONFIG_NOT_FOUND", f"There is no file {error.path}.", remedy))
+    _need_file(error)
     lines = error.lines()
     for line in lines[:_MANY]:
         typer.echo(line, err=True)
@@ -66,6 +64,13 @@ def fail_config(error: ConfigError) -> NoReturn:
     )
 
 
+def _need_file(error: ConfigError) -> None:
+    """End the command if what is wrong with a configuration is that it is not there."""
+    if not error.path.exists():
+        remedy = "Name another with --config; without it ./config.yaml or the shipped one is used."
+        fail(Refusal("CONFIG_NOT_FOUND", f"There is no file {error.path}.", remedy))
+
+
 def socket_of(config: Path | None, socket: Path | None) -> Path:
     """Find the admin socket."""
     if socket is not None:
@@ -73,6 +78,7 @@ def socket_of(config: Path | None, socket: Path | None) -> Path:
     try:
         return find(config).socket_path()
     except ConfigError as error:
+        _need_file(error)
         problem = "; ".join(error.lines()[:3])
         refusal = Refusal(
             rule="SOCKET_NOT_FOUND",

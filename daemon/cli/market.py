@@ -34,7 +34,9 @@ def serve_recorded(
     host: Annotated[str, typer.Option(metavar="ADDRESS")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.")] = 9100,
 ) -> None:
-    """Serve recorded frames on a websocket, as the venue does.
+    """Serve recorded frames as the venue would.
+
+    On a websocket of this machine.
 
     \b
     holdfast serve-recorded usdm_btcusdt.gz --speed 5

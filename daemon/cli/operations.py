@@ -37,7 +37,11 @@ def pause(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a trader open nothing more; guards go on."""
+    """Let a trader open nothing more; guards go on.
+
+    \b
+    holdfast pause trend
+    """  # noqa: D301
     do(Pause(trader=trader), config, socket, as_json=as_json, afterwards=_STATUS)
 
 
@@ -48,7 +52,11 @@ def resume(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a paused trader open positions again."""
+    """Let a paused trader open positions again.
+
+    \b
+    holdfast resume trend
+    """  # noqa: D301
     do(Resume(trader=trader), config, socket, as_json=as_json, afterwards=_STATUS)
 
 
@@ -76,7 +84,11 @@ def reset_kill_switch(
     """Go on after the total drawdown closed everything.
 
     Drawdown counts from today's equity then. Who did it is journaled.
-    """
+
+    \b
+    holdfast reset-kill-switch
+    holdfast reset-kill-switch --yes
+    """  # noqa: D301
     question = "Allow entries again, with drawdown counted from today's equity?"
     if not yes and is_asked() and not typer.confirm(question):
         refusal = Refusal("NOT_CONFIRMED", "The kill switch stays.", "Answer y, or give --yes.")

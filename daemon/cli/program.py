@@ -7,9 +7,10 @@ order in the help.
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from daemon.version import installed_version
 
@@ -38,6 +39,7 @@ FILES: dict[str, tuple[str, ...]] = {
         "orders",
         "why",
     ),
+    "quotes": ("market",),
     "limits": ("portfolio", "traders"),
     "trading": (
         "open",
@@ -66,14 +68,24 @@ FILES: dict[str, tuple[str, ...]] = {
     "journal": ("journal",),
     "backup": ("backup", "restore"),
     "recorder": ("record",),
-    "market": ("replay", "serve-recorded"),
-    "quotes": ("market",),
+    "market": ("serve-recorded", "replay"),
 }
+
+
+class InOrder(TyperGroup):
+    """Lists commands in the order of `FILES`; typer would put groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names."""
+        known = super().list_commands(ctx)
+        order = [command for commands in FILES.values() for command in commands]
+        return sorted(known, key=order.index)
 
 
 def build(arguments: Sequence[str] = ()) -> typer.Typer:
     """Return the program with the command that `arguments` begin with, or with all."""
     app = typer.Typer(
+        cls=InOrder,
         help=_HELP,
         no_args_is_help=True,
         add_completion=False,

@@ -1,12 +1,12 @@
 """The command that shows one symbol's market."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
 from daemon.admin_requests import Market
-from daemon.cli.cells import price, short_span, short_time
+from daemon.cli.cells import price, short_age, short_time
 from daemon.cli.console import (
     Column,
     Row,
@@ -17,7 +17,7 @@ from daemon.cli.console import (
     print_table,
 )
 from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask
-from daemon.words import short_number
+from daemon.words import alike, short_number
 
 _KINDS = ("last", "bid", "ask", "mark")
 _SOURCES = {
@@ -39,12 +39,14 @@ def market(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a symbol's prices, and ask the venue for its book, funding and open interest.
+    """Show a symbol's prices, book and funding.
+
+    Prices as heard; book, funding, open interest and candle as the venue says when asked.
 
     \b
     holdfast market BTC/USDT
     holdfast market ETH/USDT --depth 20 --json
-    """  # noqa: D301 - \b keeps the lines of the examples
+    """  # noqa: D301
     answer = ask(Market(symbol=symbol.upper(), depth=depth), config, socket)
     if as_json:
         print_json(answer)
@@ -54,13 +56,19 @@ def market(
 
 def print_market(found: Row) -> None:
     """Show it on one page."""
+    book = _part(found, "book")
+    sides = _sides(book)
+    as_price = alike(
+        *(_part(found, kind).get("price") for kind in _KINDS),
+        *(side[name] for side in sides for name in ("bid", "ask")),
+    )
     why = found.get("why")
     source = _SOURCES.get(str(found.get("source")), clean(found.get("source")))
     print_pairs(
         [
             ("symbol", clean(found.get("symbol")) + _only(found)),
             ("prices", source + (f" ({clean(why)})" if why else "")),
-            *((kind, _price(_part(found, kind))) for kind in _KINDS),
+            *((kind, _price(_part(found, kind), as_price)) for kind in _KINDS),
             ("funding", _funding(_part(found, "funding"))),
             ("open interest", _interest(_part(found, "open_interest"))),
             ("candle", _candle(_part(found, "candle"))),
@@ -70,28 +78,27 @@ def print_market(found: Row) -> None:
             ),
         ]
     )
-    book = _part(found, "book")
     if book:
         print_heading("Book")
         columns = [
             Column("BID QTY", price("bid_quantity"), right=True),
-            Column("BID", price("bid"), right=True),
-            Column("ASK", price("ask"), right=True),
+            Column("BID", lambda row: as_price(row["bid"]), right=True),
+            Column("ASK", lambda row: as_price(row["ask"]), right=True),
             Column("ASK QTY", price("ask_quantity"), right=True),
         ]
-        print_table(columns, _sides(book), empty="empty")
+        print_table(columns, sides, empty="empty")
 
 
 def _only(found: Row) -> str:
     return "" if found.get("traded") else "  (watched, not traded)"
 
 
-def _price(one: Row) -> str:
+def _price(one: Row, shown: Callable[[object], str]) -> str:
     if one.get("price") is None:
         return ""
     age = one.get("age_s")
-    old = f", {short_span(age)} old" if isinstance(age, int | float) else ""
-    return f"{short_number(one.get('price'))}{old}"
+    old = "" if age is None else f", {short_age(age)} old"
+    return f"{shown(one.get('price'))}{old}"
 
 
 def _funding(funding: Row) -> str:

@@ -19,6 +19,7 @@ from daemon.admin_requests import (
 from daemon.cli import details
 from daemon.cli.cells import (
     gain_style,
+    held_quantity,
     listed,
     moment,
     price,
@@ -68,7 +69,12 @@ def health(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how every part is; exit 1 if one is not well."""
+    """Show how every part is; exit 1 if one is not well.
+
+    \b
+    holdfast health
+    holdfast health --live || echo restart it
+    """  # noqa: D301
     answer = ask(Health(), config, socket)
     if as_json:
         print_json(answer)
@@ -118,7 +124,11 @@ def position(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all of one position."""
+    """Show all of one position.
+
+    \b
+    holdfast position 3f2a
+    """  # noqa: D301
     answer = ask(ShowPosition(position=position), config, socket)
     if as_json:
         print_json(answer)
@@ -137,7 +147,12 @@ def orders(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List orders under way, newest first."""
+    """List orders under way, newest first.
+
+    \b
+    holdfast orders
+    holdfast orders --all --limit 20 --json
+    """  # noqa: D301
     answer = ask(ListOrders(all=everything, limit=limit), config, socket)
     if as_json:
         print_json(answer)
@@ -168,7 +183,11 @@ def why(
     """Tell the journal's story of a position or order.
 
     Of a trader or the account, by its name, it tells what people and limits did to it.
-    """
+
+    \b
+    holdfast why 3f2a
+    holdfast why trend
+    """  # noqa: D301
     answer = ask(Why(subject=subject), config, socket)
     if as_json:
         print_json(answer)
@@ -198,7 +217,7 @@ def _open_columns(rows: list[dict[str, object]]) -> list[Column]:
         Column("SYMBOL", text("symbol")),
         Column("SIDE", text("side"), style=word_style("side", SIDE_STYLES)),
         Column("STATUS", short_status, keep=7, style=word_style("status", STATUS_STYLES)),
-        Column("QTY", price("remaining_quantity"), right=True, keep=3),
+        Column("QTY", held_quantity, right=True, keep=3),
         Column("ENTRY", price("entry_price"), right=True, keep=8),
         Column("PRICE", price("current_price"), right=True),
         Column("P&L", signed("unrealized_pnl"), right=True, style=gain_style("unrealized_pnl")),

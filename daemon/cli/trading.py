@@ -88,7 +88,7 @@ def open_position(  # noqa: PLR0913 - one option each
     \b
     holdfast open BTC/USDT long --notional 500 --stop 60000 --target 62000:50%
     holdfast open ETH/USDT short --risk 1% --stop 2700 --trail 1.5%
-    holdfast open SOL/USDT long --quantity 2 --limit 150.5 --max-holding 2h
+    holdfast open SOL/USDT long --quantity 2 --limit 150.5 --stop 145 --max-holding 2h
     holdfast open BTC/USDT long --risk 1% --stop 60000 --target 66000:50% --stop-watch mark
     """  # noqa: D301
     ratio, distance = numbers.trail(trail)
@@ -146,7 +146,9 @@ def add(  # noqa: PLR0913 - one option each
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Enlarge an open position: one more entry, guarded with the rest.
+    """Enlarge an open position by one more entry.
+
+    It is guarded with the rest.
 
     \b
     holdfast add 3f2a --notional 300

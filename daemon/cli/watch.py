@@ -36,7 +36,7 @@ def watch(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch positions, money and events live; keys close, move stops, pause.
+    """Watch it live; keys close, move stops and pause.
 
     \b
     holdfast watch
@@ -44,7 +44,7 @@ def watch(
     holdfast watch --json --once
 
     ? in the view explains it. q leaves it; the daemon goes on.
-    """  # noqa: D301 - \b keeps the lines of the examples
+    """  # noqa: D301
     if as_json:
         _lines(config, socket, _JSON_EVERY_S if every is None else every, once=once)
         return

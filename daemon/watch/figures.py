@@ -7,6 +7,7 @@ from rich.text import Text
 
 from daemon.cli.cells import (
     gain_style,
+    held_quantity,
     money,
     percent,
     price,
@@ -45,7 +46,7 @@ def columns(rows: list[dict[str, object]]) -> list[Column]:
         Column("SYMBOL", text("symbol")),
         Column("SIDE", text("side"), style=word_style("side", SIDE_STYLES)),
         Column("STATUS", short_status, keep=4, style=word_style("status", STATUS_STYLES)),
-        Column("QTY", price("remaining_quantity"), right=True, keep=3),
+        Column("QTY", held_quantity, right=True, keep=3),
         Column("ENTRY", price("entry_price"), right=True, keep=6),
         Column("PRICE", _price, right=True, keep=8, style=_price_style),
         Column("P&L", signed("unrealized_pnl"), right=True, style=gain_style("unrealized_pnl")),
@@ -231,7 +232,7 @@ def event_line(event: Row) -> Text:
 def summary(row: Row) -> str:
     """Name a position: LONG 0.004 BTC/USDT of trend."""
     return (
-        f"{clean(row.get('side'))} {short_number(row.get('remaining_quantity'))} "
+        f"{clean(row.get('side'))} {held_quantity(row)} "
         f"{clean(row.get('symbol'))} of {clean(row.get('trader'))}"
     )
 

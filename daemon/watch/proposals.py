@@ -15,7 +15,7 @@ from daemon.admin_requests import (
     StopEntries,
 )
 from daemon.cli import numbers
-from daemon.cli.cells import money
+from daemon.cli.cells import held_quantity, is_waiting, money
 from daemon.cli.console import Row, clean
 from daemon.watch import figures
 from daemon.words import number_of, plural, short_number, signed_number
@@ -36,6 +36,9 @@ def close(row: Row, part: str) -> Proposal:
     share = numbers.read_fraction("part", part.strip())
     if isinstance(share, Refusal):
         return Proposal(share.message, share)
+    if is_waiting(row):
+        says = f"Takes the entry of {held_quantity(row)} back; nothing of it is filled."
+        return Proposal(says, Close(position=clean(row.get("id")), part=share))
     left = number_of(row.get("remaining_quantity")) or Decimal(0)
     how_much = "all of it" if share == ONE else f"about {short_number(left * share)} of it"
     price = number_of(row.get("current_price"))
@@ -51,7 +54,7 @@ def move_stop(row: Row, price: str, *, widen: bool) -> Proposal:
     """Move a stop, based on the protection that is on the screen."""
     wanted = numbers.read_amount("price", price.strip())
     if isinstance(wanted, Refusal):
-        return Proposal(wanted.message, wanted)
+        return Proposal(wanted.message if price.strip() else "To which price?", wanted)
     version = row.get("protection_version")
     request = MoveStop(
         position=clean(row.get("id")),

@@ -298,7 +298,9 @@ def test_a_paused_traders_positions_are_not_added_to(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.open("0.01")
-        await box.ask(names.trader(MANUAL), lambda request_id: PauseTrader(MANUAL, request_id))
+        await box.ask(
+            names.trader(MANUAL), lambda request_id: PauseTrader(MANUAL, request_id, "uid 7")
+        )
 
         assert (await add(box)).refusal.rule == "TRADER_PAUSED"
         assert additions_sent(box) == []

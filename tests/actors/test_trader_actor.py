@@ -154,7 +154,7 @@ def test_a_paused_trader_adds_nothing(trade):
     async def play(box: Box) -> None:
         await box.start("60000")
         await candles(box, 1)
-        await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id, "uid 7"))
         await candles(box, 1)
         assert own(box)[0].additions == ()
 
@@ -294,9 +294,9 @@ def test_after_a_close_it_waits_before_it_opens_again(trade):
 def test_a_paused_trader_opens_nothing_and_stays_paused_over_a_crash(trade):
     async def first(box: Box) -> None:
         await box.start("60000")
-        answered = await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        answered = await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id, "uid 7"))
         assert answered.refusal is None
-        again = await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        again = await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id, "uid 7"))
         assert again.note
         await candles(box, 2)
         assert not own(box)
@@ -306,7 +306,7 @@ def test_a_paused_trader_opens_nothing_and_stays_paused_over_a_crash(trade):
         await box.start("60000")
         await candles(box, 2)
         assert not own(box)
-        answered = await box.ask(NAME, lambda request_id: ResumeTrader(ROBOT, request_id))
+        answered = await box.ask(NAME, lambda request_id: ResumeTrader(ROBOT, request_id, "uid 7"))
         assert answered.refusal is None
         await candles(box, 1)
         assert len(own(box)) == 1
@@ -318,7 +318,7 @@ def test_a_paused_trader_still_closes_what_it_holds(trade):
     async def play(box: Box) -> None:
         await box.start("60000")
         await candles(box, 1)
-        await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id))
+        await box.ask(NAME, lambda request_id: PauseTrader(ROBOT, request_id, "uid 7"))
         await candles(box, 1)
         assert not own(box)
 

@@ -22,8 +22,8 @@ def test_every_record_is_checked_once_though_others_are_written_meanwhile(perfor
         before = len(box.journal())
         verifying = asyncio.ensure_future(desk_of(box).handle(JournalVerify()))
         await box.open(number=2)
-        assert before < (await verifying)["verified"] <= len(box.journal())
-        assert (await desk_of(box).handle(JournalVerify()))["verified"] == len(box.journal())
+        assert before < (await verifying)["records"] <= len(box.journal())
+        assert (await desk_of(box).handle(JournalVerify()))["records"] == len(box.journal())
 
     perform(play)
 

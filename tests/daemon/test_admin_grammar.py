@@ -137,7 +137,7 @@ def test_the_senders_mark_comes_back_even_with_a_refusal() -> None:
         (opening(quantity=True), "INVALID_QUANTITY", "quantity"),
         (opening(notional="5"), "AMBIGUOUS_SIZE", "2"),
         (opening(quantity=None), "MISSING_SIZE", "0"),
-        (opening(quantity=None, risk="1.5"), "INVALID_RISK", "1.5"),
+        (opening(quantity=None, risk="1.5"), "INVALID_RISK", "150 %"),
         (opening(stop="-5"), "INVALID_PRICE", "-5"),
         (opening(stop="Infinity"), "INVALID_PRICE", "Infinity"),
         (opening(leverage="0.5"), "INVALID_LEVERAGE", "0.5"),
@@ -164,6 +164,29 @@ def test_a_wrong_line_is_refused_by_name(line: str, rule: str, named: str) -> No
     assert refused.rule == rule
     assert named in refused.message
     assert rule == "INVALID_ARGUMENT" or refused.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (opening(symbol="BTCUSDT"), "'BTCUSDT' is not a symbol."),
+        (opening(trail_ratio="3"), "The trail 300 % is not below 100 %, the price itself."),
+        (
+            '{"command": "set-trader-limits", "trader": "t", "max_risk_ratio": "5"}',
+            "The max risk 500 % is not between 0 % and 100 %.",
+        ),
+        (
+            '{"command": "set-account-limits", "total_drawdown_ratio": 0}',
+            "The total drawdown 0 % is not above 0 % and at most 100 %.",
+        ),
+        (
+            '{"command": "close", "position": "a", "part": "1e999999"}',
+            "The part '1E+999999' is not between 1E-12 and 1E+12.",
+        ),
+    ],
+)
+def test_a_part_is_told_in_percent_as_people_write_it(line: str, message: str) -> None:
+    assert refusal(line).message == message
 
 
 def test_an_unknown_command_lists_those_there_are() -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from daemon.admin_requests import (
@@ -71,7 +72,7 @@ from domain.modes import ModeCause
 from domain.portfolio_state import Portfolio
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import Trader, TraderLimitsChanged, TraderSettings
-from tests.builders import ACCOUNT, BTC, NOW, D, opened, plan
+from tests.builders import ACCOUNT, BTC, NOW, D, Life, opened, plan
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -348,6 +349,16 @@ def test_the_daemon_is_found_through_the_configuration(office: Any, tmp_path: Pa
 
     assert holdfast("drain", "--config", str(config)).code == 0
     assert office.desk.asked == [Drain()]
+
+
+@pytest.mark.parametrize("command", ["status", "run --no-watch", "config check"])
+def test_a_configuration_that_is_not_there_is_told_by_every_command(
+    command: str, tmp_path: Path
+) -> None:
+    ran = holdfast(*command.split(), "--config", str(tmp_path / "none.yaml"))
+
+    assert ran.code == 1
+    assert ran.err.startswith(f"error CONFIG_NOT_FOUND: There is no file {tmp_path}/none.yaml.")
 
 
 def test_a_configuration_that_is_no_yaml_says_how_to_go_on(tmp_path: Path) -> None:
@@ -709,6 +720,19 @@ def test_what_became_of_a_change_is_a_sentence(ask: Callable[..., Ran], filled: 
     )
 
 
+def test_before_the_first_fill_a_position_is_what_was_asked_for(
+    ask: Callable[..., Ran], filled: Any
+) -> None:
+    life = Life().begin("2", plan("90"), limit="95")
+    waiting = position_row(life.p, Seen(D(100), is_fresh=True), NOW)
+    filled.desk.answers[Open] = {"position": waiting}
+    filled.desk.answers[ListPositions] = {"positions": [waiting], "total": 1}
+
+    said = ask("open", "BTC/USDT", "long", "--quantity", "2", "--limit", "95").out
+    assert "entry pending, LONG 2 BTC/USDT, at 95 or better" in said
+    assert re.search(r"entry pending +2 +- ", ask("positions").out)
+
+
 def test_text_from_elsewhere_cannot_move_the_cursor(ask: Callable[..., Ran], filled: Any) -> None:
     listed = rows(1)
     listed[0]["trader"] = "a\x1b[2J\rb"
@@ -782,11 +806,40 @@ def test_every_command_explains_itself() -> None:
             assert f"Usage: root {command}" in ran.out or command in ran.out
 
 
-def test_the_help_lists_all_commands_each_with_a_whole_sentence() -> None:
+def test_the_help_lists_all_commands_each_with_a_whole_sentence_in_order() -> None:
     out = holdfast("--help").out
+    listed = re.findall(
+        r"^  ([a-z-]+)  +[A-Z]\S* .*\.$", out.partition("Commands:")[2], re.MULTILINE
+    )
 
-    for command in (command for commands in FILES.values() for command in commands):
-        assert re.search(rf"^  {command} +\S", out, re.MULTILINE), command
+    assert listed == [command for commands in FILES.values() for command in commands]
+    assert "..." not in out.partition("Commands:")[2]
+
+
+def command_lines(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from command_lines(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+COMMON = {"config", "socket", "as_json", "help"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        line
+        for line, command in command_lines(get_command(build()))
+        if {parameter.name for parameter in command.params} - COMMON
+    ],
+)
+def test_a_command_with_arguments_shows_an_example(line: str) -> None:
+    out = holdfast(*line.split(), "--help").out
+
+    assert re.search(rf"^  holdfast {line}\b", out, re.MULTILINE)
+    assert "..." not in out.replace("]...", "").replace("}...", "").replace("FILE...", "")
 
 
 def test_the_version_is_printed() -> None:
@@ -814,7 +867,7 @@ def test_a_good_configuration_is_fine(write: Callable[[str], str]) -> None:
 
     assert (
         holdfast("config", "check", "--config", path).out
-        == f"{path} is fine: 0 traders, 1 symbols\n"
+        == f"{path} is fine: 0 traders, 1 symbol\n"
     )
     assert holdfast("config", "check", "--config", path, "--json").json == {"problems": []}
 
@@ -964,6 +1017,7 @@ def test_a_market_is_one_page_that_says_what_was_not_told(
     assert "FALLBACK" in ran.out
     assert "the venue says 61838.5" in ran.out
     assert not re.search(r"^bid ", ran.out, re.MULTILINE)
+    assert "mark      61,829.30, 0.7s old" in ran.out
     assert len(ran.out.partition("Book")[2].strip().splitlines()) == 3
 
 

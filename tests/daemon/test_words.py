@@ -12,7 +12,7 @@ from daemon.cli.story import print_story
 from daemon.log_formats import ConsoleLines, Line
 from daemon.log_words import PHRASES, in_words
 from daemon.views import story_row
-from daemon.words import plural, short_number, spoken
+from daemon.words import alike, plural, short_number, spoken
 from domain.candles import Candle, Timeframe
 from domain.commands import ModificationType, RequestedBy
 from domain.ids import client_order_id
@@ -207,6 +207,18 @@ def test_where_there_is_no_width_lines_are_left_alone(width: int) -> None:
 )  # fmt: skip
 def test_a_number_is_short(value: object, shown: str) -> None:
     assert short_number(value) == shown
+
+
+def test_prices_of_one_symbol_have_as_many_decimals() -> None:
+    shown = alike("154.6", "154.62", "62", None)
+
+    assert [shown(value) for value in ("154.6", "154.62", "62", None)] == [
+        "154.60",
+        "154.62",
+        "62.00",
+        "-",
+    ]
+    assert alike("60000", "61000")("60000") == "60,000"
 
 
 def test_one_position_is_no_positions() -> None:

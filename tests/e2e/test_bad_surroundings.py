@@ -233,7 +233,7 @@ def test_a_second_daemon_names_the_first_and_leaves_it_alone(processes: Processe
 
     assert (second.rule, second.code) == ("ALREADY_RUNNING", 1)
     assert f"held by process {daemon.process.pid}" in second.err
-    assert "Stop it first, or use another directory." in second.err
+    assert "→ Stop it first (holdfast drain), or give this one its own data_dir." in second.err
     assert what_is_held(daemon) == before
     assert opened(daemon, "short", stop="1.2")
 

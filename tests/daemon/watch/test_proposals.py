@@ -36,6 +36,23 @@ def test_closing_a_part_says_how_much() -> None:
     assert proposal.request.part == Decimal("0.25")
 
 
+def test_closing_what_is_not_filled_yet_takes_its_entry_back() -> None:
+    row = ROW | {
+        "status": "entry_pending",
+        "entry_requested": "2",
+        "entry_quantity": "0",
+        "remaining_quantity": "0",
+    }
+    proposal = proposals.close(row, "100%")
+
+    assert proposal.says == "Takes the entry of 2 back; nothing of it is filled."
+    assert proposal.request == Close(position=str(ROW["id"]), part=Decimal(1))
+
+
+def test_before_a_price_is_typed_nothing_is_wrong_with_it() -> None:
+    assert proposals.move_stop(ROW, " ", widen=False).says == "To which price?"
+
+
 @pytest.mark.parametrize("part", ["", "0", "-1", "101%", "nan", "half"])
 def test_a_part_that_is_none_is_refused_as_the_command_would(part: str) -> None:
     refusal = proposals.close(ROW, part).request
