@@ -1,4 +1,4 @@
-"""The desk's lists: one shape for rows in memory and of the read table; nobody's name is refused."""
+"""Lists: one shape for rows in memory and of the read table; the name of nobody is refused."""
 
 from daemon.admin_requests import ListOrders, ListPositions, Pause, Resume, Why
 from domain.errors import Refusal
