@@ -130,7 +130,7 @@ def _common(
 ) -> list[Check]:
     checks = []
     if position.status not in _MODIFIABLE:
-        checks.append(Check("NOT_OPEN", position.status.value, "an open position"))
+        checks.append(Check("NOT_OPEN", position.status.value.replace("_", " "), "open"))
     if command.expires_at is not None and now > command.expires_at:
         checks.append(Check("EXPIRED", now.isoformat(), f"before {command.expires_at.isoformat()}"))
     version = position.protection.version

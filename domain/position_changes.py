@@ -174,7 +174,7 @@ def apply_change(decision: Draft, modification: Modification) -> None:
 
 
 _SAYS = {
-    "NOT_OPEN": "The position is {}; it must be {}.",
+    "NOT_OPEN": "The position is: {}; it must be {}.",
     "EXPIRED": "The request came at {}, it was good {}.",
     "STALE_VERSION": "The protection is at {}, the change was based on {}.",
     "INVALID_PRICE": "A price of {} is none; it must be {}.",

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from daemon.cli.console import Row, clean
 from daemon.words import number_of, plural, short_number, signed_number, spoken, spoken_span
 
@@ -27,6 +29,19 @@ def is_waiting(position: Row) -> bool:
     """Whether a position's entry is under way and nothing of it is filled."""
     is_filled = number_of(position.get("entry_quantity"))
     return position.get("status") == "entry_pending" and not is_filled
+
+
+def stop_price(position: Row, without: str) -> str:
+    """Return a position's stop; before its first fill the one that it will have.
+
+    `without` is what to say where nothing limits the loss.
+    """
+    stop = position.get("initial_stop" if is_waiting(position) else "stop")
+    if stop is not None:
+        return short_number(stop)
+    if is_waiting(position):
+        return "-"
+    return "trail" if position.get("trail_level") is not None else without
 
 
 def held_quantity(position: Row) -> str:
@@ -113,6 +128,16 @@ def listed_words(name: str) -> Callable[[Row], str]:
     return cell
 
 
+def mapping(value: object) -> Mapping[str, object]:
+    """Return an object of an answer; an empty one where there is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def rows(value: object) -> list[dict[str, object]]:
+    """Return a list of an answer."""
+    return msgspec.convert(value or [], list[dict[str, object]])
+
+
 def outcome(answer: Row) -> str:
     """Say in a sentence what became of a change."""
     position = answer.get("position")
@@ -151,6 +176,8 @@ def _position_line(position: Row) -> str:
     if is_waiting(position):
         limit = position.get("entry_limit")
         words.append("at market" if limit is None else f"at {short_number(limit)} or better")
+        if position.get("initial_stop") is not None:
+            words.append(f"stop {short_number(position['initial_stop'])} once it is filled")
     if position.get("entry_price") is not None:
         words.append(f"entered at {short_number(position['entry_price'])}")
     if position.get("exit_reason"):

@@ -16,16 +16,18 @@ from daemon.admin_requests import (
     Status,
     Why,
 )
-from daemon.cli import details
+from daemon.cli import details, position_page
 from daemon.cli.cells import (
     gain_style,
     held_quantity,
+    is_waiting,
     listed,
     moment,
     price,
     said,
     signed,
     span,
+    stop_price,
     text,
     word_style,
 )
@@ -39,7 +41,7 @@ from daemon.cli.link import (
     rows_of,
 )
 from daemon.cli.story import print_story
-from daemon.words import short_number, spoken
+from daemon.words import spoken
 
 _SHORTEST_ID = 8
 SIDE_STYLES = {"LONG": "green", "SHORT": "magenta"}
@@ -134,7 +136,7 @@ def position(
         print_json(answer)
         return
     found = answer.get("position")
-    details.print_position(found if isinstance(found, dict) else {})
+    position_page.print_position(found if isinstance(found, dict) else {})
 
 
 def orders(
@@ -222,7 +224,7 @@ def _open_columns(rows: list[dict[str, object]]) -> list[Column]:
         Column("PRICE", price("current_price"), right=True),
         Column("P&L", signed("unrealized_pnl"), right=True, style=gain_style("unrealized_pnl")),
         Column("P&L %", signed("unrealized_pnl_pct"), right=True, keep=5),
-        Column("STOP", _stop, right=True, style=_stop_style),
+        Column("STOP", lambda row: stop_price(row, "none"), right=True, style=_stop_style),
         Column("TRAIL", price("trail_level"), right=True, keep=4),
         Column("TARGETS", lambda row: listed(row.get("targets")), keep=2),
         Column("AGE", span("holding_s"), right=True, keep=1),
@@ -259,14 +261,8 @@ def short_status(row: Row) -> str:
     return spoken(row.get("status")).removeprefix("open ")
 
 
-def _stop(row: Row) -> str:
-    if row.get("stop") is not None:
-        return short_number(row["stop"])
-    return "trail" if row.get("trail_level") is not None else "none"
-
-
 def _stop_style(row: Row) -> str:
-    return "bold red" if row.get("stop_lives") == "nowhere" else ""
+    return "bold red" if row.get("stop_lives") == "nowhere" and not is_waiting(row) else ""
 
 
 def register(app: typer.Typer) -> None:

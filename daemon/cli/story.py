@@ -243,7 +243,7 @@ def _exit_ended(fields: Row) -> str:
 def _closed(fields: Row) -> str:
     dust = fields.get("dust")
     return (
-        f"{spoken(fields.get('status'))} by {spoken(fields.get('reason'))}: realized "
+        f"{spoken(fields.get('status'))}, {spoken(fields.get('reason'))}: realized "
         f"{signed_number(fields.get('realized_pnl'))}, fees {short_number(fields.get('fees'))}"
         + (f", dust {short_number(dust)}" if dust not in {None, "0"} else "")
     )

@@ -8,12 +8,14 @@ from rich.text import Text
 from daemon.cli.cells import (
     gain_style,
     held_quantity,
+    is_waiting,
     money,
     percent,
     price,
     short_span,
     signed,
     span,
+    stop_price,
     text,
     word_style,
 )
@@ -57,7 +59,7 @@ def columns(rows: list[dict[str, object]]) -> list[Column]:
             keep=7,
             style=gain_style("unrealized_pnl"),
         ),
-        Column("STOP", _stop, right=True),
+        Column("STOP", lambda row: stop_price(row, "NONE"), right=True),
         Column("LIVES", _lives, keep=7),
         Column("TRAIL", price("trail_level"), right=True, keep=2),
         Column("TO STOP", _away("stop_distance_pct"), right=True, keep=8, style=_near_stop),
@@ -282,13 +284,9 @@ def _price_style(row: Row) -> str:
     return "" if row.get("price_is_fresh") else "yellow"
 
 
-def _stop(row: Row) -> str:
-    if row.get("stop") is not None:
-        return short_number(row["stop"])
-    return "trail" if row.get("trail_level") is not None else "NONE"
-
-
 def _lives(row: Row) -> str:
+    if is_waiting(row):
+        return "-"  # there is nothing yet that a stop could guard
     lives = str(row.get("stop_lives"))
     return _LIVES.get(lives, lives)
 

@@ -729,8 +729,17 @@ def test_before_the_first_fill_a_position_is_what_was_asked_for(
     filled.desk.answers[ListPositions] = {"positions": [waiting], "total": 1}
 
     said = ask("open", "BTC/USDT", "long", "--quantity", "2", "--limit", "95").out
-    assert "entry pending, LONG 2 BTC/USDT, at 95 or better" in said
-    assert re.search(r"entry pending +2 +- ", ask("positions").out)
+    assert "entry pending, LONG 2 BTC/USDT, at 95 or better, stop 90 once it is filled" in said
+    listed = ask("positions").out.splitlines()[-1].split()
+    assert listed[4:8] == ["entry", "pending", "2", "-"]
+    assert "90" in listed
+    filled.desk.answers[ShowPosition] = {
+        "position": position_view(life.p, Seen(D(100), is_fresh=True), NOW, venue="paper")
+    }
+    page = ask("position", "3f").out
+    assert re.search(r"^quantity +2 asked for, nothing filled$", page, re.MULTILINE)
+    assert re.search(r"^entry +at 95 or better$", page, re.MULTILINE)
+    assert re.search(r"^stop +90 once it is filled$", page, re.MULTILINE)
 
 
 def test_text_from_elsewhere_cannot_move_the_cursor(ask: Callable[..., Ran], filled: Any) -> None:

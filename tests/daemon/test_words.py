@@ -324,7 +324,7 @@ def test_a_story_ends_with_the_reason_and_the_money(capsys: pytest.CaptureFixtur
         PositionStatus.CLOSED, ExitReason.STOP_LOSS, D("-1.7434"), D("0.264"), D(0), NOW
     )
 
-    assert story(capsys, closed) == ["closed by stop loss: realized -1.74, fees 0.264"]
+    assert story(capsys, closed) == ["closed, stop loss: realized -1.74, fees 0.264"]
 
 
 def test_a_refused_change_says_who_and_why(capsys: pytest.CaptureFixture[str]) -> None:
