@@ -315,6 +315,7 @@ class DeskReads:
             started_at=started,
             now=self.world.clock.now(),
             venue=self.world.venue,
+            market_source=self.parts.config.market.source,
             connected=feed is not None and feed.connected,
             quotes=[self._quote(symbol) for symbol in self.world.instruments],
             account=account,

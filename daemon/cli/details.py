@@ -21,7 +21,8 @@ def print_status(status: Row) -> None:
         [
             ("mode", clean(status.get("mode"))),
             *_causes(status),
-            ("market", f"{clean(status.get('venue'))}, {connected}"),
+            ("market", f"{clean(status.get('market_source'))}, {connected}"),
+            ("venue", clean(status.get("venue"))),
             (
                 "equity",
                 (

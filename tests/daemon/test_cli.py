@@ -448,6 +448,7 @@ def status() -> dict[str, object]:
         "pid": 7,
         "uptime_s": 3700.0,
         "venue": "paper",
+        "market_source": "okx",
         "feed_connected": False,
         "prices": [
             {"symbol": BTC, "last": "61700.5", "bid": None, "ask": None, "mark": None,
@@ -601,7 +602,7 @@ def test_the_status_page_points_at_what_is_wrong(ask: Callable[..., Ran], filled
 
     assert "NO_ENTRY" in out
     assert "Entries stopped. Resume entries." in out
-    assert "NOT CONNECTED" in out
+    assert "okx, NOT CONNECTED" in out
     assert "1 WITHOUT PROTECTION" in out
     assert "1 UNKNOWN" in out
     assert re.search(r"ETH/USDT +- +- +- +- +never +STALE", out)

@@ -301,6 +301,7 @@ def test_the_status_counts_what_needs_a_look() -> None:
         pid=7,
         started_at=NOW,
         now=NOW + timedelta(seconds=5),
+        market_source="binance",
         venue="paper",
         connected=True,
         quotes=[Quote(Symbol("BTC/USDT"), "100", None, None, None, 0.1, is_fresh=True)],

@@ -144,6 +144,7 @@ def test_status(account, trader):
         pid=7,
         started_at=NOW,
         now=LATER,
+        market_source="binance",
         venue="paper",
         connected=True,
         quotes=[Quote(BTC, "100", None, None, None, 0.1, is_fresh=True)],
