@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from daemon.cli.cells import text
-from daemon.cli.console import Column, Row, print_heading, print_json, print_table, say
+from daemon.cli.console import Column, Row, clean, print_heading, print_json, print_table, say
 from daemon.cli.link import ConfigOption, JsonOption, fail_config
 from daemon.config import Loaded, load, secret_of, secrets_of
 from daemon.config_file import ConfigError, find
@@ -21,6 +21,7 @@ from daemon.yaml_lines import dotted
 from domain.money import plain
 
 _MASK = "****"
+_WRITTEN = {"None": "not set", "True": "true", "False": "false", "()": "none"}
 configuration = typer.Typer(no_args_is_help=True, help="Check or show the configuration.")
 
 
@@ -83,13 +84,18 @@ def strategies(*, as_json: JsonOption = False) -> None:
         columns = [
             Column("PARAMETER", text("name")),
             Column("TYPE", text("type")),
-            Column("DEFAULT", text("default")),
+            Column("DEFAULT", _default),
         ]
         parameters: list[Row] = [
             {"name": each.name, "type": each.type, "default": each.default}
             for each in one.parameters
         ]
         print_table(columns, parameters, empty="no parameters")
+
+
+def _default(row: Row) -> str:
+    """Return a default as one writes it in the configuration."""
+    return _WRITTEN.get(str(row.get("default")), clean(row.get("default")))
 
 
 def _problems(error: ConfigError) -> list[dict[str, object]]:

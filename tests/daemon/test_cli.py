@@ -954,7 +954,10 @@ def test_what_is_shown_can_be_used_as_a_configuration(write: Callable[[str], str
 
 
 def test_strategies_are_listed_with_their_parameters() -> None:
-    assert "stop_atr" in holdfast("strategies").out
+    out = holdfast("strategies").out
+    assert out.startswith("ema-cross\n")
+    assert re.search(r"^stop_atr +Decimal +2$", out, re.MULTILINE)
+    assert re.search(r"^stop_ratio +Decimal \| None +not set$", out, re.MULTILINE)
     names = [one["name"] for one in holdfast("strategies", "--json").json["strategies"]]
     assert names[:2] == ["ema-cross", "donchian-breakout"]
 
