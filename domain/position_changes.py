@@ -16,20 +16,16 @@ from domain.inputs import (
 )
 from domain.modifications import Market, draft, validate
 from domain.money import ONE, ZERO, ceil_to
-from domain.position import (
-    Conflict,
+from domain.position import Conflict, Modification, Position, PositionStatus, Validation
+from domain.position_draft import Draft
+from domain.position_events import (
     ConflictResolved,
     EntryWithdrawn,
-    Modification,
     ModificationRefused,
-    Position,
-    PositionStatus,
     ProtectionModified,
     ProtectionSet,
     SuggestionHeld,
-    Validation,
 )
-from domain.position_draft import Draft
 from domain.position_exits import armed_exits, cancel_entries, fire, fire_all
 from domain.position_guards import guards
 from domain.protection import (

@@ -39,20 +39,18 @@ from domain.inputs import (
 )
 from domain.modifications import Market
 from domain.money import ZERO
-from domain.position import (
-    EntryEnded,
-    ExitEnded,
-    ExitFired,
-    ExitOrder,
-    Position,
-    PositionClosed,
-    PositionFilled,
-    PositionIntended,
-    PositionStatus,
-)
+from domain.position import ExitOrder, Position, PositionStatus
 from domain.position_additions import add, entry_of, entry_terms
 from domain.position_changes import close, modify, resolve
 from domain.position_draft import HOLDS, Decision, Draft, PositionRules
+from domain.position_events import (
+    EntryEnded,
+    ExitEnded,
+    ExitFired,
+    PositionClosed,
+    PositionFilled,
+    PositionIntended,
+)
 from domain.position_exits import (
     cancel_entries,
     closing_reason,

@@ -13,15 +13,9 @@ from domain.inputs import (
 )
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
-from domain.position import (
-    ArmedExit,
-    ExitFired,
-    ExitOrder,
-    Position,
-    PositionStatus,
-    Trigger,
-)
+from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trigger
 from domain.position_draft import Draft
+from domain.position_events import ExitFired
 from domain.position_life import epoch_of, working_entries
 from domain.protection import (
     CLOSE,

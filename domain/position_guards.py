@@ -26,18 +26,14 @@ from domain.inputs import (
     Wake,
 )
 from domain.money import ONE, ZERO, ceil_to, floor_to
-from domain.position import (
-    Modification,
-    Position,
-    PositionStatus,
+from domain.position import Modification, Position, PositionStatus, Trigger, Validation
+from domain.position_draft import HOLDS, Draft, PositionRules
+from domain.position_events import (
     ProtectionAcknowledged,
     ProtectionLost,
     ProtectionModified,
     ProtectionSet,
-    Trigger,
-    Validation,
 )
-from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_exits import (
     armed_exits,
     closing_reason,
