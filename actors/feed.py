@@ -34,13 +34,7 @@ from actors.world import World
 from domain.candles import Candle, Timeframe
 from domain.downtime import began_at
 from domain.effects import Arm, Disarm, RejectCrossing
-from domain.feed_state import (
-    AnyFeedEvent,
-    DowntimeChecked,
-    DowntimeFound,
-    FeedState,
-    evolve,
-)
+from domain.feed_state import AnyFeedEvent, DowntimeChecked, DowntimeFound, FeedState, evolve
 from domain.ids import PositionId, Symbol
 from domain.inputs import Armed, Crossed
 from domain.instrument import PriceSource

@@ -24,12 +24,7 @@ from actors.messages import (
 )
 from actors.world import World
 from domain.candles import Candle
-from domain.commands import (
-    AddToPosition,
-    ClosePosition,
-    EntryRequest,
-    ModifyProtection,
-)
+from domain.commands import AddToPosition, ClosePosition, EntryRequest, ModifyProtection
 from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol

@@ -17,9 +17,7 @@ from domain.instrument import Direction
 from domain.money import ONE, ZERO
 from domain.position import Position
 from domain.protection import ExitReason
-from domain.trader_state import (
-    TraderSettings,
-)
+from domain.trader_state import TraderSettings
 from strategies.base import Action, Decision, Held, View
 
 DECISION_EXPIRES_S = 5.0

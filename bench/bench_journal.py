@@ -40,9 +40,7 @@ from domain.ids import (
 from domain.instrument import Direction, Instrument, Kind, Side
 from domain.money import Fee
 from domain.position import ArmedExit, Position
-from domain.position import (
-    Entry as PositionEntry,
-)
+from domain.position import Entry as PositionEntry
 from domain.position_events import (
     AnyPositionEvent,
     PositionFilled,

@@ -15,13 +15,7 @@ from daemon.assembly import Assembly
 from daemon.health import health_view
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.market_view import market_view
-from daemon.position_views import (
-    NOTHING_SEEN,
-    Seen,
-    conflict_rows,
-    position_row,
-    position_view,
-)
+from daemon.position_views import NOTHING_SEEN, Seen, conflict_rows, position_row, position_view
 from daemon.pulse import Pulse
 from daemon.version import installed_version
 from daemon.view_text import View

@@ -11,14 +11,7 @@ from enum import Enum
 import msgspec
 
 from domain.commands import ModificationType, ModifyProtection, ProtectionPlan, RequestedBy
-from domain.ids import (
-    AccountName,
-    ClientOrderId,
-    DecisionId,
-    ExitId,
-    PositionId,
-    TraderName,
-)
+from domain.ids import AccountName, ClientOrderId, DecisionId, ExitId, PositionId, TraderName
 from domain.instrument import Direction, Instrument, PriceSource
 from domain.money import ONE, ZERO
 from domain.order import Fill, OrderStatus, OrderType

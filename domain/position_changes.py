@@ -4,16 +4,10 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from domain.commands import (
-    ClosePosition,
-    ModifyProtection,
-    RequestedBy,
-)
+from domain.commands import ClosePosition, ModifyProtection, RequestedBy
 from domain.errors import Refusal
 from domain.ids import ExitId
-from domain.inputs import (
-    ResolveConflict,
-)
+from domain.inputs import ResolveConflict
 from domain.modifications import Market, draft, validate
 from domain.money import ONE, ZERO, ceil_to
 from domain.position import Conflict, Modification, Position, PositionStatus, Validation
@@ -28,9 +22,7 @@ from domain.position_events import (
 )
 from domain.position_exits import armed_exits, cancel_entries, fire, fire_all
 from domain.position_guards import guards
-from domain.protection import (
-    CLOSE,
-)
+from domain.protection import CLOSE
 
 
 def close(decision: Draft, close: ClosePosition) -> None:

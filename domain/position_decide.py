@@ -10,10 +10,7 @@ tried again under the next id.
 from datetime import datetime
 from typing import assert_never
 
-from domain.commands import (
-    ClosePosition,
-    ModifyProtection,
-)
+from domain.commands import ClosePosition, ModifyProtection
 from domain.effects import (
     Alarm,
     AnnounceClosed,
@@ -72,10 +69,7 @@ from domain.position_guards import (
 )
 from domain.position_life import entry_is_working, is_known_fill, working_entries
 from domain.position_offline import judge_downtime
-from domain.protection import (
-    CLOSE,
-    ExitReason,
-)
+from domain.protection import CLOSE, ExitReason
 
 PositionInput = (
     BeginEntry

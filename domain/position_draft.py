@@ -5,10 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.effects import (
-    Answer,
-    PositionEffect,
-)
+from domain.effects import Answer, PositionEffect
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, RequestId
 from domain.modifications import Market, ModificationRules

@@ -6,14 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from domain.commands import ProtectionPlan, RequestedBy
-from domain.ids import (
-    AccountName,
-    ClientOrderId,
-    DecisionId,
-    ExitId,
-    PositionId,
-    TraderName,
-)
+from domain.ids import AccountName, ClientOrderId, DecisionId, ExitId, PositionId, TraderName
 from domain.instrument import Direction, Instrument
 from domain.order import Fill, OrderStatus
 from domain.position import ArmedExit, Conflict, Entry, ExitOrder, Modification, PositionStatus

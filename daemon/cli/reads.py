@@ -16,27 +16,10 @@ from daemon.admin_requests import (
     Status,
     Why,
 )
-from daemon.cli.cells import (
-    gain_style,
-    listed,
-    moment,
-    price,
-    said,
-    signed,
-    span,
-    text,
-    word_style,
-)
+from daemon.cli.cells import gain_style, listed, moment, price, said, signed, span, text, word_style
 from daemon.cli.console import Column, Exit, Row, clean, print_json, print_table
 from daemon.cli.health_page import is_well, print_health
-from daemon.cli.link import (
-    ConfigOption,
-    IdArgument,
-    JsonOption,
-    SocketOption,
-    ask,
-    rows_of,
-)
+from daemon.cli.link import ConfigOption, IdArgument, JsonOption, SocketOption, ask, rows_of
 from daemon.cli.position_page import print_position
 from daemon.cli.status_page import print_mode, print_status
 from daemon.cli.story import print_story

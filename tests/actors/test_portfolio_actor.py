@@ -6,13 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors import names
-from actors.messages import (
-    ClearCause,
-    ResetKillSwitch,
-    ResumeEntries,
-    SetCause,
-    StopEntries,
-)
+from actors.messages import ClearCause, ResetKillSwitch, ResumeEntries, SetCause, StopEntries
 from domain.ids import MANUAL
 from domain.modes import KILL_SWITCH, OPERATOR_STOP, Mode, ModeCause
 from domain.order import OrderIntended
