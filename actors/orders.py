@@ -13,7 +13,6 @@ from actors.world import World
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
-from domain.portfolio import Portfolio
 from domain.position_life import is_known_fill
 from runtime.actor import handles
 
@@ -135,13 +134,12 @@ class OrderKeeper(Journaled):
         """
         order: Order = stream.state
         position_id, order_id = order.terms.position_id, order.terms.client_order_id
-        held = self.world.states.latest.get(names.position(position_id))
-        if held is not None and any(not is_known_fill(held[1], fill) for fill in order.fills):
+        position = self.world.position(position_id)
+        if position is not None and any(not is_known_fill(position, fill) for fill in order.fills):
             self._tell_again(position_id, order_id)
-        account = self.world.states.latest.get(names.portfolio(self.world.account))
-        if account is None:
+        portfolio = self.world.portfolio()
+        if portfolio is None:
             return
-        portfolio: Portfolio = account[1]
         holding = portfolio.holdings.get(position_id)
         lacks = holding is not None and any(
             fill.trade_id not in holding.trade_ids for fill in order.fills

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import structlog
 
-from actors import names
 from actors.world import World
 from domain.ids import ClientOrderId, PositionId, account_tag, identity_of
 from domain.modes import Mode, ModeCause
@@ -43,12 +42,12 @@ class Ownership:
 
     def is_live(self, position_id: PositionId) -> bool:
         """Whether a position is in memory, so that a fill of it is booked."""
-        return names.position(position_id) in self.world.states.latest
+        return self.world.position(position_id) is not None
 
     def was_booked(self, position_id: PositionId, fill: Fill, *, reconciled: bool) -> bool:
         """Whether a fill of a forgotten position is an old one told again, as far as is known."""
-        account = self.world.states.latest.get(names.portfolio(self.world.account))
-        closed = {} if account is None else account[1].closed
+        portfolio = self.world.portfolio()
+        closed = {} if portfolio is None else portfolio.closed
         if position_id in closed:
             return fill.trade_id in closed[position_id]
         return not reconciled and len(closed) >= REMEMBERED_CLOSED

@@ -30,7 +30,7 @@ from domain.errors import Refusal
 from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol
 from domain.limit_changes import applied, too_many_said
 from domain.money import ZERO
-from domain.portfolio import Portfolio, equity
+from domain.portfolio import equity
 from domain.position import Position
 from domain.risk import TraderLimits
 from domain.trader_state import (
@@ -153,8 +153,7 @@ class TraderActor(Journaled):
         last = self.world.prices.last(symbol)
         if last is None:
             return None
-        name = names.portfolio(self.world.account)
-        portfolio: Portfolio | None = self.world.states.latest.get(name, (0, None))[1]
+        portfolio = self.world.portfolio()
         worth = ZERO if portfolio is None else equity(portfolio, self.world.prices.marks())
         held = self._held(symbol)
         now = self.world.clock.monotonic()
@@ -175,9 +174,7 @@ class TraderActor(Journaled):
         position_id = self.held.get(symbol)
         if position_id is None:
             return None
-        position: Position | None = self.world.states.latest.get(
-            names.position(position_id), (0, None)
-        )[1]
+        position = self.world.position(position_id)
         return None if position is None or position.is_closed else position
 
     def _wish(self, decision: Decision, view: View) -> tuple[DecisionMade, tuple[Any, ...]] | None:
@@ -291,8 +288,7 @@ class TraderActor(Journaled):
 
     def _consequence(self, most: int) -> str:
         """Say what a new limit stops at once; empty when nothing."""
-        name = names.portfolio(self.world.account)
-        portfolio: Portfolio | None = self.world.states.latest.get(name, (0, None))[1]
+        portfolio = self.world.portfolio()
         holdings = () if portfolio is None else portfolio.holdings.values()
         return too_many_said(sum(each.trader == self.settings.name for each in holdings), most)
 

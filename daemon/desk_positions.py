@@ -138,12 +138,9 @@ class DeskPositions:
         return await self._reads.position(position_id)
 
     async def _add(self, request: ask.Add) -> Result | Refusal:
-        position = await self._reads.find_open(request.position)
+        position = await self._changeable(request.position)
         if isinstance(position, Refusal):
             return position
-        refusal = self._owners.not_now()
-        if refusal is not None:
-            return refusal
         if request.number is not None and request.number <= len(position.additions):
             return await self._reads.position(position.id)  # asked again
         if position.trader not in self._parts.settings:
@@ -209,6 +206,11 @@ class DeskPositions:
             )
         return await self._told_when_armed(position)
 
+    async def _changeable(self, prefix: str) -> Position | Refusal:
+        """Return the open position an id begins, unless nothing can be made durable now."""
+        position = await self._reads.find_open(prefix)
+        return position if isinstance(position, Refusal) else self._owners.not_now() or position
+
     async def _told_when_armed(self, before: Position) -> Result | Refusal:
         version = before.protection.version
         return await self._told_about(
@@ -220,12 +222,9 @@ class DeskPositions:
         )
 
     async def _resolve(self, request: ask.AcceptConflict | ask.RefuseConflict) -> Result | Refusal:
-        position = await self._reads.find_open(request.position)
+        position = await self._changeable(request.position)
         if isinstance(position, Refusal):
             return position
-        refusal = self._owners.not_now()
-        if refusal is not None:
-            return refusal
         accept = isinstance(request, ask.AcceptConflict)
         message = ResolveConflict(position.id, request.conflict, accept, self._owners.request_id())
         result = await self._owners.tell(names.position(position.id), message)
