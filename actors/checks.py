@@ -59,7 +59,7 @@ class PriceChecks:
         self._rules = FreshnessRules(max_silence_s)
         self._now_s = world.clock.monotonic
         self.connected = False
-        self._held = held  # armed positions
+        self.held = held  # armed positions
         self.known = {symbol: Freshness() for symbol in lines}
         self.answers: Counter[str] = Counter()  # "same", "other", "failed"
         self._renewed_s = -RENEW_EVERY_S
@@ -147,7 +147,7 @@ class PriceChecks:
     async def _ask_others(self, line: PriceLine) -> None:
         """Ask for bid, ask and mark as well where an exit watches them."""
         board, symbol = self._world.prices, line.symbol
-        if not self._held[symbol]:
+        if not self.held[symbol]:
             return
         if PriceSource.MARK in line.others:
             mark = await self._reads.mark(symbol)
@@ -173,7 +173,7 @@ class PriceChecks:
             new_s=book.new,
             any_s=book.received,
             connected=self.connected,
-            held=self._held[symbol] > 0,
+            held=self.held[symbol] > 0,
         )
 
     def _count(self, answer: Answer, heard: Heard) -> None:
@@ -194,8 +194,8 @@ class PriceChecks:
             return
         if fresh.trust is Trust.STALE and self.connected and line.book.told:
             self._warned.add(symbol)
-            log.warning("price_stale", symbol=symbol, why=fresh.why, positions=self._held[symbol])
-            if self._held[symbol]:
+            log.warning("price_stale", symbol=symbol, why=fresh.why, positions=self.held[symbol])
+            if self.held[symbol]:
                 self._world.telemetry.alarm(FEED_STALE, f"{symbol}: {fresh.why}")
         elif before.trust is Trust.STALE and symbol in self._warned:
             self._warned.discard(symbol)

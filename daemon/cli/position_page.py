@@ -1,6 +1,6 @@
 """The page of a position: what it is, and lists of all that happened to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daemon.cli.answers import list_of, mapping_of
 from daemon.cli.cells import moment, money, percent, price, said, short_span, short_time, text
@@ -57,67 +57,80 @@ def print_position(position: Row) -> None:
 
 
 def _print_lists(position: Row, protection: Row) -> None:
-    targets = list_of(protection.get("targets"))
-    if targets:
-        print_heading("Targets")
-        columns = [
-            Column("TARGET", text("id")),
-            Column("PRICE", price("price"), right=True),
-            Column("PART %", price("part_pct"), right=True),
-            Column("AWAY", lambda row: percent(row.get("distance_pct")), right=True),
-            Column("FIRED", lambda row: "yes" if row.get("fired") else "no"),
-            Column("FILLED", price("filled"), right=True),
-            Column("AT", moment("filled_at"), keep=5),
-        ]
-        print_table(columns, targets, empty="")
-    exits = list_of(position.get("exits"))
-    if exits:
-        print_heading("Exits")
-        columns = [
-            Column("EXIT", text("exit_id")),
-            Column("REASON", said("reason")),
-            Column("QTY", price("quantity"), right=True),
-            Column("FILLED", price("filled"), right=True),
-            Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
-            Column("LEVEL", lambda row: short_number(_trigger(row).get("level")), right=True),
-            Column("SEEN IN", _seen_in, keep=6),
-            Column("ORDER", text("client_order_id"), keep=4),
-        ]
-        print_table(columns, exits, empty="")
-    fills = list_of(position.get("fills"))
-    if fills:
-        print_heading("Fills")
-        columns = [
-            Column("TIME", moment("time")),
-            Column("SIDE", text("side")),
-            Column("QTY", price("quantity"), right=True),
-            Column("PRICE", price("price"), right=True),
-            Column("FEE", price("fee"), right=True),
-            Column("ASSET", text("fee_asset"), keep=5),
-            Column("FILL", text("id"), keep=3),
-            Column("ORDER", text("order"), keep=2),
-        ]
-        print_table(columns, fills, empty="")
-    changes = list_of(position.get("modifications"))
-    if changes:
-        total = position.get("modification_count")
-        print_heading(f"Changes of protection ({clean(total)} done; the last {len(changes)} tries)")
-        columns = [
-            Column("TIME", moment("at")),
-            Column("CHANGE", change_words),
-            Column("BY", lambda row: who(row.get("requested_by"))),
-            Column(
-                "RESULT", lambda row: "done" if row.get("success") else spoken(row.get("error"))
-            ),
-            Column("BEFORE", lambda row: rules_words(row.get("previous")), keep=4),
-            Column("AFTER", lambda row: rules_words(row.get("new")), keep=5),
-            Column("REASON", text("reason"), keep=3),
-        ]
-        print_table(columns, changes, empty="")
+    _print_targets(list_of(protection.get("targets")))
+    _print_exits(list_of(position.get("exits")))
+    _print_fills(list_of(position.get("fills")))
+    _print_changes(list_of(position.get("modifications")), position.get("modification_count"))
     conflicts = list_of(position.get("conflicts"))
     if conflicts:
         print_heading("Suggestions that wait for a decision (holdfast accept, holdfast refuse)")
         print_table(conflict_columns(), conflicts, empty="")
+
+
+def _print_targets(targets: Sequence[Row]) -> None:
+    if not targets:
+        return
+    print_heading("Targets")
+    columns = [
+        Column("TARGET", text("id")),
+        Column("PRICE", price("price"), right=True),
+        Column("PART %", price("part_pct"), right=True),
+        Column("AWAY", lambda row: percent(row.get("distance_pct")), right=True),
+        Column("FIRED", lambda row: "yes" if row.get("fired") else "no"),
+        Column("FILLED", price("filled"), right=True),
+        Column("AT", moment("filled_at"), keep=5),
+    ]
+    print_table(columns, targets, empty="")
+
+
+def _print_exits(exits: Sequence[Row]) -> None:
+    if not exits:
+        return
+    print_heading("Exits")
+    columns = [
+        Column("EXIT", text("exit_id")),
+        Column("REASON", said("reason")),
+        Column("QTY", price("quantity"), right=True),
+        Column("FILLED", price("filled"), right=True),
+        Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
+        Column("LEVEL", lambda row: short_number(_trigger(row).get("level")), right=True),
+        Column("SEEN IN", _seen_in, keep=6),
+        Column("ORDER", text("client_order_id"), keep=4),
+    ]
+    print_table(columns, exits, empty="")
+
+
+def _print_fills(fills: Sequence[Row]) -> None:
+    if not fills:
+        return
+    print_heading("Fills")
+    columns = [
+        Column("TIME", moment("time")),
+        Column("SIDE", text("side")),
+        Column("QTY", price("quantity"), right=True),
+        Column("PRICE", price("price"), right=True),
+        Column("FEE", price("fee"), right=True),
+        Column("ASSET", text("fee_asset"), keep=5),
+        Column("FILL", text("id"), keep=3),
+        Column("ORDER", text("order"), keep=2),
+    ]
+    print_table(columns, fills, empty="")
+
+
+def _print_changes(changes: Sequence[Row], total: object) -> None:
+    if not changes:
+        return
+    print_heading(f"Changes of protection ({clean(total)} done; the last {len(changes)} tries)")
+    columns = [
+        Column("TIME", moment("at")),
+        Column("CHANGE", change_words),
+        Column("BY", lambda row: who(row.get("requested_by"))),
+        Column("RESULT", lambda row: "done" if row.get("success") else spoken(row.get("error"))),
+        Column("BEFORE", lambda row: rules_words(row.get("previous")), keep=4),
+        Column("AFTER", lambda row: rules_words(row.get("new")), keep=5),
+        Column("REASON", text("reason"), keep=3),
+    ]
+    print_table(columns, changes, empty="")
 
 
 def _status(position: Row) -> str:

@@ -1,6 +1,6 @@
 """The status page: the whole on one page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from daemon.cli.answers import causes_of, list_of
 from daemon.cli.cells import money, price, short_span, short_time, text
@@ -47,6 +47,11 @@ def print_status(status: Row) -> None:
             *_last_downtime(status),
         ]
     )
+    _print_prices(list_of(status.get("prices")))
+    _print_traders(list_of(status.get("traders")))
+
+
+def _print_prices(prices: Sequence[Row]) -> None:
     print_heading("Prices")
     columns = [
         Column("SYMBOL", text("symbol")),
@@ -57,14 +62,17 @@ def print_status(status: Row) -> None:
         Column("AGE", _age, right=True),
         Column("", _reliance, style=lambda row: "" if row.get("is_fresh") else "red"),
     ]
-    print_table(columns, list_of(status.get("prices")), empty="none yet")
+    print_table(columns, prices, empty="none yet")
+
+
+def _print_traders(traders: Sequence[Row]) -> None:
     print_heading("Traders")
     columns = [
         Column("TRADER", text("name")),
         Column("STATE", lambda row: "paused" if row.get("paused") else "active"),
         Column("OPEN", text("open_positions"), right=True),
     ]
-    print_table(columns, list_of(status.get("traders")), empty="none")
+    print_table(columns, traders, empty="none")
 
 
 def _last_downtime(status: Row) -> list[tuple[str, str]]:
