@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from daemon.cli.console import Row, clean
 from daemon.words import number_of, plural, short_number, signed_number, spoken, spoken_span
 
@@ -126,16 +124,6 @@ def listed_words(name: str) -> Callable[[Row], str]:
         return " ".join(clean(item) for item in value) if isinstance(value, list) else clean(value)
 
     return cell
-
-
-def mapping(value: object) -> Mapping[str, object]:
-    """Return an object of an answer; an empty one where there is none."""
-    return value if isinstance(value, dict) else {}
-
-
-def rows(value: object) -> list[dict[str, object]]:
-    """Return a list of an answer."""
-    return msgspec.convert(value or [], list[dict[str, object]])
 
 
 def outcome(answer: Row) -> str:

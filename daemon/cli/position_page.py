@@ -1,36 +1,27 @@
-"""How one position is shown in full."""
+"""The page of a position: what it is, and lists of all that happened to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from daemon.cli.answers import list_of, mapping_of
 from daemon.cli.cells import (
     is_waiting,
-    listed,
-    mapping,
     moment,
     money,
     percent,
     price,
-    rows,
     said,
     short_span,
     short_time,
     text,
 )
+from daemon.cli.changes import change_words, conflict_columns, rules_words, trail_words
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
-from daemon.words import number_of, plural, short_number, signed_number, spoken, times_100, who
-
-_CHANGES = {
-    "MOVE_SL": "move stop",
-    "TRAIL_SL": "trail stop",
-    "ADD_TP": "add target",
-    "MODIFY_TP": "modify target",
-    "CANCEL_TP": "cancel target",
-}
+from daemon.words import number_of, plural, short_number, signed_number, spoken, who
 
 
 def print_position(position: Row) -> None:
     """Show everything about a position."""
-    protection = mapping(position.get("protection"))
+    protection = mapping_of(position.get("protection"))
     print_pairs(
         [
             ("position", clean(position.get("id"))),
@@ -43,16 +34,7 @@ def print_position(position: Row) -> None:
             ),
             ("trader", clean(position.get("trader"))),
             ("status", _status(position)),
-            (
-                "quantity",
-                (
-                    f"{short_number(position.get('remaining_quantity'))} left of "
-                    f"{short_number(position.get('entry_quantity'))}{_added(position)}"
-                    if number_of(position.get("entry_quantity"))
-                    else f"{short_number(position.get('entry_requested'))} asked for, "
-                    "nothing filled"
-                ),
-            ),
+            ("quantity", _quantity(position)),
             ("entry", _entry(position)),
             ("price", _current(position)),
             ("unrealized", _unrealized(position)),
@@ -65,8 +47,8 @@ def print_position(position: Row) -> None:
             ),
             ("range", _range(position)),
             ("stop", _stop(position, protection)),
-            ("trail", _trail(mapping(protection.get("trail")))),
-            ("breakeven", _breakeven(mapping(protection.get("breakeven")))),
+            ("trail", _trail(mapping_of(protection.get("trail")))),
+            ("breakeven", _breakeven(mapping_of(protection.get("breakeven")))),
             ("time exit", _maybe_time(protection.get("time_exit"))),
             ("opened", _maybe_time(position.get("opened_at"))),
             ("closed", _maybe_time(position.get("closed_at"))),
@@ -79,91 +61,95 @@ def print_position(position: Row) -> None:
 
 
 def _print_lists(position: Row, protection: Row) -> None:
-    targets = rows(protection.get("targets"))
-    if targets:
-        print_heading("Targets")
-        columns = [
-            Column("TARGET", text("id")),
-            Column("PRICE", price("price"), right=True),
-            Column("PART %", price("part_pct"), right=True),
-            Column("AWAY", lambda row: percent(row.get("distance_pct")), right=True),
-            Column("FIRED", lambda row: "yes" if row.get("fired") else "no"),
-            Column("FILLED", price("filled"), right=True),
-            Column("AT", moment("filled_at"), keep=5),
-        ]
-        print_table(columns, targets, empty="")
-    exits = rows(position.get("exits"))
-    if exits:
-        print_heading("Exits")
-        columns = [
-            Column("EXIT", text("exit_id")),
-            Column("REASON", said("reason")),
-            Column("QTY", price("quantity"), right=True),
-            Column("FILLED", price("filled"), right=True),
-            Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
-            Column("LEVEL", lambda row: short_number(_trigger(row).get("level")), right=True),
-            Column("SEEN IN", _seen_in, keep=6),
-            Column("ORDER", text("client_order_id"), keep=4),
-        ]
-        print_table(columns, exits, empty="")
-    fills = rows(position.get("fills"))
-    if fills:
-        print_heading("Fills")
-        columns = [
-            Column("TIME", moment("time")),
-            Column("SIDE", text("side")),
-            Column("QTY", price("quantity"), right=True),
-            Column("PRICE", price("price"), right=True),
-            Column("FEE", price("fee"), right=True),
-            Column("ASSET", text("fee_asset"), keep=5),
-            Column("FILL", text("id"), keep=3),
-            Column("ORDER", text("order"), keep=2),
-        ]
-        print_table(columns, fills, empty="")
-    changes = rows(position.get("modifications"))
-    if changes:
-        total = position.get("modification_count")
-        tries = "the last try" if len(changes) == 1 else f"the last {len(changes)} tries"
-        print_heading(f"Changes of protection ({clean(total)} done; {tries})")
-        columns = [
-            Column("TIME", moment("at")),
-            Column("CHANGE", _change),
-            Column("BY", lambda row: who(row.get("requested_by"))),
-            Column(
-                "RESULT", lambda row: "done" if row.get("success") else spoken(row.get("error"))
-            ),
-            Column("BEFORE", lambda row: _rules(row.get("previous")), keep=4),
-            Column("AFTER", lambda row: _rules(row.get("new")), keep=5),
-            Column("REASON", text("reason"), keep=3),
-        ]
-        print_table(columns, changes, empty="")
-    conflicts = rows(position.get("conflicts"))
+    _print_targets(list_of(protection.get("targets")))
+    _print_exits(list_of(position.get("exits")))
+    _print_fills(list_of(position.get("fills")))
+    _print_changes(list_of(position.get("modifications")), position.get("modification_count"))
+    conflicts = list_of(position.get("conflicts"))
     if conflicts:
         print_heading("Suggestions that wait for a decision (holdfast accept, holdfast refuse)")
         print_table(conflict_columns(), conflicts, empty="")
 
 
-def conflict_columns() -> list[Column]:
-    """Return the columns that show a suggestion held for a person."""
-    return [
-        Column("CONFLICT", text("id")),
-        Column("WANTS TO", _change),
-        Column("BEFORE", lambda row: _rules(row.get("previous")), keep=5),
-        Column("AFTER", lambda row: _rules(row.get("new")), keep=6),
-        Column("BY", lambda row: who(row.get("requested_by")), keep=3),
-        Column("SUGGESTED", moment("at"), keep=4),
-        Column(
-            "STATE",
-            lambda row: "outdated" if row.get("outdated") else "open",
-            style=lambda row: "yellow" if row.get("outdated") else "green",
-        ),
-        Column("REASON", text("reason"), keep=2),
+def _print_targets(targets: Sequence[Row]) -> None:
+    if not targets:
+        return
+    print_heading("Targets")
+    columns = [
+        Column("TARGET", text("id")),
+        Column("PRICE", price("price"), right=True),
+        Column("PART %", price("part_pct"), right=True),
+        Column("AWAY", lambda row: percent(row.get("distance_pct")), right=True),
+        Column("FIRED", lambda row: "yes" if row.get("fired") else "no"),
+        Column("FILLED", price("filled"), right=True),
+        Column("AT", moment("filled_at"), keep=5),
     ]
+    print_table(columns, targets, empty="")
+
+
+def _print_exits(exits: Sequence[Row]) -> None:
+    if not exits:
+        return
+    print_heading("Exits")
+    columns = [
+        Column("EXIT", text("exit_id")),
+        Column("REASON", said("reason")),
+        Column("QTY", price("quantity"), right=True),
+        Column("FILLED", price("filled"), right=True),
+        Column("TRIGGER", lambda row: short_number(_trigger(row).get("price")), right=True),
+        Column("LEVEL", lambda row: short_number(_trigger(row).get("level")), right=True),
+        Column("SEEN IN", _seen_in, keep=6),
+        Column("ORDER", text("client_order_id"), keep=4),
+    ]
+    print_table(columns, exits, empty="")
+
+
+def _print_fills(fills: Sequence[Row]) -> None:
+    if not fills:
+        return
+    print_heading("Fills")
+    columns = [
+        Column("TIME", moment("time")),
+        Column("SIDE", text("side")),
+        Column("QTY", price("quantity"), right=True),
+        Column("PRICE", price("price"), right=True),
+        Column("FEE", price("fee"), right=True),
+        Column("ASSET", text("fee_asset"), keep=5),
+        Column("FILL", text("id"), keep=3),
+        Column("ORDER", text("order"), keep=2),
+    ]
+    print_table(columns, fills, empty="")
+
+
+def _print_changes(changes: Sequence[Row], total: object) -> None:
+    if not changes:
+        return
+    tries = "the last try" if len(changes) == 1 else f"the last {len(changes)} tries"
+    print_heading(f"Changes of protection ({clean(total)} done; {tries})")
+    columns = [
+        Column("TIME", moment("at")),
+        Column("CHANGE", change_words),
+        Column("BY", lambda row: who(row.get("requested_by"))),
+        Column("RESULT", lambda row: "done" if row.get("success") else spoken(row.get("error"))),
+        Column("BEFORE", lambda row: rules_words(row.get("previous")), keep=4),
+        Column("AFTER", lambda row: rules_words(row.get("new")), keep=5),
+        Column("REASON", text("reason"), keep=3),
+    ]
+    print_table(columns, changes, empty="")
 
 
 def _status(position: Row) -> str:
     reason = position.get("exit_reason")
     return spoken(position.get("status")) + (f", {spoken(reason)}" if reason else "")
+
+
+def _quantity(position: Row) -> str:
+    if not number_of(position.get("entry_quantity")):
+        return f"{short_number(position.get('entry_requested'))} asked for, nothing filled"
+    return (
+        f"{short_number(position.get('remaining_quantity'))} left of "
+        f"{short_number(position.get('entry_quantity'))}{_added(position)}"
+    )
 
 
 def _entry(position: Row) -> str:
@@ -174,7 +160,7 @@ def _entry(position: Row) -> str:
 
 
 def _added(position: Row) -> str:
-    additions = rows(position.get("additions"))
+    additions = list_of(position.get("additions"))
     if not additions:
         return ""
     status = spoken(additions[-1].get("status"))
@@ -208,7 +194,7 @@ def _range(position: Row) -> str:
 
 
 def _stop(position: Row, protection: Row) -> str:
-    stop = mapping(protection.get("stop"))
+    stop = mapping_of(protection.get("stop"))
     if is_waiting(position) and position.get("initial_stop") is not None:
         return f"{short_number(position['initial_stop'])} once it is filled"
     if not stop:
@@ -225,17 +211,9 @@ def _trail(trail: Row) -> str:
     if not trail:
         return ""
     return (
-        f"{short_number(trail.get('level'))}  by {_by(trail)} "
+        f"{short_number(trail.get('level'))}  by {trail_words(trail)} "
         f"from {short_number(trail.get('best'))}{_away(trail.get('level_distance_pct'))}"
     )
-
-
-def _by(trail: Row) -> str:
-    """Return how far a trail follows: 1.5 %, or 150."""
-    ratio = trail.get("ratio")
-    if ratio is None:
-        return short_number(trail.get("distance"))
-    return f"{short_number(times_100(ratio))} %"
 
 
 def _breakeven(even: Row) -> str:
@@ -247,18 +225,6 @@ def _breakeven(even: Row) -> str:
 
 def _away(value: object) -> str:
     return "" if value is None else f", {percent(value)} away"
-
-
-def _change(row: Row) -> str:
-    return _CHANGES.get(str(row.get("type")), spoken(row.get("type")))
-
-
-def _rules(value: object) -> str:
-    rules = mapping(value)
-    prices = [target.get("price") for target in rows(rules.get("targets"))]
-    trail = mapping(rules.get("trail"))
-    follows = f" trail {_by(trail)}" if trail else ""
-    return f"stop {short_number(rules.get('stop'))}{follows} targets {listed(prices)}"
 
 
 def _seen_in(row: Row) -> str:
@@ -273,7 +239,7 @@ def _seen_in(row: Row) -> str:
 
 
 def _trigger(row: Row) -> Row:
-    return mapping(row.get("trigger"))
+    return mapping_of(row.get("trigger"))
 
 
 def _maybe(show: Callable[[object], str], value: object) -> str:

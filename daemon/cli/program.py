@@ -4,7 +4,6 @@ Only the file of the command asked for is imported; all of them for help. The or
 order in the help.
 """
 
-import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -73,15 +72,6 @@ FILES: dict[str, tuple[str, ...]] = {
 }
 
 
-_IN_OUR_WORDS = (
-    (re.compile(r"^Value error, "), ""),
-    (re.compile(r"^Input should be a valid integer\b.*"), "This is not a whole number."),
-    (re.compile(r"^Input should be a valid number\b.*"), "This is not a number."),
-    (re.compile(r"^Input should be greater than or equal to (\S+)$"), r"Give \1 or more."),
-    (re.compile(r"^Input should be less than or equal to (\S+)$"), r"Give \1 or less."),
-)
-
-
 class InOrder(TyperGroup):
     """Lists commands in the order of `FILES`; typer would put groups last."""
 
@@ -90,15 +80,6 @@ class InOrder(TyperGroup):
         known = super().list_commands(ctx)
         order = [command for commands in FILES.values() for command in commands]
         return sorted(known, key=order.index)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; say what is wrong with a value in our words, not in the parser's."""
-        try:
-            return super().invoke(ctx)
-        except typer.BadParameter as error:
-            for pattern, words in _IN_OUR_WORDS:
-                error.message = pattern.sub(words, error.message)
-            raise
 
 
 def build(arguments: Sequence[str] = ()) -> typer.Typer:

@@ -16,7 +16,6 @@ from daemon.admin_requests import (
     Status,
     Why,
 )
-from daemon.cli import details, position_page
 from daemon.cli.cells import (
     gain_style,
     held_quantity,
@@ -32,14 +31,10 @@ from daemon.cli.cells import (
     word_style,
 )
 from daemon.cli.console import Column, Exit, Row, clean, print_json, print_table
-from daemon.cli.link import (
-    ConfigOption,
-    IdArgument,
-    JsonOption,
-    SocketOption,
-    ask,
-    rows_of,
-)
+from daemon.cli.health_page import is_well, print_health
+from daemon.cli.link import ConfigOption, IdArgument, JsonOption, SocketOption, ask, rows_of
+from daemon.cli.position_page import print_position
+from daemon.cli.status_page import print_mode, print_status
 from daemon.cli.story import print_story
 from daemon.words import spoken
 
@@ -59,7 +54,7 @@ def status(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
     """Show the whole on one page."""
-    _one(Status(), details.print_status, config, socket, as_json=as_json)
+    _one(Status(), print_status, config, socket, as_json=as_json)
 
 
 def health(
@@ -81,8 +76,8 @@ def health(
     if as_json:
         print_json(answer)
     else:
-        details.print_health(answer)
-    if not (answer.get("live") if live else details.is_well(answer)):
+        print_health(answer)
+    if not (answer.get("live") if live else is_well(answer)):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -90,7 +85,7 @@ def mode(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
     """Show how much the daemon may do now, and why."""
-    _one(Mode(), details.print_mode, config, socket, as_json=as_json)
+    _one(Mode(), print_mode, config, socket, as_json=as_json)
 
 
 def positions(
@@ -136,7 +131,7 @@ def position(
         print_json(answer)
         return
     found = answer.get("position")
-    position_page.print_position(found if isinstance(found, dict) else {})
+    print_position(found if isinstance(found, dict) else {})
 
 
 def orders(

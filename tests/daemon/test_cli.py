@@ -295,29 +295,6 @@ def test_wrong_usage_is_code_2(ask: Callable[..., Ran], office: Any, arguments: 
     assert office.desk.asked == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("open BTC/USDT up", "'up' is not one of 'long', 'short'."),
-        ("open BTC/USDT long --watch x", "'x' is not one of 'last', 'bid', 'ask', 'mark'."),
-        ("orders --limit x", "This is not a whole number."),
-        ("watch --json --every x", "This is not a number."),
-        ("watch --json --every 0", "Give 0.1 or more."),
-        ("watch --json --every 4000", "Give 3600 or less."),
-        ("journal archive --before 0", "Give 1 or more."),
-    ],
-)
-def test_a_value_of_the_wrong_kind_is_told_in_words(
-    ask: Callable[..., Ran], arguments: str, message: str
-) -> None:
-    ran = ask(*arguments.split())
-
-    assert ran.code == 2
-    assert re.search(
-        rf"^Error: Invalid value for \S+: {re.escape(message)}$", ran.err, re.MULTILINE
-    )
-
-
 # --- how it ends ---
 
 
