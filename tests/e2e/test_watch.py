@@ -246,7 +246,7 @@ def test_closing_a_part_says_what_it_will_do_and_then_does_it(
     terminal.press("c")
     terminal.until(r"Closes all of it at market, worth 1,200\.00 USDT, P&L now \+0\.00\.")
     retype(terminal, "150%")
-    terminal.until("The part '1.5' is more than the whole")
+    terminal.until("The part 150 % is more than the whole")
     terminal.press("enter")
     terminal.until("INVALID_PART: .* → Give a part above 0")
     assert daemon.position(new_id(3))["remaining_quantity"] == "0.02"
