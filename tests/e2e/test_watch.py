@@ -160,7 +160,7 @@ def terminal(daemon: Daemon, shared: Terminal) -> Terminal:
 def retype(terminal: Terminal, text: str) -> None:
     """Write something else into the field of a dialog."""
     terminal.press("clear")
-    terminal.until("'' is not a number")
+    terminal.until("('' is not a number|To which price)")
     terminal.press(text)
 
 
