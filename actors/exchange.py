@@ -230,6 +230,7 @@ class ExchangeActor(Journaled):
     def on_reconciled(self, found: Reconciled) -> None:
         """Book what happened while nobody listened, then let orders go."""
         known = {order.terms.client_order_id: order for order in found.found}
+        before = set(self.streams)
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
@@ -240,10 +241,24 @@ class ExchangeActor(Journaled):
             if order.status is _S.UNKNOWN:
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
+        adopted = {self.streams[name].state.terms.position_id for name in set(self.streams) - before}
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
-            self.on_submit(effect)
+            self._let_go(effect, adopted)
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
+
+    def _let_go(self, effect: SubmitOrder, adopted: set[PositionId]) -> None:
+        """Send what waited for the venue, unless it was decided without knowing what was found.
+
+        An exit of another id had left before the crash: both would sell the same units, and at the
+        venue those of another position. Its position is told that one first, and decides anew.
+        """
+        terms = effect.terms
+        is_known = self._stream(terms.client_order_id) is not None
+        if is_known or not terms.reduce_only or terms.position_id not in adopted:
+            self.on_submit(effect)
+            return
+        self._end_unsent(terms, "SUPERSEDED", "another exit had left before the crash")
 
     # --- sending ---
 
@@ -607,10 +622,14 @@ class ExchangeActor(Journaled):
         Its intent is durable before it leaves: without one it never left. Nor will it, should its
         position's wish to send it still be on its way.
         """
+        self._end_unsent(terms, "NEVER_SENT", "nobody knew of it when it was asked for")
+
+    def _end_unsent(self, terms: OrderTerms, rule: str, why: str) -> None:
+        """Journal an order only to say that it is not sent."""
         self._index(terms)
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         self._record(stream, OrderIntended(terms, self.world.clock.now()))
-        self._deny(stream, "NEVER_SENT", "nobody knew of it when it was asked for")
+        self._deny(stream, rule, why)
 
     @handles(AskAgain)
     def on_ask_again(self, ask: AskAgain) -> None:
