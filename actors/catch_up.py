@@ -1,6 +1,7 @@
 """The catch-up actor: after a start, finds out what happened while nobody watched.
 
-    wait until a price of the symbol is there, so that an exit has a market to go to
+    wait until the venue has told of orders and fills, so that an exit knows what is left to sell
+    → wait until a price of the symbol is there, so that it has a market to go to
     → ask the venue for candles from the last sign of life until now
     → each position judges them and fires what they prove to be crossed
     → one line in the log, one event in the feed's stream, and entries are allowed
@@ -13,10 +14,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 
 from actors import names
+from actors.exchange import RECONCILING
 from actors.messages import ClearCause, OfflineTold, SetCause
 from actors.world import World
 from domain.candles import Candle, Timeframe
@@ -24,7 +27,7 @@ from domain.downtime import needed, pieces
 from domain.feed_state import Downtime, DowntimeChecked
 from domain.ids import PositionId, Symbol
 from domain.inputs import Offline
-from domain.instrument import PriceSource
+from domain.instrument import Direction, PriceSource
 from domain.modes import Mode, ModeCause
 from domain.position import Position
 from domain.position_draft import HOLDS
@@ -94,6 +97,8 @@ class CatchUpActor(Actor):
         positions: Mapping[Symbol, Sequence[Position]],
     ) -> None:
         started_at = self.world.clock.now()
+        while RECONCILING in self.world.causes:  # noqa: ASYNC110 - no order could leave anyway
+            await asyncio.sleep(_LOOK_EVERY_S)
         await asyncio.gather(
             *(self._check(symbol, held, alive_at, reads) for symbol, held in positions.items())
         )
@@ -152,8 +157,19 @@ class CatchUpActor(Actor):
             return
         for position in held:
             self.awaited[position.id] = symbol
-            offline = Offline(position.id, alive_at, now, ahead, candles, prices.frames)
+            best = self._best_before(position, alive_at)
+            offline = Offline(position.id, alive_at, now, ahead, candles, prices.frames, best)
             self.tell(names.position(position.id), offline)
+
+    def _best_before(self, position: Position, alive_at: datetime) -> Decimal | None:
+        """Return the best price for a trail that the feed had journaled by then."""
+        trail = position.protection.trail
+        _, state = self.world.states.latest.get(names.feed(self.world.venue), (0, None))
+        if trail is None or trail.since is None or state is None:
+            return None
+        seen = state.of(position.instrument.symbol, trail.watches)
+        low, high = seen.between(trail.since, alive_at)
+        return high if position.direction is Direction.LONG else low
 
     async def _candles(
         self, reads: MarketReads, symbol: Symbol, source: PriceSource, begin_ms: int, end_ms: int

@@ -128,6 +128,7 @@ class Offline(msgspec.Struct, frozen=True):
     ahead: timedelta  # the venue's clock minus ours
     candles: Mapping[PriceSource, Sequence[Candle]]  # oldest first
     frame: int
+    best: Decimal | None = None  # for the trail, as the feed had seen it when it began
 
 
 class Wake(msgspec.Struct, frozen=True):
