@@ -155,9 +155,12 @@ class FeedActor(Journaled):
         self, symbol: Symbol, price: str, quantity: str, trade_id: str, event_ms: int
     ) -> None:
         """Let a trade price act."""
+        line = self.lines[symbol]
+        if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
+            line.on_late_trade(price, quantity, event_ms)
+            return
         if self.listener is not None:
             self.listener.on_trade(symbol, price, quantity, trade_id, event_ms)
-        line = self.lines[symbol]
         if line.on_trade(price, quantity, trade_id, event_ms, self.world.prices.frames, self.now_s):
             self._hold_back(symbol, price)
         if self.woke:
@@ -169,19 +172,23 @@ class FeedActor(Journaled):
 
     def on_quote(self, symbol: Symbol, bid: str, ask: str, update_id: str, event_ms: int) -> None:
         """Let bid and ask act."""
+        line = self.lines[symbol]
+        if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
+            return
         if self.listener is not None:
             self.listener.on_quote(symbol, bid, ask, update_id, event_ms)
-        self.lines[symbol].on_quote(
-            bid, ask, update_id, event_ms, self.world.prices.frames, self.now_s
-        )
+        line.on_quote(bid, ask, update_id, event_ms, self.world.prices.frames, self.now_s)
         if self.woke:
             self._let_act()
 
     def on_mark(self, symbol: Symbol, price: str, event_ms: int) -> None:
         """Let the mark price act."""
+        line = self.lines[symbol]
+        if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
+            return
         if self.listener is not None:
             self.listener.on_mark(symbol, price, event_ms)
-        self.lines[symbol].on_mark(price, event_ms, self.world.prices.frames, self.now_s)
+        line.on_mark(price, event_ms, self.world.prices.frames, self.now_s)
         if self.woke:
             self._let_act()
 
