@@ -156,10 +156,10 @@ class CatchUpActor(Actor):
         if not candles:
             return
         for position in held:
-            self.awaited[position.id] = symbol
             best = self._best_before(position, alive_at)
             offline = Offline(position.id, alive_at, now, ahead, candles, prices.frames, best)
-            self.tell(names.position(position.id), offline)
+            if self.tell(names.position(position.id), offline) is not False:  # else it is over
+                self.awaited[position.id] = symbol
 
     def _best_before(self, position: Position, alive_at: datetime) -> Decimal | None:
         """Return the best price for a trail that the feed had journaled by then."""

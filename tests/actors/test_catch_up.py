@@ -195,6 +195,19 @@ def test_candles_are_judged_once_the_venue_has_told_of_orders_and_fills(perform)
     lives(perform, reads, opened, second)
 
 
+def test_a_position_that_a_price_has_closed_meanwhile_is_not_waited_for(perform):
+    async def second(box: Box) -> None:
+        await box.start("58900")
+        await box.soon(3)
+        assert box.position().status is PositionStatus.CLOSED
+        assert downtime(box).unchecked == {}
+        assert DOWNTIME_UNCHECKED not in box.ears.codes()
+
+    reads = reads_with({})
+    reads.latency_s = 2
+    lives(perform, reads, opened, second)
+
+
 def test_an_exit_that_watches_the_mark_is_judged_by_candles_of_the_mark(perform):
     async def first(box: Box) -> None:
         await box.start("60000")
