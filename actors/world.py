@@ -56,6 +56,11 @@ class Price:
         return self.trust is Trust.STALE and self.new <= self.since
 
     @property
+    def value(self) -> str:
+        """What one base unit is worth; empty: not known."""
+        return self.last if self.source == "fallback" else self.mark or self.last
+
+    @property
     def source(self) -> str:
         """Where the last price comes from: stream, fallback (asked for), quiet or stale."""
         if self.is_stale:
@@ -116,12 +121,11 @@ class PriceBoard:
     def marks(self) -> Mapping[Symbol, Decimal]:
         """Return the value of one base unit of every symbol that has a price.
 
-        The mark, else the last.
+        The mark, else the last. A mark that came with a stream that is stale is older than a last
+        price that was asked for: a loss must not hide behind it.
         """
         return {
-            symbol: Decimal(price.mark or price.last)
-            for symbol, price in self.prices.items()
-            if price.mark or price.last
+            symbol: Decimal(price.value) for symbol, price in self.prices.items() if price.value
         }
 
 

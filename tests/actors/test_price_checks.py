@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from actors import names
 from domain.freshness import Trust
 from domain.instrument import PriceSource
+from domain.portfolio import equity
 from domain.position import PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import Unknown
@@ -175,6 +176,26 @@ def test_an_exit_that_watches_another_price_is_not_blind_either(perform, source)
         await box.soon(3)
         assert box.position().exit_reason is ExitReason.STOP_LOSS
         assert box.position().exits[0].trigger.source is source
+
+    perform(play, reads=reads)
+
+
+def test_a_loss_does_not_hide_behind_the_mark_of_a_stream_that_is_down(perform):
+    reads = Asked(BTC="59100")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open("1", stop_at("50000"))
+        box.feed.on_disconnected("the line is cut")
+        await box.soon(3)
+        assert price(box).source == "fallback"
+        worth = equity(box.portfolio, box.parts.world.prices.marks())
+        assert worth == box.portfolio.balance - 900
+        box.feed.on_connected()
+        box.say("60000")
+        box.market.mark("60010")
+        assert box.parts.world.prices.marks()[BTC] == 60_010
 
     perform(play, reads=reads)
 
