@@ -7,7 +7,7 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -123,6 +123,7 @@ class ExchangeActor(Journaled):
         self.strangers: dict[ClientOrderId, None] = {}  # the last ones, so that each is told once
         self.reconciled = False
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
+        self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
 
     # --- life ---
 
@@ -230,7 +231,7 @@ class ExchangeActor(Journaled):
     def on_reconciled(self, found: Reconciled) -> None:
         """Book what happened while nobody listened, then let orders go."""
         known = {order.terms.client_order_id: order for order in found.found}
-        before = set(self.streams)
+        before = set(self.streams)  # names
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
@@ -241,24 +242,34 @@ class ExchangeActor(Journaled):
             if order.status is _S.UNKNOWN:
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
-        adopted = {self.streams[name].state.terms.position_id for name in set(self.streams) - before}
+        adopted: list[Order] = [self.streams[name].state for name in self.streams.keys() - before]
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
-    def _let_go(self, effect: SubmitOrder, adopted: set[PositionId]) -> None:
+    def _let_go(self, effect: SubmitOrder, adopted: Sequence[Order]) -> None:
         """Send what waited for the venue, unless it was decided without knowing what was found.
 
         An exit of another id had left before the crash: both would sell the same units, and at the
-        venue those of another position. Its position is told that one first, and decides anew.
+        venue those of another position. Its position is told all of that one first, and decides
+        anew.
         """
         terms = effect.terms
-        is_known = self._stream(terms.client_order_id) is not None
-        if is_known or not terms.reduce_only or terms.position_id not in adopted:
+        others = [each for each in adopted if each.terms.position_id == terms.position_id]
+        if not others or not terms.reduce_only or self._stream(terms.client_order_id) is not None:
             self.on_submit(effect)
             return
-        self._end_unsent(terms, "SUPERSEDED", "another exit had left before the crash")
+        working = [each.terms.client_order_id for each in others if not each.is_terminal]
+        if working:
+            self.superseded.setdefault(working[0], []).append(terms)
+            self._doubt(working[0])  # nothing but its end lets the other one go on
+        else:
+            self._supersede(terms)
+
+    def _supersede(self, terms: OrderTerms) -> None:
+        if self._stream(terms.client_order_id) is None:
+            self._end_unsent(terms, "SUPERSEDED", "another exit had left before the crash")
 
     # --- sending ---
 
@@ -604,9 +615,11 @@ class ExchangeActor(Journaled):
         """Tell a restarted position its orders' fates; find out what nobody knows."""
         terms = {each.client_order_id: each for each in ask.terms}
         waiting = {effect.terms.client_order_id for effect in self.waiting}
+        for known in self.superseded.values():
+            waiting |= {each.client_order_id for each in known}
         for order_id in ask.client_order_ids:
             if order_id in waiting:
-                continue  # it leaves as soon as the venue has been asked
+                continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
             elif order_id in terms and terms[order_id].reduce_only:
@@ -675,6 +688,8 @@ class ExchangeActor(Journaled):
         ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
         tell = _Tell(ended, names.position(terms.position_id), names.PORTFOLIO)
         self.journal(stream, (), evolve, (tell,))
+        for unsent in self.superseded.pop(terms.client_order_id, ()):
+            self._supersede(unsent)
 
     def _drop(self, order_id: ClientOrderId) -> None:
         """Forget what is noted about an order in flight."""
