@@ -24,6 +24,7 @@ from actors.messages import ClearCause, OfflineTold, SetCause
 from actors.world import World
 from domain.candles import Candle, Timeframe
 from domain.downtime import needed, pieces
+from domain.extremes import Extremes
 from domain.feed_state import Downtime, DowntimeChecked
 from domain.ids import PositionId, Symbol
 from domain.inputs import Offline
@@ -167,7 +168,7 @@ class CatchUpActor(Actor):
         _, state = self.world.states.latest.get(names.feed(self.world.venue), (0, None))
         if trail is None or trail.since is None or state is None:
             return None
-        seen = state.of(position.instrument.symbol, trail.watches)
+        seen: Extremes = state.of(position.instrument.symbol, trail.watches)
         low, high = seen.between(trail.since, alive_at)
         return high if position.direction is Direction.LONG else low
 

@@ -69,7 +69,10 @@ class Extremes(msgspec.Struct, frozen=True):
         What later intervals overtopped is forgotten: then it is less extreme, or None.
         """
         low, high = (
-            next((step.price for step in steps[_first_since(steps, at) :] if step.begin <= until), None)
+            next(
+                (step.price for step in steps[_first_since(steps, at) :] if step.begin <= until),
+                None,
+            )
             for steps in (self.lows, self.highs)
         )
         return low, high

@@ -1,4 +1,4 @@
-"""Exits that left just before a crash, and others that fire just after it: each unit is sold once."""
+"""Exits that left just before a crash, and others after it: each unit is sold once."""
 
 from actors import names
 from domain.commands import ClosePosition

@@ -300,8 +300,10 @@ def test_after_archiving_a_kill_a_rebuild_and_the_loss_of_all_snapshots_it_is_th
 def settle(daemon: Daemon, *positions: str) -> None:
     """Wait until all has filled and is guarded."""
     wait_until(
-        lambda: all(daemon.position(each)["status"] == "open_protected" for each in positions)
-        and not daemon.cli("orders")["orders"],
+        lambda: (
+            all(daemon.position(each)["status"] == "open_protected" for each in positions)
+            and not daemon.cli("orders")["orders"]
+        ),
         20,
         "positions are guarded and no order works",
     )
@@ -312,14 +314,14 @@ def told_of(daemon: Daemon, position_id: str) -> tuple[Any, ...]:
     wait_until(lambda: daemon.status()["mode"] == "NORMAL", 20, "it trades")
     story = daemon.cli("why", position_id)["events"]
     return shape(daemon.position(position_id)), [
-        each for each in story if each["event"] not in {"DowntimeJudged"}
+        each for each in story if each["event"] != "DowntimeJudged"
     ]
 
 
 def tables_of(daemon: Daemon) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(data_of(daemon) / "holdfast.db")) as connection:
         return {
-            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)  # noqa: S608
+            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
             for name in READ_TABLES
         }
 
