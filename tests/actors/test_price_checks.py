@@ -200,6 +200,26 @@ def test_a_loss_does_not_hide_behind_the_mark_of_a_stream_that_is_down(perform):
     perform(play, reads=reads)
 
 
+def test_a_recovered_trail_knows_the_best_price_that_was_asked_for(perform):
+    reads = Asked(BTC="60900")
+
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000", trail_distance=D(500)))
+        box.feed.on_disconnected("the line is cut")
+        await box.soon(4)
+        assert box.levels()["trail"] == pytest.approx(60_400)
+        reads.prices[BTC] = "60500"
+        await box.soon(2)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60500")
+        assert box.levels()["trail"] == pytest.approx(60_400)
+
+    perform(first, second, reads=reads)
+
+
 def test_what_a_frozen_stream_tells_late_fires_nothing_that_followed_a_newer_price(perform):
     reads = Asked(BTC="60000")
 
