@@ -50,7 +50,7 @@ _CATCHING_UP = ModeCause(
     code=CATCHING_UP,
     mode=Mode.NO_ENTRY,
     message="The venue is asked what happened while the daemon was down.",
-    way_out="It ends by itself within a minute.",
+    way_out="It ends by itself within seconds, after weeks within minutes.",
 )
 _CLOCK_SET_BACK = "the clock was set back since, so nobody knows how long it was"
 _NO_PROOF = "no candles tell of the price that an exit watches"
