@@ -182,6 +182,8 @@ class TraderActor(Journaled):
 
         None when there is nothing to keep.
         """
+        held = self._held(view.symbol)
+        decision = wishes.on_grid(decision, self.world.instruments[view.symbol], held)
         decision_id = DecisionId(self.world.ids.uuid())
         position_id = view.held.position_id if view.held is not None else None
         message: Any = None
@@ -198,7 +200,7 @@ class TraderActor(Journaled):
             command = wishes.addition(self.settings, decision, view, position_id, decision_id)
             message = RequestAddition(command, self.limits)
         elif position_id is not None:
-            message = wishes.change(decision, position_id, self._held(view.symbol))
+            message = wishes.change(decision, position_id, held)
         made = DecisionMade(
             decision_id=decision_id,
             position_id=position_id,

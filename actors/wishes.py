@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from domain.commands import (
     AddToPosition,
     ClosePosition,
@@ -13,7 +15,7 @@ from domain.commands import (
     RequestedBy,
 )
 from domain.ids import DecisionId, PositionId
-from domain.instrument import Direction
+from domain.instrument import Direction, Instrument
 from domain.money import ONE, ZERO
 from domain.position import Position
 from domain.protection import ExitReason
@@ -21,6 +23,20 @@ from domain.trader_state import TraderSettings
 from strategies.base import Action, Decision, Held, View
 
 DECISION_EXPIRES_S = 5.0
+
+
+def on_grid(decision: Decision, instrument: Instrument, held: Position | None) -> Decision:
+    """Return a decision with its prices where the venue can hold them."""
+    direction = Direction.LONG if held is None else held.direction
+    if decision.action in {Action.LONG, Action.SHORT}:
+        direction = Direction.LONG if decision.action is Action.LONG else Direction.SHORT
+    plan, limit, stop = decision.plan, decision.limit_price, decision.stop_price
+    return replace(
+        decision,
+        plan=None if plan is None else plan.on_tick(instrument, direction),
+        limit_price=None if limit is None else instrument.on_tick_for(direction.entry_side, limit),
+        stop_price=None if stop is None else instrument.stop_on_tick(direction, stop),
+    )
 
 
 def seen(position: Position, last: Decimal) -> Held:
