@@ -198,7 +198,11 @@ class Sender(OrderKeeper):
         anew.
         """
         terms = effect.terms
-        others = [each for each in adopted if each.terms.position_id == terms.position_id]
+        others = [
+            each
+            for each in adopted
+            if each.terms.position_id == terms.position_id and each.terms.side is terms.side
+        ]
         if not others or not terms.reduce_only or self._stream(terms.client_order_id) is not None:
             self.on_submit(effect)
             return

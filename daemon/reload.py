@@ -109,7 +109,7 @@ class Reloader:
     def _closes_everything(self, now: Config) -> Refusal | None:
         """Return why the limits cannot be taken: that is asked for by its name, not by a file."""
         world = self._parts.world
-        _, portfolio = world.states.latest.get(names.portfolio(world.account), (0, None))
+        portfolio = world.portfolio()
         if portfolio is None:
             return None
         limits = account_limits(self._parts.config), account_limits(now)
