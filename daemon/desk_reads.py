@@ -373,6 +373,7 @@ class DeskReads:
                 "connected": feed is not None and feed.connected,
                 "frames": self.world.prices.frames,
                 "bad_frames": 0 if feed is None else feed.bad_frames,
+                "last_bad_frame": None if feed is None else feed.last_bad_frame or None,
                 "armed_positions": self.parts.armed(),
                 "stale": self._stale(),
                 "reads": None if prices is None else dict(prices.answers),
