@@ -97,7 +97,13 @@ class FeedActor(Journaled):
         self.woke = False
         self.spike_hold_s = spike_hold_s
         self.forgot_s = self.now_s
-        self.memory = FeedMemory(world.clock, lambda: self._state, self._record, self.armed_since)
+        self.memory = FeedMemory(
+            world.clock,
+            world.prices.heard_venue_ms,
+            lambda: self._state,
+            self._record,
+            self.armed_since,
+        )
         self.lines = {
             symbol: PriceLine(
                 symbol,
@@ -379,7 +385,7 @@ class FeedActor(Journaled):
         held = [each for each in self.world.states.latest_of("position") if each.status in HOLDS]
         began = began_at(self._state.stamp, held)
         if began is not None and self._state.unchecked_since is None:
-            self._record(DowntimeFound(began))
+            self._record(DowntimeFound(began, self._state.ahead_ms))
 
     @handles(DowntimeChecked)
     def on_downtime_checked(self, checked: DowntimeChecked) -> None:
