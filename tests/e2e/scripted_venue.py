@@ -1,7 +1,7 @@
 """A venue that sends what a test says, and fails as the test says: Binance's or OKX's, on loopback.
 
 Its stream is a real websocket server with the venue's paths and answers; its REST tells the last
-price. While nothing is sent the stream repeats its last quote, as a sign of life. It can fall
+price, and candles as if it had always been that. While nothing is sent the stream repeats its last quote, as a sign of life. It can fall
 silent while it answers pings, go half-open (connections stay, nobody reads or writes), and go away
 and come back.
 """
@@ -25,6 +25,7 @@ from tests.exchanges.http_server import Venue, reply
 ALIVE_EVERY_S = 0.25
 _BUFFER = 64 * 1024  # bytes; small, so that a client that does not read is felt soon
 _WITHIN_S = 30.0
+_LENGTHS_MS = {"1m": 60_000, "1h": 3_600_000}
 
 
 class ScriptedVenue:
@@ -48,7 +49,10 @@ class ScriptedVenue:
         self.rest = Venue(
             {
                 "/fapi/v1/ticker/price": self._binance_last,
+                "/fapi/v1/klines": self._binance_candles,
                 "/api/v5/market/ticker": self._okx_last,
+                "/api/v5/market/candles": self._okx_candles,
+                "/api/v5/market/history-candles": self._okx_candles,
             }
         )
 
@@ -188,6 +192,22 @@ class ScriptedVenue:
     def _okx_last(self, asked: dict[str, str]) -> bytes:
         row = {"instId": asked["instId"], "last": self.last, "ts": str(int(time.time() * 1000))}
         return reply({"code": "0", "msg": "", "data": [row]})
+
+    def _binance_candles(self, asked: dict[str, str]) -> bytes:
+        length, price = _LENGTHS_MS[asked["interval"]], self.last
+        begin, end = int(asked["startTime"]), int(asked["endTime"])
+        opens = range(-(-begin // length) * length, end + 1, length)[: int(asked["limit"])]
+        tail = ("1", 1, "0", "0", "0")
+        return reply(
+            [[at, *(price,) * 4, "1", at + length - 1, *tail] for at in opens]
+        )
+
+    def _okx_candles(self, asked: dict[str, str]) -> bytes:
+        length, price = _LENGTHS_MS[asked["bar"].lower()], self.last
+        newest = (int(asked["after"]) - 1) // length * length
+        opens = (newest - number * length for number in range(int(asked["limit"])))
+        rows = [[str(at), *(price,) * 4, "1", "1", "1", "1"] for at in opens]
+        return reply({"code": "0", "msg": "", "data": rows})
 
 
 def _endpoint_of(connection: ServerConnection) -> Endpoint:

@@ -4,16 +4,17 @@ A real daemon for each venue watches a server on loopback that speaks as the ven
 fault positions are opened, long and short, whose stops, targets and trails the frames to come will
 reach, and one of each side whose levels only a wrong price could reach. Then frames are played, and
 spoiled. Every exit must be the one that an exact pass over the frames that count finds: none more,
-none fewer, by the same trade at the same price. What was wrong is counted and told once; guards are
+none fewer, by the same trade at the same price; and so must the candles that a strategy sees. What was wrong is counted and told once; guards are
 armed at the end; and while prices cannot be relied on, entries are refused.
 """
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -36,9 +37,12 @@ D = Decimal
 FEE = D(0)  # so that targets may be near
 MARKET = Market(D("0.1"), D("0.001"), D("0.001"), D(5), FEE)
 QUANTITY = D("0.02")
+SECOND_MS = 1000
 SILENCE_S = 1.5
 SOON_S = 15.0
 BACK_WITHIN_S = 5.0
+WITNESS = f"{Path(__file__).with_name('candle_witness.py')}:Witness"
+STEPPED_CLOCK = Path(__file__).with_name("stepped_clock.py")
 CONFIG = """
 market:
   source: {source}
@@ -51,7 +55,8 @@ instruments: {{BTC/USDT: {{lot_size: 0.001, min_quantity: 0.001, min_notional: 5
 paper: {{balance: 10000000, slippage: 0, latency_ms: 0, partial_fill_chance: 0, taker_fee: {fee}}}
 limits:
   {{max_positions: 200, max_leverage: 1000, daily_drawdown_ratio: 1, total_drawdown_ratio: 1}}
-traders: []
+traders:
+  - {{name: witness, strategy: "{witness}", symbols: [BTC/USDT], timeframe: 1s}}
 metrics: {{port: 0}}
 log: {{format: json}}
 """
@@ -68,14 +73,44 @@ class Guarded:
 class Desk:
     """A daemon, the venue that it watches, and the tape that the venue plays."""
 
-    def __init__(self, venue: str, daemon: Daemon, server: ScriptedVenue) -> None:
-        self.venue, self.daemon, self.server = venue, daemon, server
+    def __init__(
+        self, venue: str, processes: Processes, server: ScriptedVenue, directory: Path
+    ) -> None:
+        self.venue, self.server, self._processes = venue, server, processes
+        self._clock = directory / "clock"
+        self.daemon = self.start()
         self.words = WORDS[venue]
         self._chunks = chunks(venue, RECORDED / "usdm_btcusdt_20240808.gz")
         self._marks = count(1)
         self._mark_ms = 0
+        self._rested_s = monotonic()  # when the last frame was sent
         self.price = self.depth = D(0)  # the last one; the lowest one to come
         self.guarded: list[Guarded] = []
+
+    # --- the process
+
+    def start(self) -> Daemon:
+        """Start a daemon in the directory, whose wall clock is right."""
+        config = CONFIG.format(
+            source=self.venue,
+            ws=self.server.ws_url,
+            rest=self.server.rest_url,
+            silence=SILENCE_S,
+            fee=FEE,
+            witness=WITNESS,
+        )
+        clock = (sys.executable, str(STEPPED_CLOCK), str(self._clock))
+        if not self._clock.exists():
+            self.set_clock(0)
+        self.daemon = self._processes.run(config, inside=clock)
+        wait_until(lambda: self.server.connections > 0, SOON_S, "it has subscribed")
+        return self.daemon
+
+    def set_clock(self, hours: int) -> None:
+        """Set the daemon's wall clock so many hours off."""
+        after = self._clock.with_suffix(".next")
+        after.write_text(str(hours * 3600))
+        after.replace(self._clock)
 
     # --- the market
 
@@ -86,6 +121,7 @@ class Desk:
     def play(self, items: Sequence[Item]) -> None:
         """Send it all, and wait until the daemon has read it."""
         self.server.send([item.raw for item in items], last=self._count(items))
+        self._rested_s = monotonic()
         self.until_read()
 
     def _count(self, items: Sequence[Item]) -> str:
@@ -191,6 +227,24 @@ class Desk:
         found: int = self.daemon.health()["feed"]["bad_frames"]
         return found
 
+    def check_candles(self, ticks: Sequence[Tick], rested_s: float) -> None:
+        """Compare the candles that a strategy saw with an exact pass over a chunk.
+
+        Those of the time that passed before it, and of its ends, were closed by time.
+        """
+        seen = [line["rationale"].split() for line in self.lines("decision")]
+        opens = [int(figures[0]) for figures in seen]
+        assert all(later > earlier for earlier, later in pairwise(opens)), "one came again"
+        begin_ms = ticks[0].event_ms + int(rested_s * 1000) + 2 * SECOND_MS
+        told = {int(open_ms): (int(number), *map(D, prices)) for open_ms, number, *prices in seen}
+        expected = _candles(ticks, begin_ms)
+        assert expected, "the chunk is too short"
+        assert {key: told.get(key) for key in expected} == expected
+
+    def rested_s(self) -> float:
+        """Return how long nothing was traded."""
+        return monotonic() - self._rested_s
+
     def lines(self, event: str) -> list[dict[str, Any]]:
         return logged(self.daemon, event)
 
@@ -206,6 +260,23 @@ def _rules(sign: int, price: Decimal, prices: Sequence[Decimal]) -> Iterator[Rul
     yield Rules(sign, trail_distance=_whole(max((gain + loss) * D("0.3"), D("0.3"))))
     target = (_whole(price * (1 + sign * D("0.2"))), D("0.5"))
     yield Rules(sign, targets=(target,), trail_ratio=D("0.15"), **far)
+
+
+def _candles(ticks: Sequence[Tick], begin_ms: int) -> dict[int, tuple[object, ...]]:
+    """Return the candles of whole seconds from `begin_ms` on: how many trades, and prices."""
+    found: dict[int, list[Decimal]] = {}
+    latest = 0
+    for tick in ticks:
+        open_ms = tick.event_ms // SECOND_MS * SECOND_MS
+        if open_ms >= latest:  # else its candle has closed
+            latest = open_ms
+            found.setdefault(open_ms, []).append(tick.price)
+    found.pop(latest)
+    return {
+        open_ms: (len(prices), prices[0], max(prices), min(prices), prices[-1])
+        for open_ms, prices in found.items()
+        if open_ms >= begin_ms
+    }
 
 
 def _whole(price: Decimal) -> Decimal:
@@ -261,16 +332,7 @@ def started(
     """One daemon for all faults of a venue."""
     directory: Path = tmp_path_factory.mktemp(f"faults-{request.param}")
     with ScriptedVenue() as server, Processes(directory) as processes:
-        config = CONFIG.format(
-            source=request.param,
-            ws=server.ws_url,
-            rest=server.rest_url,
-            silence=SILENCE_S,
-            fee=FEE,
-        )
-        daemon = processes.run(config)
-        wait_until(lambda: server.connections > 0, SOON_S, "it has subscribed")
-        desk = Desk(request.param, daemon, server)
+        desk = Desk(request.param, processes, server, directory)
         desk.play(desk.chunk())
         yield desk
 
@@ -397,7 +459,7 @@ def candle_revised(desk: Desk, items: list[Item]) -> Spoiled:
     found = among(items, late)
     return Spoiled(
         [
-            _late(item) if item.tick is not None and number % 50 == 0 else item
+            _late(item) if item.tick is not None and number % 50 == 25 else item
             for number, item in enumerate(found)
         ]
     )
@@ -449,10 +511,12 @@ def test_wrong_frames_fire_nothing_and_hide_nothing(desk: Desk, fault: str) -> N
     spoiled = SPOILED[fault](desk, desk.chunk())
     bad, held = desk.bad_frames(), len(desk.lines("spike_held"))
     desk.open_positions(spoiled.items)
+    rested_s = desk.rested_s()
 
     desk.play(spoiled.items)
 
     assert desk.check_exits() > 0
+    desk.check_candles(ticks_of(spoiled.items), rested_s)
     assert desk.bad_frames() - bad == spoiled.bad
     if spoiled.bad:
         assert spoiled.says in desk.daemon.health()["feed"]["last_bad_frame"]
@@ -604,3 +668,47 @@ def test_a_server_that_goes_away_is_found_again(desk: Desk) -> None:
     assert desk.check_exits() > 0
     assert len(desk.lines("disconnected")) - lost == 1
     assert len(desk.lines("connected")) - up == 1
+
+
+# --- a wall clock that is set
+
+
+def test_a_clock_that_is_set_while_it_runs_changes_nothing(desk: Desk) -> None:
+    items = desk.chunk()
+    third = len(items) // 3
+    lost, stale = len(desk.lines("disconnected")), len(desk.lines("price_stale"))
+    desk.open_positions(items)
+
+    for hours, part in ((1, items[:third]), (-1, items[third : 2 * third]), (0, items[2 * third :])):
+        desk.set_clock(hours)
+        desk.play(part)
+        wait_until(lambda: _beat_since(desk), SOON_S, "a second has passed with that clock")
+        assert desk.may_open()
+
+    assert desk.check_exits() > 0
+    assert len(desk.lines("disconnected")) == lost
+    assert len(desk.lines("price_stale")) == stale
+
+
+def _beat_since(desk: Desk) -> bool:
+    """Whether the price was checked with the venue, or trades: the feed's beat has run."""
+    return desk.shown()["is_fresh"] and desk.shown()["source"] == "quiet"
+
+
+@pytest.mark.parametrize("hours", [1, -1], ids=["an hour forward", "an hour back"])
+def test_a_clock_that_is_set_between_two_lives_loosens_nothing(desk: Desk, hours: int) -> None:
+    first, rest = halves(desk.chunk())
+    desk.open_positions([*first, *rest])
+    desk.play(first)
+    desk.check_exits()
+
+    assert desk.daemon.process.stop() == 0
+    desk.set_clock(hours)
+    try:
+        desk.start()
+        wait_until(desk.may_open, SOON_S, "entries are allowed")
+        desk.play(rest)
+        assert desk.check_exits() > 0
+    finally:
+        desk.set_clock(0)
+
