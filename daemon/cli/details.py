@@ -110,6 +110,11 @@ def print_mode(mode: Row) -> None:
     print_pairs([("mode", clean(mode.get("mode"))), *_causes(mode)])
 
 
+def _last_bad_frame(feed: Row) -> list[tuple[str, str]]:
+    why = feed.get("last_bad_frame")
+    return [("last bad frame", clean(why))] if why else []
+
+
 def print_health(health: Row) -> None:
     """Show how every part is."""
     feed, journal = _mapping(health.get("feed")), _mapping(health.get("journal"))
@@ -128,6 +133,7 @@ def print_health(health: Row) -> None:
                 + f", {clean(feed.get('frames'))} frames, {clean(feed.get('bad_frames'))} bad, "
                 f"{plural(feed.get('armed_positions'), 'position')} armed",
             ),
+            *_last_bad_frame(feed),
             *_stale_prices(_rows(feed.get("stale"))),
             (
                 "journal",

@@ -291,11 +291,11 @@ def downtime(perform, hours: float, crossed_s: float, *, fires: bool) -> None:
         await box.start()
         say(box, "60000", since_ms=since_ms)
         await box.soon(3)
+        assert (box.position().exit_reason is ExitReason.STOP_LOSS) == fires
         found = box.latest(names.feed("paper")).downtime
+        assert found.stops == fires
         assert found.unchecked == {}
         assert found.offline_s == pytest.approx(DOWN_S, abs=20)
-        assert found.stops == fires
-        assert (box.position().exit_reason is ExitReason.STOP_LOSS) == fires
 
     pause_s = DOWN_S + hours * HOUR_S
     perform(first, second, reads=reads, start=three_hours, pause_s=pause_s)

@@ -1,9 +1,9 @@
 """A venue that sends what a test says, and fails as the test says: Binance's or OKX's, on loopback.
 
 Its stream is a real websocket server with the venue's paths and answers; its REST tells the last
-price, and candles as if it had always been that. While nothing is sent the stream repeats its last quote, as a sign of life. It can fall
-silent while it answers pings, go half-open (connections stay, nobody reads or writes), and go away
-and come back.
+price, and candles as if it had always been that. While nothing is sent the stream repeats its last
+quote, as a sign of life. It can fall silent while it answers pings, go half-open (connections stay,
+nobody reads or writes), and go away and come back.
 """
 
 import asyncio
@@ -198,9 +198,7 @@ class ScriptedVenue:
         begin, end = int(asked["startTime"]), int(asked["endTime"])
         opens = range(-(-begin // length) * length, end + 1, length)[: int(asked["limit"])]
         tail = ("1", 1, "0", "0", "0")
-        return reply(
-            [[at, *(price,) * 4, "1", at + length - 1, *tail] for at in opens]
-        )
+        return reply([[at, *(price,) * 4, "1", at + length - 1, *tail] for at in opens])
 
     def _okx_candles(self, asked: dict[str, str]) -> bytes:
         length, price = _LENGTHS_MS[asked["bar"].lower()], self.last
