@@ -39,6 +39,7 @@ bench: $(DEV) ## Measure; each prints a table, and JSON with --json
 
 docs: $(DEV) ## Write what is generated in docs/, build the site into ./site
 	$(BIN)/python -m docs.draw
+	$(BIN)/python -m docs.settings
 	$(BIN)/python -m docs.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documents are in site/index.html"

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from actors import names
 from actors.messages import RequestAddition, RequestApproval
 from actors.world import World
 from domain import portfolio as core
@@ -34,7 +33,7 @@ class Approvals:
     def entry(self, approval: RequestApproval) -> tuple[EntryReserved, BeginEntry] | Refusal:
         """Return the reservation for an entry and the birth of its position, or why not."""
         request = approval.request
-        if position_in(self.world, request.position_id) is not None:
+        if self.world.position(request.position_id) is not None:
             return Refusal(
                 "POSITION_EXISTS",
                 f"Position {request.position_id} has been opened already.",
@@ -68,7 +67,7 @@ class Approvals:
         with it), its risk together with that of what is held.
         """
         command = asked.command
-        position = position_in(self.world, command.position_id)
+        position = self.world.position(command.position_id)
         if position is None or command.position_id not in self.portfolio.holdings:
             return _over(command.position_id)
         problem = addition_problem(position, command.number) or _locked(position, command)
@@ -137,12 +136,6 @@ class Approvals:
     def _expiry(self, wished: datetime | None) -> datetime:
         at = self.world.clock.now() + timedelta(seconds=self.world.entry_expires_s)
         return at if wished is None else min(at, wished)
-
-
-def position_in(world: World, position_id: PositionId) -> Position | None:
-    """Return a position as it is now; None when there is none in memory."""
-    position: Position | None = world.states.latest.get(names.position(position_id), (0, None))[1]
-    return position
 
 
 def _over(position_id: PositionId) -> Refusal:

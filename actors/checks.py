@@ -46,6 +46,7 @@ class PriceChecks:
         world: World,
         reads: MarketReads,
         lines: Mapping[Symbol, PriceLine],
+        held: Counter[Symbol],
         listener: PriceListener | None,
         hold_back: Callable[[Symbol, str], None],
         max_silence_s: float,
@@ -58,7 +59,7 @@ class PriceChecks:
         self._rules = FreshnessRules(max_silence_s)
         self._now_s = world.clock.monotonic
         self.connected = False
-        self.held: Counter[Symbol] = Counter()  # armed positions
+        self.held = held  # armed positions
         self.known = {symbol: Freshness() for symbol in lines}
         self.answers: Counter[str] = Counter()  # "same", "other", "failed"
         self._renewed_s = -RENEW_EVERY_S

@@ -7,7 +7,7 @@ beat) comes as messages.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from actors import names
+from actors.arming import Arming
 from actors.checks import PriceChecks
 from actors.feed_memory import FeedMemory
 from actors.journaled import Journaled
@@ -33,20 +34,13 @@ from actors.world import World
 from domain.candles import Candle, Timeframe
 from domain.downtime import began_at
 from domain.effects import Arm, Disarm, RejectCrossing
-from domain.feed_state import (
-    AnyFeedEvent,
-    DowntimeChecked,
-    DowntimeFound,
-    FeedState,
-    evolve,
-)
-from domain.ids import ExitId, PositionId, Symbol
+from domain.feed_state import AnyFeedEvent, DowntimeChecked, DowntimeFound, FeedState, evolve
+from domain.ids import PositionId, Symbol
 from domain.inputs import Armed, Crossed
 from domain.instrument import PriceSource
 from domain.modes import Mode, ModeCause
 from domain.plausibility import PriceGuard
 from domain.position_draft import HOLDS
-from domain.protection import Level, TrailLevel
 from domain.triggers import Hit
 from exchanges.market import MarketStream, PriceListener
 from runtime.actor import handles
@@ -92,7 +86,6 @@ class FeedActor(Journaled):
         self.connected = False
         self.now_s = self.beat_s = world.clock.monotonic()
         self.armed_since: dict[PositionId, datetime] = {}  # until the position is over
-        self.trails_since: dict[PositionId, datetime] = {}  # armed, and not known to be confirmed
         self.subscribers: dict[tuple[Symbol, Timeframe], list[str]] = {}
         self.woke = False
         self.spike_hold_s = spike_hold_s
@@ -116,10 +109,17 @@ class FeedActor(Journaled):
             for symbol in world.instruments
         }
         self.memory.lines = self.lines
+        self.arming = Arming(self.lines, self.memory, self.armed_since)
         self.checks: PriceChecks | None = None  # where the venue can be asked
         if world.reads is not None:
             self.checks = PriceChecks(
-                world, world.reads, self.lines, listener, self._hold_back, max_silence_s
+                world,
+                world.reads,
+                self.lines,
+                self.arming.held,
+                listener,
+                self._hold_back,
+                max_silence_s,
             )
         self.reader: asyncio.Task[Any] | None = None
 
@@ -276,98 +276,19 @@ class FeedActor(Journaled):
     @handles(Arm)
     def on_arm(self, arm: Arm) -> None:
         """Watch these levels instead of any before; a price already beyond one reports it."""
-        line = self.lines[arm.symbol]
-        best: dict[ExitId, str | None] = {}
-        if arm.position_id in self.armed_since:
-            best = {each: line.best_of(arm.position_id, each) for each in _trails_of(arm)}
-            self._disarm(line, arm.position_id)
-        since = self._first_armed(arm, self.memory.cut(line, _last_stamp(arm)), best)
-        if self.checks is not None and arm.position_id not in self.armed_since:
-            self.checks.held[arm.symbol] += 1
-        self.armed_since.setdefault(arm.position_id, arm.since or since)
-        sources = [
-            self._arm_level(line, arm, level, best.get(level.exit_id)) for level in arm.levels
-        ]
+        since = self.arming.arm(arm)
         self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
         # What is armed at once was watched when the present price came: only the next one counts.
         if not arm.at_once and self.world.prices.is_fresh(arm.symbol):
-            for source in sorted(set(sources), key=lambda each: each.value):
-                text = line.text_of(source)
-                if not text:
-                    continue
-                # A trail counts it as seen, so a crash must not forget it.
-                line.interval_for(source).carry(float(text), text)
-                hits = line.index_for(source).check(float(text), text)
-                if hits:
-                    event_ms = line.book.event_ms
-                    self._on_hits(
-                        line, source, hits, text, "armed", event_ms, self.world.prices.frames
-                    )
+            line, frame = self.lines[arm.symbol], self.world.prices.frames
+            for source, hits, text in self.arming.beyond(arm):
+                self._on_hits(line, source, hits, text, "armed", line.book.event_ms, frame)
         self.woke = False  # this is a handler: the dispatcher runs anyway
-
-    def _first_armed(
-        self, arm: Arm, stamp: datetime, best: Mapping[ExitId, str | None]
-    ) -> datetime:
-        """Return the stamp from which extremes count for who is armed at `stamp`.
-
-        A trail that nobody has confirmed yet may be armed again, by the next version: it keeps its
-        best price, and so it keeps its stamp.
-        """
-        key = arm.position_id
-        known = self.trails_since.pop(key, None)
-        for level in arm.levels:
-            if isinstance(level, TrailLevel) and level.trail.since is None:
-                if known is not None and best.get(level.exit_id) is not None:
-                    stamp = known
-                self.trails_since[key] = stamp
-        return stamp
-
-    def _arm_level(
-        self, line: PriceLine, arm: Arm, level: Level | TrailLevel, seen_before: str | None
-    ) -> PriceSource:
-        key, version = arm.position_id, arm.version
-        if isinstance(level, Level):
-            index = line.index_for(level.watches)
-            index.arm(key, level.exit_id, version, level.price, below=level.below)
-            return level.watches
-        trail = level.trail
-        low, high = self.memory.extremes(line, trail.watches, trail.since)
-        seen = high if level.below else low
-        known = [trail.anchor]
-        if seen is not None and trail.since is not None:
-            known.append(seen)
-        if seen_before is not None:  # by a version that was never acknowledged
-            known.append(Decimal(seen_before))
-        best = max(known) if level.below else min(known)
-        line.index_for(trail.watches).arm_trail(
-            key,
-            level.exit_id,
-            version,
-            below=level.below,
-            best=best,
-            ratio=trail.ratio,
-            distance=trail.distance,
-        )
-        return trail.watches
 
     @handles(Disarm)
     def on_disarm(self, disarm: Disarm) -> None:
         """Stop watching."""
-        line = self.lines[disarm.symbol]
-        if disarm.exit_id is None:
-            self._disarm(line, disarm.position_id)
-            if disarm.over:
-                known = self.armed_since.pop(disarm.position_id, None)
-                self.trails_since.pop(disarm.position_id, None)
-                if self.checks is not None and known is not None:
-                    self.checks.held[disarm.symbol] -= 1
-            return
-        for index in line.indices():
-            index.disarm(disarm.position_id, disarm.exit_id)
-
-    def _disarm(self, line: PriceLine, position_id: PositionId) -> None:
-        for index in line.indices():
-            index.disarm_all(position_id)
+        self.arming.disarm(disarm)
 
     @handles(RejectCrossing)
     def on_reject(self, reject: RejectCrossing) -> None:
@@ -457,20 +378,6 @@ class FeedActor(Journaled):
     def release(self, effect: Any) -> None:
         """A feed's events have no effects."""
         raise TypeError(f"a feed has no effect {type(effect).__name__}")
-
-
-def _last_stamp(arm: Arm) -> datetime | None:
-    last = arm.since
-    for level in arm.levels:
-        if isinstance(level, TrailLevel):
-            since = level.trail.since
-            if since is not None and (last is None or since > last):
-                last = since
-    return last
-
-
-def _trails_of(arm: Arm) -> Iterator[ExitId]:
-    return (level.exit_id for level in arm.levels if isinstance(level, TrailLevel))
 
 
 def _down(message: str) -> ModeCause:

@@ -7,7 +7,7 @@ thousand actors' events also cost one. A full or failing disk is a state: what c
 is kept and tried again, entries stop (PROTECT_ONLY), armed exits go on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from actors import names
+from actors.backlog import Backlog, entries_of
 from actors.messages import (
     Answered,
     Append,
@@ -33,7 +34,7 @@ from domain.modes import Mode, ModeCause
 from runtime.actor import Actor, handles
 from runtime.ports import Disk, Worker
 from storage.errors import FencedError, JournalUnavailableError
-from storage.journal import Entry, Journal, Reopened
+from storage.journal import Journal, Reopened
 from storage.recovery import Recovered
 from storage.snapshot import SnapshotWriter
 from storage.streams import StreamRegistry
@@ -63,19 +64,6 @@ class PersistenceSettings(msgspec.Struct, frozen=True):
     snapshot_every_events: int = 5_000  # bounds what a start has to fold
     snapshot_every_s: float = 300.0
     min_free_bytes: int = 64 * _MIB
-
-
-class Backlog:
-    """What is not durable yet. It outlives the actor: a restart goes on where the last one was."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Append] = []
-        self.writing: list[Append] = []  # in the commit under way, or in one that failed
-        self.under_way = False  # the worker was asked, and its answer has not been heard
-        self.number = 0  # of that call
-        self.asked_s = 0.0  # when, monotonic
-        self.is_broken = False  # the last commit failed; written by the worker
-        self.trouble: JournalUnavailableError | None = None
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -147,7 +135,7 @@ class PersistenceActor(Actor):
         backlog = self.backlog
         if not backlog.waiting or self.trouble is not None or self.is_fenced:
             return
-        rest, backlog.waiting = _entries(backlog.waiting), []
+        rest, backlog.waiting = entries_of(backlog.waiting), []
         journal = self.store.journal
 
         def append() -> None:
@@ -172,10 +160,10 @@ class PersistenceActor(Actor):
         self._write()
 
     def _write(self) -> None:
-        entries = _entries(self.backlog.writing)
+        entries = entries_of(self.backlog.writing)
         began = self.world.clock.monotonic()
         journal, backlog = self.store.journal, self.backlog
-        number = self._next_call()
+        number = self.backlog.asked(self.world.clock.monotonic())
 
         def append() -> Any:
             backlog.is_broken = True
@@ -191,21 +179,8 @@ class PersistenceActor(Actor):
     def _reopen(self) -> None:
         """Find out what the journal holds, unless an answer of the worker is still to come."""
         if not self.backlog.under_way:
-            number = self._next_call()
+            number = self.backlog.asked(self.world.clock.monotonic())
             self._call(self.store.journal.reopen, lambda outcome: _Reopened(number, outcome))
-
-    def _next_call(self) -> int:
-        self.backlog.under_way = True
-        self.backlog.asked_s = self.world.clock.monotonic()
-        self.backlog.number += 1
-        return self.backlog.number
-
-    def _is_news(self, number: int) -> bool:
-        """Whether this is the answer that is waited for; a life before may have heard it."""
-        if number != self.backlog.number or not self.backlog.under_way:
-            return False
-        self.backlog.under_way = False
-        return True
 
     def _call(self, function: Callable[[], Any], message: Callable[[Any], Any]) -> None:
         self.worker.call(function, lambda outcome: self._tell_self(message(outcome)))
@@ -217,7 +192,7 @@ class PersistenceActor(Actor):
     def on_written(self, written: _Written) -> None:
         """Tell the writers, or find out what became of a commit that failed."""
         outcome = written.outcome
-        if not self._is_news(written.number):
+        if not self.backlog.heard(written.number):
             return
         if isinstance(outcome, FencedError):
             self._fence(outcome)
@@ -284,7 +259,7 @@ class PersistenceActor(Actor):
     def on_reopened(self, reopened: _Reopened) -> None:
         """Go on writing: the commit in doubt is either there, or written again."""
         outcome = reopened.outcome
-        if not self._is_news(reopened.number):
+        if not self.backlog.heard(reopened.number):
             return
         if isinstance(outcome, FencedError):
             self._fence(outcome)
@@ -400,13 +375,3 @@ class PersistenceActor(Actor):
                 note = "" if refusal else str(outcome.name)
                 self.tell(names.EDGE, Answered(request_id, refusal, note=note))
         self.snapshot_requests = []
-
-
-def _entries(appends: Sequence[Append]) -> list[Entry]:
-    return [
-        Entry(append.stream, version, event, append.at, state)
-        for append in appends
-        for version, (event, state) in enumerate(
-            zip(append.events, append.states, strict=True), append.first_version
-        )
-    ]

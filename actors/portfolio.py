@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 
 from actors import names
-from actors.approvals import Approvals, position_in
+from actors.approvals import Approvals
 from actors.journaled import Journaled
 from actors.messages import (
     Answered,
@@ -94,7 +94,7 @@ class PortfolioActor(Journaled):
     def _recover(self) -> None:
         """Free what was reserved for an entry whose intent did not survive."""
         for order_id, reservation in self.portfolio.reservations.items():
-            position = position_in(self.world, reservation.position_id)
+            position = self.world.position(reservation.position_id)
             if position is None or not _entry_works(position, order_id):
                 ended = core.end_order(
                     self.portfolio, order_id, "no intent survived", now=self.world.clock.now()
@@ -119,7 +119,7 @@ class PortfolioActor(Journaled):
         command = asked.command
         decided = self._approvals().addition(asked)
         if isinstance(decided, Refusal):
-            position = position_in(self.world, command.position_id)
+            position = self.world.position(command.position_id)
             trader = MANUAL if position is None else position.trader
             symbol = Symbol("") if position is None else position.instrument.symbol
             self._refuse(command, trader, symbol, decided)
@@ -168,7 +168,7 @@ class PortfolioActor(Journaled):
     def on_fill(self, report: FillReported) -> None:
         """Book a fill once."""
         fill = report.fill
-        position = position_in(self.world, report.position_id)
+        position = self.world.position(report.position_id)
         instrument = self.world.instruments[fill.symbol]
         holding = self.portfolio.holdings.get(report.position_id)
         if holding is not None:
@@ -230,7 +230,7 @@ class PortfolioActor(Journaled):
     def _close_everything(self) -> None:
         """Close what is held: at every mark, for a crash or a refusal may have kept some of it."""
         for position_id in self.portfolio.holdings:
-            position = position_in(self.world, position_id)
+            position = self.world.position(position_id)
             if position is None or position.status in _ON_ITS_WAY:
                 continue
             close = ClosePosition(

@@ -47,15 +47,14 @@ from domain.inputs import (
     Wake,
 )
 from domain.order import OrderStatus
-from domain.position import (
+from domain.position import Modification, Position
+from domain.position_decide import PositionInput, decide, resume
+from domain.position_events import (
     DowntimeJudged,
-    Modification,
-    Position,
     PositionFilled,
     PositionSettled,
     ProtectionModified,
 )
-from domain.position_decide import PositionInput, decide, resume
 from domain.position_life import evolve
 from runtime.actor import handles
 

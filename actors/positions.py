@@ -14,7 +14,7 @@ from actors.supervision import TellingSupervisor
 from actors.world import World
 from domain.ids import PositionId
 from domain.inputs import BeginEntry, Wake
-from domain.position import PositionQuarantined
+from domain.position_events import PositionQuarantined
 from domain.position_life import evolve
 from runtime.actor import handles
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart

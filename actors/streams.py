@@ -3,10 +3,11 @@
 For each, its state, its events, how they fold, and when it is over.
 """
 
-from domain import feed_state, order, portfolio, position, position_life, trader_state
+from domain import feed_state, order, portfolio, position_life, trader_state
 from domain.order import Order, OrderAdopted, OrderIntended
 from domain.portfolio_events import AnyPortfolioEvent
 from domain.position import Position
+from domain.position_events import AnyPositionEvent
 from storage.streams import StreamKind, StreamRegistry
 
 
@@ -38,7 +39,7 @@ def registry() -> StreamRegistry:
                 name="position",
                 state_type=Position,
                 evolve=position_life.evolve,
-                events=position.AnyPositionEvent,
+                events=AnyPositionEvent,
                 is_retired=_is_settled,
             ),
             StreamKind(

@@ -3,13 +3,12 @@
 The portfolio decides what becomes of it.
 """
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import structlog
 
-from actors import names
+from actors import names, wishes
 from actors.journaled import Journaled
 from actors.messages import (
     Answered,
@@ -25,24 +24,14 @@ from actors.messages import (
 )
 from actors.world import World
 from domain.candles import Candle
-from domain.commands import (
-    AddToPosition,
-    ClosePosition,
-    EntryRequest,
-    ModificationType,
-    ModifyProtection,
-    ProtectionPlan,
-    RequestedBy,
-)
+from domain.commands import AddToPosition, ClosePosition, EntryRequest, ModifyProtection
 from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol
-from domain.instrument import Direction
 from domain.limit_changes import applied, too_many_said
-from domain.money import ONE, ZERO
-from domain.portfolio import Portfolio, equity
+from domain.money import ZERO
+from domain.portfolio import equity
 from domain.position import Position
-from domain.protection import ExitReason
 from domain.risk import TraderLimits
 from domain.trader_state import (
     AnyTraderEvent,
@@ -59,11 +48,10 @@ from domain.trader_state import (
     series_key,
 )
 from runtime.actor import Restarted, handles
-from strategies.base import Action, Decision, Held, Step, Strategy, View
+from strategies.base import Action, Decision, Step, Strategy, View
 
 log = structlog.get_logger("trade.intent")
 ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
-DECISION_EXPIRES_S = 5.0
 
 
 class TraderActor(Journaled):
@@ -165,8 +153,7 @@ class TraderActor(Journaled):
         last = self.world.prices.last(symbol)
         if last is None:
             return None
-        name = names.portfolio(self.world.account)
-        portfolio: Portfolio | None = self.world.states.latest.get(name, (0, None))[1]
+        portfolio = self.world.portfolio()
         worth = ZERO if portfolio is None else equity(portfolio, self.world.prices.marks())
         held = self._held(symbol)
         now = self.world.clock.monotonic()
@@ -178,7 +165,7 @@ class TraderActor(Journaled):
             equity=worth,
             bid=Decimal(price.bid) if price.bid else None,
             ask=Decimal(price.ask) if price.ask else None,
-            held=None if held is None else _seen(held, last),
+            held=None if held is None else wishes.seen(held, last),
             is_entering=now - self.entering.get(symbol, -ENTRY_WITHIN_S) < ENTRY_WITHIN_S
             or (held is not None and not held.fills),
         )
@@ -187,9 +174,7 @@ class TraderActor(Journaled):
         position_id = self.held.get(symbol)
         if position_id is None:
             return None
-        position: Position | None = self.world.states.latest.get(
-            names.position(position_id), (0, None)
-        )[1]
+        position = self.world.position(position_id)
         return None if position is None or position.is_closed else position
 
     def _wish(self, decision: Decision, view: View) -> tuple[DecisionMade, tuple[Any, ...]] | None:
@@ -197,6 +182,8 @@ class TraderActor(Journaled):
 
         None when there is nothing to keep.
         """
+        held = self._held(view.symbol)
+        decision = wishes.on_grid(decision, self.world.instruments[view.symbol], held)
         decision_id = DecisionId(self.world.ids.uuid())
         position_id = view.held.position_id if view.held is not None else None
         message: Any = None
@@ -204,14 +191,16 @@ class TraderActor(Journaled):
             if not self._may_enter(decision, view):
                 return None
             position_id = PositionId(self.world.ids.uuid())
-            message = self._approval(decision, view, position_id, decision_id)
+            request = wishes.entry(self.settings, decision, view, position_id, decision_id)
+            message = RequestApproval(request, self.limits)
             self.entering[view.symbol] = self.world.clock.monotonic()
         elif decision.action is Action.ADD:
             if position_id is None or self.trader.paused:
                 return None
-            message = self._addition(decision, view, position_id, decision_id)
+            command = wishes.addition(self.settings, decision, view, position_id, decision_id)
+            message = RequestAddition(command, self.limits)
         elif position_id is not None:
-            message = _change(decision, position_id, self._held(view.symbol))
+            message = wishes.change(decision, position_id, held)
         made = DecisionMade(
             decision_id=decision_id,
             position_id=position_id,
@@ -228,47 +217,6 @@ class TraderActor(Journaled):
     def _may_enter(self, decision: Decision, view: View) -> bool:
         cooling = self.world.clock.monotonic() < self.cooling.get(view.symbol, 0.0)
         return view.is_free and not cooling and not self.trader.paused and decision.plan is not None
-
-    def _approval(
-        self, decision: Decision, view: View, position_id: PositionId, decision_id: DecisionId
-    ) -> RequestApproval:
-        settings = self.settings
-        long = decision.action is Action.LONG
-        request = EntryRequest(
-            position_id=position_id,
-            trader=settings.name,
-            symbol=view.symbol,
-            direction=Direction.LONG if long else Direction.SHORT,
-            size_by=settings.size_by,
-            size=settings.size,
-            plan=decision.plan or ProtectionPlan(),
-            limit_price=decision.limit_price,
-            leverage=settings.leverage,
-            confidence=decision.confidence,
-            volatility=decision.volatility,
-            requested_by=RequestedBy.RULE_ENGINE,
-            decision_id=decision_id,
-            rationale=decision.rationale,
-            expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
-        )
-        return RequestApproval(request, self.limits)
-
-    def _addition(
-        self, decision: Decision, view: View, position_id: PositionId, decision_id: DecisionId
-    ) -> RequestAddition:
-        command = AddToPosition(
-            position_id=position_id,
-            size_by=self.settings.size_by,
-            size=self.settings.size,
-            limit_price=decision.limit_price,
-            confidence=decision.confidence,
-            volatility=decision.volatility,
-            requested_by=RequestedBy.RULE_ENGINE,
-            decision_id=decision_id,
-            rationale=decision.rationale,
-            expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
-        )
-        return RequestAddition(command, self.limits)
 
     # --- what became of it ---
 
@@ -342,8 +290,7 @@ class TraderActor(Journaled):
 
     def _consequence(self, most: int) -> str:
         """Say what a new limit stops at once; empty when nothing."""
-        name = names.portfolio(self.world.account)
-        portfolio: Portfolio | None = self.world.states.latest.get(name, (0, None))[1]
+        portfolio = self.world.portfolio()
         holdings = () if portfolio is None else portfolio.holdings.values()
         return too_many_said(sum(each.trader == self.settings.name for each in holdings), most)
 
@@ -391,40 +338,3 @@ class TraderActor(Journaled):
                 self.tell(names.EDGE, effect)
             case _:
                 raise TypeError(f"a trader has no effect {type(effect).__name__}")
-
-
-def _seen(position: Position, last: Any) -> Held:
-    price = position.entry_price
-    gain = ZERO if price == ZERO else (last - price) / price * position.direction.sign
-    stop = position.protection.stop
-    return Held(
-        position_id=position.id,
-        direction=position.direction,
-        entry_price=price,
-        quantity=position.remaining,
-        stop_price=None if stop is None else stop.price,
-        unrealized=gain,
-        additions=len(position.additions),
-    )
-
-
-def _change(decision: Decision, position_id: PositionId, position: Position | None) -> Any:
-    """Return the command that a decision about an open position means."""
-    if decision.action in {Action.CLOSE, Action.PARTIAL_TP}:
-        return ClosePosition(
-            position_id,
-            part=ONE if decision.part is None else decision.part,
-            reason=ExitReason.DECISION_CLOSE,
-            requested_by=RequestedBy.RULE_ENGINE,
-        )
-    if decision.action is Action.MOVE_SL and position is not None:
-        return ModifyProtection(
-            position_id,
-            ModificationType.MOVE_SL,
-            price=decision.stop_price,
-            requested_by=RequestedBy.RULE_ENGINE,
-            confidence=decision.confidence,
-            reason=decision.rationale,
-            based_on=position.protection.version,
-        )
-    return None

@@ -14,12 +14,15 @@ from decimal import Decimal
 from math import inf
 from typing import Any, Protocol
 
+from actors import names
 from domain.extremes import Extremes
 from domain.freshness import Trust
-from domain.ids import AccountName, Symbol
+from domain.ids import AccountName, PositionId, Symbol
 from domain.instrument import Instrument, PriceSource
 from domain.modes import ModeCause
 from domain.modifications import NO_MARKET, Market
+from domain.portfolio_state import Portfolio
+from domain.position import Position
 from domain.position_draft import PositionRules
 from domain.risk import AccountLimits
 from exchanges.market_reads import MarketReads
@@ -193,3 +196,17 @@ class World:
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad
+
+    def portfolio(self) -> Portfolio | None:
+        """Return the account as it is now; None before it is open."""
+        portfolio: Portfolio | None = self.states.latest.get(
+            names.portfolio(self.account), (0, None)
+        )[1]
+        return portfolio
+
+    def position(self, position_id: PositionId) -> Position | None:
+        """Return a position as it is now; None when there is none in memory."""
+        position: Position | None = self.states.latest.get(names.position(position_id), (0, None))[
+            1
+        ]
+        return position

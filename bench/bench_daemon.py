@@ -42,13 +42,13 @@ log: {{format: json}}
 
 
 class Daemon:
-    """One daemon process and what it said."""
+    """One daemon process and what it said; `text` is its configuration, else five symbols."""
 
-    def __init__(self, directory: Path, ticks_per_second: float) -> None:
+    def __init__(self, directory: Path, ticks_per_second: float, text: str = CONFIG) -> None:
         config = directory / "config.yaml"
         data = directory / "var"
         config.write_text(
-            CONFIG.format(data=data, symbols=", ".join(SYMBOLS), ticks=ticks_per_second)
+            text.format(data=data, symbols=", ".join(SYMBOLS), ticks=ticks_per_second)
         )
         self.socket = data / "holdfast.sock"
         self.began = time.monotonic()
@@ -103,8 +103,8 @@ class Daemon:
 
 
 @contextmanager
-def running(directory: Path, ticks: float) -> Iterator[Daemon]:
-    daemon = Daemon(directory, ticks)
+def running(directory: Path, ticks: float, text: str = CONFIG) -> Iterator[Daemon]:
+    daemon = Daemon(directory, ticks, text)
     try:
         yield daemon
     finally:

@@ -39,17 +39,14 @@ from domain.ids import (
 )
 from domain.instrument import Direction, Instrument, Kind, Side
 from domain.money import Fee
-from domain.position import (
+from domain.position import ArmedExit, Position
+from domain.position import Entry as PositionEntry
+from domain.position_events import (
     AnyPositionEvent,
-    ArmedExit,
-    Position,
     PositionFilled,
     PositionIntended,
     ProtectionAcknowledged,
     ProtectionSet,
-)
-from domain.position import (
-    Entry as PositionEntry,
 )
 from domain.protection import Protection, Stop, Target, Trail
 from storage.chain import INSERT_INTENT, INSERT_RECORD

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from actors import names
+from actors.backlog import Backlog
 from actors.catch_up import CatchUpActor
 from actors.edge import EdgeActor
 from actors.exchange import ExchangeActor
 from actors.feed import FeedActor
-from actors.persistence import Backlog, PersistenceActor, PersistenceSettings
+from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
 from actors.streams import registry

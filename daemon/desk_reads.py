@@ -12,20 +12,13 @@ from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
-from daemon.health import parts_of
+from daemon.health import health_view
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.market_view import market_view
-from daemon.position_views import (
-    NOTHING_SEEN,
-    Seen,
-    conflict_rows,
-    position_row,
-    position_view,
-)
+from daemon.position_views import NOTHING_SEEN, Seen, conflict_rows, position_row, position_view
 from daemon.pulse import Pulse
 from daemon.version import installed_version
 from daemon.view_text import View
-from daemon.vitals import liveness, passed, readiness
 from domain.errors import Refusal
 from domain.feed_state import FeedState
 from domain.ids import ClientOrderId, PositionId, Symbol, TraderName, identity_of
@@ -327,14 +320,6 @@ class DeskReads:
             why=price.why if price.is_stale and price.last else None,
         )
 
-    def _stale(self) -> list[dict[str, str]]:
-        """Return the symbols whose price nobody may rely on, and why."""
-        return [
-            {"symbol": symbol, "why": price.why}
-            for symbol, price in self.world.prices.prices.items()
-            if price.is_stale and price.last
-        ]
-
     def unknown_symbol(self, symbol: Symbol) -> Refusal | None:
         """Refuse a symbol that nobody watches."""
         known = self.world.instruments
@@ -352,39 +337,7 @@ class DeskReads:
 
     def health(self) -> Result:
         """Return every part, well or not."""
-        system = self.parts.system
-        feed = self.parts.actor(names.FEED)
-        persistence = self.parts.actor(names.PERSISTENCE)
-        trouble = None if persistence is None else persistence.trouble
-        prices = None if feed is None else feed.checks
-        vitals = self.pulse.look()
-        checks = readiness(vitals)
-        return {
-            **self.mode(),
-            "live": passed(liveness(vitals)),
-            "ready": passed(checks),
-            "checks": [{"what": each.what, "ok": each.ok, "why": each.why} for each in checks],
-            "actors": len(system.find("")),
-            "restarts": dict(system.restarts),
-            "dead_letters": system.dead_letters.total,
-            "mailboxes": system.mailbox_depths(),
-            "loop_late_ms": self.pulse.loop_late_ms(),
-            "feed": {
-                "connected": feed is not None and feed.connected,
-                "frames": self.world.prices.frames,
-                "bad_frames": 0 if feed is None else feed.bad_frames,
-                "last_bad_frame": None if feed is None else feed.last_bad_frame or None,
-                "armed_positions": self.parts.armed(),
-                "stale": self._stale(),
-                "reads": None if prices is None else dict(prices.answers),
-            },
-            "journal": {
-                "last_seq": self.parts.store.journal.tail.seq,
-                "trouble": None if trouble is None else str(trouble),
-                "waiting": 0 if persistence is None else len(persistence.backlog.waiting),
-            },
-            "parts": parts_of(self.parts),
-        }
+        return health_view(self.parts, self.pulse, self.mode())
 
     # --- the past ---
 

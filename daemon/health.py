@@ -1,9 +1,15 @@
-"""How each part is: every actor but the positions, which are told together."""
+"""How the daemon is: the verdicts, the counts, and each part.
+
+Every actor is a part but the positions, which are told together.
+"""
 
 from actors import names
+from actors.world import World
 from daemon.assembly import Assembly
 from daemon.position_views import NOWHERE, where_stop_lives
+from daemon.pulse import Pulse
 from daemon.view_text import View
+from daemon.vitals import liveness, passed, readiness
 from domain.money import ZERO
 from domain.order import OrderStatus
 from domain.position import Position, PositionStatus
@@ -17,6 +23,52 @@ _DOWN = {
     State.ORPHANED: "what supervises it crashed; both are being restarted",
     State.QUARANTINED: "it failed too often and rests until the next start",
 }
+
+
+def health_view(assembly: Assembly, pulse: Pulse, mode: View) -> View:
+    """Return every part, well or not."""
+    system = assembly.system
+    feed = assembly.actor(names.FEED)
+    persistence = assembly.actor(names.PERSISTENCE)
+    trouble = None if persistence is None else persistence.trouble
+    prices = None if feed is None else feed.checks
+    vitals = pulse.look()
+    checks = readiness(vitals)
+    return {
+        **mode,
+        "live": passed(liveness(vitals)),
+        "ready": passed(checks),
+        "checks": [{"what": each.what, "ok": each.ok, "why": each.why} for each in checks],
+        "actors": len(system.find("")),
+        "restarts": dict(system.restarts),
+        "dead_letters": system.dead_letters.total,
+        "mailboxes": system.mailbox_depths(),
+        "loop_late_ms": pulse.loop_late_ms(),
+        "feed": {
+            "connected": feed is not None and feed.connected,
+            "frames": assembly.world.prices.frames,
+            "bad_frames": 0 if feed is None else feed.bad_frames,
+            "last_bad_frame": None if feed is None else feed.last_bad_frame or None,
+            "armed_positions": assembly.armed(),
+            "stale": _stale(assembly.world),
+            "reads": None if prices is None else dict(prices.answers),
+        },
+        "journal": {
+            "last_seq": assembly.store.journal.tail.seq,
+            "trouble": None if trouble is None else str(trouble),
+            "waiting": 0 if persistence is None else len(persistence.backlog.waiting),
+        },
+        "parts": parts_of(assembly),
+    }
+
+
+def _stale(world: World) -> list[dict[str, str]]:
+    """Return the symbols whose price nobody may rely on, and why."""
+    return [
+        {"symbol": symbol, "why": price.why}
+        for symbol, price in world.prices.prices.items()
+        if price.is_stale and price.last
+    ]
 
 
 def parts_of(assembly: Assembly) -> list[View]:

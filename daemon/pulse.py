@@ -125,7 +125,7 @@ class Pulse:
     def all_causes(self) -> tuple[ModeCause, ...]:
         """Return everything that restricts the mode."""
         world = self._parts.world
-        portfolio = world.states.latest.get(names.portfolio(world.account), (0, None))[1]
+        portfolio = world.portfolio()
         return (*world.causes.values(), *(() if portfolio is None else portfolio.causes))
 
     def _disk(self, commit_s: float) -> Disk:

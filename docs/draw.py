@@ -21,7 +21,7 @@ _BEGIN, _END = "<!-- {name}:begin -->", "<!-- {name}:end -->"
 
 
 class MarkerError(ValueError):
-    """A page lacks a diagram's markers, or has them in the wrong order."""
+    """A page lacks the markers of a part, or has them in the wrong order."""
 
 
 def diagrams() -> dict[str, str]:
@@ -53,7 +53,15 @@ def diagram(table: Mapping[S, Collection[S]], *, begins: Collection[S], ends: Co
 
 def drawn(page: str) -> str:
     """Return a page's text with all diagrams as the tables say. Raises `MarkerError`."""
-    for name, text in diagrams().items():
+    return replaced(page, diagrams())
+
+
+def replaced(page: str, parts: Mapping[str, str]) -> str:
+    """Return a page's text with what stands between each part's markers as given.
+
+    Raises `MarkerError`.
+    """
+    for name, text in parts.items():
         begin, end = _BEGIN.format(name=name), _END.format(name=name)
         before, found_begin, rest = page.partition(begin)
         _, found_end, after = rest.partition(end)

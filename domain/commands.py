@@ -10,9 +10,10 @@ from decimal import Decimal
 from enum import Enum
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.ids import NO_REQUEST, DecisionId, ExitId, PositionId, RequestId, Symbol, TraderName
-from domain.instrument import Direction, PriceSource
+from domain.instrument import Direction, Instrument, PriceSource
 from domain.money import ONE
 from domain.protection import ExitReason
 
@@ -60,6 +61,19 @@ class ProtectionPlan(msgspec.Struct, frozen=True):
     watches: PriceSource = PriceSource.LAST
     stop_watches: PriceSource | None = None  # stop, trail and breakeven's stop; None: as `watches`
     target_watches: PriceSource | None = None  # targets and breakeven's trigger; None: likewise
+
+    def on_tick(self, instrument: Instrument, direction: Direction) -> "ProtectionPlan":
+        """Return it with every price on the venue's grid; a strategy computes them as it likes."""
+        stop, even = self.stop_price, self.breakeven_price
+        return replace(
+            self,
+            stop_price=None if stop is None else instrument.stop_on_tick(direction, stop),
+            targets=tuple(
+                replace(target, price=instrument.target_on_tick(direction, target.price))
+                for target in self.targets
+            ),
+            breakeven_price=None if even is None else instrument.target_on_tick(direction, even),
+        )
 
     @property
     def guard_source(self) -> PriceSource:

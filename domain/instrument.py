@@ -105,6 +105,17 @@ class Instrument(msgspec.Struct, frozen=True):
         """
         return (floor_to if side is Side.BUY else ceil_to)(price, self.tick_size)
 
+    def stop_on_tick(self, direction: Direction, price: Decimal) -> Decimal:
+        """Round a stop to the tick on the side of the market, so that it never loses more."""
+        return self._on_tick(price, up=direction is Direction.LONG)
+
+    def target_on_tick(self, direction: Direction, price: Decimal) -> Decimal:
+        """Round a target to the tick on the side of the market, so that it is reached no later."""
+        return self._on_tick(price, up=direction is Direction.SHORT)
+
+    def _on_tick(self, price: Decimal, *, up: bool) -> Decimal:
+        return max(self.tick_size, (ceil_to if up else floor_to)(price, self.tick_size))
+
     def is_on_tick(self, price: Decimal) -> bool:
         """Whether the venue accepts `price` as it stands."""
         return price % self.tick_size == 0

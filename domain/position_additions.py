@@ -15,9 +15,10 @@ from domain.inputs import BeginAddition, BeginEntry
 from domain.modifications import validate
 from domain.money import ZERO
 from domain.order import OrderTerms, OrderType
-from domain.position import AdditionIntended, Entry, Position, PositionStatus
+from domain.position import Entry, Position, PositionStatus
 from domain.position_changes import apply_change, modification_of, refusal_of
 from domain.position_draft import HOLDS, Draft
+from domain.position_events import AdditionIntended
 from domain.position_life import entry_is_working
 
 MAX_ADDITIONS = 20

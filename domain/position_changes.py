@@ -4,37 +4,25 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from domain.commands import (
-    ClosePosition,
-    ModifyProtection,
-    RequestedBy,
-)
+from domain.commands import ClosePosition, ModifyProtection, RequestedBy
 from domain.errors import Refusal
 from domain.ids import ExitId
-from domain.inputs import (
-    ResolveConflict,
-)
+from domain.inputs import ResolveConflict
 from domain.modifications import Market, draft, validate
 from domain.money import ONE, ZERO, ceil_to
-from domain.position import (
-    Conflict,
+from domain.position import Conflict, Modification, Position, PositionStatus, Validation
+from domain.position_draft import Draft
+from domain.position_events import (
     ConflictResolved,
     EntryWithdrawn,
-    Modification,
     ModificationRefused,
-    Position,
-    PositionStatus,
     ProtectionModified,
     ProtectionSet,
     SuggestionHeld,
-    Validation,
 )
-from domain.position_draft import Draft
 from domain.position_exits import armed_exits, cancel_entries, fire, fire_all
 from domain.position_guards import guards
-from domain.protection import (
-    CLOSE,
-)
+from domain.protection import CLOSE
 
 
 def close(decision: Draft, close: ClosePosition) -> None:

@@ -10,10 +10,7 @@ tried again under the next id.
 from datetime import datetime
 from typing import assert_never
 
-from domain.commands import (
-    ClosePosition,
-    ModifyProtection,
-)
+from domain.commands import ClosePosition, ModifyProtection
 from domain.effects import (
     Alarm,
     AnnounceClosed,
@@ -39,20 +36,18 @@ from domain.inputs import (
 )
 from domain.modifications import Market
 from domain.money import ZERO
-from domain.position import (
-    EntryEnded,
-    ExitEnded,
-    ExitFired,
-    ExitOrder,
-    Position,
-    PositionClosed,
-    PositionFilled,
-    PositionIntended,
-    PositionStatus,
-)
+from domain.position import ExitOrder, Position, PositionStatus
 from domain.position_additions import add, entry_of, entry_terms
 from domain.position_changes import close, modify, resolve
 from domain.position_draft import HOLDS, Decision, Draft, PositionRules
+from domain.position_events import (
+    EntryEnded,
+    ExitEnded,
+    ExitFired,
+    PositionClosed,
+    PositionFilled,
+    PositionIntended,
+)
 from domain.position_exits import (
     cancel_entries,
     closing_reason,
@@ -74,10 +69,7 @@ from domain.position_guards import (
 )
 from domain.position_life import entry_is_working, is_known_fill, working_entries
 from domain.position_offline import judge_downtime
-from domain.protection import (
-    CLOSE,
-    ExitReason,
-)
+from domain.protection import CLOSE, ExitReason
 
 PositionInput = (
     BeginEntry

@@ -5,18 +5,12 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.effects import (
-    Answer,
-    PositionEffect,
-)
+from domain.effects import Answer, PositionEffect
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, RequestId
 from domain.modifications import Market, ModificationRules
-from domain.position import (
-    AnyPositionEvent,
-    Position,
-    PositionStatus,
-)
+from domain.position import Position, PositionStatus
+from domain.position_events import AnyPositionEvent
 from domain.position_life import evolve
 
 HOLDS = frozenset(

@@ -2,35 +2,16 @@
 
 from decimal import Decimal
 
-from domain.effects import (
-    CancelOrder,
-    Disarm,
-    SubmitOrder,
-)
+from domain.effects import CancelOrder, Disarm, SubmitOrder
 from domain.ids import ClientOrderId, ExitId, client_order_id
-from domain.inputs import (
-    Crossed,
-)
+from domain.inputs import Crossed
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
-from domain.position import (
-    ArmedExit,
-    ExitFired,
-    ExitOrder,
-    Position,
-    PositionStatus,
-    Trigger,
-)
+from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trigger
 from domain.position_draft import Draft
+from domain.position_events import ExitFired
 from domain.position_life import epoch_of, working_entries
-from domain.protection import (
-    CLOSE,
-    STOP,
-    TIME,
-    TRAIL,
-    ExitReason,
-    Protection,
-)
+from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection
 
 
 def fire_all(

@@ -8,36 +8,19 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from domain.commands import (
-    ModificationType,
-    RequestedBy,
-)
-from domain.effects import (
-    Alarm,
-    Arm,
-    PositionEffect,
-    RejectCrossing,
-    WakeAfter,
-)
+from domain.commands import ModificationType, RequestedBy
+from domain.effects import Alarm, Arm, PositionEffect, RejectCrossing, WakeAfter
 from domain.ids import ExitId
-from domain.inputs import (
-    Armed,
-    Crossed,
-    Wake,
-)
+from domain.inputs import Armed, Crossed, Wake
 from domain.money import ONE, ZERO, ceil_to, floor_to
-from domain.position import (
-    Modification,
-    Position,
-    PositionStatus,
+from domain.position import Modification, Position, PositionStatus, Trigger, Validation
+from domain.position_draft import HOLDS, Draft, PositionRules
+from domain.position_events import (
     ProtectionAcknowledged,
     ProtectionLost,
     ProtectionModified,
     ProtectionSet,
-    Trigger,
-    Validation,
 )
-from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_exits import (
     armed_exits,
     closing_reason,

@@ -11,27 +11,22 @@ from domain import pnl
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, ExitId
 from domain.order import Fill, OrderStatus
-from domain.position import (
-    TRANSITIONS,
+from domain.position import TRANSITIONS, Conflict, Entry, ExitOrder, Position, PositionStatus
+from domain.position_events import (
     AdditionIntended,
     AnyPositionEvent,
-    Conflict,
     ConflictResolved,
     DowntimeJudged,
-    Entry,
     EntryEnded,
     EntryWithdrawn,
     ExitEnded,
     ExitFired,
-    ExitOrder,
     ModificationRefused,
-    Position,
     PositionClosed,
     PositionFilled,
     PositionIntended,
     PositionQuarantined,
     PositionSettled,
-    PositionStatus,
     ProtectionAcknowledged,
     ProtectionLost,
     ProtectionModified,

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from domain.downtime import Missed, findings
 from domain.inputs import Offline
-from domain.position import DowntimeJudged, Trigger
+from domain.position import Trigger
 from domain.position_draft import HOLDS, Draft
+from domain.position_events import DowntimeJudged
 from domain.position_exits import fire_all, fire_target, reason_of
 from domain.position_guards import guards, to_breakeven
 from domain.protection import BREAKEVEN

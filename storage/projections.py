@@ -21,12 +21,8 @@ from domain.order import (
 )
 from domain.performance import drawdown_of
 from domain.portfolio_events import EquityMarked
-from domain.position import (
-    Modification,
-    ModificationRefused,
-    Position,
-    ProtectionModified,
-)
+from domain.position import Modification, Position
+from domain.position_events import ModificationRefused, ProtectionModified
 from domain.trader_state import DecisionMade, DecisionRefused
 from storage.codec import time_text
 from storage.read_tables import Change, Projection, ReadTables, Step

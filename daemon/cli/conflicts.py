@@ -6,8 +6,8 @@ import typer
 
 from daemon.admin_requests import AcceptConflict, ListConflicts, RefuseConflict
 from daemon.cli.cells import text
+from daemon.cli.changes import conflict_columns
 from daemon.cli.console import Column, print_json, print_table
-from daemon.cli.details import conflict_columns
 from daemon.cli.link import ConfigOption, IdArgument, JsonOption, SocketOption, ask, do, rows_of
 from daemon.words import short_id
 

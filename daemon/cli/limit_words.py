@@ -1,7 +1,8 @@
 """Limits in words: what is in force, and what of it somebody has set."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from daemon.cli.answers import mapping_of
 from daemon.cli.cells import short_time
 from daemon.cli.console import Row, clean
 from daemon.words import short_number
@@ -11,13 +12,13 @@ _PERCENT = "_pct"
 
 def limits_in_force(answer: Row) -> str:
     """Return every limit, with the configured one where it is overridden."""
-    return _listed(answer, _mapping(answer.get("limits")))
+    return _listed(answer, mapping_of(answer.get("limits")))
 
 
 def limits_set(answer: Row) -> str:
     """Return the limits that override the configuration, and by whom; empty when none does."""
-    overridden = _mapping(answer.get("configured_limits"))
-    change = _mapping(answer.get("limits_changed"))
+    overridden = mapping_of(answer.get("configured_limits"))
+    change = mapping_of(answer.get("limits_changed"))
     if not overridden:
         return ""
     when = short_time(change.get("at"))
@@ -25,8 +26,8 @@ def limits_set(answer: Row) -> str:
 
 
 def _listed(answer: Row, names: Iterable[str]) -> str:
-    limits = _mapping(answer.get("limits"))
-    configured = _mapping(answer.get("configured_limits"))
+    limits = mapping_of(answer.get("limits"))
+    configured = mapping_of(answer.get("configured_limits"))
     return ", ".join(
         f"{name.removesuffix(_PERCENT).replace('_', ' ')} {_said(name, limits.get(name))}"
         + (f" (configured: {_said(name, configured[name])})" if name in configured else "")
@@ -38,7 +39,3 @@ def _said(name: str, value: object) -> str:
     if value is None:
         return "none"
     return short_number(value) + (" %" if name.endswith(_PERCENT) else "")
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from daemon.admin_requests import ListTraders, SetAccountLimits, SetTraderLimits, ShowPortfolio
-from daemon.cli import details, limit_words, numbers
+from daemon.cli import limit_words, numbers
 from daemon.cli.cells import gain_style, listed_words, price, signed, text
 from daemon.cli.console import Column, Row, clean, print_json, print_table, say
 from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, rows_of
+from daemon.cli.portfolio_page import print_portfolio
 
 _STATUS = "Look before you ask again: holdfast traders, holdfast portfolio."
 _NUMBERS = {"ignore_unknown_options": True}  # "-5" is a number that is refused, not an option
@@ -132,7 +133,7 @@ def show_portfolio(
     if as_json:
         print_json(answer)
         return
-    details.print_portfolio(answer)
+    print_portfolio(answer)
 
 
 @portfolio.command("set-limits", context_settings=_NUMBERS)

@@ -16,27 +16,12 @@ from daemon.admin_requests import (
     Status,
     Why,
 )
-from daemon.cli import details
-from daemon.cli.cells import (
-    gain_style,
-    listed,
-    moment,
-    price,
-    said,
-    signed,
-    span,
-    text,
-    word_style,
-)
+from daemon.cli.cells import gain_style, listed, moment, price, said, signed, span, text, word_style
 from daemon.cli.console import Column, Exit, Row, clean, print_json, print_table
-from daemon.cli.link import (
-    ConfigOption,
-    IdArgument,
-    JsonOption,
-    SocketOption,
-    ask,
-    rows_of,
-)
+from daemon.cli.health_page import is_well, print_health
+from daemon.cli.link import ConfigOption, IdArgument, JsonOption, SocketOption, ask, rows_of
+from daemon.cli.position_page import print_position
+from daemon.cli.status_page import print_mode, print_status
 from daemon.cli.story import print_story
 from daemon.words import short_number, spoken
 
@@ -56,7 +41,7 @@ def status(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
     """Show the whole on one page."""
-    _one(Status(), details.print_status, config, socket, as_json=as_json)
+    _one(Status(), print_status, config, socket, as_json=as_json)
 
 
 def health(
@@ -73,8 +58,8 @@ def health(
     if as_json:
         print_json(answer)
     else:
-        details.print_health(answer)
-    if not (answer.get("live") if live else details.is_well(answer)):
+        print_health(answer)
+    if not (answer.get("live") if live else is_well(answer)):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -82,7 +67,7 @@ def mode(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
     """Show how much the daemon may do now, and why."""
-    _one(Mode(), details.print_mode, config, socket, as_json=as_json)
+    _one(Mode(), print_mode, config, socket, as_json=as_json)
 
 
 def positions(
@@ -124,7 +109,7 @@ def position(
         print_json(answer)
         return
     found = answer.get("position")
-    details.print_position(found if isinstance(found, dict) else {})
+    print_position(found if isinstance(found, dict) else {})
 
 
 def orders(

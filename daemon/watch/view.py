@@ -25,9 +25,9 @@ from textual.widgets import Static
 
 from daemon.admin_client import Answer
 from daemon.admin_requests import AnyAdminRequest, ShowPosition, Why
-from daemon.cli import details
 from daemon.cli.console import Row, clean, printed
 from daemon.cli.link import rows_of
+from daemon.cli.position_page import print_position
 from daemon.cli.story import print_story
 from daemon.watch import figures, proposals
 from daemon.watch.dialogs import Choose, Confirm, Page
@@ -270,7 +270,7 @@ class WatchApp(App[Ended]):
         def show(answer: Answer) -> str:
             found = answer.get("position")
             position = found if isinstance(found, Mapping) else {}
-            return printed(lambda: details.print_position(position))
+            return printed(lambda: print_position(position))
 
         read = partial(self._read, ShowPosition(position=position_id), show)
         self.push_screen(Page(f"Position {position_id[:8]}", read, every_s=_DETAILS_EVERY_S))

@@ -40,7 +40,7 @@ from exchanges.paper.rules import PaperRules, notional_refusal, refusal_of, slip
 from exchanges.port import Accepted, Refused
 
 # Ids known in memory; an older one that comes again is stopped by the ledger's unique key.
-RECENT_IDS = 100_000
+RECENT_IDS = 10_000
 
 
 class Matching:

@@ -13,7 +13,8 @@ from domain.instrument import Direction
 from domain.limit_changes import TraderOverrides
 from domain.order import OrderStatus
 from domain.portfolio_events import EntryReserved, ReservationReleased
-from domain.position import AdditionIntended, PositionStatus
+from domain.position import PositionStatus
+from domain.position_events import AdditionIntended
 from tests.actors.box import Box, pid, stop_at
 from tests.actors.faulty_venue import answer_lost, broken_line, never_arrives
 

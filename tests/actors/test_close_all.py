@@ -3,7 +3,8 @@
 import asyncio
 
 from daemon.admin_requests import CloseAll
-from domain.position import ExitFired, PositionStatus
+from domain.position import PositionStatus
+from domain.position_events import ExitFired
 from tests.actors.box import Box
 from tests.actors.desks import desk_of
 

@@ -24,7 +24,8 @@ from domain.order import (
     OrderTerms,
     OrderType,
 )
-from domain.position import ExitFired, PositionStatus
+from domain.position import PositionStatus
+from domain.position_events import ExitFired
 from domain.protection import ExitReason
 from exchanges.port import VenueOrder
 from tests.actors.box import BTC, CONFIG, Box, pid, stop_at

@@ -10,7 +10,8 @@ from actors.messages import CandleClosed, SubscribeCandles
 from domain.commands import ModificationType, ModifyProtection
 from domain.instrument import Direction, PriceSource
 from domain.modes import Mode
-from domain.position import PositionStatus, ProtectionSet
+from domain.position import PositionStatus
+from domain.position_events import ProtectionSet
 from domain.protection import ExitReason
 from runtime.actor import Actor, handles
 from runtime.specs import ChildSpec

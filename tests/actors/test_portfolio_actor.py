@@ -6,19 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from actors import names
-from actors.messages import (
-    ClearCause,
-    ResetKillSwitch,
-    ResumeEntries,
-    SetCause,
-    StopEntries,
-)
+from actors.messages import ClearCause, ResetKillSwitch, ResumeEntries, SetCause, StopEntries
 from domain.ids import MANUAL
 from domain.modes import KILL_SWITCH, OPERATOR_STOP, Mode, ModeCause
 from domain.order import OrderIntended
 from domain.portfolio import FillBooked, HoldingClosed, KillSwitchTripped, ReservationReleased
 from domain.portfolio_events import EntryReserved
-from domain.position import PositionIntended, PositionStatus
+from domain.position import PositionStatus
+from domain.position_events import PositionIntended
 from domain.protection import ExitReason
 from tests.actors.box import COMMIT_S, CONFIG, ETH, Box, D, pid, stop_at
 from tests.actors.faulty_venue import never_arrives, refused

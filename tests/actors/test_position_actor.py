@@ -12,13 +12,8 @@ from domain.inputs import BeginEntry, FillReported
 from domain.instrument import Side
 from domain.money import Fee
 from domain.order import Fill, OrderStatus
-from domain.position import (
-    ExitFired,
-    PositionQuarantined,
-    PositionSettled,
-    PositionStatus,
-    ProtectionSet,
-)
+from domain.position import PositionStatus
+from domain.position_events import ExitFired, PositionQuarantined, PositionSettled, ProtectionSet
 from domain.protection import ExitReason
 from tests.actors.box import BTC, COMMIT_S, CONFIG, Box, D, pid, stop_at
 from tests.actors.faulty_venue import answered_after, never_arrives, refused

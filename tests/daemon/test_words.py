@@ -28,16 +28,13 @@ from domain.portfolio_events import (
     KillSwitchReset,
     KillSwitchTripped,
 )
-from domain.position import (
-    NO_PROTECTION,
+from domain.position import NO_PROTECTION, Modification, PositionStatus, Validation
+from domain.position_events import (
     AnyPositionEvent,
-    Modification,
     ModificationRefused,
     PositionClosed,
     PositionFilled,
     PositionSettled,
-    PositionStatus,
-    Validation,
 )
 from domain.protection import ExitReason
 from domain.risk import AccountLimits, TraderLimits

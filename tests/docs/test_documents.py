@@ -1,14 +1,12 @@
 """The documents name what there is: every command, key, code and link."""
 
 import re
-from enum import Enum
 from pathlib import Path
 
 import pytest
 import typer
 from typer.main import get_command
 
-from daemon import config_models as models
 from daemon.admin_requests import COMMANDS
 from daemon.cli.program import build
 from daemon.errors import named
@@ -21,24 +19,6 @@ SOURCES = [
     for package in ("domain", "actors", "daemon", "exchanges", "storage")
     for path in (ROOT / package).rglob("*.py")
 ]
-SECTIONS = {
-    "Top level": models.Config,
-    "account": models.Account,
-    "market": models.Market,
-    "instruments": models.InstrumentRules,
-    "paper": models.Paper,
-    "limits": models.Limits,
-    "traders": models.Trader,
-    "traders: size": models.Size,
-    "traders: limits": models.TraderLimitsSection,
-    "protection": models.Protection,
-    "journal": models.Journal,
-    "retention": models.RetentionSection,
-    "metrics": models.Metrics,
-    "admin": models.Admin,
-    "log": models.LogSection,
-    "secrets": models.SecretRef,
-}
 
 
 def text_of(name):
@@ -102,53 +82,6 @@ def test_every_command_is_described(command):
 def test_every_admin_command_is_described(command):
     socket = text_of("docs/cli.md").partition("## The admin socket")[2]
     assert f"`{command}`" in socket
-
-
-def tables_of(page):
-    """Return {heading: {key: default}} of a page whose tables are key, type, default, meaning."""
-    found, rows = {}, {}
-    for line in text_of(page).splitlines():
-        if line.startswith("#"):
-            rows = found[line.lstrip("# ")] = {}
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-        if line.startswith("| `") and len(cells) >= 3:
-            rows[cells[0].strip("`| ")] = cells[2].strip("`")
-    return found
-
-
-def default_of(field):
-    if field.is_required():
-        return "required"
-    value = field.default
-    if field.default_factory is not None:
-        return "below"
-    if value is None:
-        return "not set"
-    if value in ({}, ()):
-        return "none"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(str(each) for each in value) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value.value if isinstance(value, Enum) else value)
-
-
-@pytest.mark.parametrize("section", SECTIONS)
-def test_every_key_of_the_configuration_is_described_with_its_default(section):
-    fields = SECTIONS[section].model_fields
-    described = tables_of("docs/configuration.md")[section]
-    assert {key: described.get(key) for key in fields} == {
-        key: default_of(field) for key, field in fields.items()
-    }
-
-
-def test_every_section_of_the_configuration_is_known_to_this_test():
-    known = {
-        each
-        for each in vars(models).values()
-        if isinstance(each, type) and issubclass(each, models.Section)
-    }
-    assert known - {models.Section} == set(SECTIONS.values())
 
 
 def codes_in_the_sources():

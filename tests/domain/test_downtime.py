@@ -19,7 +19,8 @@ from domain.commands import ProtectionPlan, TargetPlan
 from domain.downtime import FINE_CANDLES, Findings, evidence, findings, needed, pieces
 from domain.inputs import Offline
 from domain.instrument import Direction, PriceSource
-from domain.position import DowntimeJudged, ExitFired, PositionStatus
+from domain.position import PositionStatus
+from domain.position_events import DowntimeJudged, ExitFired
 from domain.protection import ExitReason
 from tests.builders import BTC, NOW, D, Life, opened, plan, position_id
 

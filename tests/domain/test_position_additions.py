@@ -15,10 +15,11 @@ from domain.ids import RequestId, client_order_id, identity_of
 from domain.inputs import BeginAddition, FillReported, OrderEnded
 from domain.instrument import Direction
 from domain.order import OrderStatus, OrderType
-from domain.position import AdditionIntended, PositionStatus
+from domain.position import PositionStatus
 from domain.position_additions import MAX_ADDITIONS, addition_problem, plan_with, risk_of_held
 from domain.position_decide import resume
 from domain.position_draft import PositionRules
+from domain.position_events import AdditionIntended
 from domain.position_exits import target_quantity
 from domain.position_guards import breakeven_stop
 from domain.protection import ExitReason

@@ -6,7 +6,7 @@ from domain.commands import ModificationType, ModifyProtection, RequestedBy
 from domain.effects import Answer, Arm
 from domain.ids import RequestId
 from domain.inputs import ResolveConflict
-from domain.position import ProtectionModified, SuggestionHeld
+from domain.position_events import ProtectionModified, SuggestionHeld
 from tests.builders import D, Life, opened, plan
 
 

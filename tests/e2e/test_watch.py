@@ -327,7 +327,7 @@ def test_entries_are_stopped_with_the_cause_on_the_screen_and_resumed(
     terminal.until("Stops entries: nobody opens anything; exits and guards go on.")
     terminal.press("y")
     terminal.until("● NO_ENTRY")
-    terminal.until("NO_ENTRY Entries stopped by uid .* → Resume entries.")
+    terminal.until("NO_ENTRY Entries stopped by uid .* → Take it back")
     assert daemon.status()["mode"] == "NO_ENTRY"
     terminal.press("s")
     terminal.until("Resumes entries")

@@ -36,7 +36,8 @@ from domain.order import (
 )
 from domain.portfolio_events import AnyPortfolioEvent
 from domain.portfolio_state import Portfolio
-from domain.position import AnyPositionEvent, Position
+from domain.position import Position
+from domain.position_events import AnyPositionEvent
 from domain.trader_state import AnyTraderEvent, Trader
 from runtime.disk import RealDisk
 from storage.connection import NAME, Database

@@ -1,0 +1,266 @@
+"""What leaves for the venue: orders, their cancels, and questions about what is in doubt.
+
+An entry's intent is durable before it leaves; an armed exit leaves at once and is journaled behind.
+An answer that does not come makes the order UNKNOWN, and the venue is asked until it owes no news.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from actors import names
+from actors.doubt import gather_evidence
+from actors.journaled import Stream
+from actors.messages import CancelAnswered, ResolveOrder, Submitted
+from actors.orders import OrderKeeper
+from actors.world import World
+from domain.effects import CancelOrder, SubmitOrder
+from domain.ids import ClientOrderId
+from domain.inputs import OrderEnded
+from domain.order import (
+    Order,
+    OrderAccepted,
+    OrderBecameUnknown,
+    OrderCancelRequested,
+    OrderIntended,
+    OrderRejected,
+    OrderSent,
+    OrderStatus,
+    OrderTerms,
+    OrderType,
+    evolve,
+)
+from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown
+from runtime.actor import handles
+
+log = structlog.get_logger("trade.execution")
+
+ANSWER_WITHIN_S = 5.0
+ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
+_S = OrderStatus
+_DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
+
+
+class _Send:
+    """Effect: the intent is durable, let the request leave."""
+
+    __slots__ = ("expires_at", "order_id")
+
+    def __init__(self, order_id: ClientOrderId, expires_at: datetime | None) -> None:
+        self.order_id = order_id
+        self.expires_at = expires_at
+
+
+class Sender(OrderKeeper):
+    """Sends the orders of one account, once the venue has told what it knows of them."""
+
+    def __init__(self, world: World, port: Exchange) -> None:
+        super().__init__(world)
+        self.port = port
+        self.reconciled = False
+        self.waiting: list[SubmitOrder] = []  # asked before the venue was
+
+    # --- sending ---
+
+    @handles(SubmitOrder)
+    def on_submit(self, effect: SubmitOrder) -> None:
+        """Journal the intent, then send; an order that is known already is never sent again."""
+        terms = effect.terms
+        if self._stream(terms.client_order_id) is not None:
+            self._tell_again(terms.position_id, terms.client_order_id)
+            return
+        if not self.reconciled:
+            self.waiting.append(effect)
+            return
+        now = self.world.clock.now()
+        self._index(terms)
+        stream = self.open_stream(names.order_stream(terms.client_order_id))
+        if effect.expires_at is not None and now > effect.expires_at:
+            self._record(stream, OrderIntended(terms, now))
+            self._deny(stream, "EXPIRED", "decided for an older market")
+            return
+        if effect.armed:
+            self._record(stream, OrderIntended(terms, now), OrderSent(now))
+            self._send(terms)
+            return
+        send = _Send(terms.client_order_id, effect.expires_at)
+        self.journal(stream, (OrderIntended(terms, now),), evolve, (send,))
+
+    def _send(self, terms: OrderTerms) -> None:
+        """Hand the order to the venue now; its answer comes back as a message."""
+        self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
+        log.info(
+            "order_sent",
+            client_order_id=terms.client_order_id,
+            position_id=terms.position_id,
+            side=terms.side.value,
+            quantity=terms.quantity,
+            symbol=terms.symbol,
+        )
+        answer = self.port.submit(terms)
+        self.run(self._await_answer(terms.client_order_id, answer, Submitted))
+
+    def release(self, effect: Any) -> None:
+        """Send what is durable; pass on what is durable."""
+        if not isinstance(effect, _Send):
+            super().release(effect)
+            return
+        stream = self._stream(effect.order_id)
+        if stream is None or stream.state.status is not _S.INTENT:
+            return  # canceled meanwhile
+        now = self.world.clock.now()
+        if effect.expires_at is not None and now > effect.expires_at:
+            self._deny(stream, "EXPIRED", "its intent was too long on its way to the disk")
+            return
+        self._record(stream, OrderSent(now))
+        self._send(stream.state.terms)
+
+    async def _await_answer(
+        self,
+        order_id: ClientOrderId,
+        answer: Awaitable[Submission],
+        message: type[Submitted] | type[CancelAnswered],
+    ) -> None:
+        try:
+            outcome = await asyncio.wait_for(answer, ANSWER_WITHIN_S)
+        except TimeoutError:
+            outcome = Unknown(f"no answer within {ANSWER_WITHIN_S:.0f} s")
+        self.tell(self.name, message(order_id, outcome))
+
+    @handles(Submitted)
+    def on_submitted(self, submitted: Submitted) -> None:
+        """Take the venue's answer for what it is: yes, no, or none."""
+        stream = self._stream(submitted.client_order_id)
+        if stream is None:
+            return
+        order: Order = stream.state
+        now = self.world.clock.now()
+        outcome = submitted.outcome
+        kind = type(outcome).__name__.lower()
+        seconds = self._since_it_left_s(order)
+        self.world.telemetry.order_sent(self.world.venue, order.terms.type.value, kind, seconds)
+        if isinstance(outcome, Accepted) and order.venue_order_id is None:
+            self._record(stream, OrderAccepted(outcome.venue_order_id, now))
+            if _owes_news(stream.state):
+                self.after(ASK_AGAIN_AFTER_S[-1], ResolveOrder(submitted.client_order_id, 0))
+        if isinstance(outcome, Accepted) or order.status is not _S.SENDING:
+            # Else what the venue reported came first, and that is the answer.
+            self._cancel_if_wanted(stream)
+            return
+        if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
+            self._record(stream, OrderRejected(outcome.code, outcome.text, now))
+            log.warning(
+                "order_rejected",
+                client_order_id=submitted.client_order_id,
+                code=outcome.code,
+                text=outcome.text,
+            )
+            self._ended(stream)
+            return
+        why = outcome.why if isinstance(outcome, Unknown) else outcome.text
+        self._record(stream, OrderBecameUnknown(why, now))
+        log.warning("order_unknown", client_order_id=submitted.client_order_id, why=why)
+        self._doubt(submitted.client_order_id)
+
+    def _never_send(self, terms: OrderTerms) -> None:
+        """End an entry that nobody intended here.
+
+        Its intent is durable before it leaves: without one it never left. Nor will it, should its
+        position's wish to send it still be on its way.
+        """
+        self._index(terms)
+        stream = self.open_stream(names.order_stream(terms.client_order_id))
+        self._record(stream, OrderIntended(terms, self.world.clock.now()))
+        self._deny(stream, "NEVER_SENT", "nobody knew of it when it was asked for")
+
+    # --- cancel ---
+
+    @handles(CancelOrder)
+    def on_cancel(self, cancel: CancelOrder) -> None:
+        """Take an order out: at once when it rests, later when its own answer is outstanding."""
+        stream = self._stream(cancel.client_order_id)
+        if stream is None:
+            self._leave_out(cancel.client_order_id)
+            return
+        order: Order = stream.state
+        if order.is_terminal:
+            self._tell_again(order.terms.position_id, cancel.client_order_id)
+        elif order.status is _S.INTENT:
+            self._deny(stream, "CANCELED", "canceled before it was sent")
+        else:
+            self.cancel_wanted.add(cancel.client_order_id)
+            self._cancel_if_wanted(stream)
+
+    def _leave_out(self, order_id: ClientOrderId) -> None:
+        """Do not send, once the venue can be asked, what waits for that."""
+        for effect in self.waiting:
+            if effect.terms.client_order_id == order_id:
+                self.waiting.remove(effect)
+                ended = OrderEnded(effect.terms.position_id, order_id, _S.DENIED, "never sent")
+                self.tell(names.position(effect.terms.position_id), ended)
+                return
+
+    def _cancel_if_wanted(self, stream: Stream) -> None:
+        """Cancel what works; the wish stands until the order has ended, whatever is lost."""
+        order: Order = stream.state
+        order_id = order.terms.client_order_id
+        if order_id not in self.cancel_wanted or order.status not in {_S.OPEN, _S.PARTIAL}:
+            return
+        self._record(stream, OrderCancelRequested(self.world.clock.now()))
+        answer = self.port.cancel(order.terms.symbol, order_id)
+        self.run(self._await_answer(order_id, answer, CancelAnswered))
+
+    @handles(CancelAnswered)
+    def on_cancel_answered(self, answered: CancelAnswered) -> None:
+        """A cancel that is not confirmed may have met a fill: ask."""
+        stream = self._stream(answered.client_order_id)
+        if stream is None or stream.state.is_terminal:
+            return
+        match answered.outcome:
+            case Accepted():
+                # Out of the book; but what it filled before that may not have been reported yet.
+                why, within_s = "canceled, how much it filled is being asked", 0.0
+            case Refused(code=code):
+                why, within_s = f"cancel refused: {code}", ASK_AGAIN_AFTER_S[0]
+            case Unknown(why=why):
+                within_s = ASK_AGAIN_AFTER_S[0]
+        self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
+        self._doubt(answered.client_order_id, within_s)
+
+    # --- doubt ---
+
+    def _doubt(self, order_id: ClientOrderId, within_s: float = ASK_AGAIN_AFTER_S[0]) -> None:
+        if order_id not in self.in_doubt and self.reconciled:
+            self.in_doubt.add(order_id)
+            self.after(within_s, ResolveOrder(order_id, 0))
+
+    @handles(ResolveOrder)
+    def on_resolve(self, resolve: ResolveOrder) -> None:
+        """Ask the venue what became of an order."""
+        stream = self._stream(resolve.client_order_id)
+        if stream is None or not _owes_news(stream.state):
+            self.in_doubt.discard(resolve.client_order_id)
+            return
+        self.run(self._ask(resolve.client_order_id, stream.state.terms.symbol, resolve.attempt))
+
+    async def _ask(self, order_id: ClientOrderId, symbol: Any, attempt: int) -> None:
+        stream = self._stream(order_id)
+        since = stream.state.intended_at if stream is not None else None
+        self.tell(self.name, await gather_evidence(self.port, symbol, order_id, since))
+        if stream is not None and _owes_news(stream.state):
+            again = min(attempt + 1, len(ASK_AGAIN_AFTER_S) - 1)
+            delay = ASK_AGAIN_AFTER_S[again]
+            proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(stream.state)
+            if 0 < proof < delay:
+                delay = proof  # an exit that never left is sent anew the moment that is proven
+            self.after(delay, ResolveOrder(order_id, again))
+
+
+def _owes_news(order: Order) -> bool:
+    """Whether the venue should say more: about a doubt, or that a market order is done by now."""
+    is_at_market = order.terms.type is OrderType.MARKET and order.status in {_S.OPEN, _S.PARTIAL}
+    return order.status is _S.UNKNOWN or is_at_market

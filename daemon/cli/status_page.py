@@ -1,0 +1,102 @@
+"""The status page: the whole on one page."""
+
+from collections.abc import Mapping, Sequence
+
+from daemon.cli.answers import causes_of, list_of
+from daemon.cli.cells import money, price, short_span, short_time, text
+from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
+from daemon.words import downtime as said_downtime
+from daemon.words import signed_number
+
+
+def print_status(status: Row) -> None:
+    """Show the whole on one page."""
+    connected = "connected" if status.get("feed_connected") else "NOT CONNECTED"
+    unguarded = status.get("positions_unprotected")
+    unknown = status.get("orders_unknown")
+    print_pairs(
+        [
+            ("mode", clean(status.get("mode"))),
+            *causes_of(status),
+            ("market", f"{clean(status.get('venue'))}, {connected}"),
+            (
+                "equity",
+                (
+                    f"{money(status.get('equity'))} {clean(status.get('quote'))}"
+                    f"  ({signed_number(status.get('unrealized_pnl'))} unrealized, "
+                    f"{money(status.get('drawdown_pct'))} % below its peak)"
+                ),
+            ),
+            (
+                "positions",
+                f"{clean(status.get('positions_open'))} open"
+                + (f", {unguarded} WITHOUT PROTECTION" if unguarded else ""),
+            ),
+            (
+                "orders",
+                f"{clean(status.get('orders_working'))} under way"
+                + (f", {unknown} UNKNOWN" if unknown else ""),
+            ),
+            (
+                "daemon",
+                (
+                    f"holdfast {clean(status.get('version'))}, process {clean(status.get('pid'))}, "
+                    f"up {short_span(status.get('uptime_s'))}"
+                ),
+            ),
+            *_last_downtime(status),
+        ]
+    )
+    _print_prices(list_of(status.get("prices")))
+    _print_traders(list_of(status.get("traders")))
+
+
+def _print_prices(prices: Sequence[Row]) -> None:
+    print_heading("Prices")
+    columns = [
+        Column("SYMBOL", text("symbol")),
+        Column("LAST", price("last"), right=True),
+        Column("BID", price("bid"), right=True),
+        Column("ASK", price("ask"), right=True),
+        Column("MARK", price("mark"), right=True),
+        Column("AGE", _age, right=True),
+        Column("", _reliance, style=lambda row: "" if row.get("is_fresh") else "red"),
+    ]
+    print_table(columns, prices, empty="none yet")
+
+
+def _print_traders(traders: Sequence[Row]) -> None:
+    print_heading("Traders")
+    columns = [
+        Column("TRADER", text("name")),
+        Column("STATE", lambda row: "paused" if row.get("paused") else "active"),
+        Column("OPEN", text("open_positions"), right=True),
+    ]
+    print_table(columns, traders, empty="none")
+
+
+def _last_downtime(status: Row) -> list[tuple[str, str]]:
+    downtime = status.get("downtime")
+    if not isinstance(downtime, Mapping):
+        return []
+    return [("downtime", f"until {short_time(downtime.get('until'))}: {said_downtime(downtime)}")]
+
+
+def _reliance(price: Row) -> str:
+    """Say how far a price can be relied on; nothing when it is as it should be."""
+    source = clean(price.get("source"))
+    if source == "fallback":
+        return "FALLBACK: stream stale, asked for"
+    if not price.get("is_fresh"):
+        return "STALE"
+    return "quiet" if source == "quiet" else ""
+
+
+def print_mode(mode: Row) -> None:
+    """Show a mode and its causes."""
+    print_pairs([("mode", clean(mode.get("mode"))), *causes_of(mode)])
+
+
+def _age(row: Row) -> str:
+    age = row.get("age_s")
+    return "never" if age is None else f"{age:.1f}s" if isinstance(age, int | float) else clean(age)
