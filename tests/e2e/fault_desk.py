@@ -72,6 +72,7 @@ class Desk:
         self._chunks = chunks(venue, recording)
         self._marks = count(1)
         self._mark_ms = 0
+        self.candle_checks = self.candles_compared = 0
         self._rested_s = monotonic()  # when the last frame was sent
         self.price = self.depth = D(0)  # the last one; the lowest one to come
         self.guarded: list[Guarded] = []
@@ -226,7 +227,8 @@ class Desk:
     def check_candles(self, ticks: Sequence[Tick], rested_s: float) -> None:
         """Compare the candles that a strategy saw with an exact pass over a chunk.
 
-        Those of the time that passed before it, and of its ends, were closed by time.
+        Those of the time that passed before it, and of its ends, were closed by time; where a busy
+        machine took longer than the chunk lasts, none is left to compare.
         """
         seen = [line["rationale"].split() for line in self.lines("decision")]
         opens = [int(figures[0]) for figures in seen]
@@ -234,7 +236,8 @@ class Desk:
         begin_ms = ticks[0].event_ms + int(rested_s * 1000) + 2 * SECOND_MS
         told = {int(open_ms): (int(number), *map(D, prices)) for open_ms, number, *prices in seen}
         expected = _candles(ticks, begin_ms)
-        assert expected, "the chunk is too short"
+        self.candle_checks += 1
+        self.candles_compared += len(expected)
         assert {key: told.get(key) for key in expected} == expected
 
     def rested_s(self) -> float:

@@ -41,6 +41,7 @@ def started(
         desk = Desk(request.param, processes, server, RECORDING)
         desk.play(desk.chunk())
         yield desk
+        assert desk.candles_compared or desk.candle_checks < len(SPOILED), "none was compared"
 
 
 @pytest.fixture
