@@ -84,6 +84,15 @@ class CatchUpActor(Actor):
         _, state = self.world.states.latest.get(names.feed(self.world.venue), (0, None))
         return None if state is None else state.unchecked_since
 
+    def _ahead(self, now_ahead_ms: int) -> timedelta:
+        """Return how far the venue's clock was ahead of the stamps of the life before.
+
+        Ours may have been set since. A life that did not note it: as far as it is now.
+        """
+        _, state = self.world.states.latest[names.feed(self.world.venue)]
+        noted_ms = state.unchecked_ahead_ms
+        return timedelta(milliseconds=now_ahead_ms if noted_ms is None else noted_ms)
+
     def _positions(self) -> dict[Symbol, list[Position]]:
         found: dict[Symbol, list[Position]] = {}
         for position in self.world.states.latest_of("position"):
@@ -97,7 +106,7 @@ class CatchUpActor(Actor):
         reads: MarketReads,
         positions: Mapping[Symbol, Sequence[Position]],
     ) -> None:
-        started_at = self.world.clock.now()
+        started_at, started_s = self.world.clock.now(), self.world.clock.monotonic()
         while RECONCILING in self.world.causes:  # noqa: ASYNC110 - no order could leave anyway
             await asyncio.sleep(_LOOK_EVERY_S)
         await asyncio.gather(
@@ -110,7 +119,7 @@ class CatchUpActor(Actor):
             self._fail(symbol, "a position did not answer")
         self._conclude(
             Downtime(
-                began=min(alive_at, started_at),
+                began=self._began(alive_at, started_at, started_s),
                 until=started_at,
                 positions=sum(len(held) for held in positions.values()),
                 stops=self.crossed[STOP],
@@ -121,6 +130,17 @@ class CatchUpActor(Actor):
                 unchecked=self.unchecked,
             )
         )
+
+    def _began(self, alive_at: datetime, started_at: datetime, started_s: float) -> datetime:
+        """Return the last sign of life by the clock as it is now, if the venue's tells."""
+        _, state = self.world.states.latest[names.feed(self.world.venue)]
+        heard_ms = self.world.prices.heard_venue_ms()
+        if heard_ms is None or state.unchecked_ahead_ms is None:
+            return min(alive_at, started_at)
+        since_s = self.world.clock.monotonic() - started_s
+        alive_ms = int(alive_at.timestamp() * 1000) + state.unchecked_ahead_ms
+        passed_s = (heard_ms - alive_ms) / 1000 - since_s
+        return started_at - timedelta(seconds=max(0.0, passed_s))
 
     async def _check(
         self, symbol: Symbol, held: Sequence[Position], alive_at: datetime, reads: MarketReads
@@ -141,11 +161,11 @@ class CatchUpActor(Actor):
             await asyncio.sleep(_LOOK_EVERY_S)
         now = self.world.clock.now()
         now_ms = prices.venue_ms()
-        ahead = timedelta(milliseconds=now_ms - int(now.timestamp() * 1000))
-        if alive_at > now:
+        ahead = self._ahead(now_ms - int(now.timestamp() * 1000))
+        begin_ms = int((alive_at + ahead).timestamp() * 1000)
+        if begin_ms > now_ms:
             self._fail(symbol, _CLOCK_SET_BACK)
             return
-        begin_ms = int((alive_at + ahead).timestamp() * 1000)
         candles: dict[PriceSource, Sequence[Candle]] = {}
         for source in asked:
             async with self.places:

@@ -109,6 +109,12 @@ class PriceBoard:
         ]
         return now_ms + max(offsets, default=0)
 
+    def heard_venue_ms(self) -> int | None:
+        """Estimate the venue's clock; None before it has told its time."""
+        if any(price.event_ms for price in self.prices.values()):
+            return self.venue_ms()
+        return None
+
     def why_not_fresh(self, symbol: Symbol) -> str:
         """Say why a decision may not rely on the price."""
         price = self.prices[symbol]
