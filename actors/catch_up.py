@@ -1,6 +1,7 @@
 """The catch-up actor: after a start, finds out what happened while nobody watched.
 
-    wait until a price of the symbol is there, so that an exit has a market to go to
+    wait until the venue has told of orders and fills, so that an exit knows what is left to sell
+    → wait until a price of the symbol is there, so that it has a market to go to
     → ask the venue for candles from the last sign of life until now
     → each position judges them and fires what they prove to be crossed
     → one line in the log, one event in the feed's stream, and entries are allowed
@@ -13,18 +14,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 
 from actors import names
+from actors.exchange import RECONCILING
 from actors.messages import ClearCause, OfflineTold, SetCause
 from actors.world import World
 from domain.candles import Candle, Timeframe
 from domain.downtime import needed, pieces
+from domain.extremes import Extremes
 from domain.feed_state import Downtime, DowntimeChecked
 from domain.ids import PositionId, Symbol
 from domain.inputs import Offline
-from domain.instrument import PriceSource
+from domain.instrument import Direction, PriceSource
 from domain.modes import Mode, ModeCause
 from domain.position import Position
 from domain.position_draft import HOLDS
@@ -46,7 +50,7 @@ _CATCHING_UP = ModeCause(
     code=CATCHING_UP,
     mode=Mode.NO_ENTRY,
     message="The venue is asked what happened while the daemon was down.",
-    way_out="It ends by itself within a minute.",
+    way_out="It ends by itself within seconds, after weeks within minutes.",
 )
 _CLOCK_SET_BACK = "the clock was set back since, so nobody knows how long it was"
 _NO_PROOF = "no candles tell of the price that an exit watches"
@@ -80,6 +84,15 @@ class CatchUpActor(Actor):
         _, state = self.world.states.latest.get(names.feed(self.world.venue), (0, None))
         return None if state is None else state.unchecked_since
 
+    def _ahead(self, now_ahead_ms: int) -> timedelta:
+        """Return how far the venue's clock was ahead of the stamps of the life before.
+
+        Ours may have been set since. A life that did not note it: as far as it is now.
+        """
+        _, state = self.world.states.latest[names.feed(self.world.venue)]
+        noted_ms = state.unchecked_ahead_ms
+        return timedelta(milliseconds=now_ahead_ms if noted_ms is None else noted_ms)
+
     def _positions(self) -> dict[Symbol, list[Position]]:
         found: dict[Symbol, list[Position]] = {}
         for position in self.world.states.latest_of("position"):
@@ -93,7 +106,9 @@ class CatchUpActor(Actor):
         reads: MarketReads,
         positions: Mapping[Symbol, Sequence[Position]],
     ) -> None:
-        started_at = self.world.clock.now()
+        started_at, started_s = self.world.clock.now(), self.world.clock.monotonic()
+        while RECONCILING in self.world.causes:  # noqa: ASYNC110 - no order could leave anyway
+            await asyncio.sleep(_LOOK_EVERY_S)
         await asyncio.gather(
             *(self._check(symbol, held, alive_at, reads) for symbol, held in positions.items())
         )
@@ -104,7 +119,7 @@ class CatchUpActor(Actor):
             self._fail(symbol, "a position did not answer")
         self._conclude(
             Downtime(
-                began=min(alive_at, started_at),
+                began=self._began(alive_at, started_at, started_s),
                 until=started_at,
                 positions=sum(len(held) for held in positions.values()),
                 stops=self.crossed[STOP],
@@ -115,6 +130,17 @@ class CatchUpActor(Actor):
                 unchecked=self.unchecked,
             )
         )
+
+    def _began(self, alive_at: datetime, started_at: datetime, started_s: float) -> datetime:
+        """Return the last sign of life by the clock as it is now, if the venue's tells."""
+        _, state = self.world.states.latest[names.feed(self.world.venue)]
+        heard_ms = self.world.prices.heard_venue_ms()
+        if heard_ms is None or state.unchecked_ahead_ms is None:
+            return min(alive_at, started_at)
+        since_s = self.world.clock.monotonic() - started_s
+        alive_ms = int(alive_at.timestamp() * 1000) + state.unchecked_ahead_ms
+        passed_s = (heard_ms - alive_ms) / 1000 - since_s
+        return started_at - timedelta(seconds=max(0.0, passed_s))
 
     async def _check(
         self, symbol: Symbol, held: Sequence[Position], alive_at: datetime, reads: MarketReads
@@ -135,11 +161,11 @@ class CatchUpActor(Actor):
             await asyncio.sleep(_LOOK_EVERY_S)
         now = self.world.clock.now()
         now_ms = prices.venue_ms()
-        ahead = timedelta(milliseconds=now_ms - int(now.timestamp() * 1000))
-        if alive_at > now:
+        ahead = self._ahead(now_ms - int(now.timestamp() * 1000))
+        begin_ms = int((alive_at + ahead).timestamp() * 1000)
+        if begin_ms > now_ms:
             self._fail(symbol, _CLOCK_SET_BACK)
             return
-        begin_ms = int((alive_at + ahead).timestamp() * 1000)
         candles: dict[PriceSource, Sequence[Candle]] = {}
         for source in asked:
             async with self.places:
@@ -151,9 +177,20 @@ class CatchUpActor(Actor):
         if not candles:
             return
         for position in held:
-            self.awaited[position.id] = symbol
-            offline = Offline(position.id, alive_at, now, ahead, candles, prices.frames)
-            self.tell(names.position(position.id), offline)
+            best = self._best_before(position, alive_at)
+            offline = Offline(position.id, alive_at, now, ahead, candles, prices.frames, best)
+            if self.tell(names.position(position.id), offline) is not False:  # else it is over
+                self.awaited[position.id] = symbol
+
+    def _best_before(self, position: Position, alive_at: datetime) -> Decimal | None:
+        """Return the best price for a trail that the feed had journaled by then."""
+        trail = position.protection.trail
+        _, state = self.world.states.latest.get(names.feed(self.world.venue), (0, None))
+        if trail is None or trail.since is None or state is None:
+            return None
+        seen: Extremes = state.of(position.instrument.symbol, trail.watches)
+        low, high = seen.between(trail.since, alive_at)
+        return high if position.direction is Direction.LONG else low
 
     async def _candles(
         self, reads: MarketReads, symbol: Symbol, source: PriceSource, begin_ms: int, end_ms: int

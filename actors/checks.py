@@ -8,6 +8,7 @@ on them, entries do not.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from math import inf
 
 import structlog
 
@@ -59,6 +60,7 @@ class PriceChecks:
         self._rules = FreshnessRules(max_silence_s)
         self._now_s = world.clock.monotonic
         self.connected = False
+        self._connected_s = -inf
         self.held = held  # armed positions
         self.known = {symbol: Freshness() for symbol in lines}
         self.answers: Counter[str] = Counter()  # "same", "other", "failed"
@@ -72,7 +74,9 @@ class PriceChecks:
     def on_connected(self) -> None:
         """What was missed is over: the prices told from now on are compared with it."""
         self.connected = True
+        self._connected_s = self._now_s()
         for symbol, line in self._lines.items():
+            line.asked_ms = 0  # a new stream tells nothing late
             line.book.told = line.book.last
             self.known[symbol] = reconnected(self.known[symbol])
 
@@ -116,6 +120,7 @@ class PriceChecks:
 
     async def ask(self, symbol: Symbol) -> None:
         """Ask the venue for the last price and act on what it says."""
+        asked_ms = self._venue_ms(self._lines[symbol])
         answer = await self._reads.last(symbol)
         before, heard = self.known[symbol], self._heard(symbol)
         if isinstance(answer, PriceRead):
@@ -130,10 +135,21 @@ class PriceChecks:
         if fresh.trust is Trust.QUIET:
             line.book.checked = self._now_s()
         elif fresh.trust is Trust.STALE and isinstance(answer, PriceRead):
-            self._act(line, answer)
+            self._act(line, answer, asked_ms)
             await self._ask_others(line)
 
-    def _act(self, line: PriceLine, read: PriceRead) -> None:
+    def _venue_ms(self, line: PriceLine) -> int:
+        """Return the venue's time by its last tick of the symbol, at least; 0: there was none.
+
+        A stamp that was wrong counts until the stream is connected anew, which it is as long as it
+        disagrees.
+        """
+        book = line.book
+        if not book.event_ms or book.traded < self._connected_s:
+            return 0
+        return book.event_ms + max(0, int((self._now_s() - book.received) * 1000))
+
+    def _act(self, line: PriceLine, read: PriceRead, asked_ms: int) -> None:
         """Let a price that was asked for act on whoever waits for it."""
         board = self._world.prices
         event_ms = read.event_ms or board.venue_ms()
@@ -141,22 +157,29 @@ class PriceChecks:
             self._listener.on_trade(line.symbol, read.price, "", ASKED, event_ms)
         if not line.book.told and self.connected:
             line.book.told = read.price  # from here on the stream is compared with it
-        if line.on_asked(read.price, event_ms, board.frames, self._now_s()):
+        if line.on_asked(read.price, event_ms, board.frames, self._now_s(), asked_ms):
             self._hold_back(line.symbol, read.price)
 
     async def _ask_others(self, line: PriceLine) -> None:
-        """Ask for bid, ask and mark as well where an exit watches them."""
+        """Ask for bid, ask and mark as well where an exit watches them.
+
+        What the stream told since the question is newer than the answer.
+        """
         board, symbol = self._world.prices, line.symbol
         if not self.held[symbol]:
             return
         if PriceSource.MARK in line.others:
+            asked_s = self._now_s()
             mark = await self._reads.mark(symbol)
-            if isinstance(mark, PriceRead) and self._is_stale(symbol):
+            is_newer = line.book.marked < asked_s and self._is_stale(symbol)
+            if isinstance(mark, PriceRead) and is_newer:
                 event_ms = mark.event_ms or board.venue_ms()
                 line.on_asked_other(PriceSource.MARK, mark.price, event_ms, board.frames)
         if PriceSource.BID in line.others or PriceSource.ASK in line.others:
+            asked_s = self._now_s()
             book = await self._reads.book(symbol, 1)
-            if isinstance(book, BookRead) and self._is_stale(symbol):
+            is_newer = line.book.quoted < asked_s and self._is_stale(symbol)
+            if isinstance(book, BookRead) and is_newer:
                 event_ms = book.event_ms or board.venue_ms()
                 for source, levels in ((PriceSource.BID, book.bids), (PriceSource.ASK, book.asks)):
                     line.on_asked_other(source, plain(levels[0].price), event_ms, board.frames)

@@ -141,6 +141,7 @@ class ExchangeActor(Sender):
     def on_reconciled(self, found: Reconciled) -> None:
         """Book what happened while nobody listened, then let orders go."""
         known = {order.terms.client_order_id: order for order in found.found}
+        before = set(self.streams)  # names
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
@@ -151,9 +152,11 @@ class ExchangeActor(Sender):
             if order.status is _S.UNKNOWN:
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
+        new = sorted(self.streams.keys() - before)
+        adopted: list[Order] = [self.streams[name].state for name in new]
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
-            self.on_submit(effect)
+            self._let_go(effect, adopted)
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:
@@ -283,10 +286,10 @@ class ExchangeActor(Sender):
     def on_ask_orders(self, ask: AskOrders) -> None:
         """Tell a restarted position its orders' fates; find out what nobody knows."""
         terms = {each.client_order_id: each for each in ask.terms}
-        waiting = {effect.terms.client_order_id for effect in self.waiting}
+        waiting = self._waiting_ids()
         for order_id in ask.client_order_ids:
             if order_id in waiting:
-                continue  # it leaves as soon as the venue has been asked
+                continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
             elif order_id in terms and terms[order_id].reduce_only:

@@ -50,6 +50,7 @@ FEED_DOWN = "FEED_DOWN"
 BEAT_S = 1.0
 CANDLE_GRACE_MS = 1000  # how long a quiet candle waits for a trade that is on its way
 FORGET_EVERY_S = 600.0
+BAD_FRAMES_TOLD_EVERY_S = 60.0
 
 
 class _ReleaseHeld:
@@ -80,6 +81,8 @@ class FeedActor(Journaled):
         self.listener = listener  # the paper venue sees each price before the positions do
         self.stream = self.open_stream(names.feed(world.venue))
         self.bad_frames = 0
+        self.last_bad_frame = ""  # what was wrong with it
+        self.told_bad_s = -BAD_FRAMES_TOLD_EVERY_S
         self.connected = False
         self.now_s = self.beat_s = world.clock.monotonic()
         self.armed_since: dict[PositionId, datetime] = {}  # until the position is over
@@ -87,7 +90,13 @@ class FeedActor(Journaled):
         self.woke = False
         self.spike_hold_s = spike_hold_s
         self.forgot_s = self.now_s
-        self.memory = FeedMemory(world.clock, lambda: self._state, self._record, self.armed_since)
+        self.memory = FeedMemory(
+            world.clock,
+            world.prices.heard_venue_ms,
+            lambda: self._state,
+            self._record,
+            self.armed_since,
+        )
         self.lines = {
             symbol: PriceLine(
                 symbol,
@@ -155,9 +164,12 @@ class FeedActor(Journaled):
         self, symbol: Symbol, price: str, quantity: str, trade_id: str, event_ms: int
     ) -> None:
         """Let a trade price act."""
+        line = self.lines[symbol]
+        if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
+            line.on_late_trade(price, quantity, event_ms)
+            return
         if self.listener is not None:
             self.listener.on_trade(symbol, price, quantity, trade_id, event_ms)
-        line = self.lines[symbol]
         if line.on_trade(price, quantity, trade_id, event_ms, self.world.prices.frames, self.now_s):
             self._hold_back(symbol, price)
         if self.woke:
@@ -169,19 +181,23 @@ class FeedActor(Journaled):
 
     def on_quote(self, symbol: Symbol, bid: str, ask: str, update_id: str, event_ms: int) -> None:
         """Let bid and ask act."""
+        line = self.lines[symbol]
+        if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
+            return
         if self.listener is not None:
             self.listener.on_quote(symbol, bid, ask, update_id, event_ms)
-        self.lines[symbol].on_quote(
-            bid, ask, update_id, event_ms, self.world.prices.frames, self.now_s
-        )
+        line.on_quote(bid, ask, update_id, event_ms, self.world.prices.frames, self.now_s)
         if self.woke:
             self._let_act()
 
     def on_mark(self, symbol: Symbol, price: str, event_ms: int) -> None:
         """Let the mark price act."""
+        line = self.lines[symbol]
+        if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
+            return
         if self.listener is not None:
             self.listener.on_mark(symbol, price, event_ms)
-        self.lines[symbol].on_mark(price, event_ms, self.world.prices.frames, self.now_s)
+        line.on_mark(price, event_ms, self.world.prices.frames, self.now_s)
         if self.woke:
             self._let_act()
 
@@ -209,9 +225,11 @@ class FeedActor(Journaled):
         self.tell(names.PORTFOLIO, SetCause(_down(f"The market data stream is down: {why}.")))
 
     def on_bad_frame(self, why: str) -> None:
-        """Count a frame nobody can use; log the first and then each thousandth."""
+        """Count a frame nobody can use; log one a minute at most, with the count."""
         self.bad_frames += 1
-        if self.bad_frames % 1000 == 1:
+        self.last_bad_frame = why
+        if self.now_s - self.told_bad_s >= BAD_FRAMES_TOLD_EVERY_S:
+            self.told_bad_s = self.now_s
             log.warning("bad_frame", why=why, count=self.bad_frames)
 
     def _let_act(self) -> None:
@@ -295,7 +313,7 @@ class FeedActor(Journaled):
         held = [each for each in self.world.states.latest_of("position") if each.status in HOLDS]
         began = began_at(self._state.stamp, held)
         if began is not None and self._state.unchecked_since is None:
-            self._record(DowntimeFound(began))
+            self._record(DowntimeFound(began, self._state.ahead_ms))
 
     @handles(DowntimeChecked)
     def on_downtime_checked(self, checked: DowntimeChecked) -> None:

@@ -2,7 +2,8 @@
 
 Rows are per symbol and price, never per position. They are journaled once a second where they have
 grown, and cut where something is armed. Stamps are the feed's own and never decrease, whatever the
-wall clock does.
+wall clock does; the venue's clock is kept beside them, so that the next life can tell how long
+nobody watched even if ours was set meanwhile.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,11 +26,13 @@ class FeedMemory:
     def __init__(
         self,
         clock: Clock,
+        venue_ms: Callable[[], int | None],
         state: Callable[[], FeedState],
         record: Callable[[AnyFeedEvent], None],
         armed_since: Mapping[PositionId, datetime],
     ) -> None:
         self._clock = clock
+        self._venue_ms = venue_ms
         self._state = state
         self._record = record
         self._armed_since = armed_since  # nothing is worth remembering while nobody is armed
@@ -37,7 +40,7 @@ class FeedMemory:
         stamp = state().stamp
         now = clock.now()
         self.stamp = now if stamp is None else max(now, stamp + _MICROSECOND)
-        self._signed = self.stamp
+        self._signed_s = clock.monotonic()
 
     def extremes(
         self, line: PriceLine, source: PriceSource, since: datetime | None
@@ -72,7 +75,7 @@ class FeedMemory:
             if span is not None and (self._armed_since or after is not None):
                 rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
         if rows:
-            self._record(ExtremesSeen(tuple(rows), stamp))
+            self._record(ExtremesSeen(tuple(rows), stamp, venue_ms=self._venue_ms()))
         return stamp
 
     def report(self, *, last: bool = False) -> None:
@@ -86,15 +89,16 @@ class FeedMemory:
                 span = interval.report(stamp)
                 if span is not None:
                     rows.append(ExtremeRow(line.symbol, source, span.low, span.high, span.begin))
-        signs = last or stamp - self._signed > timedelta(seconds=SIGN_EVERY_S)
+        now_s = self._clock.monotonic()
+        signs = last or now_s - self._signed_s >= SIGN_EVERY_S
         if rows or signs:
             lasts = {
                 symbol: Decimal(line.book.last)
                 for symbol, line in self.lines.items()
                 if line.book.last
             }
-            self._record(ExtremesSeen(tuple(rows), stamp, lasts))
-            self._signed = stamp
+            self._record(ExtremesSeen(tuple(rows), stamp, lasts, self._venue_ms()))
+            self._signed_s = now_s
 
     def forget(self) -> None:
         """Drop what only an earlier position would ask for."""

@@ -7,6 +7,7 @@ see.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from math import inf
 
 from actors.world import Price
 from domain.candles import Candle, CandleBook
@@ -16,6 +17,7 @@ from domain.instrument import PriceSource
 from domain.plausibility import PriceGuard, Verdict
 from domain.triggers import Hit, TriggerIndex
 
+LATE_WITHIN_S = 5.0  # so long after an answer the stream may still tell what is older than it
 ASKED = "asked"  # in place of a trade's id: the price was asked for
 Held = tuple[float, str, str, str, int, int]  # price, text, quantity, trade id, event_ms, frame
 
@@ -27,6 +29,8 @@ class PriceLine:
     """
 
     __slots__ = (
+        "asked_ms",
+        "asked_until_s",
         "book",
         "candles",
         "guard",
@@ -61,6 +65,8 @@ class PriceLine:
         self.on_hits = on_hits
         self.on_candles = on_candles
         self.ticks = 0
+        self.asked_ms = 0  # venue time of the last question whose answer acted; 0: not known
+        self.asked_until_s = -inf  # until when what is older may still come
 
     def index_for(self, source: PriceSource) -> TriggerIndex:
         """Return the index on one of the four prices."""
@@ -107,6 +113,20 @@ class PriceLine:
 
     # --- the hot path ---
 
+    def is_late(self, event_ms: int, now_s: float) -> bool:
+        """Whether a tick that is older than the answer may not act any more.
+
+        A stream that comes back first tells what it missed. A stop that was set since, or a trail
+        that has followed since, must not fire on that.
+        """
+        return 0 < event_ms < self.asked_ms and now_s < self.asked_until_s
+
+    def on_late_trade(self, text: str, quantity: str, event_ms: int) -> None:
+        """Take a trade that is older than the last answer: it is part of its candle, no more."""
+        closed = self.candles.on_trade(float(text), text, quantity, event_ms)
+        if closed:
+            self.on_candles(closed)
+
     def on_trade(
         self, text: str, quantity: str, trade_id: str, event_ms: int, frame: int, now_s: float
     ) -> bool:
@@ -146,12 +166,16 @@ class PriceLine:
         if closed:
             self.on_candles(closed)
 
-    def on_asked(self, text: str, event_ms: int, frame: int, now_s: float) -> bool:
+    def on_asked(
+        self, text: str, event_ms: int, frame: int, now_s: float, asked_ms: int = 0
+    ) -> bool:
         """Take a last price that the venue named when asked; return whether it was held back.
 
         It acts as a trade's price does, spike guard included, but makes no candle and does not
-        count as heard.
+        count as heard. `asked_ms`: the venue's time when it was asked; 0: not known.
         """
+        if asked_ms:
+            self.asked_ms, self.asked_until_s = asked_ms, now_s + LATE_WITHIN_S
         self.book.asked_for = text
         self.book.asked = now_s
         price = float(text)

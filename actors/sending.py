@@ -5,7 +5,7 @@ An answer that does not come makes the order UNKNOWN, and the venue is asked unt
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +63,7 @@ class Sender(OrderKeeper):
         self.port = port
         self.reconciled = False
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
+        self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
 
     # --- sending ---
 
@@ -172,10 +173,54 @@ class Sender(OrderKeeper):
         Its intent is durable before it leaves: without one it never left. Nor will it, should its
         position's wish to send it still be on its way.
         """
+        self._end_unsent(terms, "NEVER_SENT", "nobody knew of it when it was asked for")
+
+    def _end_unsent(self, terms: OrderTerms, rule: str, why: str) -> None:
+        """Journal an order only to say that it is not sent."""
         self._index(terms)
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         self._record(stream, OrderIntended(terms, self.world.clock.now()))
-        self._deny(stream, "NEVER_SENT", "nobody knew of it when it was asked for")
+        self._deny(stream, rule, why)
+
+    # --- what waited for the venue ---
+
+    def _waiting_ids(self) -> set[ClientOrderId]:
+        """Return the ids of orders asked for that have neither left nor ended."""
+        parked = (terms for known in self.superseded.values() for terms in known)
+        waiting = {effect.terms.client_order_id for effect in self.waiting}
+        return waiting | {terms.client_order_id for terms in parked}
+
+    def _let_go(self, effect: SubmitOrder, adopted: Sequence[Order]) -> None:
+        """Send what waited for the venue, unless it was decided without knowing what was found.
+
+        An exit of another id had left before the crash: both would sell the same units, and at the
+        venue those of another position. Its position is told all of that one first, and decides
+        anew.
+        """
+        terms = effect.terms
+        others = [
+            each
+            for each in adopted
+            if each.terms.position_id == terms.position_id and each.terms.side is terms.side
+        ]
+        if not others or not terms.reduce_only or self._stream(terms.client_order_id) is not None:
+            self.on_submit(effect)
+            return
+        working = [each.terms.client_order_id for each in others if not each.is_terminal]
+        if working:
+            self.superseded.setdefault(working[0], []).append(terms)
+            self._doubt(working[0])  # nothing but its end lets the other one go on
+        else:
+            self._supersede(terms)
+
+    def _supersede(self, terms: OrderTerms) -> None:
+        if self._stream(terms.client_order_id) is None:
+            self._end_unsent(terms, "SUPERSEDED", "another exit had left before the crash")
+
+    def _ended(self, stream: Stream) -> None:
+        super()._ended(stream)
+        for terms in self.superseded.pop(stream.state.terms.client_order_id, ()):
+            self._supersede(terms)
 
     # --- cancel ---
 

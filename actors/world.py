@@ -59,6 +59,11 @@ class Price:
         return self.trust is Trust.STALE and self.new <= self.since
 
     @property
+    def value(self) -> str:
+        """What one base unit is worth; empty: not known."""
+        return self.last if self.source == "fallback" else self.mark or self.last
+
+    @property
     def source(self) -> str:
         """Where the last price comes from: stream, fallback (asked for), quiet or stale."""
         if self.is_stale:
@@ -104,6 +109,12 @@ class PriceBoard:
         ]
         return now_ms + max(offsets, default=0)
 
+    def heard_venue_ms(self) -> int | None:
+        """Estimate the venue's clock; None before it has told its time."""
+        if any(price.event_ms for price in self.prices.values()):
+            return self.venue_ms()
+        return None
+
     def why_not_fresh(self, symbol: Symbol) -> str:
         """Say why a decision may not rely on the price."""
         price = self.prices[symbol]
@@ -119,12 +130,11 @@ class PriceBoard:
     def marks(self) -> Mapping[Symbol, Decimal]:
         """Return the value of one base unit of every symbol that has a price.
 
-        The mark, else the last.
+        The mark, else the last. A mark that came with a stream that is stale is older than a last
+        price that was asked for: a loss must not hide behind it.
         """
         return {
-            symbol: Decimal(price.mark or price.last)
-            for symbol, price in self.prices.items()
-            if price.mark or price.last
+            symbol: Decimal(price.value) for symbol, price in self.prices.items() if price.value
         }
 
 

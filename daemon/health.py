@@ -48,6 +48,7 @@ def health_view(assembly: Assembly, pulse: Pulse, mode: View) -> View:
             "connected": feed is not None and feed.connected,
             "frames": assembly.world.prices.frames,
             "bad_frames": 0 if feed is None else feed.bad_frames,
+            "last_bad_frame": None if feed is None else feed.last_bad_frame or None,
             "armed_positions": assembly.armed(),
             "stale": _stale(assembly.world),
             "reads": None if prices is None else dict(prices.answers),

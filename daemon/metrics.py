@@ -63,6 +63,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     actor_restarts: Mapping[str, int] = {}  # kind of actor: since the start
     dead_letters: int | None = None  # since the start
     ticks: int | None = None  # since the start
+    bad_frames: int | None = None  # since the start of the feed
     loop_lag_s: Mapping[str, float] = {}  # quantile ("0.5", "0.99", "1"): of the last minute
     unknown_orders: int | None = None
 
@@ -215,6 +216,7 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
     for name, text, count in (
         ("dead_letters_total", "Messages that nobody was there to take.", now.dead_letters),
         ("ticks_total", "Prices received.", now.ticks),
+        ("bad_frames_total", "Frames of the stream that nobody can use.", now.bad_frames),
     ):
         if count is not None:
             yield CounterMetricFamily(name, text, value=count)

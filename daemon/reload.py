@@ -10,6 +10,7 @@ import asyncio
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from actors import names
 from actors.messages import SettingsChanged
@@ -28,6 +29,7 @@ from daemon.config_strategies import strategies_of
 from daemon.logs import Logs
 from daemon.notify import Notifier
 from domain.errors import Refusal
+from domain.portfolio_limits import reload_problem
 
 Result = dict[str, object]
 _MANY = 5
@@ -83,6 +85,11 @@ class Reloader:
                 "Mend the file (holdfast config check), then reload again.",
             )
         now = merged(in_force, wanted)
+        refusal = self._closes_everything(now)
+        if refusal is not None:
+            problem = f"limits.total_drawdown_ratio: {refusal.message}"
+            _log.error("reload_refused", problems=[problem])
+            return refusal
         applied, waiting = changes(in_force, now), changes(now, wanted)
         if applied:
             self.put_in_force(now)
@@ -98,6 +105,18 @@ class Reloader:
             "needs_restart": msgspec.to_builtins(waiting),
             "unchanged": len(keys(in_force).keys() - {each.key for each in (*applied, *waiting)}),
         }
+
+    def _closes_everything(self, now: Config) -> Refusal | None:
+        """Return why the limits cannot be taken: that is asked for by its name, not by a file."""
+        world = self._parts.world
+        portfolio = world.portfolio()
+        if portfolio is None:
+            return None
+        limits = account_limits(self._parts.config), account_limits(now)
+        refusal = reload_problem(portfolio, *limits, world.prices.marks())
+        if refusal is None:
+            return None
+        return replace(refusal, message=f"What is in force stays: {refusal.message}")
 
     def put_in_force(self, now: Config) -> None:
         """Tell each owner its part; who starts again later finds it in the assembly."""

@@ -106,10 +106,14 @@ def pieces(
 
 
 def counts_from(position: Position) -> datetime | None:
-    """Return since when a position's rules hold; None when the feed never confirmed them."""
-    if position.armed_since is None:
+    """Return since when a position's rules hold; None when the feed never confirmed them.
+
+    A trail that candles have moved holds from their end, should they be told again.
+    """
+    armed = position.armed_since
+    if armed is None:
         return None
-    return max(position.armed_since, position.modified_at or position.armed_since)
+    return max(armed, position.modified_at or armed, position.judged_until or armed)
 
 
 def began_at(signed: datetime | None, positions: Sequence[Position]) -> datetime | None:
@@ -123,17 +127,37 @@ def began_at(signed: datetime | None, positions: Sequence[Position]) -> datetime
     return max(known, default=None)
 
 
-def findings(position: Position, candles: Candles, ahead: timedelta) -> Findings:
-    """Judge a position by the candles of a downtime. `ahead`: the venue's clock minus ours."""
+class Before(msgspec.Struct, frozen=True):
+    """What is known of the time before a downtime."""
+
+    began: datetime  # the downtime
+    best: Decimal | None = None  # price that the trail had seen by then
+
+
+def findings(
+    position: Position,
+    candles: Candles,
+    ahead: timedelta,
+    before: Before | None = None,
+    even_stop: Decimal | None = None,
+) -> Findings:
+    """Judge a position by the candles of a downtime. `ahead`: the venue's clock minus ours.
+
+    `even_stop`: where a breakeven move would put the stop now; None: where it was planned.
+    """
     since = counts_from(position)
     if since is None:
         return Findings()
-    from_ms = -((_EPOCH - since - ahead) // timedelta(milliseconds=1))
+    from_ms = _ms_of(since, ahead)
     steps = list(_steps(candles, from_ms))
     lasts = [step[PriceSource.LAST] for step in steps if PriceSource.LAST in step]
-    walk = _Walk(position)
+    walk = _Walk(position, even_stop)
     missed: list[Missed] = []
     for step in steps:
+        # A candle that opened earlier may have been low before that best price.
+        opened_ms = min(candle.open_ms for candle in step.values())
+        if before is not None and opened_ms >= _ms_of(before.began, ahead):
+            walk.has_seen(before.best)
         missed += walk.take(step)
         if walk.is_over:
             break
@@ -144,6 +168,11 @@ def findings(position: Position, candles: Candles, ahead: timedelta) -> Findings
         high=max((each.high for each in lasts), default=None),
         counted=sum(len(step) for step in steps),
     )
+
+
+def _ms_of(at: datetime, ahead: timedelta) -> int:
+    """Return a moment on the venue's clock, rounded up."""
+    return -((_EPOCH - at - ahead) // timedelta(milliseconds=1))
 
 
 def _steps(candles: Candles, from_ms: int) -> Iterator[dict[PriceSource, Candle]]:
@@ -160,7 +189,7 @@ def _steps(candles: Candles, from_ms: int) -> Iterator[dict[PriceSource, Candle]
 class _Walk:
     """The rules of one position, going through candles. Mutable, and gone afterward."""
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: Position, even_stop: Decimal | None) -> None:
         protection = position.protection
         self._direction = position.direction
         self._long = position.direction is Direction.LONG
@@ -169,10 +198,11 @@ class _Walk:
         if protection.stop is None:
             self._stop_source = position.plan.guard_source
         self._trail = protection.trail
-        self._best = None if protection.trail is None else protection.trail.anchor
+        self._best = self._known = None if protection.trail is None else protection.trail.anchor
         self._even = protection.breakeven
         if self._even is not None and self._even.done:
             self._even = None
+        self._even_stop = even_stop
         self._targets = list(protection.open_targets())
         self._targets.sort(key=lambda target: target.price * position.direction.sign)
         self.is_over = False
@@ -181,7 +211,13 @@ class _Walk:
     def better_best(self) -> Decimal | None:
         """The best price for the trail; None when candles showed no better one."""
         trail = self._trail
-        return None if trail is None or self._best == trail.anchor else self._best
+        return None if trail is None or self._best == self._known else self._best
+
+    def has_seen(self, best: Decimal | None) -> None:
+        """Let the trail know a price that was seen before."""
+        if best is not None and self._best is not None and self._known is not None:
+            self._best = self._better(self._best, best)
+            self._known = self._better(self._known, best)
 
     def take(self, step: Mapping[PriceSource, Candle]) -> Iterator[Missed]:
         """Take the candles of one interval; yield what they certainly crossed, in order."""
@@ -288,7 +324,7 @@ class _Walk:
         if not has_crossed(level=even.trigger_price, below=not self._long, price=price):
             return None
         self._even = None
-        new = even.stop_price
+        new = even.stop_price if self._even_stop is None else self._even_stop
         if self._stop is None or is_tighter(self._direction, new=new, old=self._stop):
             self._stop = new
         return Missed(BREAKEVEN, even.trigger_price, price, even.watches, candle)

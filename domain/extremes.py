@@ -63,6 +63,20 @@ class Extremes(msgspec.Struct, frozen=True):
             return None
         return self.lows[low].price, self.highs[_first_since(self.highs, at)].price
 
+    def between(self, at: datetime, until: datetime) -> tuple[Decimal | None, Decimal | None]:
+        """Return (low, high) of intervals begun from `at` to `until`, as far as it is known still.
+
+        What later intervals overtopped is forgotten: then it is less extreme, or None.
+        """
+        low, high = (
+            next(
+                (step.price for step in steps[_first_since(steps, at) :] if step.begin <= until),
+                None,
+            )
+            for steps in (self.lows, self.highs)
+        )
+        return low, high
+
     def forget_before(self, at: datetime) -> "Extremes":
         """Drop what only a question about an earlier moment than `at` would need."""
         return Extremes(

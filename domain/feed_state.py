@@ -33,6 +33,7 @@ class ExtremesSeen(msgspec.Struct, frozen=True):
     rows: tuple[ExtremeRow, ...]
     end: datetime
     lasts: dict[Symbol, Decimal] = {}  # where the simulated market goes on after a restart
+    venue_ms: int | None = None  # the venue's clock at `end`; None: not known
 
 
 class ExtremesForgotten(msgspec.Struct, frozen=True):
@@ -63,6 +64,7 @@ class DowntimeFound(msgspec.Struct, frozen=True):
     """The first thing after a start with open positions: they were not watched since `began`."""
 
     began: datetime
+    ahead_ms: int | None = None  # the venue's clock minus `began`'s; None: not known
 
 
 class DowntimeChecked(msgspec.Struct, frozen=True):
@@ -82,6 +84,8 @@ class FeedState(msgspec.Struct, frozen=True):
     lasts: dict[Symbol, Decimal] = {}  # last prices as of then
     downtime: Downtime | None = None  # the last one that was checked
     unchecked_since: datetime | None = None  # one that is not, begins here
+    ahead_ms: int | None = None  # the venue's clock minus that of `stamp`
+    unchecked_ahead_ms: int | None = None  # the same of `unchecked_since`
 
     def of(self, symbol: Symbol, source: PriceSource) -> Extremes:
         """Return what was seen of one price."""
@@ -95,17 +99,22 @@ def evolve(state: FeedState | None, event: AnyFeedEvent) -> FeedState:
     """Return the feed's memory after `event`."""
     state = state or FeedState()
     match event:
-        case ExtremesSeen(rows=rows, end=end, lasts=lasts):
+        case ExtremesSeen(rows=rows, end=end, lasts=lasts, venue_ms=venue_ms):
             extremes = dict(state.extremes)
             for row in rows:
                 key = f"{row.symbol} {row.source.value}"
                 extremes[key] = extremes.get(key, _NOTHING).see(row.low, row.high, row.begin, end)
             lasts = {**state.lasts, **lasts}
-            return replace(state, extremes=extremes, stamp=end, lasts=lasts)
+            ahead_ms = state.ahead_ms if venue_ms is None else venue_ms - _ms(end)
+            return replace(state, extremes=extremes, stamp=end, lasts=lasts, ahead_ms=ahead_ms)
         case ExtremesForgotten(before=before):
             kept = {key: each.forget_before(before) for key, each in state.extremes.items()}
             return replace(state, extremes=kept)
-        case DowntimeFound(began=began):
-            return replace(state, unchecked_since=began)
+        case DowntimeFound(began=began, ahead_ms=ahead_ms):
+            return replace(state, unchecked_since=began, unchecked_ahead_ms=ahead_ms)
         case DowntimeChecked(downtime=downtime):
             return replace(state, downtime=downtime, unchecked_since=None)
+
+
+def _ms(stamp: datetime) -> int:
+    return int(stamp.timestamp() * 1000)

@@ -77,11 +77,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 def look(fresh: Freshness, heard: Heard, now_s: float) -> Freshness:
     """Return what is known now, given what the stream has told."""
-    if not heard.connected:
-        return _stale(fresh, "the stream is down", now_s)
     if fresh.trust is not Trust.LIVE and heard.new_s > fresh.since_s:
-        return _live(fresh)
-    return fresh
+        fresh = _live(fresh)  # before anything else: what is stale now is stale since now
+    return fresh if heard.connected else _stale(fresh, "the stream is down", now_s)
 
 
 def is_due(fresh: Freshness, heard: Heard, now_s: float, rules: FreshnessRules) -> bool:

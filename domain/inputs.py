@@ -125,9 +125,10 @@ class Offline(msgspec.Struct, frozen=True):
     position_id: PositionId
     began: datetime
     until: datetime
-    ahead: timedelta  # the venue's clock minus ours
+    ahead: timedelta  # the venue's clock minus ours as it was when the rules were set
     candles: Mapping[PriceSource, Sequence[Candle]]  # oldest first
     frame: int
+    best: Decimal | None = None  # for the trail, as the feed had seen it when it began
 
 
 class Wake(msgspec.Struct, frozen=True):

@@ -153,7 +153,7 @@ def _automatic(
         )
     if position.last_automatic_at is not None:
         passed = (now - position.last_automatic_at).total_seconds()
-        if passed < rules.automatic_every_s:
+        if 0 <= passed < rules.automatic_every_s:  # below 0: the clock was set back since
             checks.append(
                 Check("TOO_SOON", f"{passed:.0f} s ago", f">= {rules.automatic_every_s:.0f} s")
             )

@@ -265,7 +265,8 @@ def mark(
         portfolio = evolve(portfolio, rolled)
         events.append(rolled)
     events.extend(_limits_reached(portfolio, value, limits, now))
-    is_due = now - portfolio.marked_at >= MARK_EVERY
+    # Before the last one: the clock was set back, and an hour without a mark would be a hole.
+    is_due = not timedelta() <= now - portfolio.marked_at < MARK_EVERY
     if events or is_due or value > portfolio.high_water_mark * (ONE + PEAK_STEP):
         events.append(EquityMarked(equity=value, balance=portfolio.balance, at=now))
     return tuple(events)

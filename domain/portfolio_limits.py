@@ -53,6 +53,19 @@ def change_limits(
     return (AccountLimitsChanged(overrides=overrides, previous=previous, new=new, by=by, at=now),)
 
 
+def reload_problem(
+    portfolio: Portfolio, before: AccountLimits, configured: AccountLimits, marks: Marks
+) -> Refusal | None:
+    """Return why other configured limits may not be put in force now; None when they may.
+
+    A kill switch below the present drawdown would close everything within the second.
+    """
+    new = limits_of(portfolio, configured).total_drawdown_ratio
+    if new >= limits_of(portfolio, before).total_drawdown_ratio:
+        return None
+    return _closes_everything(portfolio, new, marks)
+
+
 def consequences(portfolio: Portfolio, limits: AccountLimits, marks: Marks) -> str:
     """Say what new limits stop at once; empty when nothing. They close nothing."""
     said = []

@@ -200,6 +200,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     conflict_count: int = 0  # ever; an id is used once
     failed_exits: int = 0  # in a row; slows down how fast a refused exit is tried again
     additions: tuple[Entry, ...] = ()  # scaled in, oldest first
+    judged_until: datetime | None = None  # candles of a downtime have done what they could
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -271,9 +271,7 @@ def _time_is_up(decision: Draft) -> None:
     limit = position.protection.time_exit
     if limit is None or position.status not in HOLDS:
         return
-    if decision.now < limit:
-        decision.then(time_exit_timer(position, limit, decision.now))
-        return
+    # The timer counted the whole time; the wall clock may have been set back meanwhile.
     fire_all(decision, TIME, ExitReason.TIME_EXIT, armed=True)
 
 

@@ -235,7 +235,13 @@ def _downtime_judged(position: Position, event: DowntimeJudged) -> Position:
     if protection.trail is not None and event.best is not None:
         protection = replace(protection, trail=replace(protection.trail, anchor=event.best))
     best, worst = _extremes_with(position, event.low, event.high)
-    return replace(position, protection=protection, best_price=best, worst_price=worst)
+    return replace(
+        position,
+        protection=protection,
+        best_price=best,
+        worst_price=worst,
+        judged_until=event.until,
+    )
 
 
 def _exit_fired(position: Position, event: ExitFired) -> Position:

@@ -5,13 +5,18 @@ Now, at the next price there is: the wished one is gone.
 
 from datetime import UTC, datetime, timedelta
 
-from domain.downtime import Missed, findings
+from domain.downtime import Before, Missed, findings
 from domain.inputs import Offline
 from domain.position import Trigger
 from domain.position_draft import HOLDS, Draft
 from domain.position_events import DowntimeJudged
 from domain.position_exits import fire_all, fire_target, reason_of
-from domain.position_guards import guards, to_breakeven
+from domain.position_guards import (
+    breakeven_stop,
+    guards,
+    keep_breakeven_apart,
+    to_breakeven,
+)
 from domain.protection import BREAKEVEN
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,7 +27,15 @@ def judge_downtime(decision: Draft, offline: Offline) -> None:
     position = decision.position
     if position.status not in HOLDS:
         return
-    found = findings(position, offline.candles, offline.ahead)
+    if position.additions:  # one that has filled in part has moved the average already
+        keep_breakeven_apart(decision)
+    found = findings(
+        decision.position,
+        offline.candles,
+        offline.ahead,
+        Before(offline.began, offline.best),
+        breakeven_stop(position, decision.rules),
+    )
     if not found.missed and found.best is None:
         return
     decision.record(

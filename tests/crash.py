@@ -164,6 +164,7 @@ class Drill:
 
         How many positions are open counts unless they were closed on purpose.
         """
+        self.book.died()
         before = self.ledger.fills.keys()
         self.ledger = read_ledger(self.data_dir, self.directory / "scratch")
         gone = before - self.ledger.fills.keys()

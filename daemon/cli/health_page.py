@@ -10,6 +10,11 @@ from daemon.words import plural
 _SHOWN_STALE = 5
 
 
+def _last_bad_frame(feed: Row) -> list[tuple[str, str]]:
+    why = feed.get("last_bad_frame")
+    return [("last bad frame", clean(why))] if why else []
+
+
 def print_health(health: Row) -> None:
     """Show how every part is."""
     feed, journal = mapping_of(health.get("feed")), mapping_of(health.get("journal"))
@@ -28,6 +33,7 @@ def print_health(health: Row) -> None:
                 + f", {clean(feed.get('frames'))} frames, {clean(feed.get('bad_frames'))} bad, "
                 f"{plural(feed.get('armed_positions'), 'position')} armed",
             ),
+            *_last_bad_frame(feed),
             *_stale_prices(list_of(feed.get("stale"))),
             (
                 "journal",

@@ -163,6 +163,51 @@ def test_a_trail_crossed_while_down_fires(perform):
     lives(perform, reads_with({3: rise, 4: fall}), first, second)
 
 
+def test_a_trail_crossed_while_down_is_judged_by_the_best_price_of_the_life_before(perform):
+    async def first(box: Box) -> None:
+        await opened(box, stop_at(None, trail_distance=D(500)))
+        box.say("61000", "60600")
+        await box.soon(2)
+
+    async def second(box: Box) -> None:
+        await settle(box, "60600")
+        trigger = box.position().exits[0].trigger
+        assert (trigger.level, trigger.price, trigger.while_down) == (60_500, 60_450, True)
+
+    quiet = dict.fromkeys(range(1, 30), ("60600",) * 4)
+    fall = ("60600", "60600", "60450", "60600")
+    lives(perform, reads_with({**quiet, 3: fall}), first, second)
+
+
+def test_candles_are_judged_once_the_venue_has_told_of_orders_and_fills(perform):
+    async def second(box: Box) -> None:
+        box.venue.reads_fail = True
+        await settle(box)
+        await box.soon(20)
+        assert reads.count("1m candles of last") == 0
+        assert not box.position().exits
+        box.venue.reads_fail = False
+        await box.soon(3)
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+        assert CATCHING_UP not in causes(box)
+
+    reads = reads_with({3: ("60000", "60000", "58950", "60000")})
+    lives(perform, reads, opened, second)
+
+
+def test_a_position_that_a_price_has_closed_meanwhile_is_not_waited_for(perform):
+    async def second(box: Box) -> None:
+        await box.start("58900")
+        await box.soon(3)
+        assert box.position().status is PositionStatus.CLOSED
+        assert downtime(box).unchecked == {}
+        assert DOWNTIME_UNCHECKED not in box.ears.codes()
+
+    reads = reads_with({})
+    reads.latency_s = 2
+    lives(perform, reads, opened, second)
+
+
 def test_an_exit_that_watches_the_mark_is_judged_by_candles_of_the_mark(perform):
     async def first(box: Box) -> None:
         await box.start("60000")

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import structlog.testing
 
 from actors import names
 from actors.messages import CandleClosed, SubscribeCandles
@@ -621,5 +622,20 @@ def test_nothing_is_journaled_of_prices_that_concern_nobody(perform):
         box.say("60100")
         await box.soon(1.5)
         assert box.journal(names.feed("paper"))
+
+    perform(play)
+
+
+def test_a_flood_of_bad_frames_is_counted_and_told_once_a_minute(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        with structlog.testing.capture_logs() as logs:
+            for number in range(121):
+                box.market.sink.on_frame()
+                box.market.sink.on_bad_frame(f"wrong {number}")
+                await box.soon(1)
+        told = [(line["why"], line["count"]) for line in logs if line["event"] == "bad_frame"]
+        assert told == [("wrong 0", 1), ("wrong 60", 61), ("wrong 120", 121)]
+        assert (box.feed.bad_frames, box.feed.last_bad_frame) == (121, "wrong 120")
 
     perform(play)

@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from actors import names
 from domain.freshness import Trust
 from domain.instrument import PriceSource
+from domain.portfolio import equity
 from domain.position import PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import Unknown
 from tests.actors.asked import Asked
-from tests.actors.box import BTC, ETH, Box, stop_at
+from tests.actors.box import BTC, ETH, Box, D, stop_at
 
 MANUAL = names.trader("manual")
 
@@ -175,6 +176,111 @@ def test_an_exit_that_watches_another_price_is_not_blind_either(perform, source)
         await box.soon(3)
         assert box.position().exit_reason is ExitReason.STOP_LOSS
         assert box.position().exits[0].trigger.source is source
+
+    perform(play, reads=reads)
+
+
+def test_a_loss_does_not_hide_behind_the_mark_of_a_stream_that_is_down(perform):
+    reads = Asked(BTC="59100")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open("1", stop_at("50000"))
+        box.feed.on_disconnected("the line is cut")
+        await box.soon(3)
+        assert price(box).source == "fallback"
+        worth = equity(box.portfolio, box.parts.world.prices.marks())
+        assert worth == box.portfolio.balance - 900
+        box.feed.on_connected()
+        box.say("60000")
+        box.market.mark("60010")
+        assert box.parts.world.prices.marks()[BTC] == 60_010
+
+    perform(play, reads=reads)
+
+
+def test_a_recovered_trail_knows_the_best_price_that_was_asked_for(perform):
+    reads = Asked(BTC="60900")
+
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000", trail_distance=D(500)))
+        box.feed.on_disconnected("the line is cut")
+        await box.soon(4)
+        assert box.levels()["trail"] == pytest.approx(60_400)
+        reads.prices[BTC] = "60500"
+        await box.soon(2)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60500")
+        assert box.levels()["trail"] == pytest.approx(60_400)
+
+    perform(first, second, reads=reads)
+
+
+def test_what_a_frozen_stream_tells_late_fires_nothing_that_followed_a_newer_price(perform):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000", trail_distance=D(500)))
+        frozen_ms = box.market.now_ms()
+        reads.prices[BTC] = "60900"
+        while price(box).last != "60900":
+            await box.soon(0.1)
+        assert box.levels()["trail"] == pytest.approx(60_400)
+        assert (price(box).last, price(box).trust) == ("60900", Trust.STALE)
+
+        for number, late in enumerate(("60010", "60300", "58900"), start=1):
+            box.market.say(late, event_ms=frozen_ms + number)
+        box.market.mark("60010")
+        await box.soon(0.2)
+        assert not box.position().exits
+        assert price(box).last == "60900"
+        assert (await try_to_open(box)).refusal is not None  # it is not back yet
+
+        box.say("60910")
+        assert price(box).last == "60910"
+        box.say("60390")
+        await box.soon(0.2)
+        assert box.position().exit_reason is ExitReason.TRAILING_STOP
+
+    perform(play, reads=reads)
+
+
+def test_a_stamp_of_the_venue_that_was_wrong_silences_its_stream_until_it_is_renewed(perform):
+    reads = Asked(BTC="60100")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000"))
+        box.market.say("60001", event_ms=box.market.now_ms() + 86_400_000)
+        await box.soon(8)
+        assert price(box).last == "60100"
+        assert box.market.runs == 2
+        box.say("58990")
+        await box.soon(0.2)
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+
+    perform(play, reads=reads)
+
+
+def test_a_mark_that_comes_while_it_is_asked_for_is_the_newer_one(perform):
+    reads = Asked(BTC="60100", latency_s=0.4)
+    reads.marks[BTC] = "58999"
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=PriceSource.MARK))
+        while not reads.count("mark"):
+            await box.soon(0.1)
+        reads.marks[BTC] = "60000"
+        box.market.mark("60001")
+        await box.soon(0.5)
+        assert box.parts.world.prices.prices[BTC].mark == "60001"
 
     perform(play, reads=reads)
 

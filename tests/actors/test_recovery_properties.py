@@ -8,6 +8,7 @@ ledger.
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import count
 from math import inf
 from typing import Any
@@ -16,17 +17,21 @@ import pytest
 from msgspec.structs import replace
 
 from actors import names
+from domain.candles import Candle, Timeframe
 from domain.commands import AddToPosition, ClosePosition, ModificationType, ModifyProtection, SizeBy
-from domain.ids import MANUAL, PositionId, RequestId, identity_of
-from domain.instrument import Direction
+from domain.ids import MANUAL, PositionId, RequestId, Symbol, identity_of
+from domain.instrument import Direction, PriceSource
 from domain.order import Order, OrderAdopted, OrderIntended
 from domain.portfolio import FillBooked, equity
 from domain.portfolio_events import EntryReserved
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
 from domain.triggers import Watched
+from exchanges.market_reads import PriceRead
+from exchanges.port import Unknown
 from runtime.messages import Killed, RestartsExhaustedError
 from runtime.virtual import run_virtual
+from tests.actors.asked import Asked
 from tests.actors.box import BTC, START, Box, D, later, pid, stop_at
 from tests.actors.faulty_venue import (
     answer_lost,
@@ -49,6 +54,7 @@ ONCE_FAILED = (
 LIVES = 4
 STEPS = 60
 BALANCE = D(20_000)
+SECOND = Timeframe(1_000)
 REPORTED_WITHIN_S = 1.1  # the feed's beat, and the commit after it
 CONFIG = """
 market: {source: recorded, symbols: [BTC/USDT, ETH/USDT]}
@@ -77,8 +83,9 @@ FAULTS = (
 class History:
     """One random history; what outsiders have seen of it survives its lives."""
 
-    def __init__(self, seed: int, directory: Any) -> None:
+    def __init__(self, seed: int, directory: Any, *, asks: bool = False) -> None:
         self.chance = random.Random(seed)
+        self.reads = Wandered(self, seed) if asks else None  # what the venue tells when asked
         self.directory = directory
         self.price = 60_000.0
         self.opened = 0
@@ -104,6 +111,7 @@ class History:
                 start=self.start,
                 seed=self.chance.randrange(1000),
                 commit_s=self.chance.choice((0.0002, 0.001, 0.01)),
+                reads=self.reads,
             )
             try:
                 self.check_recovered(box)
@@ -457,6 +465,41 @@ class History:
             assert order.is_terminal or order.venue_order_id is not None
 
 
+class Wandered(Asked):
+    """A venue whose candles of every second wander about the price, and at times do not come."""
+
+    def __init__(self, history: History, seed: int) -> None:
+        super().__init__(latency_s=0.03)
+        self.lengths = (SECOND,)
+        self._history = history
+        self._seed = seed
+
+    async def last(self, symbol: Symbol) -> PriceRead | Unknown:
+        self.prices[BTC] = f"{self._history.price:.1f}"
+        return await super().last(symbol)
+
+    async def candles(
+        self,
+        symbol: Symbol,
+        timeframe: Timeframe,
+        begin_ms: int,
+        end_ms: int,
+        source: PriceSource = PriceSource.LAST,
+    ) -> Sequence[Candle] | Unknown:
+        await self._wait(f"{timeframe} candles of {source.value}", symbol)
+        if self._history.chance.random() < 0.05:
+            return Unknown("HTTP 502")
+        first = -(-begin_ms // SECOND.ms) * SECOND.ms
+        return [self._candle(at_ms) for at_ms in range(first, end_ms, SECOND.ms)]
+
+    def _candle(self, at_ms: int) -> Candle:
+        chance = random.Random(f"{self._seed} {at_ms}")
+        price = self._history.price
+        prices = [D(f"{price * (1 + chance.gauss(0, 0.003)):.1f}") for _ in range(4)]
+        ends = prices[0], max(prices), min(prices), prices[3]
+        return Candle(BTC, SECOND, at_ms, *ends, volume=D(1), trades=1)
+
+
 def trails_of(box: Box) -> list[Watched]:
     indices = [line.index for line in box.feed.lines.values()]
     return [each for index in indices for each in index.armed() if each.exit_id == "trail"]
@@ -465,5 +508,12 @@ def trails_of(box: Box) -> list[Watched]:
 @pytest.mark.parametrize("seed", [*SEEDS, *ONCE_FAILED])
 def test_after_any_history_nothing_is_lost_doubled_or_left_unguarded(tmp_path, seed):
     history = History(seed, tmp_path)
+    for life in range(LIVES):
+        history.live(is_last=life == LIVES - 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nor_where_the_venue_tells_what_happened_between_two_lives(tmp_path, seed):
+    history = History(seed, tmp_path, asks=True)
     for life in range(LIVES):
         history.live(is_last=life == LIVES - 1)

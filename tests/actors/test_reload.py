@@ -5,9 +5,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from actors import names
+from actors.messages import SetAccountLimits
 from daemon.config import load
 from daemon.config_file import ConfigFile
 from daemon.config_models import Config
@@ -15,9 +17,10 @@ from daemon.logs import Logs
 from daemon.notify import Notifier
 from daemon.reload import Reloader
 from domain.ids import TraderName
+from domain.limit_changes import AccountOverrides
 from domain.portfolio_events import LimitsConfigured
 from domain.trader_state import TraderConfigured
-from tests.actors.box import CONFIG, Box, D
+from tests.actors.box import CONFIG, Box, D, stop_at
 
 WITH_TRADER = (
     CONFIG
@@ -45,6 +48,29 @@ async def put(box: Box, *pairs: tuple[str, str], text: str = WITH_TRADER) -> Non
         logs = Logs(stream=StringIO())
         Reloader(loaded, box.parts, logs, notifier).put_in_force(config)
     await box.soon()
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the file on the virtual loop, which has no threads."""
+
+    async def call(function: Any, *args: Any) -> Any:
+        return function(*args)
+
+    monkeypatch.setattr("asyncio.to_thread", call)
+
+
+async def reloaded(box: Box, limits: str) -> Any:
+    """Reload with other limits, from what is in force, through the file."""
+    file = ConfigFile(box.directory / "config.yaml")
+    before = "max_positions: 1000, balance_buffer_ratio: 0, daily_drawdown_ratio: 1, "
+    before += "total_drawdown_ratio: 1"
+    assert before in WITH_TRADER
+    after = f"balance_buffer_ratio: 0, daily_drawdown_ratio: 1, {limits}"
+    with closing(Notifier({})) as notifier:
+        reloader = Reloader(load(file), box.parts, Logs(stream=StringIO()), notifier)
+        (box.directory / "config.yaml").write_text(WITH_TRADER.replace(before, after))
+        return await reloader.reload()
 
 
 def played(perform: Any, play: Any) -> None:
@@ -123,6 +149,57 @@ def test_times_of_protection_and_staleness_hold_from_now_on(perform):
         assert box.parts.world.rules.exit_after_s == 9
         await box.soon(3)
         assert not box.parts.world.prices.is_fresh("BTC/USDT")
+
+    played(perform, play)
+
+
+def test_a_kill_switch_is_not_reloaded_below_the_drawdown_of_the_moment(perform, inline):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("1", stop_at("40000"))
+        box.say("59400")
+        await box.soon(2.5)  # 0.6 % below the peak
+
+        refused = await reloaded(box, "total_drawdown_ratio: 0.5%, max_positions: 7")
+        assert refused.rule == "LIMIT_PASSED"
+        assert "What is in force stays" in refused.message
+        assert box.parts.world.limits.max_positions == 1000
+        await box.soon(2.5)
+        assert not box.position().is_closed
+
+        done = await reloaded(box, "total_drawdown_ratio: 1%, max_positions: 7")
+        assert {each["key"] for each in done["applied"]} == {
+            "limits.total_drawdown_ratio",
+            "limits.max_positions",
+        }
+        await box.soon(2.5)
+        assert not box.position().is_closed
+        box.say("58000")
+        await box.soon(2.5)
+        assert box.position().is_closed
+
+    played(perform, play)
+
+
+def test_a_kill_switch_that_a_person_has_set_counts_and_not_the_one_in_the_file(perform, inline):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("1", stop_at("40000"))
+        await box.ask(
+            names.PORTFOLIO,
+            lambda request_id: SetAccountLimits(
+                AccountOverrides(total_drawdown_ratio=D("0.5")),
+                reset=False,
+                by="ann",
+                request_id=request_id,
+            ),
+        )
+        box.say("59400")
+        await box.soon(2.5)
+        done = await reloaded(box, "total_drawdown_ratio: 0.5%, max_positions: 1000")
+        assert [each["key"] for each in done["applied"]] == ["limits.total_drawdown_ratio"]
+        await box.soon(2.5)
+        assert not box.position().is_closed
 
     played(perform, play)
 

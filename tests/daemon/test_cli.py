@@ -1043,13 +1043,15 @@ def test_health_names_stale_symbols_and_is_not_well(ask: Callable[..., Ran], off
         "restarts": {},
         "dead_letters": 0,
         "mailboxes": {},
-        "feed": {"connected": True, "frames": 1, "bad_frames": 0, "armed_positions": 0,
-                 "stale": stale, "reads": {}},
+        "feed": {"connected": True, "frames": 1, "bad_frames": 2, "armed_positions": 0,
+                 "last_bad_frame": "not JSON: \x1b[31m<html>", "stale": stale, "reads": {}},
         "journal": {"last_seq": 1, "trouble": None, "waiting": 0},
     }  # fmt: skip
     ran = ask("health")
 
     assert ran.code == 1
     assert "S0/USDT: HTTP 502" in ran.out
+    assert "last bad frame" in ran.out
+    assert "\x1b[31m" not in ran.out
     assert "and 2 more" in ran.out
     assert "S6/USDT" not in ran.out

@@ -42,6 +42,7 @@ def everything() -> Observed:
         actor_restarts={"feed": 1},
         dead_letters=4,
         ticks=1_000_000,
+        bad_frames=3,
         loop_lag_s={"0.99": 0.003},
         unknown_orders=0,
     )
@@ -111,6 +112,7 @@ def test_what_has_a_current_value_is_read_at_the_scrape() -> None:
     assert value(text, "actor_restarts_total", actor="feed") == 1
     assert value(text, "dead_letters_total") == 4
     assert value(text, "ticks_total") == 1_000_000
+    assert value(text, "bad_frames_total") == 3
     assert value(text, "loop_lag_seconds", quantile="0.99") == 0.003
     assert value(text, "orders_unknown") == 0
 

@@ -150,6 +150,7 @@ def well() -> Observed:
         actor_restarts={"feed": 0},
         dead_letters=0,
         ticks=1_000,
+        bad_frames=0,
         loop_lag_s={"0.5": 0.0, "0.99": 0.003, "1": 0.01},
         unknown_orders=0,
     )

@@ -215,6 +215,35 @@ def test_telling_it_twice_fires_once():
     assert sum(isinstance(event, ExitFired) for event in life.events) == 1
 
 
+def test_what_the_trail_had_seen_before_counts_from_the_first_candle_that_opened_later():
+    rules = plan(None, trail_distance=D(5))
+    began = datetime.fromtimestamp(FIRST_MS / 1000 + 30, UTC)  # within the first candle
+    low_first, later = candle(0, 100, 108, 103, 107), candle(1, 107, 107, 104, 107)
+    life = opened(protection=rules)
+    life.tell(changed(offline(life, low_first), began=began, best=D(109)))
+    assert life.p.status is not PositionStatus.CLOSING  # it may have been low before it was high
+    life = opened(protection=rules)
+    life.tell(changed(offline(life, low_first, later), began=began, best=D(109)))
+    trigger = life.events[-1].exit.trigger
+    assert (trigger.level, trigger.price) == (104, 104)
+
+
+def test_candles_told_twice_are_not_judged_by_a_trail_that_they_have_moved_themselves():
+    life = opened(protection=plan(None, trail_distance=D(5)))
+    told = offline(life, candle(0, 100, 101, 98, 101), candle(1, 101, 108, 101, 107))
+    for _ in range(2):
+        life.tell(told)
+    assert life.p.protection.trail.anchor == 108
+    assert life.p.status is not PositionStatus.CLOSING
+
+
+def test_what_the_trail_had_seen_before_is_nothing_new_to_say():
+    life = opened(protection=plan(None, trail_distance=D(5)))
+    before = len(life.events)
+    life.tell(changed(offline(life, candle(0, 107, 107, 105, 107)), best=D(109)))
+    assert len(life.events) == before
+
+
 # --- what to ask for ---
 
 

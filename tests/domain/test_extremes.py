@@ -220,3 +220,11 @@ def test_extremes_since_each_arming_survive_a_crash_up_to_the_last_report(moves:
 
     for armed, since in prices.items():
         assert extremes.since(at(armed)) == ((min(since), max(since)) if since else None)
+
+
+def test_extremes_between_two_moments_are_never_those_of_a_later_interval() -> None:
+    extremes = seen((0, "90", "120"), (10, "95", "110"), (20, "85", "115"))
+    assert extremes.between(at(0), at(10)) == (None, 120)  # the low was overtopped later
+    assert extremes.between(at(5), at(10)) == (None, None)
+    assert extremes.between(at(0), at(25)) == (85, 120)
+    assert extremes.between(at(15), at(25)) == (85, 115)

@@ -201,3 +201,11 @@ def test_a_silent_stream_is_found_out_or_found_right_whatever_went_before(events
     assert story.fresh.trust is Trust.QUIET
     assert moved.fresh.trust is Trust.STALE
     assert moved.fresh.wants_renewal(moved.now_s, RULES)
+
+
+def test_a_stream_that_is_lost_right_after_it_came_back_is_stale_since_then():
+    came_back = Freshness(since_s=90.0)
+    heard = Heard(price="100.0", new_s=100, any_s=100, connected=False)
+    lost = look(came_back, heard, 100.5)
+    assert (lost.trust, lost.since_s) == (Trust.STALE, 100.5)
+    assert look(lost, heard, 101.0).since_s == 100.5

@@ -490,7 +490,12 @@ def test_nothing_is_judged_while_a_held_symbol_has_no_price():
 
 
 def test_a_clock_set_back_does_not_roll_the_day_back():
-    assert mark(account(), {}, LIMITS, NOW - timedelta(days=1)) == ()
+    before = NOW - timedelta(days=1)
+    events = mark(account(), {}, LIMITS, before)
+    assert [type(event) for event in events] == [EquityMarked]  # else the curve waits for a day
+    portfolio = evolve(account(), events[0])
+    assert portfolio.day == NOW.date()
+    assert mark(portfolio, {}, LIMITS, before + timedelta(seconds=59)) == ()
 
 
 def test_an_operator_stops_and_resumes_entries():

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.candles import Candle, Timeframe
 from domain.commands import ClosePosition, RequestedBy
 from domain.effects import Alarm, Answer, AskOrders, CancelOrder, FreeReservation, SubmitOrder
 from domain.ids import RequestId, client_order_id, identity_of
-from domain.inputs import BeginAddition, FillReported, OrderEnded
-from domain.instrument import Direction
+from domain.inputs import BeginAddition, FillReported, Offline, OrderEnded
+from domain.instrument import Direction, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_additions import MAX_ADDITIONS, addition_problem, plan_with, risk_of_held
@@ -23,7 +24,7 @@ from domain.position_events import AdditionIntended
 from domain.position_exits import target_quantity
 from domain.position_guards import breakeven_stop
 from domain.protection import ExitReason
-from tests.builders import ACCOUNT, NOW, D, Life, a_fill, opened, plan, position_id
+from tests.builders import ACCOUNT, BTC, NOW, D, Life, a_fill, opened, plan, position_id
 
 SHORT = Direction.SHORT
 
@@ -353,6 +354,40 @@ def test_a_breakeven_reached_while_an_addition_fills_is_not_set_where_it_fires_a
 
     assert life.p.protection.stop.price == 90
     assert life.p.protection.breakeven.trigger_price > 101
+
+
+def minute(number, *prices):
+    """Open, high, low, close of a minute of the downtime."""
+    opened_ms = (int(NOW.timestamp() * 1000) // 60_000 + 1 + number) * 60_000
+    return Candle(BTC, Timeframe(60_000), opened_ms, *(D(each) for each in prices), D(1), 1)
+
+
+def catch_up(life, *candles):
+    until = NOW + timedelta(minutes=10)
+    last = {PriceSource.LAST: candles}
+    return life.tell(Offline(life.p.id, NOW, until, timedelta(), last, frame=3))
+
+
+def test_a_breakeven_reached_while_down_moves_the_stop_to_the_average_with_what_was_added():
+    life = opened("1", "100", plan("90", breakeven_price=D(105)))
+    adding(life, "2", limit="96")
+    fill_addition(life, "1", "96")  # 98 on average, and the order still works
+
+    catch_up(life, minute(0, 100, 105, 99, 104), minute(1, 104, 104, 99, 103))
+
+    assert life.p.status is not PositionStatus.CLOSING
+    assert D(98) < life.p.protection.stop.price < 99
+
+
+def test_a_breakeven_that_the_average_has_caught_up_with_fires_nothing_for_a_downtime():
+    life = opened("1", "100", plan("90", breakeven_price=D(101)))
+    adding(life, "100", limit="100.9")
+    fill_addition(life, "99", "100.95")
+
+    catch_up(life, minute(0, "100.9", 101, "100.5", "100.6"), minute(1, "100.6", 101, 100, 100))
+
+    assert life.p.status is not PositionStatus.CLOSING
+    assert life.p.protection.stop.price == 90
 
 
 def test_the_risk_of_what_is_held_counts_to_the_stop_that_is_to_be():

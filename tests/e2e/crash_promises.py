@@ -92,6 +92,15 @@ class Book:
             if text not in self.broken[kind]:
                 self.broken[kind].append(text)
 
+    def died(self) -> None:
+        """Note that the daemon was killed: nobody guards until it is back, and that is not blamed.
+
+        A price that is beyond a level has its time to fire from the next life's first look on.
+        """
+        with self.lock:
+            for promise in self.promises.values():
+                promise.beyond_s = None
+
     def opened(self, promise: Promise, request: View) -> None:
         """Expect the rules that an opening asked for."""
         promise.acknowledged = True

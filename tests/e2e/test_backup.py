@@ -16,11 +16,12 @@ from typing import Any, Self
 import pytest
 
 from daemon.admin_client import AdminClient
-from daemon.admin_requests import Close, Open, ShowPosition
+from daemon.admin_requests import Add, Close, Open, ShowPosition
 from domain.errors import Refusal
 from domain.instrument import Direction
 from storage import snapshot
 from storage.chain import seal
+from storage.rows import READ_TABLES
 from tests.e2e.attempts import attempt, logged
 from tests.e2e.harness import HOLDFAST, Daemon, Processes, wait_until
 from tests.e2e.test_bad_surroundings import on_disk
@@ -261,6 +262,68 @@ def test_a_running_daemon_archives_and_still_tells_of_the_past(
 
     assert reborn.position(old_open)["status"] == "closed"
     assert reborn.cli("why", old_closed) == story
+
+
+def test_after_archiving_a_kill_a_rebuild_and_the_loss_of_all_snapshots_it_is_the_same(
+    traded: tuple[Daemon, str, str], processes: Processes
+) -> None:
+    daemon, old_open, old_closed = traded
+    request = Add(position=old_open, quantity=Decimal("0.002"))
+    assert not isinstance(daemon.client.ask(request), Refusal)
+    daemon.cli("journal", "archive")
+    young_open, young_closed = opened(daemon.client), opened(daemon.client)
+    daemon.ask(Close(position=young_closed))
+    known = (old_open, old_closed, young_open, young_closed)
+    settle(daemon, old_open, young_open)
+    told = {each: told_of(daemon, each) for each in known}
+    daemon.process.kill()
+    rows = tables_of(daemon)
+
+    assert daemon.cli("journal", "rebuild")["problems"] == []
+
+    assert tables_of(daemon) == rows
+    second = start_again(processes, daemon)
+    assert {each: told_of(second, each) for each in known} == told
+    second.process.kill()
+    for path in snapshot.snapshot_paths(data_of(daemon)):
+        path.write_bytes(b"not a snapshot")
+
+    third = start_again(processes, daemon)
+
+    assert {each: told_of(third, each) for each in known} == told
+    assert third.position(old_open)["stop"] is not None
+    assert third.cli("journal", "verify", "--archives")["archives"][0]["problem"] == ""
+    third.ask(Close(position=old_open))
+    assert third.position(old_open)["status"] == "closed"
+
+
+def settle(daemon: Daemon, *positions: str) -> None:
+    """Wait until all has filled and is guarded."""
+    wait_until(
+        lambda: (
+            all(daemon.position(each)["status"] == "open_protected" for each in positions)
+            and not daemon.cli("orders")["orders"]
+        ),
+        20,
+        "positions are guarded and no order works",
+    )
+
+
+def told_of(daemon: Daemon, position_id: str) -> tuple[Any, ...]:
+    """What a person is told of a position that no restart may change: its shape and its story."""
+    wait_until(lambda: daemon.status()["mode"] == "NORMAL", 20, "it trades")
+    story = daemon.cli("why", position_id)["events"]
+    return shape(daemon.position(position_id)), [
+        each for each in story if each["event"] != "DowntimeJudged"
+    ]
+
+
+def tables_of(daemon: Daemon) -> dict[str, list[Any]]:
+    with closing(sqlite3.connect(data_of(daemon) / "holdfast.db")) as connection:
+        return {
+            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+            for name in READ_TABLES
+        }
 
 
 def start_again(processes: Processes, daemon: Daemon) -> Daemon:
