@@ -53,6 +53,7 @@ _CATCHING_UP = ModeCause(
     way_out="It ends by itself within seconds, after weeks within minutes.",
 )
 _CLOCK_SET_BACK = "the clock was set back since, so nobody knows how long it was"
+_NOBODY_TO_ASK = "nobody can be asked: market.url is set, market.rest_url is not"
 _NO_PROOF = "no candles tell of the price that an exit watches"
 
 
@@ -72,8 +73,14 @@ class CatchUpActor(Actor):
         """Hold entries back and begin; nothing to do means nothing to say."""
         alive_at, reads = self._alive_at(), self.world.reads
         positions = self._positions()
-        if alive_at is None or reads is None or not positions:
+        if alive_at is None or not positions:
             self.stop()
+            return
+        if reads is None:
+            for symbol in positions:
+                self._fail(symbol, _NOBODY_TO_ASK)
+            now, now_s = self.world.clock.now(), self.world.clock.monotonic()
+            self._finish(alive_at, now, now_s, positions)
             return
         if any(reads.timeframes(source) for source in PriceSource):
             self.tell(names.PORTFOLIO, SetCause(_CATCHING_UP))
@@ -117,6 +124,16 @@ class CatchUpActor(Actor):
             await asyncio.sleep(_LOOK_EVERY_S)
         for symbol in self.awaited.values():
             self._fail(symbol, "a position did not answer")
+        self._finish(alive_at, started_at, started_s, positions)
+
+    def _finish(
+        self,
+        alive_at: datetime,
+        started_at: datetime,
+        started_s: float,
+        positions: Mapping[Symbol, Sequence[Position]],
+    ) -> None:
+        """Put together what was found."""
         self._conclude(
             Downtime(
                 began=self._began(alive_at, started_at, started_s),

@@ -129,7 +129,7 @@ class FeedActor(Journaled):
 
     def on_start(self) -> None:
         """Begin to read; entries wait until the stream is up."""
-        if self.incarnation == 1 and self.world.reads is not None:
+        if self.incarnation == 1:
             self._note_downtime()
         self.every(BEAT_S, Beat())
         self.tell(names.PORTFOLIO, SetCause(_down("The market data stream is connecting.")))

@@ -426,3 +426,16 @@ def test_other_symbols_are_checked_though_one_cannot_be(perform):
     reads = reads_with({3: ("60000", "60000", "58950", "60000")})
     reads.prices[ETH] = "3000"
     lives(perform, reads, first, second)
+
+
+def test_a_downtime_that_nobody_can_be_asked_about_is_told_as_unchecked(perform):
+    async def second(box: Box) -> None:
+        await settle(box)
+        found = downtime(box)
+        assert found.positions == 1
+        assert "market.rest_url is not" in found.unchecked[BTC]
+        assert "DOWNTIME_UNCHECKED" in dict(box.parts.world.telemetry.alarms)
+        assert CATCHING_UP not in causes(box)
+        assert box.levels()["stop"] == 59_000
+
+    lives(perform, None, opened, second)
