@@ -41,6 +41,7 @@ log = structlog.get_logger("trade.execution")
 ANSWER_WITHIN_S = 5.0
 ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
+PROVE_AGAIN_AFTER_S = 0.5  # other fills came between two answers, which then do not agree
 _S = OrderStatus
 _DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
 
@@ -302,6 +303,8 @@ class Sender(OrderKeeper):
             proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(stream.state)
             if 0 < proof < delay:
                 delay = proof  # an exit that never left is sent anew the moment that is proven
+            elif -ACCEPTANCE_WINDOW_S < proof <= 0:
+                delay = min(delay, PROVE_AGAIN_AFTER_S)
             self.after(delay, ResolveOrder(order_id, again))
 
 

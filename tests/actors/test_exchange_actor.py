@@ -27,7 +27,7 @@ from domain.order import (
 from domain.position import PositionStatus
 from domain.position_events import ExitFired
 from domain.protection import ExitReason
-from exchanges.port import VenueOrder
+from exchanges.port import VenueOrder, VenuePosition
 from tests.actors.box import BTC, CONFIG, Box, pid, stop_at
 from tests.actors.faulty_venue import (
     answer_lost,
@@ -229,6 +229,26 @@ def test_an_order_that_never_arrived_is_absent_once_everything_agrees_and_time_h
         assert len(box.venue.sent) == 1
         assert not box.portfolio.reservations
         assert not box.portfolio.holdings
+
+    perform(play)
+
+
+def test_a_proof_that_other_fills_disturbed_is_tried_again_soon(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        began_s, asked = box.loop.time(), box.venue.positions
+
+        async def disturbed():
+            if box.loop.time() - began_s < 5.3:
+                return (VenuePosition(BTC, D("1"), D("60000")),)
+            return await asked()
+
+        box.venue.submits, box.venue.positions = [broken_line], disturbed
+        await box.open()
+        while not box.position().is_closed:
+            await box.soon(0.1)
+        assert 5.3 <= box.loop.time() - began_s < 7
+        assert box.entry().status is _S.ABSENT
 
     perform(play)
 
