@@ -35,9 +35,6 @@ _START_PRICES = {
     "BNB": Decimal(515),
 }
 _OTHER_START = Decimal(100)
-USDM_URL = "wss://fstream.binance.com"
-SPOT_URL = "wss://stream.binance.com:9443"
-OKX_URL = "wss://ws.okx.com:8443"
 
 
 def stream_of(
@@ -101,9 +98,12 @@ def address_of(config: Config) -> str:
     """Return where the venue's stream is."""
     if config.market.url is not None:
         return config.market.url
+    from exchanges import binance_stream, okx_stream  # noqa: PLC0415 - only if used
+
     if config.market.source == "okx":
-        return OKX_URL
-    return SPOT_URL if config.market.kind is Kind.SPOT else USDM_URL
+        return okx_stream.URL
+    is_spot = config.market.kind is Kind.SPOT
+    return binance_stream.SPOT_URL if is_spot else binance_stream.USDM_URL
 
 
 def _binance(config: Config, world: World, chance: Chance, tap: Tap | None) -> MarketStream:
