@@ -51,7 +51,7 @@ from domain.order import (
     OrderTriggered,
     evolve,
 )
-from exchanges.port import Exchange, VenueOrder
+from exchanges.port import Exchange, VenueOrder, VenueUpdate
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
@@ -122,7 +122,7 @@ class ExchangeActor(Sender):
             and self.ownership.is_live(identity.position_id)
         )
 
-    def _on_update(self, update: VenueOrder | Fill) -> None:
+    def _on_update(self, update: VenueUpdate) -> None:
         self.tell(self.name, VenueReported(update))
 
     @handles(ReconcileFailed)
@@ -167,10 +167,13 @@ class ExchangeActor(Sender):
     @handles(VenueReported)
     def on_report(self, report: VenueReported) -> None:
         """Book a fill or a change of status."""
-        if isinstance(report.update, Fill):
-            self._book(report.update, None)
-        else:
-            self._apply(report.update)
+        match report.update:
+            case Fill() as fill:
+                self._book(fill, None)
+            case VenueOrder() as venue_order:
+                self._apply(venue_order)
+            case _:
+                pass
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)

@@ -19,7 +19,7 @@ from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import TraderLimits
-from exchanges.port import Submission, VenueOrder
+from exchanges.port import Submission, VenueOrder, VenueUpdate
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ class VenueReported(msgspec.Struct, frozen=True):
     """The venue's private stream reported."""
 
     lane: ClassVar[int] = FILLS
-    update: VenueOrder | Fill
+    update: VenueUpdate
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -40,6 +40,8 @@ _LEG_LETTERS = {
     "close": "C",
     "time": "M",
     "kill": "K",
+    "guard": "G",  # an order that rests at the venue and triggers there
+    "adopted": "A",
 }
 _LEG_NAMES = {letter: name for name, letter in _LEG_LETTERS.items()}
 _LEG_NUMBER_WIDTH = 2

@@ -18,7 +18,7 @@ import msgspec
 
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, PositionId, Symbol, TradeId, VenueOrderId
-from domain.instrument import Side
+from domain.instrument import PriceSource, Side
 from domain.money import ZERO, Fee
 
 
@@ -86,6 +86,7 @@ class OrderType(Enum):
     LIMIT = "limit"
     STOP = "stop"  # market order once the trigger price is crossed against the position
     TARGET = "target"  # market order once the trigger price is crossed in its favor
+    TRAIL = "trail"  # market order once the price falls back from its best by a ratio
 
 
 class TimeInForce(Enum):
@@ -95,7 +96,7 @@ class TimeInForce(Enum):
     IOC = "IOC"
 
 
-class OrderTerms(msgspec.Struct, frozen=True):
+class OrderTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is asked of the venue; the same for every send of one `client_order_id`."""
 
     client_order_id: ClientOrderId
@@ -109,6 +110,8 @@ class OrderTerms(msgspec.Struct, frozen=True):
     reduce_only: bool = False
     leverage: Decimal = Decimal(1)
     time_in_force: TimeInForce = TimeInForce.GTC
+    watches: PriceSource = PriceSource.LAST  # which price triggers STOP, TARGET and TRAIL
+    trail_ratio: Decimal | None = None  # of TRAIL: 0.02 is 2 % from the best price
 
 
 class Fill(msgspec.Struct, frozen=True):

@@ -8,12 +8,13 @@ success needs the venue's order id, refusal needs the venue's word, and everythi
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Protocol
 
 import msgspec
 
 from domain.ids import ClientOrderId, Symbol, VenueOrderId
-from domain.instrument import Instrument
+from domain.instrument import Direction, Instrument
 from domain.order import Fill, OrderStatus, OrderTerms
 
 
@@ -68,15 +69,111 @@ class VenuePosition(msgspec.Struct, frozen=True):
     """
 
     symbol: Symbol
-    quantity: Decimal  # base units, signed, not 0
+    quantity: Decimal  # base units, signed; 0 only in a `PositionReport`: flat
     average_price: Decimal  # quote per base unit
+    liquidation_price: Decimal | None = None  # quote; None: the venue names none
+    leverage: Decimal | None = None
+    updated_at: datetime | None = None
+
+
+class Outside(Enum):
+    """Who traded on our account, when it was not us."""
+
+    PERSON = "person"  # on the venue's site, or another program
+    LIQUIDATION = "liquidation"
+    ADL = "adl"  # the venue closed it against a liquidated account
+
+
+class OutsideFill(msgspec.Struct, frozen=True):
+    """An execution of an order without an id of ours; `fill.client_order_id` is empty."""
+
+    fill: Fill
+    cause: Outside
+    direction: Direction | None = None  # in hedge mode: of the position it belongs to
+
+
+class CashKind(Enum):
+    """What moved money besides a fill."""
+
+    FUNDING = "funding"
+    TRANSFER = "transfer"  # deposit, withdrawal, between accounts
+    OTHER = "other"  # interest, rebates, corrections
+
+
+class CashFlow(msgspec.Struct, frozen=True):
+    """Money that came or went without a fill."""
+
+    flow_id: str  # the venue's id: told twice, it counts once
+    kind: CashKind
+    asset: str
+    amount: Decimal  # signed: below zero we paid
+    at: datetime
+    symbol: Symbol | None = None  # of funding
+    text: str = ""  # the venue's word
+
+
+class Abilities(msgspec.Struct, frozen=True):
+    """What a venue does for us besides filling orders. The paper venue: nothing of it."""
+
+    holds_stops: bool = False  # STOP and TARGET orders rest there and trigger without us
+    amends_stops: bool = False  # their price and quantity can be changed in place
+    holds_trails: bool = False  # TRAIL orders
+
+
+class PositionMode(Enum):
+    """Whether long and short of one swap are one net position or two."""
+
+    NET = "net"
+    HEDGE = "hedge"
+
+
+class AccountFacts(msgspec.Struct, frozen=True):
+    """What the venue says of our login."""
+
+    account_id: str
+    position_mode: PositionMode
+    may_trade: bool
+    may_withdraw: bool  # such a key is refused
+    stops_work: bool = True  # the canary: the endpoint of stop orders answers as it should
+
+
+class BalanceReport(msgspec.Struct, frozen=True):
+    """Some assets' balances as pushed; assets that are not named did not change."""
+
+    balances: tuple[Balance, ...]
+
+
+class PositionReport(msgspec.Struct, frozen=True):
+    """Some holdings as pushed: quantity zero is flat, what is not named did not change."""
+
+    positions: tuple[VenuePosition, ...]
+
+
+class StreamUp(msgspec.Struct, frozen=True):
+    """The private stream is (again) logged in and subscribed: what came before may be missed."""
+
+
+class StreamDown(msgspec.Struct, frozen=True):
+    """The private stream is lost; it is being connected anew."""
+
+    why: str
 
 
 Submission = Accepted | Refused | Unknown
 Cancellation = (
     Accepted | Refused | Unknown
 )  # Accepted: the order is out; a refusal may mean it filled
-VenueUpdate = VenueOrder | Fill  # pushed by the private stream, in venue order, possibly repeated
+# Pushed by the private stream, in venue order, possibly repeated.
+VenueUpdate = (
+    VenueOrder
+    | Fill
+    | OutsideFill
+    | CashFlow
+    | BalanceReport
+    | PositionReport
+    | StreamUp
+    | StreamDown
+)
 
 
 class Exchange(Protocol):
@@ -85,6 +182,8 @@ class Exchange(Protocol):
     Methods return awaitables; `submit` and `cancel` read the market before they return. Reads
     answer `Unknown` when they failed: an empty tuple means the venue said "nothing".
     """
+
+    abilities: Abilities
 
     def start(self, on_update: Callable[[VenueUpdate], None]) -> Awaitable[None]:
         """Connect, begin to push updates. Raises nothing a venue may cause."""
@@ -97,6 +196,18 @@ class Exchange(Protocol):
 
     def cancel(self, symbol: Symbol, order_id: ClientOrderId) -> Awaitable[Cancellation]:
         """Ask to take an order out."""
+
+    def amend(self, terms: OrderTerms) -> Awaitable[Cancellation]:
+        """Give a resting stop, target or trail of ours the quantity and trigger of `terms`."""
+
+    def account(self) -> Awaitable[AccountFacts | Refused | Unknown]:
+        """Return what this login is and may do; a refusal names what is wrong with it."""
+
+    def outside_fills(self, since: datetime) -> Awaitable[tuple[OutsideFill, ...] | Unknown]:
+        """Return executions that were not ours, oldest first."""
+
+    def cash_flows(self, since: datetime) -> Awaitable[tuple[CashFlow, ...] | Unknown]:
+        """Return what moved money besides fills, oldest first."""
 
     def order(
         self, symbol: Symbol, order_id: ClientOrderId

@@ -34,10 +34,15 @@ from exchanges.paper.records import Cash, PaperOrder, Records
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.wire import Wire
 from exchanges.port import (
+    Abilities,
     Accepted,
+    AccountFacts,
     Balance,
     Cancellation,
+    CashFlow,
     NotFound,
+    OutsideFill,
+    PositionMode,
     Refused,
     Submission,
     Unknown,
@@ -65,6 +70,8 @@ class _Life(Enum):
 
 class PaperVenue:
     """One account at a simulated venue: an `Exchange`, and a listener to the market stream."""
+
+    abilities = Abilities()
 
     def __init__(
         self,
@@ -218,6 +225,26 @@ class PaperVenue:
         holdings = self._matching.account.holdings.values()
         held = [holding.as_position() for holding in holdings if holding.quantity]
         return self._told(tuple(sorted(held, key=lambda each: (each.symbol, each.quantity))))
+
+    def amend(self, terms: OrderTerms) -> Awaitable[Cancellation]:
+        """Refuse: no stop rests here."""
+        text = f"{terms.client_order_id}: the paper venue holds no stops"
+        return self._told(Refused("UNSUPPORTED", text))
+
+    def account(self) -> Awaitable[AccountFacts | Refused | Unknown]:
+        """Return what may be done here: everything but taking money out."""
+        facts = AccountFacts("paper", PositionMode.HEDGE, may_trade=True, may_withdraw=False)
+        return self._told(facts)
+
+    def outside_fills(self, since: datetime) -> Awaitable[tuple[OutsideFill, ...] | Unknown]:
+        """Return none: nobody else trades here."""
+        del since
+        return self._told(())
+
+    def cash_flows(self, since: datetime) -> Awaitable[tuple[CashFlow, ...] | Unknown]:
+        """Return none: nobody pays in or out, and funding is not simulated."""
+        del since
+        return self._told(())
 
     async def on_ledger(
         self, work: Callable[[Callable[[], sqlite3.Connection], Callable[[], None]], T]

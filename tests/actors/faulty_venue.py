@@ -13,8 +13,12 @@ from domain.instrument import Instrument
 from domain.order import Fill, OrderTerms
 from exchanges.paper.venue import PaperVenue
 from exchanges.port import (
+    Abilities,
+    AccountFacts,
     Cancellation,
+    CashFlow,
     NotFound,
+    OutsideFill,
     Refused,
     Submission,
     Unknown,
@@ -29,6 +33,8 @@ Fault = Callable[[Callable[[], Answer]], Answer]  # given the way to the venue
 
 class FaultyVenue:
     """An `Exchange` and a listener to the market, as the paper venue is."""
+
+    abilities = Abilities()
 
     def __init__(self, inner: PaperVenue, loop: asyncio.AbstractEventLoop) -> None:
         self.inner = inner
@@ -107,6 +113,18 @@ class FaultyVenue:
     async def positions(self) -> tuple[VenuePosition, ...] | Unknown:
         await self._hang()
         return Unknown("the read failed") if self.reads_fail else await self.inner.positions()
+
+    def amend(self, terms: OrderTerms) -> Awaitable[Cancellation]:
+        return self.inner.amend(terms)
+
+    def account(self) -> Awaitable[AccountFacts | Refused | Unknown]:
+        return self.inner.account()
+
+    def outside_fills(self, since: datetime) -> Awaitable[tuple[OutsideFill, ...] | Unknown]:
+        return self.inner.outside_fills(since)
+
+    def cash_flows(self, since: datetime) -> Awaitable[tuple[CashFlow, ...] | Unknown]:
+        return self.inner.cash_flows(since)
 
     async def _hang(self) -> None:
         if self.reads_hang:
