@@ -88,11 +88,9 @@ class Silence:
     def __init__(self, session: "Session") -> None:
         self._session = session
         settings = session.line.settings
-        times = [settings.answer_timeout_s]
-        if settings.max_silence_s is not None:
-            times.append(settings.max_silence_s)
-        if session.line.dialect.ping:
-            times.append(settings.ping_after_s)
+        times = [] if settings.max_silence_s is None else [settings.max_silence_s]
+        if session.line.dialect.ping or not times:
+            times += [settings.ping_after_s, settings.answer_timeout_s]
         self.step_s = min(times) / CHECKS
         self._settings = settings
         self._data, self._frames = session.data, session.frames
