@@ -124,6 +124,7 @@ class OkxPrivateStream:
         self._ports = (net, clock, chance)
         self._settings = settings
         self._tap = tap
+        self._on_update = on_update
         self._sink = _Sink(on_update)
         self._task: asyncio.Task[Any] | None = None
         told = Told()
@@ -141,7 +142,7 @@ class OkxPrivateStream:
     async def run(self) -> NoReturn:
         """Push updates until canceled or closed. Raises only what `on_update` raises."""
         self._task = asyncio.current_task()
-        health = _Health(self._sink.on_update, lines=len(self._routes))
+        health = _Health(self._on_update, lines=len(self._routes))
         await run_lines(self._ports, self._routes, self._sink, health, self._tap)
         raise AssertionError("lines run for ever")
 
