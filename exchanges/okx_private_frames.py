@@ -34,6 +34,7 @@ from domain.instrument import Kind
 from domain.order import Fill
 from exchanges.dialect import PONG, Answer, LoginRefused, Notice, ShutdownNotice, Unlisted
 from exchanges.frame_checks import excerpt
+from exchanges.okx_fields import Row
 from exchanges.okx_private_told import Side, Told
 from exchanges.port import (
     Balance,
@@ -46,7 +47,6 @@ from exchanges.port import (
 from exchanges.rest import LieError, stamp_ms
 from exchanges.translate import (
     Instruments,
-    Row,
     algo_from_row,
     balance_from_row,
     children_of,

@@ -17,28 +17,24 @@ Three things are said here and nowhere else:
 Source: www.okx.com/docs-v5/en (order book trading: trade, algo trading; trading account).
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from msgspec.structs import replace
 
 from domain.ids import ClientOrderId, PositionId, Symbol, TradeId, VenueOrderId
 from domain.instrument import Direction, Instrument, Kind, PriceSource, Side
-from domain.money import ONE, ZERO, Fee, InvalidNumberError, decimal_from
+from domain.money import ONE, ZERO, Fee
 from domain.order import Fill, OrderStatus, OrderTerms, OrderType, TimeInForce
+from exchanges.okx_fields import Row, above_zero, amount, maybe, optional, stamp, text
 from exchanges.port import Balance, Outside, OutsideFill, VenueOrder, VenuePosition
 from exchanges.rest import LieError, excerpt, stamp_ms
 
-Row = Mapping[str, Any]
 Instruments = Mapping[str, Instrument]  # by the venue's ids: "BTC-USDT-SWAP"
 
 NOBODY = ClientOrderId("")  # of an order without an id of its owner's
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_ID = 64
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 _S = OrderStatus
 _ORDER_STATES = {
     "live": _S.OPEN,
@@ -97,9 +93,9 @@ def order_from_row(row: Row, instruments: Instruments) -> VenueOrder:
     An order that a stop of ours created comes with the stop's id, at market. Raises `LieError`.
     """
     instrument = _instrument(row, instruments)
-    side, kind = _side(row), _text(row, "ordType")
-    client_id, is_child = owner_of(row), bool(_optional(row, "algoClOrdId"))
-    filled = base_units(_amount(row, "accFillSz"), instrument)
+    side, kind = _side(row), text(row, "ordType")
+    client_id, is_child = owner_of(row), bool(optional(row, "algoClOrdId"))
+    filled = base_units(amount(row, "accFillSz"), instrument)
     is_at_market = kind in _AT_MARKET
     terms = OrderTerms(
         client_order_id=client_id,
@@ -108,18 +104,18 @@ def order_from_row(row: Row, instruments: Instruments) -> VenueOrder:
         side=side,
         type=OrderType.MARKET if is_at_market else OrderType.LIMIT,
         quantity=_ordered(row, instrument, filled),
-        price=None if is_at_market else _price(row, "px"),
-        reduce_only=_optional(row, "reduceOnly") == "true",
-        leverage=_maybe(row, "lever") or ONE,
+        price=None if is_at_market else above_zero(row, "px"),
+        reduce_only=optional(row, "reduceOnly") == "true",
+        leverage=maybe(row, "lever") or ONE,
         time_in_force=TimeInForce.IOC if kind in _AT_ONCE else TimeInForce.GTC,
     )
     status = _state(row, _ORDER_STATES)
     return VenueOrder(
         terms=terms,
-        venue_order_id=VenueOrderId(_text(row, "ordId")),
+        venue_order_id=VenueOrderId(text(row, "ordId")),
         status=_of_child(status, filled) if is_child else status,
         filled=filled,
-        average_price=(_maybe(row, "avgPx") or ZERO) if filled else ZERO,
+        average_price=(maybe(row, "avgPx") or ZERO) if filled else ZERO,
         reason=_reason(row) if status is _S.CANCELED else "",
         updated_at=_changed_at(row),
     )
@@ -134,25 +130,25 @@ def algo_from_row(row: Row, instruments: Instruments) -> VenueOrder:
     `LieError`.
     """
     instrument = _instrument(row, instruments)
-    kind = _text(row, "ordType")
+    kind = text(row, "ordType")
     type_, trigger, watched = _trigger(row, kind)
     terms = OrderTerms(
-        client_order_id=ClientOrderId(_optional(row, "algoClOrdId")),
+        client_order_id=ClientOrderId(optional(row, "algoClOrdId")),
         position_id=PositionId(""),
         symbol=instrument.symbol,
         side=_side(row),
         type=type_,
-        quantity=base_units(_maybe(row, "sz") or ZERO, instrument),
+        quantity=base_units(maybe(row, "sz") or ZERO, instrument),
         trigger_price=trigger,
-        reduce_only=_optional(row, "reduceOnly") == "true",
-        leverage=_maybe(row, "lever") or ONE,
+        reduce_only=optional(row, "reduceOnly") == "true",
+        leverage=maybe(row, "lever") or ONE,
         watches=_WATCHED.get(watched, PriceSource.LAST),
-        trail_ratio=_maybe(row, "callbackRatio") if type_ is OrderType.TRAIL else None,
+        trail_ratio=maybe(row, "callbackRatio") if type_ is OrderType.TRAIL else None,
     )
     status = _state(row, _ALGO_STATES)
     return VenueOrder(
         terms=terms,
-        venue_order_id=VenueOrderId(_text(row, "algoId")),
+        venue_order_id=VenueOrderId(text(row, "algoId")),
         status=status,
         filled=ZERO,
         average_price=ZERO,
@@ -166,7 +162,7 @@ def children_of(row: Row) -> tuple[str, ...]:
     listed = row.get("ordIdList") or ()
     if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
         raise LieError(f"ordIdList is {excerpt(listed)}, not a list of ids")
-    single = _optional(row, "ordId")
+    single = optional(row, "ordId")
     return tuple(dict.fromkeys((*filter(None, listed), *([single] if single else ()))))
 
 
@@ -189,7 +185,7 @@ def with_child(algo: VenueOrder, child: VenueOrder) -> VenueOrder:
 
 def owner_of(row: Row) -> ClientOrderId:
     """Return our id of an order or a fill: of the stop that created it, else its own, else ""."""
-    return ClientOrderId(_optional(row, "algoClOrdId") or _optional(row, "clOrdId"))
+    return ClientOrderId(optional(row, "algoClOrdId") or optional(row, "clOrdId"))
 
 
 def fill_from_row(
@@ -210,7 +206,7 @@ def fill_from_order_row(
 
     Raises `LieError`.
     """
-    if not _optional(row, "tradeId") or not _maybe(row, "fillSz"):
+    if not optional(row, "tradeId") or not maybe(row, "fillSz"):
         return None
     at = "fillTime" if row.get("fillTime") else "uTime"
     return _fill(row, instruments, client_order_id, "fillFee", "fillFeeCcy", at)
@@ -218,23 +214,23 @@ def fill_from_order_row(
 
 def outside_fill(row: Row, fill: Fill) -> OutsideFill:
     """Say who traded, of a fill of an order without an id of ours. Raises `LieError`."""
-    subtype = _optional(row, "subType")
+    subtype = optional(row, "subType")
     if subtype in _LIQUIDATIONS:
         cause = Outside.LIQUIDATION
     elif subtype in _ADL:
         cause = Outside.ADL
     else:
-        cause = _CAUSES.get(_optional(row, "category"), Outside.PERSON)
+        cause = _CAUSES.get(optional(row, "category"), Outside.PERSON)
     fill = replace(fill, client_order_id=NOBODY)
     return OutsideFill(fill=fill, cause=cause, direction=direction_of(row))
 
 
 def direction_of(row: Row) -> Direction | None:
     """Return the side of the position in hedge mode; None in net mode and for spot."""
-    text = _optional(row, "posSide")
-    if text not in _DIRECTIONS:
-        raise LieError(f"posSide is {excerpt(text)}")
-    return _DIRECTIONS[text]
+    side = optional(row, "posSide")
+    if side not in _DIRECTIONS:
+        raise LieError(f"posSide is {excerpt(side)}")
+    return _DIRECTIONS[side]
 
 
 def position_from_row(row: Row, instruments: Instruments) -> VenuePosition:
@@ -243,17 +239,17 @@ def position_from_row(row: Row, instruments: Instruments) -> VenuePosition:
     Raises `LieError`.
     """
     instrument = _instrument(row, instruments)
-    size = base_units(_amount(row, "pos", signed=True), instrument)
+    size = base_units(amount(row, "pos", signed=True), instrument)
     direction = direction_of(row)
     if direction is not None:
         size = abs(size) * direction.sign
-    at = _optional(row, "uTime")
+    at = optional(row, "uTime")
     return VenuePosition(
         symbol=instrument.symbol,
         quantity=size,
-        average_price=(_price(row, "avgPx") if size else ZERO),
-        liquidation_price=_maybe(row, "liqPx") or None,
-        leverage=_maybe(row, "lever"),
+        average_price=(above_zero(row, "avgPx") if size else ZERO),
+        liquidation_price=maybe(row, "liqPx") or None,
+        leverage=maybe(row, "lever"),
         updated_at=instant(stamp_ms(at)) if at else None,
     )
 
@@ -264,25 +260,25 @@ def balance_from_row(row: Row) -> Balance:
     The total is cash: what open positions would win or lose (`upl`) is not in it. What is available
     is after margin, frozen orders and, across positions, that profit or loss. Raises `LieError`.
     """
-    total = _maybe(row, "cashBal", signed=True)
+    total = maybe(row, "cashBal", signed=True)
     if total is None:
-        total = _amount(row, "eq", signed=True)
-    available = _maybe(row, "availEq", signed=True)
+        total = amount(row, "eq", signed=True)
+    available = maybe(row, "availEq", signed=True)
     if available is None:
-        available = _maybe(row, "availBal", signed=True)
+        available = maybe(row, "availBal", signed=True)
     return Balance(
-        asset=_text(row, "ccy"), total=total, available=ZERO if available is None else available
+        asset=text(row, "ccy"), total=total, available=ZERO if available is None else available
     )
 
 
-def instant(stamp: int) -> datetime:
+def instant(at_ms: int) -> datetime:
     """Return a stamp in ms as a time, exactly."""
-    return _EPOCH + timedelta(milliseconds=stamp)
+    return _EPOCH + timedelta(milliseconds=at_ms)
 
 
 def symbol_of(row: Row, instruments: Instruments) -> Symbol | None:
     """Return the symbol a row is about; None for another instrument, or for none."""
-    instrument = instruments.get(_optional(row, "instId"))
+    instrument = instruments.get(optional(row, "instId"))
     return instrument.symbol if instrument is not None else None
 
 
@@ -298,32 +294,32 @@ def _fill(
     at: str,
 ) -> Fill:
     instrument = _instrument(row, instruments)
-    fee_asset = _optional(row, asset) or instrument.quote
+    fee_asset = optional(row, asset) or instrument.quote
     return Fill(
         trade_id=_trade_id(row),
         client_order_id=owner_of(row) if client_order_id is None else client_order_id,
         symbol=instrument.symbol,
         side=_side(row),
-        quantity=base_units(_price(row, "fillSz"), instrument),
-        price=_price(row, "fillPx"),
-        fee=Fee(amount=-(_maybe(row, charged, signed=True) or ZERO), asset=fee_asset),
-        at=instant(_stamp(row, at)),
-        maker=_optional(row, "execType") == "M",
+        quantity=base_units(above_zero(row, "fillSz"), instrument),
+        price=above_zero(row, "fillPx"),
+        fee=Fee(amount=-(maybe(row, charged, signed=True) or ZERO), asset=fee_asset),
+        at=instant(stamp(row, at)),
+        maker=optional(row, "execType") == "M",
     )
 
 
 def _trade_id(row: Row) -> TradeId:
     """Return an id that is one execution's alone: OKX counts trades by instrument."""
-    number = _optional(row, "tradeId")
+    number = optional(row, "tradeId")
     if number:
-        return TradeId(f"{_text(row, 'instId')}:{number}")
-    return TradeId(f"bill:{_text(row, 'billId')}")  # of some liquidations
+        return TradeId(f"{text(row, 'instId')}:{number}")
+    return TradeId(f"bill:{text(row, 'billId')}")  # of some liquidations
 
 
 def _ordered(row: Row, instrument: Instrument, filled: Decimal) -> Decimal:
-    if instrument.kind is Kind.SPOT and _optional(row, "tgtCcy") == "quote_ccy":
+    if instrument.kind is Kind.SPOT and optional(row, "tgtCcy") == "quote_ccy":
         return filled  # its size is money; orders of ours count base units
-    return base_units(_price(row, "sz"), instrument)
+    return base_units(above_zero(row, "sz"), instrument)
 
 
 def _of_child(status: OrderStatus, filled: Decimal) -> OrderStatus:
@@ -335,28 +331,28 @@ def _of_child(status: OrderStatus, filled: Decimal) -> OrderStatus:
 def _trigger(row: Row, kind: str) -> tuple[OrderType, Decimal | None, str]:
     """Return what kind of order waits, for which price, and which price it watches."""
     if kind == "move_order_stop":
-        return OrderType.TRAIL, _maybe(row, "moveTriggerPx") or None, "last"
-    stop, target = _maybe(row, "slTriggerPx"), _maybe(row, "tpTriggerPx")
+        return OrderType.TRAIL, maybe(row, "moveTriggerPx") or None, "last"
+    stop, target = maybe(row, "slTriggerPx"), maybe(row, "tpTriggerPx")
     if stop:
-        return OrderType.STOP, stop, _optional(row, "slTriggerPxType")
+        return OrderType.STOP, stop, optional(row, "slTriggerPxType")
     if target:
-        return OrderType.TARGET, target, _optional(row, "tpTriggerPxType")
-    return OrderType.STOP, _maybe(row, "triggerPx") or None, _optional(row, "triggerPxType")
+        return OrderType.TARGET, target, optional(row, "tpTriggerPxType")
+    return OrderType.STOP, maybe(row, "triggerPx") or None, optional(row, "triggerPxType")
 
 
 def _reason(row: Row) -> str:
     """Return why an order ended, in the venue's words, as far as it says."""
-    code = _optional(row, "failCode") or _optional(row, "cancelSource")
-    text = _optional(row, "failReason") or _optional(row, "cancelSourceReason")
-    return excerpt(f"{code} {text}".strip())
+    code = optional(row, "failCode") or optional(row, "cancelSource")
+    words = optional(row, "failReason") or optional(row, "cancelSourceReason")
+    return excerpt(f"{code} {words}".strip())
 
 
 def _changed_at(row: Row) -> datetime:
-    return instant(_stamp(row, "uTime" if row.get("uTime") else "cTime"))
+    return instant(stamp(row, "uTime" if row.get("uTime") else "cTime"))
 
 
 def _instrument(row: Row, instruments: Instruments) -> Instrument:
-    name = _text(row, "instId")
+    name = text(row, "instId")
     instrument = instruments.get(name)
     if instrument is None:
         raise UnlistedError(f"{excerpt(name)} is not traded here")
@@ -364,71 +360,14 @@ def _instrument(row: Row, instruments: Instruments) -> Instrument:
 
 
 def _side(row: Row) -> Side:
-    side = _SIDES.get(_text(row, "side"))
+    side = _SIDES.get(text(row, "side"))
     if side is None:
         raise LieError(f"side is {excerpt(row['side'])}")
     return side
 
 
 def _state(row: Row, states: Mapping[str, OrderStatus]) -> OrderStatus:
-    status = states.get(_text(row, "state"))
+    status = states.get(text(row, "state"))
     if status is None:
         raise LieError(f"state is {excerpt(row['state'])}")
     return status
-
-
-def _stamp(row: Row, field: str) -> int:
-    try:
-        return stamp_ms(row.get(field))
-    except LieError as lie:
-        raise LieError(f"{field}: {lie}") from None
-
-
-def _text(row: Row, field: str) -> str:
-    """Return a field that must be there."""
-    text = _optional(row, field)
-    if not text:
-        raise LieError(f"{field} is {excerpt(row.get(field))}, where text is expected")
-    return text
-
-
-def _optional(row: Row, field: str) -> str:
-    """Return a short printable text; "" when the field is missing."""
-    text = row.get(field, "")
-    if text is None:
-        return ""
-    if type(text) is not str or (field.endswith("Id") and len(text) > _MAX_ID):
-        raise LieError(f"{field} is {excerpt(text)}, where text is expected")
-    return text
-
-
-def _maybe(row: Row, field: str, *, signed: bool = False) -> Decimal | None:
-    """Return a number; None where the venue has none, which it prints as ""."""
-    text = _optional(row, field)
-    return _decimal(field, text, signed=signed) if text else None
-
-
-def _amount(row: Row, field: str, *, signed: bool = False) -> Decimal:
-    """Return a number that must be there; 0 is one."""
-    return _decimal(field, _text(row, field), signed=signed)
-
-
-def _price(row: Row, field: str) -> Decimal:
-    """Return a number above zero that must be there."""
-    value = _amount(row, field)
-    if not value:
-        raise LieError(f"{field} is {excerpt(row[field])}, not above zero")
-    return value
-
-
-def _decimal(field: str, text: str, *, signed: bool) -> Decimal:
-    """Read plain digits: a decimal would also take " 1 ", "1_0" and digits of other scripts.
-
-    An exponent is taken: the venue prints very small amounts so ("1E-8").
-    """
-    if not _NUMBER.fullmatch(text) or (text[0] == "-" and not signed):
-        raise LieError(f"{field} is {excerpt(text)}, not a number")
-    try:
-        return decimal_from(text)
-    except InvalidNumberError as error:
-        raise LieError(f"{field}: {error}") from None
