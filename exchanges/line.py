@@ -25,7 +25,7 @@ from exchanges.recording import Tap, wall_ns
 from exchanges.session import CHECKS, LineSettings, Pace, Session, Silence
 from runtime.ports import Chance, Clock, Net
 
-log = structlog.get_logger(category="market.data")
+MARKET_DATA = "market.data"
 
 
 def backoff_s(settings: LineSettings, chance: Chance, failures: int) -> float:
@@ -61,6 +61,7 @@ class Line(Generic[SinkT]):
         settings: LineSettings,
         pace: Pace,
         tap: Tap | None = None,
+        category: str = MARKET_DATA,
     ) -> None:
         self.net, self.clock, self._chance = ports
         self.url = url
@@ -69,6 +70,7 @@ class Line(Generic[SinkT]):
         self.settings = settings
         self.sink = sink
         self.pace = pace
+        self.log = structlog.get_logger(category=category)
         self._health = health
         self._tap = tap
         self._read = dialect.reader(sink)
@@ -86,7 +88,7 @@ class Line(Generic[SinkT]):
     def on_up(self) -> None:
         """Tell that all streams are subscribed."""
         streams = sum(each.streams for each in self.subscriptions)
-        log.info("stream_connected", url=self.url, streams=streams)
+        self.log.info("stream_connected", url=self.url, streams=streams)
         self._health.on_up(self.url)
 
     async def run(self) -> NoReturn:
@@ -100,7 +102,7 @@ class Line(Generic[SinkT]):
             wait_s = backoff_s(self.settings, self._chance, failures)
             if shut_out:
                 wait_s = self._chance.uniform(0.8, 1.0) * self.settings.refused_retry_s
-            report = log.warning if failures == 1 else log.debug
+            report = self.log.warning if failures == 1 else self.log.debug
             report("stream_lost", url=self.url, why=why, retry_in_s=round(wait_s, 2))
             self._health.on_down(self.url, why)
             await asyncio.sleep(wait_s)
@@ -155,13 +157,15 @@ class Line(Generic[SinkT]):
             if await self._ready(new, beside=old):
                 await old.stop()
                 await new.let_go()
-                log.info("stream_renewed", url=self.url)
+                self.log.info("stream_renewed", url=self.url)
                 return new
         except BaseException:
             await new.stop()
             raise
         await new.stop()
-        log.warning("stream_not_renewed", url=self.url, retry_in_s=self.settings.backoff_last_s)
+        self.log.warning(
+            "stream_not_renewed", url=self.url, retry_in_s=self.settings.backoff_last_s
+        )
         await asyncio.wait({old.task}, timeout=self.settings.backoff_last_s)
         return old
 

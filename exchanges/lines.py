@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from exchanges.dialect import Dialect, SinkT
-from exchanges.line import Health, Line
+from exchanges.line import MARKET_DATA, Health, Line
 from exchanges.market import MarketSink
 from exchanges.recording import Tap
 from exchanges.session import LineSettings, Pace
@@ -28,10 +28,12 @@ async def run_lines(
     sink: SinkT,
     health: Health,
     tap: Tap | None = None,
+    category: str = MARKET_DATA,
 ) -> None:
     """Feed `sink` from all routes until canceled. Raises only what sink and health raise.
 
-    `tap` sees every frame that is no answer, after the sink.
+    `tap` sees every frame that is no answer, after the sink; `category` is what
+    the lines log under.
     """
     pace = Pace(ports[1], max(route.settings.connect_interval_s for route in routes))
     lines = [
@@ -44,6 +46,7 @@ async def run_lines(
             settings=route.settings,
             pace=pace,
             tap=tap,
+            category=category,
         )
         for route in routes
     ]

@@ -40,7 +40,8 @@ from exchanges.session import LineSettings
 from exchanges.translate import Instruments
 from runtime.ports import Chance, Clock, Net
 
-log = structlog.get_logger("trade.execution")
+_CATEGORY = "trade.execution"
+log = structlog.get_logger(_CATEGORY)
 
 LIVE_URL = "wss://ws.okx.com:8443"
 DEMO_URL = "wss://wspap.okx.com:8443"
@@ -143,7 +144,9 @@ class OkxPrivateStream:
         """Push updates until canceled or closed. Raises only what `on_update` raises."""
         self._task = asyncio.current_task()
         health = _Health(self._on_update, lines=len(self._routes))
-        await run_lines(self._ports, self._routes, self._sink, health, self._tap)
+        await run_lines(
+            self._ports, self._routes, self._sink, health, self._tap, category=_CATEGORY
+        )
         raise AssertionError("lines run for ever")
 
     async def close(self) -> None:
