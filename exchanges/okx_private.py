@@ -30,7 +30,8 @@ import orjson
 import structlog
 
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.lines import Route, run_lines
+from exchanges.line import Route
+from exchanges.lines import run_lines
 from exchanges.okx_names import BUSINESS, PRIVATE
 from exchanges.okx_private_frames import LOGIN, AccountSink, notice_in, read_frame
 from exchanges.okx_private_told import Told
@@ -131,7 +132,12 @@ class OkxPrivateStream:
         told = Told()
         login = _Login(credentials, clock, offset_s)
         self._routes = [
-            Route(base + path, OkxPrivateDialect(channels, login, instruments, told), settings)
+            Route(
+                base + path,
+                OkxPrivateDialect(channels, login, instruments, told),
+                settings,
+                category=_CATEGORY,
+            )
             for path, channels in _CHANNELS.items()
         ]
 
@@ -144,9 +150,7 @@ class OkxPrivateStream:
         """Push updates until canceled or closed. Raises only what `on_update` raises."""
         self._task = asyncio.current_task()
         health = _Health(self._on_update, lines=len(self._routes))
-        await run_lines(
-            self._ports, self._routes, self._sink, health, self._tap, category=_CATEGORY
-        )
+        await run_lines(self._ports, self._routes, self._sink, health, self._tap)
         raise AssertionError("lines run for ever")
 
     async def close(self) -> None:
