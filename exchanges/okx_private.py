@@ -32,6 +32,7 @@ import structlog
 from exchanges.dialect import Notice, Reader, Subscription
 from exchanges.line import Route
 from exchanges.lines import run_lines
+from exchanges.okx_account import OkxAccount
 from exchanges.okx_names import BUSINESS, PRIVATE
 from exchanges.okx_private_frames import LOGIN, AccountSink, notice_in, read_frame
 from exchanges.okx_private_told import Told
@@ -159,6 +160,31 @@ class OkxPrivateStream:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+def stream_of(
+    ports: tuple[Net, Clock, Chance], ws_url: str, settings: LineSettings = SETTINGS
+) -> Callable[[OkxAccount, Callable[[VenueUpdate], None]], OkxPrivateStream]:
+    """Return what makes the stream of an account: its login, its instruments, its clock offset.
+
+    To be given to `OkxAccount`. Making one raises `ValueError` for an address that cannot work.
+    """
+    net, clock, chance = ports
+
+    def make(account: OkxAccount, on_update: Callable[[VenueUpdate], None]) -> OkxPrivateStream:
+        return OkxPrivateStream(
+            net,
+            clock,
+            chance,
+            ws_url=ws_url,
+            credentials=account.settings,
+            instruments=lambda: account.reads.listed,
+            offset_s=lambda: account.clock_offset_s,
+            on_update=on_update,
+            settings=settings,
+        )
+
+    return make
 
 
 class OkxPrivateDialect:

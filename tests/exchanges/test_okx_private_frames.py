@@ -370,7 +370,7 @@ def event(**fields) -> bytes:
             event(event="error", code="60012", msg="Invalid request: {}"),
             Answer(None, "60012 Invalid request: {}"),
         ),
-        (event(event="error", code="50199", msg="No"), LoginRefused("50199 No", is_final=True)),
+        (event(event="error", code="50107", msg="No"), LoginRefused("50107 No", is_final=True)),
         (event(event="notice", code="64008", msg="The connection…"), ShutdownNotice()),
         (event(event="channel-conn-count", channel="orders", connCount="2"), None),
         (event(event="unsubscribe", arg={"channel": "orders"}), None),
