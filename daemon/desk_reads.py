@@ -28,6 +28,7 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
     AccountLimitsChanged,
+    AccountMoved,
     DayRolled,
     EntriesResumed,
     EntriesStopped,
@@ -53,6 +54,7 @@ _CHANGES: tuple[type, ...] = (
     TraderLimitsChanged,
     DecisionRefused,
     PortfolioOpened,
+    AccountMoved,
     EntriesStopped,
     EntriesResumed,
     DayRolled,

@@ -20,7 +20,8 @@ from daemon.admin_client import AdminClient, Answer, AnswerLostError, Unreachabl
 from daemon.admin_requests import AnyAdminRequest, Health, JournalVerify, Ping, Status
 from daemon.config import Loaded, load, secret_of, secrets_of
 from daemon.config_file import ConfigError, ConfigFile
-from daemon.config_models import SECRET_KEY, Config
+from daemon.config_models import Config
+from daemon.config_section import SECRET_KEY
 from daemon.config_strategies import strategies_of
 from daemon.doctor_machine import DEADLINE_S, Finding
 from daemon.errors import named

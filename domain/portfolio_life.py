@@ -12,6 +12,7 @@ from domain.performance import TradeRecord
 from domain.pnl import Ledger
 from domain.portfolio_events import (
     AccountLimitsChanged,
+    AccountMoved,
     AnyPortfolioEvent,
     DayRolled,
     EntriesResumed,
@@ -38,20 +39,12 @@ _DAY_CAUSES = frozenset({DAILY_DRAWDOWN, DAILY_LOSS})
 def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
     """Return the account after `event`. Raises `InvariantError` where nothing can be made of it."""
     if isinstance(event, PortfolioOpened):
-        if portfolio is not None:
-            raise InvariantError(f"portfolio {portfolio.account} opened twice")
-        return Portfolio(
-            account=event.account,
-            quote=event.quote,
-            balance=event.balance,
-            high_water_mark=event.balance,
-            day=event.at.date(),
-            day_start_equity=event.balance,
-            marked_at=event.at,
-        )
+        return _opened(portfolio, event)
     if portfolio is None:
         raise InvariantError(f"{type(event).__name__} before the portfolio was opened")
     match event:
+        case AccountMoved():
+            return _moved(portfolio, event)
         case EntryReserved():
             return _reserved(portfolio, event)
         case ReservationReleased(client_order_id=order_id):
@@ -82,6 +75,40 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return portfolio
         case AccountLimitsChanged():
             return replace(portfolio, limits_change=event)
+
+
+def _opened(portfolio: Portfolio | None, event: PortfolioOpened) -> Portfolio:
+    if portfolio is not None:
+        raise InvariantError(f"portfolio {portfolio.account} opened twice")
+    return Portfolio(
+        account=event.account,
+        quote=event.quote,
+        balance=event.balance,
+        high_water_mark=event.balance,
+        day=event.at.date(),
+        day_start_equity=event.balance,
+        marked_at=event.at,
+        venue=event.venue,
+    )
+
+
+def _moved(portfolio: Portfolio, event: AccountMoved) -> Portfolio:
+    if portfolio.holdings or portfolio.reservations:
+        raise InvariantError(f"portfolio {portfolio.account} moved with open positions")
+    return Portfolio(
+        account=portfolio.account,
+        quote=portfolio.quote,
+        balance=event.balance,
+        high_water_mark=event.balance,
+        day=portfolio.day,
+        day_start_equity=event.balance,
+        marked_at=event.at,
+        causes=portfolio.causes,
+        records=portfolio.records,
+        closed=portfolio.closed,
+        limits_change=portfolio.limits_change,
+        venue=event.venue,
+    )
 
 
 def _without(portfolio: Portfolio, code: str) -> tuple[ModeCause, ...]:

@@ -124,6 +124,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     records: dict[TraderName, TradeRecord] = {}
     closed: dict[PositionId, frozenset[TradeId]] = {}  # the last ones, oldest first
     limits_change: AccountLimitsChanged | None = None  # the last; None: as configured
+    venue: str = "paper"  # where it is
 
 
 def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:
