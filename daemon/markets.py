@@ -120,8 +120,8 @@ def _stream_of_venue(venue: Venue) -> str:
 
 def _binance(config: Config, world: World, chance: Chance, tap: Tap | None) -> MarketStream:
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
-    from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.real_net import RealNet  # noqa: PLC0415
+    from exchanges.session import LineSettings  # noqa: PLC0415 - websockets: only if used
 
     return BinanceStream(
         RealNet(),

@@ -248,8 +248,8 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def realized_pnl(self) -> Decimal:
-        """Quote, net of all fees so far."""
-        return self.ledger.gross_pnl - self.ledger.fees
+        """Quote, net of all fees and of funding so far."""
+        return self.ledger.realized_pnl
 
     def unrealized_pnl(self, price: Decimal) -> Decimal:
         """Quote, of what remains, at `price`."""

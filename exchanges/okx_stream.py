@@ -23,8 +23,7 @@ import orjson
 from domain.candles import Timeframe
 from domain.instrument import Kind
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.line import LineSettings
-from exchanges.lines import Route, run_lines
+from exchanges.lines import MarketHealth, Route, run_lines
 from exchanges.market import MarketSink
 from exchanges.okx_frames import (
     CANDLES,
@@ -37,6 +36,7 @@ from exchanges.okx_frames import (
 )
 from exchanges.okx_names import BUSINESS, PUBLIC, stream_name
 from exchanges.recording import Tap
+from exchanges.session import LineSettings
 from runtime.ports import Chance, Clock, Net
 
 URL = "wss://ws.okx.com:8443"
@@ -106,12 +106,14 @@ class OkxStream:
             Route(url, OkxDialect(streams, self._listed, self._wanted), self._settings_for(url))
             for url, streams in self._streams.items()
         ]
-        await run_lines(self._ports, routes, sink, self._tap)
+        health = MarketHealth(sink, lines=len(routes))
+        await run_lines(self._ports, routes, sink, health, self._tap)
 
     def _settings_for(self, url: str) -> LineSettings:
-        if url.endswith(PUBLIC):
+        silence_s = self._settings.max_silence_s
+        if url.endswith(PUBLIC) or silence_s is None:
             return self._settings
-        silence_s = max(self._settings.max_silence_s, _CANDLE_SILENCE_S)
+        silence_s = max(silence_s, _CANDLE_SILENCE_S)
         return msgspec.structs.replace(self._settings, max_silence_s=silence_s)
 
 
@@ -130,6 +132,9 @@ class OkxDialect:
         self._streams = tuple(streams)
         self._listed = listed
         self._wanted = wanted
+
+    def login(self) -> None:
+        """Prices are for everybody."""
 
     def subscriptions(self) -> Sequence[Subscription]:
         """Return what to send, some streams at a time."""
