@@ -16,6 +16,7 @@ from actors.doubt import reconcile
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
+    CheckVenue,
     ClearCause,
     Evidence,
     ExchangeRestarted,
@@ -51,7 +52,7 @@ from domain.order import (
     OrderTriggered,
     evolve,
 )
-from exchanges.port import Exchange, VenueOrder, VenueUpdate
+from exchanges.port import Exchange, StreamDown, StreamUp, VenueOrder, VenueUpdate
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
@@ -157,6 +158,7 @@ class ExchangeActor(Sender):
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
+        self.world.link.reconciled_at = self.world.clock.now()
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:
@@ -172,6 +174,9 @@ class ExchangeActor(Sender):
                 self._book(fill, None)
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
+            case StreamUp() | StreamDown() as change:
+                self.world.link.note(change, self.world.clock.now())
+                self.tell(names.VENUE_CHECK, CheckVenue())
             case _:
                 pass
 

@@ -49,7 +49,6 @@ class VenueCheckActor(Actor):
         self.clock_offset_s = clock_offset_s
         self.max_leverage = max_leverage
         self.causes: dict[str, ModeCause] = {}  # that this actor has set
-        self.facts: AccountFacts | None = None  # as last told
         self.mode: PositionMode | None = None  # when the positions that are held were opened
         self.failures = 0  # in a row
         self.is_asking = False
@@ -85,9 +84,10 @@ class VenueCheckActor(Actor):
     def on_checked(self, checked: VenueChecked) -> None:
         """Judge the answer; tell the portfolio what stands against entries, and what does not."""
         self.is_asking = False
-        answer = checked.answer
+        answer, link = checked.answer, self.world.link
+        link.clock_offset_s = checked.clock_offset_s
         self.failures = self.failures + 1 if not isinstance(answer, AccountFacts) else 0
-        was_fine = self.facts is not None and not self.causes
+        was_fine = link.facts is not None and not self.causes
         if not (isinstance(answer, Unknown) and was_fine and self.failures < PATIENCE):
             held = self._held()
             self._set(
@@ -99,7 +99,7 @@ class VenueCheckActor(Actor):
                 )
             )
             if isinstance(answer, AccountFacts):
-                self.facts = answer
+                link.facts, link.checked_at = answer, self.world.clock.now()
                 if not held or self.mode is None:
                     self.mode = answer.position_mode
                 self._take_instruments(checked.instruments)

@@ -15,6 +15,7 @@ from math import inf
 from typing import Any, Protocol
 
 from actors import names
+from actors.venue_link import VenueLink
 from domain.errors import Refusal
 from domain.extremes import Extremes
 from domain.freshness import Trust
@@ -201,6 +202,7 @@ class World:
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
+    link: VenueLink = field(default_factory=VenueLink)  # to a real venue
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad
 
     def portfolio(self) -> Portfolio | None:
