@@ -43,7 +43,7 @@ from daemon.observe import observe
 from daemon.pulse import KeepAlive, Pulse
 from daemon.reload import Reloader
 from daemon.upkeep import Upkeep
-from daemon.venues import check_venue
+from daemon.venues import account_of, check_venue
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
@@ -184,6 +184,7 @@ def _real_ports(
         paper_worker=paper_worker,
         stream=stream_of(config, chance),
         reads=reads_of(config),
+        account=account_of(config, login, chance),
     )
 
 

@@ -1,14 +1,77 @@
 """The account's venue: who stands behind the port, and whether this data directory is of it."""
 
-import structlog
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from actors.world import World
+from daemon.config import Login
 from daemon.config_models import Config
+from daemon.config_venues import Venue
 from daemon.errors import StartError
 from domain.errors import Refusal
+from domain.instrument import Instrument
 from domain.portfolio_state import Portfolio
+from exchanges.port import Exchange, VenueUpdate
+from runtime.ports import Chance, Clock
 from storage.store import Store
 
-log = structlog.get_logger("system")
+if TYPE_CHECKING:
+    from exchanges.okx_account import OkxAccount
+
+
+def account_of(
+    config: Config, login: Login | None, chance: Chance
+) -> Callable[[World], Exchange] | None:
+    """Return how to make the account at the venue in use; None: the paper venue.
+
+    Nothing heavy is imported, and nothing connected, before the account is started.
+    """
+    section = config.venue
+    if section is None or login is None:
+        return None
+    return lambda world: okx_account(
+        section, login, world.clock, chance, tuple(world.instruments.values())
+    )
+
+
+def okx_account(
+    section: Venue,
+    login: Login,
+    clock: Clock,
+    chance: Chance,
+    instruments: Sequence[Instrument],
+    *,
+    with_stream: bool = True,
+) -> "OkxAccount":
+    """Make an account at OKX, not yet started; where it is says its section."""
+    from exchanges import okx_account as okx  # noqa: PLC0415 - only if used
+    from exchanges.okx_private import DEMO_URL, LIVE_URL, OkxPrivateStream  # noqa: PLC0415
+    from exchanges.real_net import RealNet  # noqa: PLC0415
+
+    urls = section.urls
+    ws_url = LIVE_URL if section.is_live else DEMO_URL
+    settings = okx.OkxSettings(
+        key=login.key,
+        secret=login.secret,
+        passphrase=login.passphrase,
+        is_demo=not section.is_live,
+        margin_mode=section.margin_mode,
+        rest_url=okx.URL if urls is None else urls.rest,
+    )
+
+    def stream(account: "OkxAccount", on_update: Callable[[VenueUpdate], None]) -> OkxPrivateStream:
+        return OkxPrivateStream(
+            RealNet(),
+            clock,
+            chance,
+            ws_url=ws_url if urls is None else urls.ws,
+            credentials=login,
+            instruments=lambda: account.reads.listed,
+            on_update=on_update,
+            offset_s=lambda: account.clock_offset_s,
+        )
+
+    return okx.OkxAccount(settings, clock, instruments, stream if with_stream else None)
 
 
 def check_venue(config: Config, store: Store) -> None:
