@@ -68,7 +68,7 @@ async def _fetched(session: "ClientSession", url: str, max_bytes: int) -> HttpRe
     import aiohttp  # noqa: PLC0415 - imported by now
 
     try:
-        async with session.get(url, proxy=_proxy_for(url), allow_redirects=False) as response:
+        async with session.get(url, proxy=proxy_for(url), allow_redirects=False) as response:
             body = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 body += chunk  # unpacked: a small answer cannot hide a large one
@@ -94,7 +94,7 @@ def _as_os_error(error: Exception) -> OSError:
     return error if isinstance(error, OSError) else ConnectionError(f"TLS: {error}")
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
     """Return the proxy that the environment names for this address."""
     parts = urlsplit(url)
     if is_loopback(url) or proxy_bypass(parts.hostname or ""):
