@@ -98,7 +98,12 @@ class ExchangeActor(Sender):
 
     async def _connect(self) -> None:
         await self.port.start(self._on_update)
+        self._check_venue()
         await self._reconcile()
+
+    def _check_venue(self) -> None:
+        if self.world.is_distant:
+            self.tell(names.VENUE_CHECK, CheckVenue())
 
     async def _reconcile(self) -> None:
         positions = self.world.states.latest_of("position")
@@ -176,7 +181,7 @@ class ExchangeActor(Sender):
                 self._apply(venue_order)
             case StreamUp() | StreamDown() as change:
                 self.world.link.note(change, self.world.clock.now())
-                self.tell(names.VENUE_CHECK, CheckVenue())
+                self._check_venue()
             case _:
                 pass
 

@@ -29,6 +29,7 @@ log = structlog.get_logger("trade.execution")
 CHECK_EVERY_S = 180.0
 TRY_AGAIN_AFTER_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 NO_CAPS: Mapping[Symbol, Decimal] = {}
+CONNECTED_WITHIN_S = 10.0  # the exchange actor says when; else it is asked all the same
 PATIENCE = 2  # answers that may be lost in a row before a venue that was fine counts as down
 
 
@@ -56,9 +57,12 @@ class VenueCheckActor(Actor):
         self.timer: Timer | None = None
 
     def on_start(self) -> None:
-        """Hold entries back until the venue has answered."""
+        """Hold entries back until the venue has answered; it is asked once it is connected."""
         self._set((unchecked(),))
-        self._ask()
+        if self.incarnation > 1:
+            self._ask()
+        else:
+            self.timer = self.after(CONNECTED_WITHIN_S, CheckVenue())
 
     @handles(CheckVenue)
     def on_check(self, check: CheckVenue) -> None:

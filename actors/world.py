@@ -202,6 +202,7 @@ class World:
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
+    is_distant: bool = False  # the account is at a real venue, over a line that may break
     link: VenueLink = field(default_factory=VenueLink)  # to a real venue
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad
 

@@ -46,7 +46,7 @@ from exchanges.market import MarketStream, PriceListener
 from exchanges.market_reads import MarketReads
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
-from exchanges.port import Balance, Exchange
+from exchanges.port import Balance, DistantExchange, Exchange
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 from runtime.system import ActorSystem
@@ -80,7 +80,7 @@ class Ports:
     stream: Callable[["World"], MarketStream]
     reads: Callable[["World"], MarketReads | None] = lambda _world: None
     recorded_at: str = ""  # the venue whose instruments a recording has
-    account: Callable[["World"], Exchange] | None = None  # at a venue; None: the paper venue
+    account: Callable[["World"], DistantExchange] | None = None  # at a venue; None: the paper venue
 
 
 @dataclass(slots=True)
@@ -93,6 +93,7 @@ class Assembly:
     store: Store
     venue: Exchange
     paper: PaperVenue | None  # the same one, if it is that
+    distant: DistantExchange | None  # the same one, else
     stream: MarketStream
     settings: dict[TraderName, TraderSettings]
     root: ChildSpec
@@ -154,17 +155,19 @@ def assemble(
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
     paper: PaperVenue | None = None
+    distant: DistantExchange | None = None
     venue: Exchange
     if ports.account is None:
         venue = paper = _paper_venue(config, ports, instruments)
     else:
-        venue = ports.account(world)
+        world.is_distant = True
+        venue = distant = ports.account(world)
     stream = ports.stream(world)
     world.reads = ports.reads(world)
     settings = trader_settings(config)
     system = ActorSystem(ports.loop, ports.clock, chance=ports.chance)
     root = _tree(lambda: parts.config, world, store, ports, venue, stream, settings, strategies)
-    parts = Assembly(config, system, world, store, venue, paper, stream, settings, root)
+    parts = Assembly(config, system, world, store, venue, paper, distant, stream, settings, root)
     return parts
 
 
@@ -351,7 +354,7 @@ def _tree(
             intensity=Intensity(max_restarts=3, period_s=60),
             on_exhausted=Exhausted.QUARANTINE,
         ),
-        *_venue_check(in_force, world, venue, ports),
+        *_venue_check(in_force, world, venue if ports.account is not None else None),
         ChildSpec(
             names.TRADERS, lambda: TellingSupervisor(world, _traders(world, settings, strategies))
         ),
@@ -368,15 +371,21 @@ def _tree(
 
 
 def _venue_check(
-    in_force: Callable[[], Config], world: World, venue: Exchange, ports: Ports
+    in_force: Callable[[], Config], world: World, venue: Exchange | None
 ) -> list[ChildSpec]:
     """Return who asks a real venue about our login; the paper venue has nothing to tell."""
-    if ports.account is None:
+    if venue is None:
         return []
+    distant = cast("DistantExchange", venue)
     return [
         ChildSpec(
             names.VENUE_CHECK,
-            lambda: VenueCheckActor(world, venue, max_leverage=_leverage_caps(in_force())),
+            lambda: VenueCheckActor(
+                world,
+                distant,
+                lambda: distant.health().clock_offset_s,
+                max_leverage=_leverage_caps(in_force()),
+            ),
             intensity=Intensity(max_restarts=None),
             backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
         )

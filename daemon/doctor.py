@@ -177,7 +177,7 @@ def _stopped_journal(directory: Path, registry: StreamRegistry, *, full: bool) -
 
 
 def _market(config: Config) -> Finding:
-    """Try to reach who tells prices, on a thread of its own: a name may take its time to resolve."""
+    """Try to reach who tells prices, on a thread of its own: a name may take time to resolve."""
     if config.market.source not in {"binance", "okx"}:
         source = config.market.source
         return Finding("market", "ok", f"the market is {source}: no network is needed")

@@ -1,7 +1,6 @@
 """What `holdfast doctor` finds out about the account's venue: files of secrets, login, clock."""
 
 import asyncio
-import asyncio
 import stat
 from collections.abc import Iterator
 from pathlib import Path

@@ -11,7 +11,7 @@ from daemon.errors import StartError
 from domain.errors import Refusal
 from domain.instrument import Instrument
 from domain.portfolio_state import Portfolio
-from exchanges.port import Exchange, VenueUpdate
+from exchanges.port import DistantExchange, VenueUpdate
 from runtime.ports import Chance, Clock
 from storage.store import Store
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def account_of(
     config: Config, login: Login | None, chance: Chance
-) -> Callable[[World], Exchange] | None:
+) -> Callable[[World], DistantExchange] | None:
     """Return how to make the account at the venue in use; None: the paper venue.
 
     Nothing heavy is imported, and nothing connected, before the account is started.

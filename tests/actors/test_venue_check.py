@@ -50,6 +50,7 @@ async def checked(box: Box, login: Login, **options: Any) -> Box:
             lambda: VenueCheckActor(box.parts.world, login, lambda: login.offset_s, **options),
         )
     )
+    box.tell(names.VENUE_CHECK, CheckVenue())  # as the exchange actor does once it is connected
     await box.soon()
     return box
 
@@ -81,6 +82,21 @@ def test_until_the_venue_has_answered_nothing_is_opened(perform):
         answer.set_result(FINE)
         await box.soon()
         assert mode(box) is Mode.NORMAL
+
+    perform(play)
+
+
+def test_a_venue_that_is_never_connected_is_asked_all_the_same(perform):
+    async def play(box):
+        await box.start("60000")
+        login = Login(Unknown("not connected"))
+        box.parts.system.spawn_root(
+            ChildSpec(names.VENUE_CHECK, lambda: VenueCheckActor(box.parts.world, login))
+        )
+        await box.soon()
+        assert (login.asked, causes(box)) == (0, {"VENUE_UNCHECKED"})
+        await asyncio.sleep(10)
+        assert causes(box) == {"VENUE_DOWN"}
 
     perform(play)
 
@@ -176,21 +192,17 @@ def test_a_skewed_clock_is_told(perform):
 def test_rules_of_the_venue_are_taken_over_for_new_entries_only(perform):
     async def play(box):
         ours = box.parts.world.instruments[BTC]
-        theirs = replace(ours, lot_size=D("0.5"), max_leverage=D(50))
-        login = Login(FINE, listed=(theirs, box.parts.world.instruments[ETH]))
-        await box.start("60000")
+        login = Login(FINE)
+        await checked(box, login, max_leverage={BTC: D(3)})
         held = await box.open()
-        await checked_again(box, login, max_leverage={BTC: D(3)})
+        theirs = replace(ours, lot_size=D("0.5"), max_leverage=D(50))
+        login.listed = (theirs, box.parts.world.instruments[ETH])
+        box.tell(names.VENUE_CHECK, CheckVenue())
+        await box.soon()
 
         rules = box.parts.world.instruments[BTC]
         assert (rules.lot_size, rules.max_leverage) == (D("0.5"), D(3))
         assert box.parts.world.position(held.id).instrument == ours
-
-    async def checked_again(box, login, **options):
-        box.parts.system.spawn_root(
-            ChildSpec(names.VENUE_CHECK, lambda: VenueCheckActor(box.parts.world, login, **options))
-        )
-        await box.soon()
 
     perform(play)
 
