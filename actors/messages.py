@@ -15,11 +15,12 @@ from domain.commands import AddToPosition, EntryRequest
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import EXITS, FILLS, PRICES
+from domain.instrument import Instrument
 from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import TraderLimits
-from exchanges.port import Submission, VenueOrder, VenueUpdate
+from exchanges.port import AccountFacts, Refused, Submission, Unknown, VenueOrder, VenueUpdate
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -135,6 +136,21 @@ class ReconcileFailed(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = FILLS
     why: str
+
+
+class CheckVenue(msgspec.Struct, frozen=True):
+    """Ask the venue now what our login is and may do."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class VenueChecked(msgspec.Struct, frozen=True):
+    """What the venue says of our login, and what can be traded there."""
+
+    lane: ClassVar[int] = EXITS
+    answer: AccountFacts | Refused | Unknown
+    instruments: tuple[Instrument, ...]  # empty: not known yet
+    clock_offset_s: float | None  # the venue's clock less ours; None: not measured
 
 
 class ForgetOrders(msgspec.Struct, frozen=True):

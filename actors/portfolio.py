@@ -35,6 +35,7 @@ from domain.money import ONE
 from domain.order import OrderStatus
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
+    AccountMoved,
     AnyPortfolioEvent,
     EntryReserved,
     KillSwitchTripped,
@@ -83,8 +84,13 @@ class PortfolioActor(Journaled):
                     quote=self.opening.asset,
                     balance=self.opening.total,
                     at=self.world.clock.now(),
+                    venue=self.world.venue,
                 )
             )
+        elif self.portfolio.venue != self.world.venue:  # flat, or the start would have refused it
+            now = self.world.clock.now()
+            log.warning("account_moved", was=self.portfolio.venue, venue=self.world.venue)
+            self._record(AccountMoved(self.world.venue, self.opening.total, now))
         self._recover()
         if self.incarnation > 1:  # at the start of the process they say it themselves
             for position in self.world.states.latest_of("position"):

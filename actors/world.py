@@ -15,6 +15,8 @@ from math import inf
 from typing import Any, Protocol
 
 from actors import names
+from actors.venue_link import VenueLink
+from domain.errors import Refusal
 from domain.extremes import Extremes
 from domain.freshness import Trust
 from domain.ids import AccountName, PositionId, Symbol
@@ -187,7 +189,7 @@ class World:
     ids: Ids
     account: AccountName
     venue: str
-    instruments: Mapping[Symbol, Instrument]
+    instruments: dict[Symbol, Instrument]  # rules of new entries; the venue check renews them
     prices: PriceBoard
     telemetry: Telemetry
     rules: PositionRules
@@ -199,6 +201,9 @@ class World:
     started_at: datetime | None = None
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
+    barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
+    is_distant: bool = False  # the account is at a real venue, over a line that may break
+    link: VenueLink = field(default_factory=VenueLink)  # to a real venue
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad
 
     def portfolio(self) -> Portfolio | None:

@@ -25,6 +25,18 @@ class PortfolioOpened(PortfolioEvent, frozen=True):
     quote: str
     balance: Decimal  # quote
     at: datetime
+    venue: str = "paper"  # by its name in the configuration
+
+
+class AccountMoved(PortfolioEvent, frozen=True):
+    """The account is at another venue from here on, flat: balance, peak and day start are new.
+
+    What people and limits have stopped stays stopped.
+    """
+
+    venue: str
+    balance: Decimal  # quote
+    at: datetime
 
 
 class EntryReserved(PortfolioEvent, frozen=True):
@@ -178,6 +190,7 @@ class BalanceCorrected(PortfolioEvent, frozen=True):
 
 AnyPortfolioEvent = (
     PortfolioOpened
+    | AccountMoved
     | EntryReserved
     | ReservationReleased
     | HoldingAdopted

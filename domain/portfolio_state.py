@@ -126,6 +126,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     records: dict[TraderName, TradeRecord] = {}
     closed: dict[PositionId, frozenset[TradeId]] = {}  # the last ones, oldest first
     limits_change: AccountLimitsChanged | None = None  # the last; None: as configured
+    venue: str = "paper"  # where it is
     flows: dict[str, datetime] = {}  # the last ones booked, oldest first
     flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
     day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity
