@@ -10,6 +10,7 @@ from actors import names
 from actors.journaled import Journaled, Stream
 from actors.messages import AskAgain, ForgetOrders, Retire
 from actors.world import World
+from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
@@ -54,6 +55,12 @@ class OrderKeeper(Journaled):
 
     def _index(self, terms: OrderTerms) -> None:
         self.of_position.setdefault(terms.position_id, set()).add(terms.client_order_id)
+
+    def attempt_that_opened(self, position_id: PositionId) -> Attempt | None:
+        """Return the attempt of a position's first entry order, as far as it is known."""
+        position = self.world.position(position_id)
+        stream = None if position is None else self._stream(position.entry.client_order_id)
+        return None if stream is None or stream.state is None else stream.state.attempt
 
     def _record(self, stream: Stream, *events: AnyOrderEvent) -> None:
         self.journal(stream, events, evolve)
