@@ -108,7 +108,7 @@ def _attempted(order: Order, seq: int) -> ExecutionRow:
         available="" if attempt is None else text_of(attempt.available),
         required="" if attempt is None else text_of(attempt.required),
         precheck="" if attempt is None else attempt.precheck,
-        request="" if status == "SKIPPED" else as_json(terms),
+        request=as_json(terms),
         status=status,
         venue_order_id=order.venue_order_id or "",
         code=code,
