@@ -7,6 +7,7 @@ on when it is durable, and told again to whoever lacks it.
 from typing import Any
 
 from actors import names
+from actors.failures import failure_of
 from actors.journaled import Journaled, Stream
 from actors.messages import AskAgain, ForgetOrders, Retire
 from actors.world import World
@@ -106,6 +107,9 @@ class OrderKeeper(Journaled):
         order: Order = stream.state
         terms = order.terms
         self._drop(terms.client_order_id)
+        failure = failure_of(order)
+        if failure is not None:
+            self.world.failures.note(failure)
         self.world.telemetry.order_ended(self.world.venue, order.status.value)
         ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
         tell = Tell(ended, names.position(terms.position_id), names.PORTFOLIO)

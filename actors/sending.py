@@ -160,7 +160,8 @@ class Sender(OrderKeeper):
             self._cancel_if_wanted(stream)
             return
         if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
-            self._record(stream, OrderRejected(outcome.code, outcome.text, now, seconds))
+            code, text, remedy = outcome.code, outcome.text, outcome.remedy
+            self._record(stream, OrderRejected(code, text, now, seconds, remedy))
             log.warning(
                 "order_rejected",
                 client_order_id=submitted.client_order_id,

@@ -3,16 +3,15 @@
 The portfolio decides what becomes of it.
 """
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import structlog
-from msgspec.structs import replace
 
 from actors import names, wishes
 from actors.approvals import addition_asked
 from actors.attempts import judged
+from actors.declines import COUNT_EVERY_S, Declines
 from actors.journaled import Journaled
 from actors.messages import (
     Answered,
@@ -42,8 +41,6 @@ from domain.trader_state import (
     AnyTraderEvent,
     DecisionMade,
     DecisionRefused,
-    DeclinedAgain,
-    EntryDeclined,
     StrategyAdvanced,
     Trader,
     TraderConfigured,
@@ -51,16 +48,13 @@ from domain.trader_state import (
     TraderResumed,
     TraderSettings,
     change_limits,
-    decline_key,
     evolve,
-    known_decline,
     series_key,
 )
 from runtime.actor import Restarted, handles
 from strategies.base import Action, Decision, Step, Strategy, View
 
 log = structlog.get_logger("trade.intent")
-COUNT_EVERY_S = 60.0
 ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
 
 
@@ -76,8 +70,7 @@ class TraderActor(Journaled):
         self.held: dict[Symbol, PositionId] = {}
         self.entering: dict[Symbol, float] = {}  # since when, monotonic
         self.cooling: dict[Symbol, float] = {}  # until when
-        # How often a refusal, by its number, came again and when last, not journaled yet.
-        self.again: dict[int, tuple[int, datetime]] = {}
+        self.declines = Declines(world)
 
     @property
     def trader(self) -> Trader:
@@ -263,36 +256,19 @@ class TraderActor(Journaled):
         self._decline(refused)
 
     def _decline(self, refused: EntryRefused) -> None:
-        """Journal a refusal once, count its repetitions."""
-        request, refusal, is_addition = refused.request, refused.refusal, refused.is_addition
-        now = self.world.clock.now()
-        key = decline_key(request, refusal.rule, is_addition=is_addition)
-        known = known_decline(self.trader, key, now)
-        if known is not None:
-            times, _ = self.again.get(known.event.number, (0, now))
-            if not self.again:
-                self.after(COUNT_EVERY_S, Beat())
-            self.again[known.event.number] = times + 1, now
-            return
-        self._record(
-            EntryDeclined(
-                number=self.trader.declined + 1,
-                request=replace(request, request_id=NO_REQUEST, rationale=""),
-                attempt=refused.attempt,
-                rule=refusal.rule,
-                message=refusal.message,
-                remedy=refusal.remedy,
-                at=now,
-                is_addition=is_addition,
-            )
-        )
+        """Keep a refusal for the audit; one that repeats another is counted."""
+        waits = self.declines.is_waiting
+        declined = self.declines.of(self.trader, self.settings, refused)
+        if declined is not None:
+            self._record(declined)
+        elif not waits:
+            self.after(COUNT_EVERY_S, Beat())
 
     @handles(Beat)
     def on_beat(self, beat: Beat) -> None:
         """Journal how often refusals came again."""
         del beat
-        again, self.again = self.again, {}
-        self._record(*(DeclinedAgain(number, times, at) for number, (times, at) in again.items()))
+        self._record(*self.declines.counted())
 
     @handles(AnnounceOpened)
     def on_opened(self, opened: AnnounceOpened) -> None:

@@ -13,7 +13,7 @@ from domain.commands import SizeBy, Source
 from domain.ids import DecisionId, TraderName
 from domain.instrument import Kind
 
-PASSED = "PASSED"
+PASSED = "passed"
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,4 +31,4 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     available: Decimal | None = None  # quote that nothing claimed, before this
     required: Decimal | None = None  # quote: margin, fee and slippage; None: size not judged
     decided_at: datetime | None = None
-    precheck: str = ""  # PASSED, or the rule that refused it; empty: an exit is not judged
+    precheck: str = ""  # "passed", or the rule that refused it; empty: an exit is not judged

@@ -184,6 +184,7 @@ class OrderRejected(OrderEvent, frozen=True):
     text: str
     at: datetime
     after_s: float | None = None  # since the request left, when this is the answer to it
+    remedy: str = ""  # what a person can do about it
 
 
 class OrderFilled(OrderEvent, frozen=True):
@@ -265,6 +266,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: Attempt | None = None
     answered_s: float | None = None  # from request to answer; None: no answer came
     doubts: int = 0  # how often an answer was lost
+    remedy: str = ""  # of a rejection
 
     @property
     def remaining(self) -> Decimal:
@@ -329,9 +331,10 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             return _to(order, status, at, venue_order_id=venue_order_id, answered_s=after_s)
         case OrderDenied(rule=rule, message=text, at=at):
             return _to(order, _S.DENIED, at, reason=f"{rule}: {text}")
-        case OrderRejected(code=code, text=text, at=at, after_s=after_s):
+        case OrderRejected(code=code, text=text, at=at, after_s=after_s, remedy=remedy):
             after_s = order.answered_s if after_s is None else after_s
-            return _to(order, _S.REJECTED, at, reason=f"{code}: {text}", answered_s=after_s)
+            reason = f"{code}: {text}"
+            return _to(order, _S.REJECTED, at, reason=reason, answered_s=after_s, remedy=remedy)
         case OrderTriggered(at=at):
             return _to(order, _S.TRIGGERED, at)
         case OrderCancelRequested(at=at):

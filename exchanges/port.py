@@ -25,10 +25,11 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The venue said no; its own code and text."""
+    """The venue said no, or we did for it and nothing was sent; the venue's own code and text."""
 
     code: str
     text: str
+    remedy: str = ""  # what a person can do about it
 
 
 class Unknown(msgspec.Struct, frozen=True):

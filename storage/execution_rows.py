@@ -7,6 +7,7 @@ from msgspec.structs import astuple
 
 from domain.attempts import Attempt
 from domain.commands import EntryRequest, SizeBy
+from domain.executions import ExecutionStatus, status_of, why_of
 from domain.order import (
     Order,
     OrderAccepted,
@@ -16,7 +17,6 @@ from domain.order import (
     OrderFoundAbsent,
     OrderIntended,
     OrderRejected,
-    OrderStatus,
     OrderType,
 )
 from domain.trader_state import Decline, DeclinedAgain, EntryDeclined, Trader
@@ -25,7 +25,6 @@ from storage.read_tables import Change
 from storage.row_text import as_json, text_of, time_of, word
 from storage.rows import DeclinedRow, ExecutionProgress, ExecutionRow, RebornExecution, Row
 
-_S = OrderStatus
 # The events after which more is known of an attempt.
 _NEWS = frozenset(
     {
@@ -55,34 +54,9 @@ def execution_rows(change: Change) -> Iterator[Row]:
         yield _progress(last.state, last.seq)
 
 
-def status_of(order: Order) -> str:
-    """Return what is known of an attempt; never PLACED without the venue's id."""
-    match order.status:
-        case _S.DENIED:
-            return "SKIPPED"
-        case _S.REJECTED | _S.ABSENT:
-            return "FAILED"
-        case _ if order.venue_order_id:
-            return "PLACED"
-        case _S.INTENT | _S.SENDING:
-            return "PENDING"
-        case _:
-            return "UNKNOWN"
-
-
-def _why(order: Order, status: str) -> tuple[str, str]:
-    """Return code and text of what went wrong."""
-    if status in {"PLACED", "PENDING"}:
-        return "", ""
-    if order.status in {_S.DENIED, _S.REJECTED}:
-        code, _, text = order.reason.partition(": ")
-        return code, text
-    return order.status.name, order.reason
-
-
 def _attempted(order: Order, seq: int) -> ExecutionRow:
     terms, attempt, status = order.terms, order.attempt, status_of(order)
-    code, message = _why(order, status)
+    code, message = why_of(order)
     return ExecutionRow(
         execution_id=terms.client_order_id,
         seq=seq,
@@ -113,7 +87,7 @@ def _attempted(order: Order, seq: int) -> ExecutionRow:
         venue_order_id=order.venue_order_id or "",
         code=code,
         message=message,
-        remedy="",
+        remedy=order.remedy,
         response_s=_seconds(order),
         doubts=order.doubts,
         times=1,
@@ -126,7 +100,7 @@ def _attempted(order: Order, seq: int) -> ExecutionRow:
 
 def _progress(order: Order, seq: int) -> ExecutionProgress:
     status = status_of(order)
-    code, message = _why(order, status)
+    code, message = why_of(order)
     return ExecutionProgress(
         execution_id=order.terms.client_order_id,
         seq=seq,
@@ -134,6 +108,7 @@ def _progress(order: Order, seq: int) -> ExecutionProgress:
         venue_order_id=order.venue_order_id or "",
         code=code,
         message=message,
+        remedy=order.remedy,
         response_s=_seconds(order),
         doubts=order.doubts,
         sent_at=time_of(order.sent_at),
@@ -198,7 +173,7 @@ def _declined(trader: str, seq: int, decline: Decline) -> DeclinedRow:
         required=text_of(attempt.required),
         precheck=attempt.precheck,
         request=as_json(request),
-        status="SKIPPED",
+        status=ExecutionStatus.SKIPPED,
         venue_order_id="",
         code=event.rule,
         message=event.message,

@@ -272,7 +272,7 @@ class ExecutionRow(Row, frozen=True, gc=False):
     min_notional: str  # quote
     available: str  # quote, before it
     required: str  # quote
-    precheck: str  # PASSED, or the rule that refused it; empty: an exit, which is not judged
+    precheck: str  # "passed", or the rule that refused it; empty: an exit, which is not judged
     request: str  # JSON: what was asked of the venue; of what was refused before, what was wanted
     status: str
     venue_order_id: str
@@ -302,6 +302,7 @@ class ExecutionProgress(Row, frozen=True, gc=False):
     venue_order_id: str
     code: str
     message: str
+    remedy: str
     response_s: str
     doubts: int
     sent_at: str
