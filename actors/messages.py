@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.candles import Candle
 from domain.commands import AddToPosition, EntryRequest
 from domain.errors import Refusal
@@ -75,9 +76,10 @@ class EntryRefused(msgspec.Struct, frozen=True):
     """The portfolio said no to a trader."""
 
     lane: ClassVar[int] = EXITS
-    position_id: PositionId
-    symbol: Symbol
+    request: EntryRequest  # an addition as the entry that it is
     refusal: Refusal
+    attempt: Attempt
+    is_addition: bool = False
 
 
 class Submitted(msgspec.Struct, frozen=True):

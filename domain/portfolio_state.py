@@ -20,6 +20,7 @@ from decimal import ROUND_UP, Decimal
 import msgspec
 from msgspec.structs import replace
 
+from domain.attempts import Attempt
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
 from domain.instrument import Direction, Pair
 from domain.limit_changes import applied
@@ -42,6 +43,7 @@ class Reservation(msgspec.Struct, frozen=True, omit_defaults=True):
     price: Decimal  # quote
     amount: Decimal  # quote, for all of it
     filled: Decimal = ZERO  # base units
+    attempt: Attempt | None = None
 
     @property
     def open_amount(self) -> Decimal:
