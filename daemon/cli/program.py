@@ -70,6 +70,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "backup": ("backup", "restore"),
     "recorder": ("record",),
     "market": ("serve-recorded", "replay"),
+    "sandbox": ("sandbox",),
 }
 
 
