@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from exchanges.sandbox.account import Account
+from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.numbers import ZERO
 from exchanges.sandbox.records import Algo
 
@@ -69,14 +70,13 @@ class Watch:
 def holdings(account: Account) -> dict[tuple[str, str], Decimal]:
     """Return signed sizes by instrument and position side: contracts, on spot base units."""
     found = {(one.listing.inst_id, one.pos_side): one.signed for one in account.open_positions()}
-    for quote in account.market.quotes.values():
-        listing = quote.listing
-        asset = account.assets.get(listing.base)
-        if listing.is_swap or asset is None:
+    for name, asset in account.assets.items():
+        quote = account.market.quotes.get(f"{name}-{QUOTE}")
+        if quote is None:
             continue
-        more = asset.cash - account.deposited.get(listing.base, ZERO)
-        if more >= listing.least:
-            found[listing.inst_id, "net"] = more
+        more = asset.cash - account.deposited.get(name, ZERO)
+        if more >= quote.listing.least:
+            found[quote.listing.inst_id, "net"] = more
     return found
 
 
