@@ -33,8 +33,15 @@ Json = dict[str, Any]
 class Socket:
     """One connection: where it is, who it is, what it is subscribed to."""
 
-    def __init__(self, path: str, response: web.WebSocketResponse, connection_id: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        transport: asyncio.Transport | None,
+        response: web.WebSocketResponse,
+        connection_id: str,
+    ) -> None:
         self.path = path
+        self._transport = transport
         self.response = response
         self.id = connection_id
         self.account: Account | None = None
@@ -52,9 +59,8 @@ class Socket:
 
     def cut(self) -> None:
         """Drop the connection."""
-        transport = self.response.get_extra_info("transport")
-        if transport is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class Sockets:
@@ -77,7 +83,7 @@ class Sockets:
         response = web.WebSocketResponse(autoping=True)
         await response.prepare(request)
         self._number += 1
-        socket = Socket(path, response, f"{self._number:08x}")
+        socket = Socket(path, request.transport, response, f"{self._number:08x}")
         self.open.append(socket)
         writer = asyncio.create_task(self._write(socket))
         try:
