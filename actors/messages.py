@@ -21,6 +21,7 @@ from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import TraderLimits
+from domain.venue import CashFlow
 from exchanges.port import AccountFacts, Refused, Submission, Unknown, VenueOrder, VenueUpdate
 
 
@@ -138,6 +139,36 @@ class ReconcileFailed(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = FILLS
     why: str
+
+
+class OpenCash(msgspec.Struct, frozen=True):
+    """The venue's balance of the quote asset, for an account that has none yet."""
+
+    lane: ClassVar[int] = EXITS
+    total: Decimal
+
+
+class FlowsTold(msgspec.Struct, frozen=True):
+    """What the venue says moved money besides fills; possibly told before."""
+
+    lane: ClassVar[int] = FILLS
+    flows: tuple[CashFlow, ...]
+
+
+class CorrectCash(msgspec.Struct, frozen=True):
+    """The venue's balance differs from ours and nothing explains it."""
+
+    lane: ClassVar[int] = EXITS
+    told: Decimal  # quote
+    ours: Decimal  # as it was compared
+    spot_is_paid: bool  # how ours was reckoned
+    why: str
+
+
+class TellFunding(msgspec.Struct, frozen=True):
+    """The whole tree has started: tell positions their funding again."""
+
+    lane: ClassVar[int] = EXITS
 
 
 class CheckVenue(msgspec.Struct, frozen=True):
