@@ -147,11 +147,13 @@ def _notice_in(message: Mapping[str, Any]) -> Notice | None:
 
 
 def _refusal(code: str, text: Any) -> Notice:
-    error = f"{code} {excerpt(text)}".strip()
+    # What the venue could not read it repeats, a login with its passphrase too: not into any log.
+    words = text.partition("{")[0].strip() if type(text) is str else text
+    error = f"{code} {excerpt(words)}".strip()
     known = code_of(code)
     if known.verdict in (Verdict.LOGIN, Verdict.SKEWED):
-        words = f"{error}. {known.remedy}".removesuffix(". ")
-        return LoginRefused(words, is_final=known.verdict is Verdict.LOGIN)
+        told = f"{error}. {known.remedy}".removesuffix(". ")
+        return LoginRefused(told, is_final=known.verdict is Verdict.LOGIN)
     if code == _UNLISTED and type(text) is str:
         named = _CHANNEL.search(text)
         if named is not None and named[1] in OPTIONAL_CHANNELS:

@@ -389,7 +389,7 @@ def event(**fields) -> bytes:
         ),
         (
             event(event="error", code="60012", msg="Invalid request: {}"),
-            Answer(None, "60012 Invalid request: {}"),
+            Answer(None, "60012 Invalid request:"),
         ),
         (event(event="error", code="50107", msg="No"), LoginRefused("50107 No", is_final=True)),
         (event(event="notice", code="64008", msg="The connection…"), ShutdownNotice()),
@@ -419,6 +419,13 @@ def test_a_login_refused_for_its_time_is_tried_again_soon(code):
 
     assert isinstance(refused, LoginRefused)
     assert not refused.is_final
+
+
+def test_a_login_that_the_venue_repeats_in_its_refusal_is_not_repeated_by_us():
+    echo = 'Invalid request: {"op":"login","args":[{"passphrase":"Open.Sesame.1"}]}'
+    refused = notice_in(event(event="error", code="60012", msg=echo))
+
+    assert "Sesame" not in refused.error
 
 
 def test_only_a_channel_one_can_do_without_may_be_missing():

@@ -150,6 +150,47 @@ def test_the_life_of_a_swap_position_is_pushed_from_entry_to_stop_out(run, tradi
     assert last[-1].total == venue_cash
 
 
+def test_a_trail_that_rests_at_the_venue_follows_and_fires(run, trading):
+    entry = terms()
+    trail = terms(
+        "guard-0", Side.SELL, type=OrderType.TRAIL, trail_ratio=D("0.02"), reduce_only=True
+    )
+
+    async def work():
+        async with trading() as desk:
+            await desk.until_up(1)
+            await desk.submit(entry)
+            await desk.submit(trail)
+            await desk.until(trail, S.OPEN)
+            desk.sandbox.set_price(SWAP, "66000")
+            desk.sandbox.set_price(SWAP, "64000")
+            await desk.until(trail, S.FILLED)
+            return desk
+
+    desk = run(work())
+    assert [each.quantity for each in desk.fills(trail)] == [D("0.02")]
+    assert desk.told.of(VenueOrder)[-1].terms.client_order_id == trail.client_order_id
+
+
+def test_what_was_filled_before_a_cancel_stays_filled(run, trading):
+    entry = terms(type=OrderType.LIMIT, price=D(60010))
+
+    async def work():
+        async with trading() as desk:
+            await desk.until_up(1)
+            desk.sandbox.venue.market.quotes[SWAP].liquidity = D("0.5")  # contracts
+            await desk.submit(entry)
+            await desk.until(entry, S.PARTIAL)
+            answer = await desk.account.cancel(entry.symbol, entry.client_order_id)
+            assert isinstance(answer, Accepted)
+            await desk.until(entry, S.CANCELED)
+            return desk
+
+    desk = run(work())
+    assert [each.quantity for each in desk.fills(entry)] == [D("0.005")]
+    assert desk.told.of(VenueOrder)[-1].filled == D("0.005")
+
+
 def test_a_spot_buy_pays_its_fee_in_the_coin(run, trading):
     entry = terms(quantity="0.01", leverage=D(1))
 
