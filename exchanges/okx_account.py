@@ -50,7 +50,7 @@ from exchanges.translate import inst_id
 from exchanges.verdict import Verdict
 from runtime.ports import Clock
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
 URL = "https://www.okx.com"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm

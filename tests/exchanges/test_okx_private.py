@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import time
 from decimal import Decimal
 from itertools import pairwise
@@ -10,6 +11,7 @@ import msgspec
 import orjson
 import pytest
 
+from daemon.logs import Logs
 from domain.order import Fill, OrderStatus
 from exchanges.okx_private import SETTINGS, OkxPrivateStream, stream_of
 from exchanges.port import BalanceReport, PositionReport, StreamDown, StreamUp, VenueOrder
@@ -285,6 +287,25 @@ def test_what_is_pushed_again_after_a_reconnect_is_told_once(run, told, watching
 
     run(work())
     assert len(told.of(Fill)) == 1
+
+
+def test_its_lines_log_as_what_concerns_orders(run, told, watching):
+    said = io.StringIO()
+    log = Logs(format="json", stream=said)
+    log.start()
+
+    async def work():
+        async with PrivateVenue().open() as venue, watching(venue.url):
+            await told.until(lambda: told.of(StreamUp))
+
+    try:
+        run(work())
+    finally:
+        log.close()
+    lines = [orjson.loads(line) for line in said.getvalue().splitlines()]
+    assert {each["category"] for each in lines if each["event"] == "stream_connected"} == {
+        "trade.execution"
+    }
 
 
 def test_nonsense_is_counted_and_the_stream_goes_on(run, told, watching):
