@@ -50,7 +50,7 @@ from exchanges.translate import inst_id
 from exchanges.verdict import Verdict
 from runtime.ports import Clock
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
 URL = "https://www.okx.com"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
@@ -116,6 +116,7 @@ class OkxAccount:
         self._told: tuple[Instrument, ...] = ()
         self._stream_of = stream
         self._stream: PrivateStream | None = None
+        self._on_update: Callable[[VenueUpdate], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         credentials = {
             "apiKey": settings.key,
@@ -137,12 +138,11 @@ class OkxAccount:
         """Load ccxt, ask for time and rules, begin to push. Returns although the venue is away."""
         if self._tasks:
             return
+        self._on_update = on_update
         self._tasks.append(asyncio.ensure_future(self._keep()))
         await self.wire.start()
         await asyncio.gather(self.wire.measure_clock(), self._load_instruments())
-        if self._stream_of is not None:
-            self._stream = self._stream_of(self, on_update)
-            self._tasks.append(asyncio.ensure_future(self._stream.run()))
+        self._begin_pushing()
 
     async def close(self) -> None:
         """Disconnect; what was acknowledged stays."""
@@ -341,6 +341,14 @@ class OkxAccount:
             await asyncio.sleep(_MEASURE_EVERY_S if is_well else _LOOK_AGAIN_AFTER_S)
             if await self.wire.measure_clock() and not self._told:
                 await self._load_instruments()
+                self._begin_pushing()
+
+    def _begin_pushing(self) -> None:
+        """Start the stream once the venue's rules are known: its rows count contracts."""
+        if self._stream_of is None or self._on_update is None or self._stream or not self._told:
+            return
+        self._stream = self._stream_of(self, self._on_update)
+        self._tasks.append(asyncio.ensure_future(self._stream.run()))
 
     async def _load_instruments(self) -> None:
         """Read the rules of what is traded; keep what was known where that fails."""
