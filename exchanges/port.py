@@ -17,6 +17,7 @@ from domain.ids import ClientOrderId, Symbol, VenueOrderId
 from domain.instrument import Instrument
 from domain.order import Fill, OrderStatus, OrderTerms
 from domain.venue import Balance, CashFlow, CashKind, Outside, OutsideFill, VenuePosition
+from exchanges.breaker import VenueHealth
 
 __all__ = [
     "Abilities",
@@ -27,6 +28,7 @@ __all__ = [
     "Cancellation",
     "CashFlow",
     "CashKind",
+    "DistantExchange",
     "Exchange",
     "NotFound",
     "Outside",
@@ -196,3 +198,10 @@ class Exchange(Protocol):
 
     def close(self) -> Awaitable[None]:
         """Disconnect; what was acknowledged stays."""
+
+
+class DistantExchange(Exchange, Protocol):
+    """A venue at the end of a line that may break."""
+
+    def health(self) -> VenueHealth:
+        """Return how the line is doing; costs nothing."""

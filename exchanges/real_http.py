@@ -7,6 +7,7 @@ an `OSError` whose reason `real_net.reason_of` can say.
 
 import asyncio
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,8 +25,9 @@ _IDLE_S = 30.0  # how long a connection waits for its next request
 class RealHttp:
     """Fetches pages. TLS certificates are verified; loopback never goes through a proxy."""
 
-    def __init__(self, *, connections: int = 4) -> None:
-        """Connect to nothing yet; at most so many `connections` at a time."""
+    def __init__(self, *, connections: int = 4, headers: Mapping[str, str] | None = None) -> None:
+        """Connect to nothing yet; at most so many `connections` at a time, with these headers."""
+        self._headers = {"User-Agent": "holdfast", **(headers or {})}
         self._connections = connections
         self._opening = asyncio.Lock()
         self._session: ClientSession | None = None
@@ -55,7 +57,7 @@ class RealHttp:
                         limit=self._connections, keepalive_timeout=_IDLE_S
                     ),
                     cookie_jar=aiohttp.DummyCookieJar(),
-                    headers={"User-Agent": "holdfast"},
+                    headers=self._headers,
                     timeout=aiohttp.ClientTimeout(total=None),  # the deadline is ours
                     trust_env=False,  # it would also read passwords from a .netrc
                 )
