@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(category="trade.execution")
 
-_IDLE_S = 30.0  # how long a connection waits for its next request
+_IDLE_S = 15.0  # how long a connection waits for its next request
 _MAX_ROUND_TRIP_S = 2.0  # a slower measurement says too little about a clock
 _BROKEN = 500  # from here on a status says that nobody knows
 

@@ -24,6 +24,7 @@ Placed = Accepted | Refused | Unknown
 
 _V = Verdict
 _MAX_TEXT = 200  # characters of the venue's words that are kept
+_NOT_SENT = "Nothing left this computer. Check the network; it is tried again."
 _TURNED_AWAY = frozenset({_V.LIMITED, _V.SKEWED, _V.LOGIN})
 _OF_ORDERS = frozenset({"0", "1", "2"})  # envelopes of orders
 
@@ -135,10 +136,13 @@ def read(answer: Reply | Silence, reader: Callable[[list[Mapping[str, Any]]], T]
 
 def is_not_found(answer: Reply | Silence) -> bool:
     """Whether the venue said, and nothing else, that it does not know the id."""
-    if isinstance(answer, Silence) or not isinstance(answer.payload, dict):
-        return False
-    code = answer.payload.get("code")
-    return isinstance(code, str) and code == "51603"
+    return isinstance(answer, Reply) and code_in(answer) == "51603"
+
+
+def code_in(answer: Reply) -> str:
+    """Return the code of an envelope; "" when there is none."""
+    code = answer.payload.get("code") if isinstance(answer.payload, dict) else None
+    return code if isinstance(code, str) else ""
 
 
 def placed(
@@ -152,7 +156,7 @@ def placed(
         ours: field and value of our id; an answer about another order is none.
     """
     if isinstance(answer, Silence):
-        return Unknown(answer.why) if answer.left else Refused("NOT_SENT", answer.why)
+        return Unknown(answer.why) if answer.left else Refused("NOT_SENT", answer.why, _NOT_SENT)
     payload = answer.payload
     code = payload.get("code") if isinstance(payload, dict) else None
     if not isinstance(code, str):
