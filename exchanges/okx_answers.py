@@ -4,7 +4,8 @@ Every answer is `{"code": "0", "msg": "", "data": […]}`. For orders a row has 
 the envelope says 0 when all rows are done, 1 when none is, 2 when some are: the row decides, and
 only together with an envelope that does not contradict it.
 
-Source: www.okx.com/docs-v5/en (overview, order book trading); limits are per login and 2 s.
+Source: www.okx.com/docs-v5/en (overview, order book trading); limits are per login and 2 s,
+those of orders also per instrument.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,17 +30,18 @@ _TURNED_AWAY = frozenset({_V.LIMITED, _V.SKEWED, _V.LOGIN})
 _OF_ORDERS = frozenset({"0", "1", "2"})  # envelopes of orders
 
 
-def _orders(method: str, count: int) -> Endpoint:
-    return Endpoint(f"private_post_trade_{method}", Limit(method, count), for_orders=True)
+def _orders(method: str, count: int, counted_by: str = "") -> Endpoint:
+    limit = Limit(method, count)
+    return Endpoint(f"private_post_trade_{method}", limit, True, counted_by)
 
 
 def _reads(method: str, count: int) -> Endpoint:
     return Endpoint(f"private_get_{method}", Limit(method, count))
 
 
-PLACE = _orders("order", 60)
-CANCEL = _orders("cancel_order", 60)
-AMEND = _orders("amend_order", 60)
+PLACE = _orders("order", 60, "instId")
+CANCEL = _orders("cancel_order", 60, "instId")
+AMEND = _orders("amend_order", 60, "instId")
 PLACE_ALGO = _orders("order_algo", 20)
 CANCEL_ALGO = _orders("cancel_algos", 20)
 AMEND_ALGO = _orders("amend_algos", 20)
