@@ -92,6 +92,7 @@ PHRASES = {
     "alarm": "{position_id:id} alarm {code}: {message}",
     "paper_ledger_failed": "the paper venue cannot write: {error}",
     # the venue
+    "live": "LIVE: orders at {venue} move real money",
     "venue_cause": "{venue}: nothing is opened: {why} ({code})",
     "venue_cause_over": "{venue}: {code} is over",
     "venue_down": "{venue} does not answer: {why}; asking again",
@@ -102,7 +103,7 @@ PHRASES = {
     "account_moved": "the account is at {venue} now, was at {was}",
     "instrument_unusable": "{symbol}: its rules at the venue cannot be read: {why}",
     "bad_private_frame": "frame of the account not understood: {why}; the {count}. so far",
-    "private_row_passed_over": "{instrument} is not traded here: what the venue tells of it is left",
+    "private_row_passed_over": "{instrument} is not traded here: passed over",
     # the disk
     "journal_unavailable": "the journal cannot be written: {error}; armed exits go on",
     "journal_available": "the journal is written again, at {last_seq}",
