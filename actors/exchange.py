@@ -12,6 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.attempts import attempt_of
 from actors.doubt import reconcile
 from actors.journaled import Stream
 from actors.messages import (
@@ -237,7 +238,9 @@ class ExchangeActor(Sender):
         self._index(terms)
         self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         stream = self.open_stream(names.order_stream(terms.client_order_id))
-        self._record(stream, OrderAdopted(terms, self.world.clock.now()))
+        now = self.world.clock.now()
+        attempt = attempt_of(self.world, terms, self.attempt_that_opened(position_id), now)
+        self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
     def _apply(self, venue_order: VenueOrder) -> None:

@@ -15,6 +15,7 @@ from math import inf
 from typing import Any, Protocol
 
 from actors import names
+from actors.failures import FailureBook
 from actors.venue_link import VenueLink
 from domain.errors import Refusal
 from domain.extremes import Extremes
@@ -195,6 +196,7 @@ class World:
     rules: PositionRules
     limits: AccountLimits
     states: StateBook = field(default_factory=StateBook)
+    failures: FailureBook = field(default_factory=FailureBook)
     causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0

@@ -32,6 +32,7 @@ from actors.trader import TraderActor
 from actors.venue_check import VenueCheckActor
 from actors.world import PriceBoard, Telemetry, World
 from daemon.config_models import Config
+from daemon.execution_views import last_failures
 from daemon.instruments import instruments_of
 from domain.ids import MANUAL, AccountName, Symbol, TraderName
 from domain.instrument import Instrument
@@ -154,6 +155,8 @@ def assemble(
     world = world_of(config, ports.clock, ports.ids, instruments, telemetry)
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
+    for failure in last_failures(store):
+        world.failures.note(failure)
     paper: PaperVenue | None = None
     distant: DistantExchange | None = None
     venue: Exchange

@@ -103,7 +103,7 @@ PHRASES = {
     "account_moved": "the account is at {venue} now, was at {was}",
     "instrument_unusable": "{symbol}: its rules at the venue cannot be read: {why}",
     "bad_private_frame": "frame of the account not understood: {why}; the {count}. so far",
-    "private_row_passed_over": "{instrument} is not traded here: passed over",
+    "private_row_passed_over": "{instrument} is not traded here; left aside",
     # the disk
     "journal_unavailable": "the journal cannot be written: {error}; armed exits go on",
     "journal_available": "the journal is written again, at {last_seq}",

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import msgspec
 
+from actors.failures import Failure
+from daemon.execution_views import failure_view
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.position_views import is_unprotected
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
@@ -132,6 +134,7 @@ def trader_view(
     *,
     open_positions: int,
     unrealized_pnl: Decimal = ZERO,
+    failure: Failure | None = None,
 ) -> View:
     """Return a trader: what it is to do, what it did, what came of it."""
     state, record = state or Trader(), record or TradeRecord()
@@ -167,6 +170,7 @@ def trader_view(
         "last_refusal": None
         if refused is None
         else {"at": time_text(refused.at), "rule": refused.rule, "message": refused.message},
+        "latest_execution_error": failure_view(failure),
     }
 
 
@@ -216,6 +220,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
     orders: Iterable[Order],
     traders: Iterable[View],
     downtime: Downtime | None = None,
+    failure: Failure | None = None,
 ) -> View:
     """Return the whole on one page; `account`, `traders` and `venue` are their views."""
     held = [one for one in positions if not one.is_closed]
@@ -243,6 +248,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
             {name: one[name] for name in ("name", "paused", "open_positions")} for one in traders
         ],
         "downtime": downtime_view(downtime),
+        "latest_execution_error": failure_view(failure),
     }
 
 

@@ -38,7 +38,7 @@ def open_cash(portfolio: Portfolio, told: Decimal, *, now: datetime) -> CashMove
     )
 
 
-def move_cash(portfolio: Portfolio, flow: CashFlow, marks: Marks) -> tuple[AnyPortfolioEvent, ...]:
+def move_cash(portfolio: Portfolio, flow: CashFlow, marks: Marks) -> tuple[CashMoved, ...]:
     """Return the booking of a flow.
 
     None when it is booked, older than the account's opening, of nothing, or of another asset than
@@ -64,10 +64,9 @@ def move_cash(portfolio: Portfolio, flow: CashFlow, marks: Marks) -> tuple[AnyPo
 
 
 def correct_cash(
-    portfolio: Portfolio, told: Decimal, marks: Marks, why: str, *, now: datetime
+    portfolio: Portfolio, amount: Decimal, marks: Marks, why: str, *, now: datetime
 ) -> tuple[AnyPortfolioEvent, ...]:
-    """Return what brings our cash to the venue's, `told` in quote; nothing when they agree."""
-    amount = told - cash(portfolio)
+    """Return what brings our cash to the venue's, by `amount` in quote; nothing when they agree."""
     if not amount:
         return ()
     return (BalanceCorrected(amount=amount, why=why, at=now, equity=equity(portfolio, marks)),)

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TraderName
 from domain.instrument import Direction, Instrument
 from domain.limit_changes import AccountOverrides
@@ -53,6 +54,7 @@ class EntryReserved(PortfolioEvent, frozen=True):
     leverage: Decimal
     risk: Decimal | None  # quote lost when the stop is hit; None: nothing bounds it
     at: datetime
+    attempt: Attempt | None = None
 
     @property
     def symbol(self) -> Symbol:

@@ -159,6 +159,7 @@ def _reserved(portfolio: Portfolio, event: EntryReserved) -> Portfolio:
         quantity=event.quantity,
         price=event.price,
         amount=event.amount,
+        attempt=event.attempt,
     )
     holding = portfolio.holdings.get(event.position_id) or Holding(
         trader=event.trader,

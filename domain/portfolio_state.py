@@ -20,6 +20,7 @@ from decimal import ROUND_UP, Decimal
 import msgspec
 from msgspec.structs import replace
 
+from domain.attempts import Attempt
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
 from domain.instrument import Direction, Pair
 from domain.limit_changes import applied
@@ -42,6 +43,7 @@ class Reservation(msgspec.Struct, frozen=True, omit_defaults=True):
     price: Decimal  # quote
     amount: Decimal  # quote, for all of it
     filled: Decimal = ZERO  # base units
+    attempt: Attempt | None = None
 
     @property
     def open_amount(self) -> Decimal:
@@ -181,11 +183,14 @@ def lost_today(portfolio: Portfolio, value: Decimal) -> Decimal:
     return portfolio.day_start_equity - portfolio.day_offset - value
 
 
-def cash(portfolio: Portfolio) -> Decimal:
+def cash(portfolio: Portfolio, *, spot_is_paid: bool = True) -> Decimal:
     """Quote that the venue should hold: what its balance of the quote asset, frozen included, says.
 
     A swap ties up margin and pays realized P&L, fees and funding into that balance; unrealized P&L
-    is apart (OKX `cashBal`). On spot the cost of what is held has left it.
+    is apart (OKX `cashBal`). On spot the cost of what is held has left it; the paper venue keeps
+    it there (`spot_is_paid=False`).
     """
+    if not spot_is_paid:
+        return portfolio.balance
     spent = (book.gross_cost for book in portfolio.books.values() if book.is_spot)
     return portfolio.balance - sum(spent, ZERO)

@@ -71,6 +71,20 @@ CODES: Mapping[str, Code] = {
     "50035": Code(
         _V.LOGIN, "the key must be bound to addresses", "Give the key an IP list at OKX."
     ),
+    # The same at the private streams
+    "60004": Code(_V.SKEWED, "the timestamp is not usable", "Set this computer's clock (NTP)."),
+    "60005": Code(_V.LOGIN, "the key is not known", _KEY),
+    "60006": Code(
+        _V.SKEWED, "our clock differs from the venue's", "Set this computer's clock (NTP)."
+    ),
+    "60007": Code(_V.LOGIN, "the signature is wrong: the secret is not the key's", _KEY),
+    "60009": Code(_V.LOGIN, "login failed", _KEY),
+    "60024": Code(_V.LOGIN, "the passphrase is wrong", _KEY),
+    "60032": Code(
+        _V.LOGIN,
+        "the key is not known here",
+        "A demo key needs `environment: demo`, a live key `environment: live`.",
+    ),
     # Nobody can say whether it was done
     "50001": Code(_V.DOWN, "maintenance", "Wait until the venue is back; stops there go on."),
     "50004": Code(_V.UNKNOWN, "the venue timed out", _WAIT),

@@ -23,7 +23,8 @@ import orjson
 from domain.candles import Timeframe
 from domain.instrument import Kind
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.lines import MarketHealth, Route, run_lines
+from exchanges.line import Route
+from exchanges.lines import MarketHealth, run_lines
 from exchanges.market import MarketSink
 from exchanges.okx_frames import (
     CANDLES,

@@ -190,10 +190,10 @@ def test_interest_counts_as_gain():
 
 def test_what_nobody_explains_is_taken_from_the_venue_and_closes_nothing():
     state = account()
-    state = after(state, *correct_cash(state, D(400), NOTHING, "no flow explains it", now=LATER))
+    state = after(state, *correct_cash(state, D(-600), NOTHING, "no flow explains it", now=LATER))
     assert cash(state) == 400
     assert drawdown(state, NOTHING) == 0
-    assert correct_cash(state, D(400), NOTHING, "", now=LATER) == ()
+    assert correct_cash(state, D(0), NOTHING, "", now=LATER) == ()
 
 
 # --- what the venue calls the balance ---
