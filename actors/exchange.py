@@ -81,6 +81,7 @@ class ExchangeActor(Sender):
 
         Guards first: after a start, all levels are armed before this goes on. Messages wait.
         """
+        self.world.is_reconciled = False
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
         await asyncio.sleep(0)
         prefix = "order/"
@@ -153,7 +154,7 @@ class ExchangeActor(Sender):
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
             self._apply(venue_order)
-        self.reconciled = True
+        self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
             if order.status is _S.UNKNOWN:

@@ -200,6 +200,7 @@ class World:
     causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0
+    is_reconciled: bool = False  # the venue has told what it knows; the exchange actor's
     started_at: datetime | None = None
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these

@@ -53,6 +53,7 @@ class Account:
         self.leverages: dict[tuple[str, str, str], Decimal] = {}
         self.cancel_all_at_ms: int | None = None
         self.reject_children: list[str] = []  # codes that coming triggers fail with
+        self.resent: list[str] = []  # client ids that came again
         self.push: Push = _silent
         self.on_change: list[Callable[[Account], None]] = []
 

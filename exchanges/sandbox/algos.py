@@ -59,6 +59,7 @@ def place_algo(account: Account, params: Params) -> Algo:
         target=params.text("tgtCcy") if not listing.is_swap else "",
     )
     if algo.client_id and algo.client_id in account.algo_by_client:
+        account.resent.append(algo.client_id)
         raise VenueRefusal("51065")
     _read_levels(algo, quote, params)
     _check_size(algo)

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from typing import Any
 
 from aiohttp import web
 
+from exchanges.sandbox.control import Control
 from exchanges.sandbox.faults import Fault, Faults, Kind
+from exchanges.sandbox.judge import judge, ledger
+from exchanges.sandbox.prices import play, prefill, tick
 from exchanges.sandbox.pushing import Pushing
 from exchanges.sandbox.rest import Rest
 from exchanges.sandbox.settings import SandboxSettings
@@ -59,6 +63,16 @@ class Sandbox:
         """Add a fault: `sandbox.fault("lost", "POST trade/order", count=3)`."""
         return self.faults.add(Fault(kind, match, **more))  # type: ignore[arg-type]
 
+    def ledger(self) -> dict[str, Any]:
+        """Return all that happened on the account; see `judge.ledger`."""
+        self.world.advance()
+        return ledger(self.venue.account)
+
+    def judge(self) -> dict[str, Any]:
+        """Return what was wrong with it; see `judge.judge`."""
+        self.world.advance()
+        return judge(self.venue.account, self.world.watch)
+
     def set_price(self, inst_id: str, last: Decimal | str, **more: Decimal) -> None:
         """Let an instrument trade at `last` now; `bid`, `ask`, `mark` follow unless given."""
         self.world.advance()
@@ -76,6 +90,7 @@ async def running(
     app = web.Application(client_max_size=_BODY_LIMIT)
     app.router.add_route("GET", "/ws/v5/{path}", pushing.sockets.handle)
     app.router.add_route("*", "/api/v5/{path:.*}", rest.handle)
+    app.router.add_route("*", "/sandbox{path:.*}", Control(world, pushing.sockets).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -83,7 +98,7 @@ async def running(
         await site.start()
         port = runner.addresses[0][1]
         sandbox = Sandbox(world, chosen.host, port, rest, pushing)
-        tasks = [asyncio.create_task(_beat(world))]
+        tasks = [asyncio.create_task(one) for one in _background(world)]
         try:
             yield sandbox
         finally:
@@ -95,6 +110,16 @@ async def running(
             pushing.sockets.cut()
     finally:
         await runner.cleanup()
+
+
+def _background(world: World) -> list[Coroutine[None, None, None]]:
+    prefill(world)
+    running = [_beat(world)]
+    if world.settings.recorded:
+        running.append(play(world, world.settings.recorded))
+    elif world.settings.ticks_per_second > 0:
+        running.append(tick(world))
+    return running
 
 
 async def _beat(world: World) -> None:

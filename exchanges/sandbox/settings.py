@@ -1,6 +1,7 @@
 """How a sandbox is set up."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +22,8 @@ class SandboxSettings(msgspec.Struct, frozen=True):
     ticks_per_second: float = 0.0  # per base asset; 0: prices move only by `set_price`
     volatility: float = 0.0004  # of the log price, per square root of a second
     seed: int = 1
+    history_minutes: int = 120  # candles there are at the start
+    recorded: tuple[Path, ...] = ()  # prices come from these files instead
     limits: bool = False  # rate limits per endpoint
     idle_s: float = 30.0  # a websocket that says nothing for so long is cut
     position_mode: str = "net_mode"  # or long_short_mode

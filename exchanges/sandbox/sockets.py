@@ -13,10 +13,8 @@ from aiohttp import WSMsgType, web
 
 from exchanges.sandbox.account import Account
 from exchanges.sandbox.channels import (
-    BUSINESS,
     NEEDS_LOGIN,
     PATHS,
-    PRIVATE,
     carries,
     is_known_instrument,
 )
@@ -66,7 +64,6 @@ class Sockets:
         self.open: list[Socket] = []
         self.silent = False  # nothing is pushed, pings are answered
         self.half_open = False  # nothing at all is sent
-        self.refuses_stops = False  # orders-algo cannot be subscribed
         self._number = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -217,6 +214,3 @@ def _no_such(arg: Json) -> str:
         f"Wrong URL or {asked} doesn't exist. Please use the correct URL, channel and parameters"
         " referring to API document."
     )
-
-
-__all__ = ["BUSINESS", "PRIVATE", "Socket", "Sockets"]

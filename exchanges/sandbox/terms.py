@@ -41,6 +41,7 @@ def read_order(account: Account, params: Params) -> Order:
         tag=params.text("tag"),
     )
     if order.client_id and order.client_id in account.order_by_client:
+        account.resent.append(order.client_id)
         raise VenueRefusal("51016")
     if not order.size:
         raise VenueRefusal("51000", "sz")

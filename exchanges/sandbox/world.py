@@ -7,6 +7,8 @@ from exchanges.sandbox.faults import Faults
 from exchanges.sandbox.gate import Gate
 from exchanges.sandbox.settings import SandboxSettings
 from exchanges.sandbox.venue import Venue
+from exchanges.sandbox.walk import Walks
+from exchanges.sandbox.watch import Watch
 
 _NS_A_MS = 1_000_000
 
@@ -30,6 +32,9 @@ class World:
         account = self.venue.open_account(settings.balances)
         account.position_mode = settings.position_mode
         self.gate.admit_key(settings.key, account)
+        self.watch = Watch(account)
+        self.walks = Walks(self.venue.market, seed=settings.seed, volatility=settings.volatility)
+        self.prices_frozen = False
 
     @property
     def now_ms(self) -> int:
