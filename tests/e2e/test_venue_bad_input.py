@@ -77,8 +77,8 @@ def over(daemon: Daemon) -> None:
     ],
 )
 def test_a_wrong_key_is_named(
-    processes: Processes,
     desk: Desk,
+    processes: Processes,
     login: Callable[[Key], None],
     key: Key,
     code: str,
@@ -93,7 +93,7 @@ def test_a_wrong_key_is_named(
     assert "another" not in daemon.process.text()
 
 
-def test_a_key_of_the_other_environment_is_named(processes: Processes, desk: Desk) -> None:
+def test_a_key_of_the_other_environment_is_named(desk: Desk, processes: Processes) -> None:
     config = desk.config(environment="live").replace(
         "environment: live", "environment: live\n    confirm_live: true"
     )
@@ -114,7 +114,7 @@ def test_a_key_of_the_other_environment_is_named(processes: Processes, desk: Des
     ],
 )
 def test_wrong_permissions_are_named_until_they_are_mended_at_the_venue(
-    processes: Processes, desk: Desk, permissions: str, code: str
+    desk: Desk, processes: Processes, permissions: str, code: str
 ) -> None:
     desk.do(lambda: setattr(desk.account, "permissions", permissions))
     daemon = processes.run(desk.config())
@@ -126,7 +126,7 @@ def test_wrong_permissions_are_named_until_they_are_mended_at_the_venue(
 
 
 def test_a_symbol_that_the_venue_does_not_list_is_refused_and_the_others_trade(
-    processes: Processes, desk: Desk
+    desk: Desk, processes: Processes
 ) -> None:
     rules = "{tick_size: 0.1, lot_size: 1, min_notional: 5, contract_size: 1}"
     daemon = processes.run(
@@ -141,7 +141,7 @@ def test_a_symbol_that_the_venue_does_not_list_is_refused_and_the_others_trade(
     assert "okx-demo does not list FOO/USDT" in refusal.message
 
 
-def test_a_clock_that_is_a_minute_off_is_named(processes: Processes, desk: Desk) -> None:
+def test_a_clock_that_is_a_minute_off_is_named(desk: Desk, processes: Processes) -> None:
     desk.do(lambda: setattr(desk.sandbox.world, "skew_ms", 60_000))
     daemon = processes.run(desk.config())
 
@@ -153,7 +153,7 @@ def test_a_clock_that_is_a_minute_off_is_named(processes: Processes, desk: Desk)
     assert 59 < offset_s < 61
 
 
-def test_stop_orders_that_are_not_taken_stop_entries(processes: Processes, desk: Desk) -> None:
+def test_stop_orders_that_are_not_taken_stop_entries(desk: Desk, processes: Processes) -> None:
     desk.do(lambda: desk.sandbox.fault("gone", "trade/cancel-algos", count=None))
     daemon = processes.run(desk.config())
 
@@ -164,7 +164,7 @@ def test_stop_orders_that_are_not_taken_stop_entries(processes: Processes, desk:
 
 
 def test_maintenance_is_told_with_the_venue_s_word_and_ends(
-    processes: Processes, desk: Desk
+    desk: Desk, processes: Processes
 ) -> None:
     desk.do(lambda: setattr(desk.sandbox.world, "maintenance", True))
     daemon = processes.run(desk.config())
@@ -192,7 +192,7 @@ def test_a_venue_that_cannot_be_reached_at_the_start_is_found_when_it_is_there(
 
 
 def test_doctor_says_what_a_stopped_daemon_would_meet(
-    processes: Processes, desk: Desk, login: Callable[[Key], None]
+    desk: Desk, processes: Processes, login: Callable[[Key], None]
 ) -> None:
     daemon = processes.run(desk.config())
     over(daemon)
