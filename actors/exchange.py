@@ -12,13 +12,15 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
-from actors.doubt import reconcile
+from actors.doubt import reconcile, within
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
+    CancelOrphan,
     ClearCause,
     Evidence,
     ExchangeRestarted,
+    OrdersSeen,
     Reconciled,
     ReconcileFailed,
     SetCause,
@@ -29,7 +31,7 @@ from actors.ownership import Ownership
 from actors.sending import ACCEPTANCE_WINDOW_S, Sender
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import ClientOrderId, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
 from domain.order import (
@@ -49,9 +51,10 @@ from domain.order import (
     OrderStatus,
     OrderTerms,
     OrderTriggered,
+    OrderType,
     evolve,
 )
-from exchanges.port import Exchange, VenueOrder, VenueUpdate
+from exchanges.port import Exchange, StreamDown, StreamUp, VenueOrder, VenueUpdate
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
@@ -59,6 +62,9 @@ log = structlog.get_logger("trade.execution")
 RECONCILE_AGAIN_AFTER_S = 1.0
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
+STREAM_DOWN = "STREAM_DOWN"
+LISTED_WITHIN_S = 1.0  # an order may be accepted and not be in the list of open ones yet
+NOT_LISTED = "the venue does not list it among the open orders"
 _S = OrderStatus
 
 
@@ -71,6 +77,7 @@ class ExchangeActor(Sender):
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.ownership = Ownership(world, self._stop_entries)
+        self.unlisted: set[ClientOrderId] = set()  # rest here, and not in the venue's last list
 
     # --- life ---
 
@@ -172,8 +179,53 @@ class ExchangeActor(Sender):
                 self._book(fill, None)
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
+            case StreamUp():
+                self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
+                self._reconcile_again()
+            case StreamDown(why=why):
+                log.warning("private_stream_down", why=why)
+                self.tell(names.PORTFOLIO, SetCause(_stream_down(why)))
             case _:
-                pass
+                self.tell(names.RECONCILER, report)
+
+    def _reconcile_again(self) -> None:
+        """Ask for what the stream did not tell while it was down; nothing is opened meanwhile."""
+        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.run(self._reconcile())
+
+    @handles(OrdersSeen)
+    def on_orders_seen(self, seen: OrdersSeen) -> None:
+        """Take over what rests at the venue; ask about what should and does not."""
+        resting = set()
+        for venue_order in seen.orders:
+            resting.add(venue_order.terms.client_order_id)
+            self._apply(venue_order)
+        unlisted, self.unlisted = self.unlisted, set()
+        for stream in list(self.streams.values()):
+            order: Order = stream.state
+            order_id = order.terms.client_order_id
+            rests = order.status in {_S.OPEN, _S.PARTIAL}
+            if not rests or order_id in resting or order.terms.type is OrderType.MARKET:
+                continue
+            if self.sent_at_s.get(order_id, 0.0) > seen.began_s - LISTED_WITHIN_S:
+                continue
+            if order_id in unlisted:  # and what was asked about it said nothing new
+                self._record(stream, OrderBecameUnknown(NOT_LISTED, self.world.clock.now()))
+                self._doubt(order_id, 0.0)
+            else:
+                self.unlisted.add(order_id)
+                self.run(self._ask(order_id, order.terms.symbol, 0))
+
+    @handles(CancelOrphan)
+    def on_cancel_orphan(self, orphan: CancelOrphan) -> None:
+        """Take out an order that nobody wants any more; what comes of it the next look tells."""
+        order_id = orphan.client_order_id
+        if self._stream(order_id) is None:
+            log.warning("orphan_canceled", client_order_id=order_id)
+            self.run(self._cancel_orphan(orphan))
+
+    async def _cancel_orphan(self, orphan: CancelOrphan) -> None:
+        await within(self.port.cancel(orphan.symbol, orphan.client_order_id))
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)
@@ -193,6 +245,7 @@ class ExchangeActor(Sender):
             names.position(order.terms.position_id),
             names.PORTFOLIO,
         )
+        self.world.booked[fill.symbol] = self.world.clock.monotonic()
         self.journal(stream, (OrderFilled(fill),), evolve, (tell,))
         if stream.state.late_fill:
             self.world.telemetry.alarm("LATE_FILL", f"{fill.client_order_id} filled when over")
@@ -232,6 +285,8 @@ class ExchangeActor(Sender):
 
     def _apply(self, venue_order: VenueOrder) -> None:
         """Bring an order to the status the venue reports; fills are booked by their own reports."""
+        if venue_order.terms.client_order_id == NO_ORDER:
+            return  # a person's own: the reconciler shows it, nobody touches it
         stream = self._stream(venue_order.terms.client_order_id)
         if stream is None:
             stream = self._adopt(venue_order.terms)
@@ -279,7 +334,7 @@ class ExchangeActor(Sender):
         order: Order = stream.state
         waited = self._since_it_left_s(order)
         # What was reported until now, so that fills meanwhile of other orders do not disagree.
-        agrees = evidence.complete and evidence.net == self._net(order.terms.symbol)
+        agrees = evidence.complete and self._agrees(order.terms.symbol, evidence.net)
         if agrees and not evidence.fills and waited >= ACCEPTANCE_WINDOW_S:
             text = f"order query, fills and position agree after {waited:.1f} s"
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
@@ -322,6 +377,15 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderAccepted(venue_order.venue_order_id, at)
         case _:
             return None
+
+
+def _stream_down(why: str) -> ModeCause:
+    return ModeCause(
+        code=STREAM_DOWN,
+        mode=Mode.NO_ENTRY,
+        message=f"The venue's private stream is lost: {why}.",
+        way_out="It is being connected anew; orders and holdings are asked for meanwhile.",
+    )
 
 
 def _reconciling() -> ModeCause:

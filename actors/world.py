@@ -15,6 +15,7 @@ from math import inf
 from typing import Any, Protocol
 
 from actors import names
+from domain.errors import Refusal
 from domain.extremes import Extremes
 from domain.freshness import Trust
 from domain.ids import AccountName, PositionId, Symbol
@@ -199,6 +200,8 @@ class World:
     started_at: datetime | None = None
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
+    booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
+    quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad
 
     def portfolio(self) -> Portfolio | None:

@@ -3,7 +3,7 @@
     root (rest for one)
     ├── persistence
     └── desk (one for one)
-        ├── edge, portfolio, exchange, feed
+        ├── edge, portfolio, exchange, reconciler, feed
         ├── positions ── position/…
         └── traders ──── trader/…
 
@@ -26,6 +26,7 @@ from actors.feed import FeedActor
 from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
+from actors.reconciler import ReconcilerActor, ReconcileSettings
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
@@ -78,6 +79,7 @@ class Ports:
     stream: Callable[["World"], MarketStream]
     reads: Callable[["World"], MarketReads | None] = lambda _world: None
     recorded_at: str = ""  # the venue whose instruments a recording has
+    reconcile: ReconcileSettings | None = None  # None: as the configuration says
 
 
 @dataclass(slots=True)
@@ -305,6 +307,12 @@ def _tree(
             backoff=Backoff(first_s=0.1, max_s=5.0, jitter_ratio=0.3),
         ),
         ChildSpec(
+            names.RECONCILER,
+            lambda: ReconcilerActor(world, venue, ports.reconcile or reconciling(in_force())),
+            intensity=Intensity(max_restarts=None),
+            backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
+        ),
+        ChildSpec(
             names.FEED,
             lambda: FeedActor(
                 world,
@@ -337,6 +345,12 @@ def _tree(
         ),
         intensity=Intensity(max_restarts=0),
     )
+
+
+def reconciling(config: Config) -> ReconcileSettings:
+    """Return how the venue is compared with us. The paper venue: only when a person asks."""
+    del config
+    return ReconcileSettings(active=False)
 
 
 def _opening(config: Config) -> Balance:
