@@ -12,23 +12,24 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
-from actors.doubt import reconcile, within
+from actors.attempts import attempt_of
+from actors.doubt import reconcile
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
-    CancelOrphan,
+    CheckVenue,
     ClearCause,
     Evidence,
     ExchangeRestarted,
-    OrdersSeen,
     Reconciled,
     ReconcileFailed,
     SetCause,
     VenueReported,
 )
+from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.sending import ACCEPTANCE_WINDOW_S, Sender
+from actors.sending import ACCEPTANCE_WINDOW_S
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import NO_ORDER, ClientOrderId, identity_of
@@ -51,7 +52,6 @@ from domain.order import (
     OrderStatus,
     OrderTerms,
     OrderTriggered,
-    OrderType,
     evolve,
 )
 from exchanges.port import Exchange, StreamDown, StreamUp, VenueOrder, VenueUpdate
@@ -63,12 +63,10 @@ RECONCILE_AGAIN_AFTER_S = 1.0
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
 STREAM_DOWN = "STREAM_DOWN"
-LISTED_WITHIN_S = 1.0  # an order may be accepted and not be in the list of open ones yet
-NOT_LISTED = "the venue does not list it among the open orders"
 _S = OrderStatus
 
 
-class ExchangeActor(Sender):
+class ExchangeActor(OrderList):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
     What leaves for the venue is in `sending.py`, how orders are kept and told of in `orders.py`.
@@ -77,7 +75,6 @@ class ExchangeActor(Sender):
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.ownership = Ownership(world, self._stop_entries)
-        self.unlisted: set[ClientOrderId] = set()  # rest here, and not in the venue's last list
 
     # --- life ---
 
@@ -86,6 +83,7 @@ class ExchangeActor(Sender):
 
         Guards first: after a start, all levels are armed before this goes on. Messages wait.
         """
+        self.world.is_reconciled = False
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
         await asyncio.sleep(0)
         prefix = "order/"
@@ -104,7 +102,12 @@ class ExchangeActor(Sender):
 
     async def _connect(self) -> None:
         await self.port.start(self._on_update)
+        self._check_venue()
         await self._reconcile()
+
+    def _check_venue(self) -> None:
+        if self.world.is_distant:
+            self.tell(names.VENUE_CHECK, CheckVenue())
 
     async def _reconcile(self) -> None:
         positions = self.world.states.latest_of("position")
@@ -153,7 +156,7 @@ class ExchangeActor(Sender):
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
             self._apply(venue_order)
-        self.reconciled = True
+        self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
             if order.status is _S.UNKNOWN:
@@ -164,6 +167,7 @@ class ExchangeActor(Sender):
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
+        self.world.link.reconciled_at = self.world.clock.now()
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:
@@ -179,53 +183,22 @@ class ExchangeActor(Sender):
                 self._book(fill, None)
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
-            case StreamUp():
-                self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
-                self._reconcile_again()
-            case StreamDown(why=why):
-                log.warning("private_stream_down", why=why)
-                self.tell(names.PORTFOLIO, SetCause(_stream_down(why)))
+            case StreamUp() | StreamDown() as change:
+                self._stream_changed(change)
             case _:
                 self.tell(names.RECONCILER, report)
 
-    def _reconcile_again(self) -> None:
-        """Ask for what the stream did not tell while it was down; nothing is opened meanwhile."""
+    def _stream_changed(self, change: StreamUp | StreamDown) -> None:
+        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        self.world.link.note(change, self.world.clock.now())
+        self._check_venue()
+        if isinstance(change, StreamDown):
+            log.warning("private_stream_down", why=change.why)
+            self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
+            return
+        self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
         self.run(self._reconcile())
-
-    @handles(OrdersSeen)
-    def on_orders_seen(self, seen: OrdersSeen) -> None:
-        """Take over what rests at the venue; ask about what should and does not."""
-        resting = set()
-        for venue_order in seen.orders:
-            resting.add(venue_order.terms.client_order_id)
-            self._apply(venue_order)
-        unlisted, self.unlisted = self.unlisted, set()
-        for stream in list(self.streams.values()):
-            order: Order = stream.state
-            order_id = order.terms.client_order_id
-            rests = order.status in {_S.OPEN, _S.PARTIAL}
-            if not rests or order_id in resting or order.terms.type is OrderType.MARKET:
-                continue
-            if self.sent_at_s.get(order_id, 0.0) > seen.began_s - LISTED_WITHIN_S:
-                continue
-            if order_id in unlisted:  # and what was asked about it said nothing new
-                self._record(stream, OrderBecameUnknown(NOT_LISTED, self.world.clock.now()))
-                self._doubt(order_id, 0.0)
-            else:
-                self.unlisted.add(order_id)
-                self.run(self._ask(order_id, order.terms.symbol, 0))
-
-    @handles(CancelOrphan)
-    def on_cancel_orphan(self, orphan: CancelOrphan) -> None:
-        """Take out an order that nobody wants any more; what comes of it the next look tells."""
-        order_id = orphan.client_order_id
-        if self._stream(order_id) is None:
-            log.warning("orphan_canceled", client_order_id=order_id)
-            self.run(self._cancel_orphan(orphan))
-
-    async def _cancel_orphan(self, orphan: CancelOrphan) -> None:
-        await within(self.port.cancel(orphan.symbol, orphan.client_order_id))
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)
@@ -280,7 +253,9 @@ class ExchangeActor(Sender):
         self._index(terms)
         self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         stream = self.open_stream(names.order_stream(terms.client_order_id))
-        self._record(stream, OrderAdopted(terms, self.world.clock.now()))
+        now = self.world.clock.now()
+        attempt = attempt_of(self.world, terms, self.attempt_that_opened(position_id), now)
+        self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
     def _apply(self, venue_order: VenueOrder) -> None:

@@ -10,17 +10,19 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.candles import Candle
 from domain.commands import AddToPosition, EntryRequest
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import EXITS, FILLS, PRICES
+from domain.instrument import Instrument
 from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import TraderLimits
 from domain.venue import CashFlow
-from exchanges.port import Submission, VenueOrder, VenueUpdate
+from exchanges.port import AccountFacts, Refused, Submission, Unknown, VenueOrder, VenueUpdate
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -75,9 +77,10 @@ class EntryRefused(msgspec.Struct, frozen=True):
     """The portfolio said no to a trader."""
 
     lane: ClassVar[int] = EXITS
-    position_id: PositionId
-    symbol: Symbol
+    request: EntryRequest  # an addition as the entry that it is
     refusal: Refusal
+    attempt: Attempt
+    is_addition: bool = False
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -191,6 +194,21 @@ class TellFunding(msgspec.Struct, frozen=True):
     """The whole tree has started: tell positions their funding again."""
 
     lane: ClassVar[int] = EXITS
+
+
+class CheckVenue(msgspec.Struct, frozen=True):
+    """Ask the venue now what our login is and may do."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class VenueChecked(msgspec.Struct, frozen=True):
+    """What the venue says of our login, and what can be traded there."""
+
+    lane: ClassVar[int] = EXITS
+    answer: AccountFacts | Refused | Unknown
+    instruments: tuple[Instrument, ...]  # empty: not known yet
+    clock_offset_s: float | None  # the venue's clock less ours; None: not measured
 
 
 class ForgetOrders(msgspec.Struct, frozen=True):

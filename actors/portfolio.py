@@ -5,7 +5,8 @@ from typing import Any
 import structlog
 
 from actors import names
-from actors.approvals import Approvals
+from actors.approvals import Approvals, addition_asked
+from actors.attempts import judged
 from actors.cashier import Cashier
 from actors.messages import (
     Answered,
@@ -26,15 +27,16 @@ from actors.messages import (
 )
 from actors.world import World
 from domain import portfolio as core
-from domain.commands import AddToPosition, ClosePosition, EntryRequest, RequestedBy
+from domain.commands import ClosePosition, EntryRequest, RequestedBy
 from domain.errors import Refusal
-from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, Symbol, TraderName
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
 from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
 from domain.order import OrderStatus
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
+    AccountMoved,
     AnyPortfolioEvent,
     EntryReserved,
     KillSwitchTripped,
@@ -83,8 +85,13 @@ class PortfolioActor(Cashier):
                     quote=self.opening.asset,
                     balance=self.opening.total,
                     at=self.world.clock.now(),
+                    venue=self.world.venue,
                 )
             )
+        elif self.portfolio.venue != self.world.venue:  # flat, or the start would have refused it
+            now = self.world.clock.now()
+            log.warning("account_moved", was=self.portfolio.venue, venue=self.world.venue)
+            self._record(AccountMoved(self.world.venue, self.opening.total, now))
         self._recover()
         self._complete()
         if self.incarnation > 1:  # at the start of the process they say it themselves
@@ -110,7 +117,7 @@ class PortfolioActor(Cashier):
         request = approval.request
         decided = self._approvals().entry(approval)
         if isinstance(decided, Refusal):
-            self._refuse(request, request.trader, request.symbol, decided)
+            self._refuse(request, decided)
             return
         self._reserve(*decided)
 
@@ -120,10 +127,7 @@ class PortfolioActor(Cashier):
         command = asked.command
         decided = self._approvals().addition(asked)
         if isinstance(decided, Refusal):
-            position = self.world.position(command.position_id)
-            trader = MANUAL if position is None else position.trader
-            symbol = Symbol("") if position is None else position.instrument.symbol
-            self._refuse(command, trader, symbol, decided)
+            self._refuse(addition_asked(self.world, command), decided, is_addition=True)
             return
         self._reserve(*decided)
 
@@ -143,11 +147,7 @@ class PortfolioActor(Cashier):
         self._record(reserved, then=(begin,))
 
     def _refuse(
-        self,
-        request: EntryRequest | AddToPosition,
-        trader: TraderName,
-        symbol: Symbol,
-        refusal: Refusal,
+        self, request: EntryRequest, refusal: Refusal, *, is_addition: bool = False
     ) -> None:
         if request.request_id != NO_REQUEST:
             self.tell(names.EDGE, Answered(request.request_id, refusal))  # logged where it is told
@@ -155,13 +155,14 @@ class PortfolioActor(Cashier):
             log.info(
                 "entry_refused",
                 decision_id=request.decision_id,
-                trader=trader,
-                symbol=symbol,
+                trader=request.trader,
+                symbol=request.symbol,
                 rule=refusal.rule,
                 reason=refusal.message,
             )
-        refused = EntryRefused(request.position_id, symbol, refusal)
-        self.tell(names.trader(trader), refused)
+        attempt = judged(self.world, request, refusal, self.world.clock.now())
+        refused = EntryRefused(request, refusal, attempt, is_addition)
+        self.tell(names.trader(request.trader), refused)
 
     # --- facts ---
 

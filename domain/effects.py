@@ -28,6 +28,7 @@ class SubmitOrder(msgspec.Struct, frozen=True):
     terms: OrderTerms
     armed: bool = False
     expires_at: datetime | None = None  # an entry decided for an older market is not sent
+    decided_at: datetime | None = None  # of an exit; an entry's reservation tells it
 
 
 class CancelOrder(msgspec.Struct, frozen=True):

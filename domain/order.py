@@ -16,6 +16,7 @@ from enum import Enum
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, PositionId, Symbol, TradeId, VenueOrderId
 from domain.instrument import PriceSource, Side
@@ -140,6 +141,7 @@ class OrderIntended(OrderEvent, frozen=True):
 
     terms: OrderTerms
     at: datetime
+    attempt: Attempt | None = None
 
 
 class OrderAdopted(OrderEvent, frozen=True):
@@ -150,6 +152,7 @@ class OrderAdopted(OrderEvent, frozen=True):
 
     terms: OrderTerms
     at: datetime
+    attempt: Attempt | None = None
 
 
 class OrderSent(OrderEvent, frozen=True):
@@ -171,6 +174,7 @@ class OrderAccepted(OrderEvent, frozen=True):
 
     venue_order_id: VenueOrderId
     at: datetime
+    after_s: float | None = None  # since the request left, when this is the answer to it
 
 
 class OrderRejected(OrderEvent, frozen=True):
@@ -179,6 +183,8 @@ class OrderRejected(OrderEvent, frozen=True):
     code: str
     text: str
     at: datetime
+    after_s: float | None = None  # since the request left, when this is the answer to it
+    remedy: str = ""  # what a person can do about it
 
 
 class OrderFilled(OrderEvent, frozen=True):
@@ -257,6 +263,10 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # why it is denied, rejected, unknown or absent
     late_fill: bool = False  # filled after a terminal state: an alarm
     updated_at: datetime | None = None
+    attempt: Attempt | None = None
+    answered_s: float | None = None  # from request to answer; None: no answer came
+    doubts: int = 0  # how often an answer was lost
+    remedy: str = ""  # of a rejection
 
     @property
     def remaining(self) -> Decimal:
@@ -282,13 +292,24 @@ def evolve(order: Order | None, event: AnyOrderEvent) -> Order:
         if order is not None:
             message = f"order {event.terms.client_order_id} intended twice"
             raise InvariantError(message)
-        return Order(terms=event.terms, status=_S.INTENT, intended_at=event.at, updated_at=event.at)
+        return Order(
+            terms=event.terms,
+            status=_S.INTENT,
+            intended_at=event.at,
+            updated_at=event.at,
+            attempt=event.attempt,
+        )
     if isinstance(event, OrderAdopted):
         if order is not None:
             message = f"order {event.terms.client_order_id} adopted though known"
             raise InvariantError(message)
         return Order(
-            terms=event.terms, status=_S.UNKNOWN, intended_at=event.at, updated_at=event.at
+            terms=event.terms,
+            status=_S.UNKNOWN,
+            intended_at=event.at,
+            updated_at=event.at,
+            attempt=event.attempt,
+            doubts=1,
         )
     if order is None:
         message = f"{type(event).__name__} before any intent"
@@ -302,15 +323,18 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             return _filled(order, fill)
         case OrderSent(at=at):
             return _to(order, _S.SENDING, at, sent_at=at)
-        case OrderAccepted(venue_order_id=venue_order_id, at=at):
+        case OrderAccepted(venue_order_id=venue_order_id, at=at, after_s=after_s):
             status = _S.PARTIAL if order.filled else _S.OPEN
             if order.is_terminal or order.status is status:
                 status = order.status  # the acknowledgement came after the fill it acknowledges
-            return _to(order, status, at, venue_order_id=venue_order_id)
+            after_s = order.answered_s if after_s is None else after_s
+            return _to(order, status, at, venue_order_id=venue_order_id, answered_s=after_s)
         case OrderDenied(rule=rule, message=text, at=at):
             return _to(order, _S.DENIED, at, reason=f"{rule}: {text}")
-        case OrderRejected(code=code, text=text, at=at):
-            return _to(order, _S.REJECTED, at, reason=f"{code}: {text}")
+        case OrderRejected(code=code, text=text, at=at, after_s=after_s, remedy=remedy):
+            after_s = order.answered_s if after_s is None else after_s
+            reason = f"{code}: {text}"
+            return _to(order, _S.REJECTED, at, reason=reason, answered_s=after_s, remedy=remedy)
         case OrderTriggered(at=at):
             return _to(order, _S.TRIGGERED, at)
         case OrderCancelRequested(at=at):
@@ -320,7 +344,7 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
         case OrderExpired(at=at):
             return _to(order, _S.EXPIRED, at)
         case OrderBecameUnknown(why=why, at=at):
-            return _to(order, _S.UNKNOWN, at, reason=why)
+            return _to(order, _S.UNKNOWN, at, reason=why, doubts=order.doubts + 1)
         case OrderFoundAbsent(evidence=evidence, at=at):
             return _to(order, _S.ABSENT, at, reason=evidence)
         case OrderIntended() | OrderAdopted():

@@ -24,6 +24,7 @@ from domain.order import Fill
 from domain.performance import TradeRecord, drawdown_of
 from domain.pnl import QUANTUM
 from domain.portfolio_events import (
+    AccountMoved,
     AnyPortfolioEvent,
     DayRolled,
     EntriesResumed,
@@ -60,6 +61,7 @@ from domain.size_bounds import amount_for, size_problem
 from domain.sizing import wanted_quantity
 
 __all__ = [
+    "AccountMoved",
     "AnyPortfolioEvent",
     "DayRolled",
     "EntriesResumed",

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TraderName
 from domain.instrument import Direction, Instrument
 from domain.limit_changes import AccountOverrides
@@ -25,6 +26,18 @@ class PortfolioOpened(PortfolioEvent, frozen=True):
     quote: str
     balance: Decimal  # quote
     at: datetime
+    venue: str = "paper"  # by its name in the configuration
+
+
+class AccountMoved(PortfolioEvent, frozen=True):
+    """The account is at another venue from here on, flat: balance, peak and day start are new.
+
+    What people and limits have stopped stays stopped.
+    """
+
+    venue: str
+    balance: Decimal  # quote
+    at: datetime
 
 
 class EntryReserved(PortfolioEvent, frozen=True):
@@ -41,6 +54,7 @@ class EntryReserved(PortfolioEvent, frozen=True):
     leverage: Decimal
     risk: Decimal | None  # quote lost when the stop is hit; None: nothing bounds it
     at: datetime
+    attempt: Attempt | None = None
 
     @property
     def symbol(self) -> Symbol:
@@ -178,6 +192,7 @@ class BalanceCorrected(PortfolioEvent, frozen=True):
 
 AnyPortfolioEvent = (
     PortfolioOpened
+    | AccountMoved
     | EntryReserved
     | ReservationReleased
     | HoldingAdopted

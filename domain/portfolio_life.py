@@ -14,6 +14,7 @@ from domain.performance import TradeRecord
 from domain.pnl import QUANTUM, Ledger
 from domain.portfolio_events import (
     AccountLimitsChanged,
+    AccountMoved,
     AnyPortfolioEvent,
     BalanceCorrected,
     CashMoved,
@@ -44,20 +45,12 @@ _DAY_CAUSES = frozenset({DAILY_DRAWDOWN, DAILY_LOSS})
 def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
     """Return the account after `event`. Raises `InvariantError` where nothing can be made of it."""
     if isinstance(event, PortfolioOpened):
-        if portfolio is not None:
-            raise InvariantError(f"portfolio {portfolio.account} opened twice")
-        return Portfolio(
-            account=event.account,
-            quote=event.quote,
-            balance=event.balance,
-            high_water_mark=event.balance,
-            day=event.at.date(),
-            day_start_equity=event.balance,
-            marked_at=event.at,
-        )
+        return _opened(portfolio, event)
     if portfolio is None:
         raise InvariantError(f"{type(event).__name__} before the portfolio was opened")
     match event:
+        case AccountMoved():
+            return _moved(portfolio, event)
         case EntryReserved():
             return _reserved(portfolio, event)
         case ReservationReleased(client_order_id=order_id):
@@ -103,6 +96,40 @@ def _caused(
             return replace(portfolio, causes=causes, high_water_mark=value)
 
 
+def _opened(portfolio: Portfolio | None, event: PortfolioOpened) -> Portfolio:
+    if portfolio is not None:
+        raise InvariantError(f"portfolio {portfolio.account} opened twice")
+    return Portfolio(
+        account=event.account,
+        quote=event.quote,
+        balance=event.balance,
+        high_water_mark=event.balance,
+        day=event.at.date(),
+        day_start_equity=event.balance,
+        marked_at=event.at,
+        venue=event.venue,
+    )
+
+
+def _moved(portfolio: Portfolio, event: AccountMoved) -> Portfolio:
+    if portfolio.holdings or portfolio.reservations:
+        raise InvariantError(f"portfolio {portfolio.account} moved with open positions")
+    return Portfolio(
+        account=portfolio.account,
+        quote=portfolio.quote,
+        balance=event.balance,
+        high_water_mark=event.balance,
+        day=portfolio.day,
+        day_start_equity=event.balance,
+        marked_at=event.at,
+        causes=portfolio.causes,
+        records=portfolio.records,
+        closed=portfolio.closed,
+        limits_change=portfolio.limits_change,
+        venue=event.venue,
+    )
+
+
 def _without(portfolio: Portfolio, code: str) -> tuple[ModeCause, ...]:
     return tuple(cause for cause in portfolio.causes if cause.code != code)
 
@@ -132,6 +159,7 @@ def _reserved(portfolio: Portfolio, event: EntryReserved) -> Portfolio:
         quantity=event.quantity,
         price=event.price,
         amount=event.amount,
+        attempt=event.attempt,
     )
     holding = portfolio.holdings.get(event.position_id) or Holding(
         trader=event.trader,

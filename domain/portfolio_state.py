@@ -20,6 +20,7 @@ from decimal import ROUND_UP, Decimal
 import msgspec
 from msgspec.structs import replace
 
+from domain.attempts import Attempt
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
 from domain.instrument import Direction, Pair
 from domain.limit_changes import applied
@@ -42,6 +43,7 @@ class Reservation(msgspec.Struct, frozen=True, omit_defaults=True):
     price: Decimal  # quote
     amount: Decimal  # quote, for all of it
     filled: Decimal = ZERO  # base units
+    attempt: Attempt | None = None
 
     @property
     def open_amount(self) -> Decimal:
@@ -126,6 +128,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     records: dict[TraderName, TradeRecord] = {}
     closed: dict[PositionId, frozenset[TradeId]] = {}  # the last ones, oldest first
     limits_change: AccountLimitsChanged | None = None  # the last; None: as configured
+    venue: str = "paper"  # where it is
     flows: dict[str, datetime] = {}  # the last ones booked, oldest first
     flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
     day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity

@@ -155,6 +155,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             at=decision.now,
             decision_id=begin.decision_id,
             rationale=begin.rationale,
+            paper=decision.rules.paper,
         )
     )
     terms = entry_terms(decision.position, decision.position.entry)

@@ -113,7 +113,7 @@ def fire(
     decision.record(ExitFired(order, decision.now, best, worst))
     symbol = position.instrument.symbol
     decision.then(
-        SubmitOrder(exit_terms(position, order), armed=armed and known),
+        SubmitOrder(exit_terms(position, order), armed=armed and known, decided_at=decision.now),
         Disarm(position.id, symbol, None if whole else exit_id),
     )
 

@@ -22,7 +22,8 @@ from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges.binance_frames import LastSeen, notice_in, read_frame
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.lines import MarketHealth, Route, run_lines
+from exchanges.line import Route
+from exchanges.lines import MarketHealth, run_lines
 from exchanges.market import MarketSink
 from exchanges.recording import Tap
 from exchanges.session import LineSettings

@@ -16,6 +16,7 @@ too; one that does not even answer a ping is dead.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, Protocol
 
 import structlog
@@ -24,8 +25,6 @@ from exchanges.dialect import Dialect, Notice, SinkT
 from exchanges.recording import Tap, wall_ns
 from exchanges.session import CHECKS, LineSettings, Pace, Session, Silence
 from runtime.ports import Chance, Clock, Net
-
-log = structlog.get_logger(category="market.data")
 
 
 def backoff_s(settings: LineSettings, chance: Chance, failures: int) -> float:
@@ -47,31 +46,40 @@ class Health(Protocol):
         """Note that the line is lost, or cannot be opened; it goes on trying."""
 
 
+@dataclass(frozen=True, slots=True)
+class Route(Generic[SinkT]):
+    """An address, how it is spoken to, its times, and what it logs under."""
+
+    url: str
+    dialect: Dialect[SinkT]
+    settings: LineSettings
+    category: str = "market.data"
+
+
 class Line(Generic[SinkT]):
     """Keeps one url subscribed as its dialect says: `run` never returns."""
 
     def __init__(
         self,
         ports: tuple[Net, Clock, Chance],
+        route: Route[SinkT],
         *,
-        url: str,
-        dialect: Dialect[SinkT],
         sink: SinkT,
         health: Health,
-        settings: LineSettings,
         pace: Pace,
         tap: Tap | None = None,
     ) -> None:
         self.net, self.clock, self._chance = ports
-        self.url = url
-        self.dialect = dialect
-        self.subscriptions = tuple(dialect.subscriptions())
-        self.settings = settings
+        self.url = route.url
+        self.dialect = route.dialect
+        self.subscriptions = tuple(route.dialect.subscriptions())
+        self.settings = route.settings
         self.sink = sink
         self.pace = pace
+        self.log = structlog.get_logger(category=route.category)
         self._health = health
         self._tap = tap
-        self._read = dialect.reader(sink)
+        self._read = route.dialect.reader(sink)
 
     def read(self, raw: bytes | str) -> Notice | None:
         """Hand a frame to the sink, once. Raises what the sink raises, an `OSError` wrapped."""
@@ -86,7 +94,7 @@ class Line(Generic[SinkT]):
     def on_up(self) -> None:
         """Tell that all streams are subscribed."""
         streams = sum(each.streams for each in self.subscriptions)
-        log.info("stream_connected", url=self.url, streams=streams)
+        self.log.info("stream_connected", url=self.url, streams=streams)
         self._health.on_up(self.url)
 
     async def run(self) -> NoReturn:
@@ -100,7 +108,7 @@ class Line(Generic[SinkT]):
             wait_s = backoff_s(self.settings, self._chance, failures)
             if shut_out:
                 wait_s = self._chance.uniform(0.8, 1.0) * self.settings.refused_retry_s
-            report = log.warning if failures == 1 else log.debug
+            report = self.log.warning if failures == 1 else self.log.debug
             report("stream_lost", url=self.url, why=why, retry_in_s=round(wait_s, 2))
             self._health.on_down(self.url, why)
             await asyncio.sleep(wait_s)
@@ -155,14 +163,15 @@ class Line(Generic[SinkT]):
             if await self._ready(new, beside=old):
                 await old.stop()
                 await new.let_go()
-                log.info("stream_renewed", url=self.url)
+                self.log.info("stream_renewed", url=self.url)
                 return new
         except BaseException:
             await new.stop()
             raise
         await new.stop()
-        log.warning("stream_not_renewed", url=self.url, retry_in_s=self.settings.backoff_last_s)
-        await asyncio.wait({old.task}, timeout=self.settings.backoff_last_s)
+        retry_in_s = self.settings.backoff_last_s
+        self.log.warning("stream_not_renewed", url=self.url, retry_in_s=retry_in_s)
+        await asyncio.wait({old.task}, timeout=retry_in_s)
         return old
 
     async def _ready(self, new: Session, beside: Session) -> bool:

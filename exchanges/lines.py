@@ -2,24 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic
 
-from exchanges.dialect import Dialect, SinkT
-from exchanges.line import Health, Line
+from exchanges.dialect import SinkT
+from exchanges.line import Health, Line, Route
 from exchanges.market import MarketSink
 from exchanges.recording import Tap
-from exchanges.session import LineSettings, Pace
+from exchanges.session import Pace
 from runtime.ports import Chance, Clock, Net
-
-
-@dataclass(frozen=True, slots=True)
-class Route(Generic[SinkT]):
-    """An address, how it is spoken to, and its times."""
-
-    url: str
-    dialect: Dialect[SinkT]
-    settings: LineSettings
 
 
 async def run_lines(
@@ -34,19 +23,7 @@ async def run_lines(
     `tap` sees every frame that is no answer, after the sink.
     """
     pace = Pace(ports[1], max(route.settings.connect_interval_s for route in routes))
-    lines = [
-        Line(
-            ports,
-            url=route.url,
-            dialect=route.dialect,
-            sink=sink,
-            health=health,
-            settings=route.settings,
-            pace=pace,
-            tap=tap,
-        )
-        for route in routes
-    ]
+    lines = [Line(ports, route, sink=sink, health=health, pace=pace, tap=tap) for route in routes]
     if len(lines) == 1:
         await lines[0].run()
     try:

@@ -30,7 +30,9 @@ import orjson
 import structlog
 
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.lines import Route, run_lines
+from exchanges.line import Route
+from exchanges.lines import run_lines
+from exchanges.okx_account import OkxAccount
 from exchanges.okx_names import BUSINESS, PRIVATE
 from exchanges.okx_private_frames import LOGIN, AccountSink, notice_in, read_frame
 from exchanges.okx_private_told import Told
@@ -40,7 +42,8 @@ from exchanges.session import LineSettings
 from exchanges.translate import Instruments
 from runtime.ports import Chance, Clock, Net
 
-log = structlog.get_logger("trade.execution")
+_CATEGORY = "trade.execution"
+log = structlog.get_logger(_CATEGORY)
 
 LIVE_URL = "wss://ws.okx.com:8443"
 DEMO_URL = "wss://wspap.okx.com:8443"
@@ -124,12 +127,18 @@ class OkxPrivateStream:
         self._ports = (net, clock, chance)
         self._settings = settings
         self._tap = tap
+        self._on_update = on_update
         self._sink = _Sink(on_update)
         self._task: asyncio.Task[Any] | None = None
         told = Told()
         login = _Login(credentials, clock, offset_s)
         self._routes = [
-            Route(base + path, OkxPrivateDialect(channels, login, instruments, told), settings)
+            Route(
+                base + path,
+                OkxPrivateDialect(channels, login, instruments, told),
+                settings,
+                category=_CATEGORY,
+            )
             for path, channels in _CHANNELS.items()
         ]
 
@@ -141,7 +150,7 @@ class OkxPrivateStream:
     async def run(self) -> NoReturn:
         """Push updates until canceled or closed. Raises only what `on_update` raises."""
         self._task = asyncio.current_task()
-        health = _Health(self._sink.on_update, lines=len(self._routes))
+        health = _Health(self._on_update, lines=len(self._routes))
         await run_lines(self._ports, self._routes, self._sink, health, self._tap)
         raise AssertionError("lines run for ever")
 
@@ -151,6 +160,31 @@ class OkxPrivateStream:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+def stream_of(
+    ports: tuple[Net, Clock, Chance], ws_url: str, settings: LineSettings = SETTINGS
+) -> Callable[[OkxAccount, Callable[[VenueUpdate], None]], OkxPrivateStream]:
+    """Return what makes the stream of an account: its login, its instruments, its clock offset.
+
+    To be given to `OkxAccount`. Making one raises `ValueError` for an address that cannot work.
+    """
+    net, clock, chance = ports
+
+    def make(account: OkxAccount, on_update: Callable[[VenueUpdate], None]) -> OkxPrivateStream:
+        return OkxPrivateStream(
+            net,
+            clock,
+            chance,
+            ws_url=ws_url,
+            credentials=account.settings,
+            instruments=lambda: account.reads.listed,
+            offset_s=lambda: account.clock_offset_s,
+            on_update=on_update,
+            settings=settings,
+        )
+
+    return make
 
 
 class OkxPrivateDialect:

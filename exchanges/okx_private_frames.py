@@ -23,7 +23,6 @@ positions, balance and position channel; error codes).
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
@@ -34,6 +33,8 @@ from domain.instrument import Kind
 from domain.order import Fill
 from exchanges.dialect import PONG, Answer, LoginRefused, Notice, ShutdownNotice, Unlisted
 from exchanges.frame_checks import excerpt
+from exchanges.okx_errors import code_of
+from exchanges.okx_fields import Row
 from exchanges.okx_private_told import Side, Told
 from exchanges.port import (
     Balance,
@@ -46,7 +47,6 @@ from exchanges.port import (
 from exchanges.rest import LieError, stamp_ms
 from exchanges.translate import (
     Instruments,
-    Row,
     algo_from_row,
     balance_from_row,
     children_of,
@@ -56,6 +56,7 @@ from exchanges.translate import (
     outside_fill,
     position_from_row,
 )
+from exchanges.verdict import Verdict
 
 LOGIN = "login"  # what confirms a login
 # Without these, an account is watched all the same: by the other channels and by asking.
@@ -66,25 +67,6 @@ _CHANNEL = re.compile(r"channel:([\w-]+)")
 _TOO_MANY = "channel-conn-count-error"
 _MARGIN_MODES = frozenset({"cross", "isolated"})
 _INSTRUMENT_TYPES = {Kind.SPOT: "SPOT", Kind.SWAP: "SWAP"}
-_SKEW = "The clock is off; it is being measured again."
-# Refusals of a login, and what to do. The first two may pass by themselves.
-LOGIN_REMEDIES = MappingProxyType(
-    {
-        "60004": _SKEW,
-        "60006": _SKEW,
-        "60005": "There is no such API key: check credentials.key.",
-        "60007": "The signature does not fit: check credentials.secret.",
-        "60009": "Check key, secret and passphrase, and that the key is of this environment.",
-        "60024": "The passphrase is not the one of this key: check credentials.passphrase.",
-        "60031": "This address takes one login a connection.",
-        "60032": "There is no such API key here: a demo key works at the demo address only.",
-        "50101": "The key is of another environment: demo keys for demo, live keys for live.",
-        "50110": "This machine's address is not on the list of the key.",
-        "50111": "There is no such API key: check credentials.key.",
-        "50113": "The signature does not fit: check credentials.secret.",
-        "50119": "There is no such API key: check credentials.key.",
-    }
-)
 
 
 class AccountSink(Protocol):
@@ -166,11 +148,10 @@ def _notice_in(message: Mapping[str, Any]) -> Notice | None:
 
 def _refusal(code: str, text: Any) -> Notice:
     error = f"{code} {excerpt(text)}".strip()
-    remedy = LOGIN_REMEDIES.get(code)
-    if remedy is not None:
-        return LoginRefused(f"{error}. {remedy}", is_final=remedy is not _SKEW)
-    if code.startswith("501"):  # of keys, as over REST
-        return LoginRefused(error, is_final=True)
+    known = code_of(code)
+    if known.verdict in (Verdict.LOGIN, Verdict.SKEWED):
+        words = f"{error}. {known.remedy}".removesuffix(". ")
+        return LoginRefused(words, is_final=known.verdict is Verdict.LOGIN)
     if code == _UNLISTED and type(text) is str:
         named = _CHANNEL.search(text)
         if named is not None and named[1] in OPTIONAL_CHANNELS:

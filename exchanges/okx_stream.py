@@ -23,7 +23,8 @@ import orjson
 from domain.candles import Timeframe
 from domain.instrument import Kind
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.lines import MarketHealth, Route, run_lines
+from exchanges.line import Route
+from exchanges.lines import MarketHealth, run_lines
 from exchanges.market import MarketSink
 from exchanges.okx_frames import (
     CANDLES,
@@ -40,6 +41,7 @@ from exchanges.session import LineSettings
 from runtime.ports import Chance, Clock, Net
 
 URL = "wss://ws.okx.com:8443"
+DEMO_URL = "wss://wspap.okx.com:8443"  # of the demo account; its prices are its own
 CHANNELS = ("trades", "tickers", "mark-price")
 SETTINGS = LineSettings(backoff_first_s=1.0, connect_interval_s=0.4, message_interval_s=0.2)
 # A quiet market has no candle for a while; the text ping tells a dead connection from that.

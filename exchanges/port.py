@@ -17,6 +17,7 @@ from domain.ids import ClientOrderId, Symbol, VenueOrderId
 from domain.instrument import Instrument
 from domain.order import Fill, OrderStatus, OrderTerms
 from domain.venue import Balance, CashFlow, CashKind, Outside, OutsideFill, VenuePosition
+from exchanges.breaker import VenueHealth
 
 __all__ = [
     "Abilities",
@@ -27,6 +28,7 @@ __all__ = [
     "Cancellation",
     "CashFlow",
     "CashKind",
+    "DistantExchange",
     "Exchange",
     "NotFound",
     "Outside",
@@ -51,10 +53,11 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The venue said no; its own code and text."""
+    """The venue said no, or we did for it and nothing was sent; the venue's own code and text."""
 
     code: str
     text: str
+    remedy: str = ""  # what a person can do about it
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -196,3 +199,10 @@ class Exchange(Protocol):
 
     def close(self) -> Awaitable[None]:
         """Disconnect; what was acknowledged stays."""
+
+
+class DistantExchange(Exchange, Protocol):
+    """A venue at the end of a line that may break."""
+
+    def health(self) -> VenueHealth:
+        """Return how the line is doing; costs nothing."""

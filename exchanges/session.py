@@ -10,7 +10,6 @@ from collections import deque
 from typing import Any, Protocol, assert_never
 
 import msgspec
-import structlog
 
 from exchanges.dialect import (
     Answer,
@@ -24,8 +23,6 @@ from exchanges.dialect import (
 )
 from exchanges.real_net import reason_of
 from runtime.ports import Clock, Net, WebSocket
-
-log = structlog.get_logger(category="market.data")
 
 _TURN_FRAMES = 256  # read in a row at most, then the loop gets its turn
 _MAX_HELD = 200_000  # frames held back while two sessions overlap
@@ -74,6 +71,7 @@ class Host(Protocol):
     subscriptions: tuple[Subscription, ...]
     settings: LineSettings
     pace: Pace
+    log: Any  # structlog's loggers have no type of their own
 
     def read(self, raw: bytes | str) -> Notice | None:
         """Hand a frame on, once."""
@@ -216,7 +214,7 @@ class Session:
         try:
             await self._socket.send(text)
         except OSError as error:  # the reader sees the end of the connection too, and says why
-            log.debug("message_not_sent", url=self.line.url, why=reason_of(error))
+            self.line.log.debug("message_not_sent", url=self.line.url, why=reason_of(error))
 
     def _take(self, raw: bytes | str) -> str:
         """Read or hold one frame. Return why the session cannot go on, or ""."""
@@ -242,7 +240,7 @@ class Session:
                 return f"the venue refused the login: {error}"
             case Unlisted(part=part, error=error):
                 self._unlisted += part in self._unconfirmed
-                log.error("stream_unlisted", url=self.line.url, stream=part, why=error)
+                self.line.log.error("stream_unlisted", url=self.line.url, stream=part, why=error)
                 if self._unlisted == sum(len(each.parts) for each in self.line.subscriptions):
                     return f"the venue refused the subscription: {error}"
                 self._settle(part)
