@@ -102,9 +102,11 @@ class Held(msgspec.Struct, frozen=True):
     quantity: Decimal  # base units
 
 
-def unchecked() -> ModeCause:
+def unchecked(
+    message: str = "The venue has not told yet what this login is and may do.",
+) -> ModeCause:
     """Return the cause that stands until the venue has answered for the first time."""
-    return _cause(VENUE_UNCHECKED, "The venue has not told yet what this login is and may do.")
+    return _cause(VENUE_UNCHECKED, message)
 
 
 def causes_of(
