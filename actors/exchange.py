@@ -26,12 +26,13 @@ from actors.messages import (
     SetCause,
     VenueReported,
 )
+from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.sending import ACCEPTANCE_WINDOW_S, Sender
+from actors.sending import ACCEPTANCE_WINDOW_S
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import ClientOrderId, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
 from domain.order import (
@@ -61,10 +62,11 @@ log = structlog.get_logger("trade.execution")
 RECONCILE_AGAIN_AFTER_S = 1.0
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
+STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(Sender):
+class ExchangeActor(OrderList):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
     What leaves for the venue is in `sending.py`, how orders are kept and told of in `orders.py`.
@@ -182,10 +184,21 @@ class ExchangeActor(Sender):
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
             case StreamUp() | StreamDown() as change:
-                self.world.link.note(change, self.world.clock.now())
-                self._check_venue()
+                self._stream_changed(change)
             case _:
-                pass
+                self.tell(names.RECONCILER, report)
+
+    def _stream_changed(self, change: StreamUp | StreamDown) -> None:
+        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        self.world.link.note(change, self.world.clock.now())
+        self._check_venue()
+        if isinstance(change, StreamDown):
+            log.warning("private_stream_down", why=change.why)
+            self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
+            return
+        self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
+        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)
@@ -205,6 +218,7 @@ class ExchangeActor(Sender):
             names.position(order.terms.position_id),
             names.PORTFOLIO,
         )
+        self.world.booked[fill.symbol] = self.world.clock.monotonic()
         self.journal(stream, (OrderFilled(fill),), evolve, (tell,))
         if stream.state.late_fill:
             self.world.telemetry.alarm("LATE_FILL", f"{fill.client_order_id} filled when over")
@@ -246,6 +260,8 @@ class ExchangeActor(Sender):
 
     def _apply(self, venue_order: VenueOrder) -> None:
         """Bring an order to the status the venue reports; fills are booked by their own reports."""
+        if venue_order.terms.client_order_id == NO_ORDER:
+            return  # a person's own: the reconciler shows it, nobody touches it
         stream = self._stream(venue_order.terms.client_order_id)
         if stream is None:
             stream = self._adopt(venue_order.terms)
@@ -293,7 +309,7 @@ class ExchangeActor(Sender):
         order: Order = stream.state
         waited = self._since_it_left_s(order)
         # What was reported until now, so that fills meanwhile of other orders do not disagree.
-        agrees = evidence.complete and evidence.net == self._net(order.terms.symbol)
+        agrees = evidence.complete and self._agrees(order.terms.symbol, evidence.net)
         if agrees and not evidence.fills and waited >= ACCEPTANCE_WINDOW_S:
             text = f"order query, fills and position agree after {waited:.1f} s"
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
@@ -336,6 +352,15 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderAccepted(venue_order.venue_order_id, at)
         case _:
             return None
+
+
+def _stream_down(why: str) -> ModeCause:
+    return ModeCause(
+        code=STREAM_DOWN,
+        mode=Mode.NO_ENTRY,
+        message=f"The venue's private stream is lost: {why}.",
+        way_out="It is being connected anew; orders and holdings are asked for meanwhile.",
+    )
 
 
 def _reconciling() -> ModeCause:

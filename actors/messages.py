@@ -141,6 +141,31 @@ class ReconcileFailed(msgspec.Struct, frozen=True):
     why: str
 
 
+class OrdersSeen(msgspec.Struct, frozen=True):
+    """All orders that rest at the venue, by a read that began at `began_s`, monotonic."""
+
+    lane: ClassVar[int] = EXITS
+    orders: tuple[VenueOrder, ...]
+    began_s: float
+
+
+class CancelOrphan(msgspec.Struct, frozen=True):
+    """An order of ours rests at the venue and no position is left that wants it."""
+
+    lane: ClassVar[int] = EXITS
+    symbol: Symbol
+    client_order_id: ClientOrderId
+
+
+class ReconcileNow(msgspec.Struct, frozen=True):
+    """A person wants the venue compared with us now."""
+
+    lane: ClassVar[int] = EXITS
+    request_id: RequestId
+    dry_run: bool = False  # say what would be done, do nothing
+    adopt: Symbol | None = None  # take over what is held there of it, and nobody here opened
+
+
 class OpenCash(msgspec.Struct, frozen=True):
     """The venue's balance of the quote asset, for an account that has none yet."""
 
