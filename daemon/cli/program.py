@@ -41,6 +41,7 @@ FILES: dict[str, tuple[str, ...]] = {
     ),
     "executions": ("executions",),
     "quotes": ("market",),
+    "reconcile": ("reconcile",),
     "limits": ("portfolio", "traders"),
     "trading": (
         "open",
