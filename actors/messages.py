@@ -87,6 +87,7 @@ class Submitted(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     outcome: Submission
+    after_s: float = 0.0  # since the request left
 
 
 class CancelAnswered(msgspec.Struct, frozen=True):
@@ -95,6 +96,7 @@ class CancelAnswered(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     outcome: Submission
+    after_s: float = 0.0  # since the request left
 
 
 class VenueReported(msgspec.Struct, frozen=True):

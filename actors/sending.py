@@ -15,6 +15,7 @@ from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import gather_evidence
 from actors.journaled import Stream
+from actors.latency import Step
 from actors.messages import CancelAnswered, ResolveOrder, Submitted
 from actors.orders import OrderKeeper
 from actors.world import World
@@ -88,7 +89,7 @@ class Sender(OrderKeeper):
             return
         if effect.armed:
             self._record(stream, self._intent(effect, now), OrderSent(now))
-            self._send(terms)
+            self._send(stream.state)
             return
         send = _Send(terms.client_order_id, effect.expires_at)
         self.journal(stream, (self._intent(effect, now),), evolve, (send,))
@@ -98,8 +99,9 @@ class Sender(OrderKeeper):
         entry = self.attempt_that_opened(terms.position_id)
         return OrderIntended(terms, now, attempt_of(self.world, terms, entry, decided_at))
 
-    def _send(self, terms: OrderTerms) -> None:
+    def _send(self, order: Order) -> None:
         """Hand the order to the venue now; its answer comes back as a message."""
+        terms = order.terms
         self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         log.info(
             "order_sent",
@@ -109,7 +111,10 @@ class Sender(OrderKeeper):
             quantity=terms.quantity,
             symbol=terms.symbol,
         )
+        decided_at = None if order.attempt is None else order.attempt.decided_at
         answer = self.port.submit(terms)
+        if decided_at is not None and order.sent_at is not None:
+            self._measure(order, Step.SEND, (self.world.clock.now() - decided_at).total_seconds())
         self.run(self._await_answer(terms.client_order_id, answer, Submitted))
 
     def release(self, effect: Any) -> None:
@@ -125,7 +130,7 @@ class Sender(OrderKeeper):
             self._deny(stream, "EXPIRED", "its intent was too long on its way to the disk")
             return
         self._record(stream, OrderSent(now))
-        self._send(stream.state.terms)
+        self._send(stream.state)
 
     async def _await_answer(
         self,
@@ -133,11 +138,12 @@ class Sender(OrderKeeper):
         answer: Awaitable[Submission],
         message: type[Submitted] | type[CancelAnswered],
     ) -> None:
+        left_s = self.world.clock.monotonic()
         try:
             outcome = await asyncio.wait_for(answer, ANSWER_WITHIN_S)
         except TimeoutError:
             outcome = Unknown(f"no answer within {ANSWER_WITHIN_S:.0f} s")
-        self.tell(self.name, message(order_id, outcome))
+        self.tell(self.name, message(order_id, outcome, self.world.clock.monotonic() - left_s))
 
     @handles(Submitted)
     def on_submitted(self, submitted: Submitted) -> None:
@@ -149,8 +155,12 @@ class Sender(OrderKeeper):
         now = self.world.clock.now()
         outcome = submitted.outcome
         kind = type(outcome).__name__.lower()
-        seconds = self._since_it_left_s(order)
+        seconds = submitted.after_s
         self.world.telemetry.order_sent(self.world.venue, order.terms.type.value, kind, seconds)
+        if not isinstance(outcome, Unknown):
+            self._measure(order, Step.ANSWER, seconds)
+        if not order.is_terminal:
+            self.answered_s[submitted.client_order_id] = self.world.clock.monotonic()
         if isinstance(outcome, Accepted) and order.venue_order_id is None:
             self._record(stream, OrderAccepted(outcome.venue_order_id, now, seconds))
             if _owes_news(stream.state):

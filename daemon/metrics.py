@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors.latency import BOUNDS_S, LatencyBook
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
@@ -66,6 +68,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     bad_frames: int | None = None  # since the start of the feed
     loop_lag_s: Mapping[str, float] = {}  # quantile ("0.5", "0.99", "1"): of the last minute
     unknown_orders: int | None = None
+    latency: LatencyBook | None = None
 
 
 class _Buckets:
@@ -231,6 +234,24 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
         reads.add_metric([result], count)
     yield reads
     yield from _labeled_gauges(now)
+    yield from _steps(now.latency)
+
+
+def _steps(book: LatencyBook | None) -> Iterator["Metric"]:
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
+
+    steps = HistogramMetricFamily(
+        "order_step_seconds",
+        "Steps of an order: decision to request, request to answer, answer to fill.",
+        labels=["venue", "type", "step"],
+    )
+    for (venue, order_type, step), series in book or ():
+        running, rows = 0, []
+        for bound, count in zip((*BOUNDS_S, float("inf")), series.counts, strict=True):
+            running += count
+            rows.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
+        steps.add_metric([venue, order_type, step.value], rows, series.total_s)
+    yield steps
 
 
 def _labeled_gauges(now: Observed) -> Iterator["Metric"]:

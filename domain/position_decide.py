@@ -144,6 +144,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             at=decision.now,
             decision_id=begin.decision_id,
             rationale=begin.rationale,
+            user=begin.user,
         )
     )
     terms = entry_terms(decision.position, decision.position.entry)
