@@ -120,7 +120,8 @@ class OrderKeeper(Journaled):
         self.journal(stream, (), evolve, (tell,))
 
     def _measure(self, order: Order, step: Step, seconds: float) -> None:
-        self.world.latency.note(self.world.venue, order.terms.type.value, step, seconds)
+        kind = order.terms.type.value + (" exit" if order.terms.reduce_only else "")
+        self.world.latency.note(self.world.venue, kind, step, seconds)
 
     def _measure_fill(self, order: Order) -> None:
         if order.status is _S.FILLED and order.sent_at is not None and not order.doubts:

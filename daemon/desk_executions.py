@@ -65,9 +65,14 @@ class DeskExecutions:
 
     async def _retry(self, name: str | None) -> Result | Refusal:
         """Ask for the same again, as a new decision: same checks, fresh ids."""
-        rows = await self._reads.archive.executions(1, failed=name is None, execution_id=name)
+        last = self._world.failures.latest
+        if name is None and last is None:
+            return Refusal("NOTHING_FAILED", "No attempt has failed.")
+        name = last.execution_id if name is None and last is not None else name
+        rows = await self._reads.archive.executions(1, execution_id=name)
         if not rows:
-            return _nothing_failed() if name is None else _unknown(name)
+            text = f"There is no attempt {name}."
+            return Refusal("UNKNOWN_EXECUTION", text, "List them: holdfast executions --failed")
         (row,) = rows
         asked = await self._asked_by(row)
         if isinstance(asked, Refusal):
@@ -167,7 +172,7 @@ class DeskExecutions:
             clock.note("bought")
         close = ClosePosition(position_id, request_id=self._owners.request_id())
         closed = await self._owners.tell(names.position(position_id), close)
-        if await self._until(position_id, lambda found: found.is_closed):
+        if await self._until(position_id, lambda found: found.is_closed, gone=True):
             clock.note("closed")
         rows = await self._reads.archive.executions(10, position_id=position_id)
         told = await self._reads.position(position_id)
@@ -196,12 +201,15 @@ class DeskExecutions:
         kept = ONE - self._world.limits.fee_ratio  # on spot the fee comes out of what was bought
         return SizeBy.QUANTITY, ceil_to(least / kept, lot)
 
-    async def _until(self, position_id: PositionId, is_so: Callable[[Position], bool]) -> bool:
+    async def _until(
+        self, position_id: PositionId, is_so: Callable[[Position], bool], *, gone: bool = False
+    ) -> bool:
+        """Wait until it is so; `gone` is the answer when the position has left the memory."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FILLS_WITHIN_S
         while loop.time() < deadline:
             found = self._reads.position_by_id(position_id)
-            if found is not None and is_so(found):
+            if gone if found is None else is_so(found):
                 return True
             await asyncio.sleep(_POLL_S)
         return False
@@ -242,12 +250,3 @@ def _addition(request: EntryRequest) -> AddToPosition:
         source=request.source,
         user=request.user,
     )
-
-
-def _nothing_failed() -> Refusal:
-    return Refusal("NOTHING_FAILED", "No attempt has failed.", "List them: holdfast executions")
-
-
-def _unknown(name: str) -> Refusal:
-    text = f"There is no attempt {name}."
-    return Refusal("UNKNOWN_EXECUTION", text, "List them: holdfast executions --failed")

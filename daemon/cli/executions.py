@@ -148,10 +148,10 @@ def retry(
     holdfast retry manual.12 --yes
     """  # noqa: D301
     if execution is None and not yes and is_asked():
-        last = rows_of(ask(ListExecutions(failed=True, limit=1), config, socket), "executions")
-        if last:
-            print_executions(last)
-            execution = str(last[0].get("execution_id"))
+        last = ask(Status(), config, socket).get("latest_execution_error")
+        if isinstance(last, dict):
+            execution = str(last.get("execution_id"))
+            say(f"{execution}: {clean(last.get('code'))}: {clean(last.get('message'))}")
     if not yes and is_asked() and not typer.confirm("Try it again?"):
         fail(Refusal("NOT_CONFIRMED", "Nothing was tried.", "Answer y, or give --yes."))
     do(Retry(execution=execution), config, socket, as_json=as_json)
