@@ -123,6 +123,9 @@ class Approvals:
                 f"{request.symbol} is watched, not traded.",
                 "To trade it, move it from market.watch to market.symbols in the configuration.",
             )
+        barred = world.barred.get(request.symbol)
+        if barred is not None:
+            return barred
         if market.last is None:
             return Refusal(
                 "NO_PRICE",

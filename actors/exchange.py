@@ -17,6 +17,7 @@ from actors.doubt import reconcile
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
+    CheckVenue,
     ClearCause,
     Evidence,
     ExchangeRestarted,
@@ -52,7 +53,7 @@ from domain.order import (
     OrderTriggered,
     evolve,
 )
-from exchanges.port import Exchange, VenueOrder, VenueUpdate
+from exchanges.port import Exchange, StreamDown, StreamUp, VenueOrder, VenueUpdate
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
@@ -80,6 +81,7 @@ class ExchangeActor(Sender):
 
         Guards first: after a start, all levels are armed before this goes on. Messages wait.
         """
+        self.world.is_reconciled = False
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
         await asyncio.sleep(0)
         prefix = "order/"
@@ -98,7 +100,12 @@ class ExchangeActor(Sender):
 
     async def _connect(self) -> None:
         await self.port.start(self._on_update)
+        self._check_venue()
         await self._reconcile()
+
+    def _check_venue(self) -> None:
+        if self.world.is_distant:
+            self.tell(names.VENUE_CHECK, CheckVenue())
 
     async def _reconcile(self) -> None:
         positions = self.world.states.latest_of("position")
@@ -147,7 +154,7 @@ class ExchangeActor(Sender):
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
             self._apply(venue_order)
-        self.reconciled = True
+        self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
             if order.status is _S.UNKNOWN:
@@ -158,6 +165,7 @@ class ExchangeActor(Sender):
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
+        self.world.link.reconciled_at = self.world.clock.now()
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:
@@ -173,6 +181,9 @@ class ExchangeActor(Sender):
                 self._book(fill, None)
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
+            case StreamUp() | StreamDown() as change:
+                self.world.link.note(change, self.world.clock.now())
+                self._check_venue()
             case _:
                 pass
 

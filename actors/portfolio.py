@@ -7,7 +7,7 @@ import structlog
 from actors import names
 from actors.approvals import Approvals, addition_asked
 from actors.attempts import judged
-from actors.journaled import Journaled
+from actors.cashier import Cashier
 from actors.messages import (
     Answered,
     AskAgain,
@@ -30,12 +30,13 @@ from domain import portfolio as core
 from domain.commands import ClosePosition, EntryRequest, RequestedBy
 from domain.errors import Refusal
 from domain.ids import MANUAL, NO_REQUEST, ClientOrderId
-from domain.inputs import BeginAddition, BeginEntry, FillReported, OrderEnded
+from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
 from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
 from domain.order import OrderStatus
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
+    AccountMoved,
     AnyPortfolioEvent,
     EntryReserved,
     KillSwitchTripped,
@@ -55,7 +56,7 @@ _ON_ITS_WAY = CLOSED_STATUSES | {PositionStatus.CLOSING, PositionStatus.QUARANTI
 log = structlog.get_logger("trade.intent")
 
 
-class PortfolioActor(Journaled):
+class PortfolioActor(Cashier):
     """Owns one account."""
 
     def __init__(self, world: World, opening: Balance) -> None:
@@ -84,9 +85,15 @@ class PortfolioActor(Journaled):
                     quote=self.opening.asset,
                     balance=self.opening.total,
                     at=self.world.clock.now(),
+                    venue=self.world.venue,
                 )
             )
+        elif self.portfolio.venue != self.world.venue:  # flat, or the start would have refused it
+            now = self.world.clock.now()
+            log.warning("account_moved", was=self.portfolio.venue, venue=self.world.venue)
+            self._record(AccountMoved(self.world.venue, self.opening.total, now))
         self._recover()
+        self._complete()
         if self.incarnation > 1:  # at the start of the process they say it themselves
             for position in self.world.states.latest_of("position"):
                 if position.is_closed:
@@ -201,6 +208,9 @@ class PortfolioActor(Journaled):
         """
         holding = self.portfolio.holdings.get(over.position_id)
         if holding is not None and len(holding.trade_ids) < over.fills:
+            _, position = self.world.states.durable.get(names.position(over.position_id), (0, None))
+            if position is not None:
+                self._book_outside(position)
             self.tell(names.EXCHANGE, AskAgain((over.position_id,)))
             self.after(BOOK_AGAIN_AFTER_S, over)
             return
@@ -344,6 +354,8 @@ class PortfolioActor(Journaled):
                 self.tell(names.position(position_id), effect)
             case Answered():
                 self.tell(names.EDGE, effect)
+            case FundingTold(position_id=position_id):
+                self.tell(names.position(position_id), effect)
             case _:
                 raise TypeError(f"a portfolio has no effect {type(effect).__name__}")
 

@@ -19,6 +19,7 @@ from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.market_view import market_view
 from daemon.position_views import NOTHING_SEEN, Seen, conflict_rows, position_row, position_view
 from daemon.pulse import Pulse
+from daemon.venue_views import venue_view
 from daemon.version import installed_version
 from daemon.view_text import View
 from domain.errors import Refusal
@@ -30,6 +31,7 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
     AccountLimitsChanged,
+    AccountMoved,
     DayRolled,
     EntriesResumed,
     EntriesStopped,
@@ -55,6 +57,7 @@ _CHANGES: tuple[type, ...] = (
     TraderLimitsChanged,
     DecisionRefused,
     PortfolioOpened,
+    AccountMoved,
     EntriesStopped,
     EntriesResumed,
     DayRolled,
@@ -328,7 +331,7 @@ class DeskReads:
             pid=os.getpid(),
             started_at=started,
             now=self.world.clock.now(),
-            venue=self.world.venue,
+            venue=venue_view(self.parts),
             market_source=self.parts.config.market.source,
             connected=feed is not None and feed.connected,
             quotes=[self._quote(symbol) for symbol in self.world.instruments],

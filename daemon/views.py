@@ -211,7 +211,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
     pid: int,
     started_at: datetime,
     now: datetime,
-    venue: str,
+    venue: View,
     market_source: str,
     connected: bool,
     quotes: Iterable[Quote],
@@ -222,7 +222,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
     downtime: Downtime | None = None,
     failure: Failure | None = None,
 ) -> View:
-    """Return the whole on one page; `account` and `traders` are their views."""
+    """Return the whole on one page; `account`, `traders` and `venue` are their views."""
     held = [one for one in positions if not one.is_closed]
     unguarded = [one for one in held if is_unprotected(one)]
     working = [one for one in orders if not one.is_terminal]
@@ -232,7 +232,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
         "uptime_s": round((now - started_at).total_seconds(), 3),
         "mode": account["mode"],
         "causes": account["causes"],
-        "venue": venue,
+        **venue,
         "market_source": market_source,
         "feed_connected": connected,
         "prices": [msgspec.structs.asdict(quote) for quote in quotes],

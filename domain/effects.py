@@ -11,9 +11,9 @@ import msgspec
 
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
-from domain.inputs import EXITS
+from domain.inputs import EXITS, FILLS
 from domain.instrument import Direction
-from domain.order import OrderTerms
+from domain.order import Fill, OrderTerms
 from domain.protection import ExitReason, Level, TrailLevel
 
 
@@ -46,6 +46,14 @@ class FreeReservation(msgspec.Struct, frozen=True):
     position_id: PositionId
     client_order_id: ClientOrderId
     why: str
+
+
+class BookOutside(msgspec.Struct, frozen=True):
+    """Tell the portfolio an execution that no order of ours had."""
+
+    lane: ClassVar[int] = FILLS
+    position_id: PositionId
+    fill: Fill
 
 
 class AskOrders(msgspec.Struct, frozen=True):
@@ -145,6 +153,7 @@ PositionEffect = (
     SubmitOrder
     | CancelOrder
     | FreeReservation
+    | BookOutside
     | AskOrders
     | Arm
     | Disarm

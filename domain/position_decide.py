@@ -23,14 +23,17 @@ from domain.effects import (
 )
 from domain.ids import ClientOrderId, ExitId
 from domain.inputs import (
+    AdoptPosition,
     Armed,
     BeginAddition,
     BeginEntry,
     Crossed,
     FillReported,
+    FundingTold,
     GuardLost,
     Offline,
     OrderEnded,
+    OutsideReported,
     ResolveConflict,
     Wake,
 )
@@ -69,11 +72,15 @@ from domain.position_guards import (
 )
 from domain.position_life import entry_is_working, is_known_fill, working_entries
 from domain.position_offline import judge_downtime
+from domain.position_outside import note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
 
 PositionInput = (
     BeginEntry
     | BeginAddition
+    | AdoptPosition
+    | OutsideReported
+    | FundingTold
     | FillReported
     | OrderEnded
     | Armed
@@ -105,6 +112,10 @@ def decide(
                 _begin(decision, message)
         case BeginAddition():
             add(decision, message)
+        case AdoptPosition() | OutsideReported() | FundingTold():
+            is_birth = isinstance(message, AdoptPosition)
+            if is_birth is (position is None) and note_outside(decision, message):
+                _close_if_nothing_remains(decision)
         case FillReported():
             _fill(decision, message)
         case OrderEnded():
@@ -145,6 +156,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             decision_id=begin.decision_id,
             rationale=begin.rationale,
             user=begin.user,
+            paper=decision.rules.paper,
         )
     )
     terms = entry_terms(decision.position, decision.position.entry)
@@ -264,6 +276,10 @@ def _close_if_nothing_remains(decision: Draft) -> bool:
         return False
     if not position.fills:
         _finish(decision, PositionStatus.CLOSED, ExitReason.NEVER_FILLED)
+        return True
+    outside = outside_end(position)
+    if outside is not None:
+        _finish(decision, *outside)
         return True
     if position.remaining == ZERO:
         _finish(decision, PositionStatus.CLOSED, closing_reason(decision))

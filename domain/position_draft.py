@@ -32,6 +32,7 @@ class PositionRules(msgspec.Struct, frozen=True):
     exit_after_s: float = 5.0  # then out at market
     retry_first_s: float = 0.1
     retry_max_s: float = 5.0
+    paper: bool = True  # no real money: other rules of retention
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from domain import pnl
 from domain.errors import InvariantError
-from domain.ids import ClientOrderId, ExitId
+from domain.ids import MANUAL, ClientOrderId, ExitId
 from domain.order import Fill, OrderStatus
 from domain.position import TRANSITIONS, Conflict, Entry, ExitOrder, Position, PositionStatus
 from domain.position_events import (
@@ -22,10 +22,13 @@ from domain.position_events import (
     ExitEnded,
     ExitFired,
     ModificationRefused,
+    PositionAdopted,
     PositionClosed,
     PositionFilled,
+    PositionFunded,
     PositionIntended,
     PositionQuarantined,
+    PositionReducedOutside,
     PositionSettled,
     ProtectionAcknowledged,
     ProtectionLost,
@@ -41,10 +44,10 @@ KEPT_MODIFICATIONS = 10  # in memory; the read table has all
 
 def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
     """Return the position after `event`. Raises `InvariantError` where the tables exclude it."""
-    if isinstance(event, PositionIntended):
+    if isinstance(event, PositionIntended | PositionAdopted):
         if position is not None:
             raise InvariantError(f"position {position.id} intended twice")
-        return _born(event)
+        return _born(event) if isinstance(event, PositionIntended) else _adopted(event)
     if position is None:
         raise InvariantError(f"{type(event).__name__} before the position was intended")
     match event:
@@ -83,9 +86,15 @@ def _changed(
     | ModificationRefused
     | SuggestionHeld
     | ConflictResolved
-    | DowntimeJudged,
+    | DowntimeJudged
+    | PositionReducedOutside
+    | PositionFunded,
 ) -> Position:
     match event:
+        case PositionReducedOutside():
+            return _reduced_outside(position, event)
+        case PositionFunded(total=total):
+            return replace(position, ledger=replace(position.ledger, funding=total))
         case AdditionIntended(entry=entry):
             return replace(position, additions=(*position.additions, entry))
         case ProtectionModified(modification=done):
@@ -149,6 +158,37 @@ def _born(event: PositionIntended) -> Position:
         user=event.user,
         decision_id=event.decision_id,
         rationale=event.rationale,
+    )
+
+
+def _adopted(event: PositionAdopted) -> Position:
+    position = Position(
+        id=event.position_id,
+        account=event.account,
+        trader=MANUAL,
+        instrument=event.instrument,
+        direction=event.direction,
+        status=_S.ADOPTED,
+        entry=event.entry,
+        plan=event.plan,
+        intended_at=event.at,
+        leverage=event.leverage,
+        paper=event.paper,
+        rationale=event.rationale,
+    )
+    return _entry_filled(position, event.fill)
+
+
+def _reduced_outside(position: Position, event: PositionReducedOutside) -> Position:
+    fill = event.fill
+    best, worst = _extremes_with(position, fill.price, fill.price)
+    return replace(
+        position,
+        fills=(*position.fills, fill),
+        ledger=pnl.reduced(position.ledger, fill, position.instrument, position.direction),
+        outside=event.cause,
+        best_price=best,
+        worst_price=worst,
     )
 
 

@@ -172,7 +172,9 @@ class Storm:
         await box.soon()
         sent = Counter(terms.client_order_id for terms in box.venue.sent)
         with sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True) as ledger:
-            arrived = Counter(row[0] for row in ledger.execute("SELECT client_order_id FROM orders"))
+            arrived = Counter(
+                row[0] for row in ledger.execute("SELECT client_order_id FROM orders")
+            )
             filled = dict(
                 ledger.execute("SELECT client_order_id, count(*) FROM fills GROUP BY 1").fetchall()
             )
@@ -193,8 +195,7 @@ class Storm:
                 1 for _, status, venue_id, _ in rows if status == "PLACED" and not venue_id
             ),
             "unknown_left": sum(
-                each.status.value == "unknown"
-                for each in box.parts.world.states.latest_of("order")
+                each.status.value == "unknown" for each in box.parts.world.states.latest_of("order")
             ),
             "executions": dict(statuses),
             "executions_missing": len(set(arrived) - {row[0] for row in rows}),
