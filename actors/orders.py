@@ -99,6 +99,10 @@ class OrderKeeper(Journaled):
             for fill in stream.state.fills
         )
 
+    def _agrees(self, symbol: Any, net: Any) -> bool:
+        """Whether the venue holds what our fills amount to."""
+        return bool(net == self._net(symbol))
+
     # --- telling ---
 
     def _deny(self, stream: Stream, rule: str, why: str) -> None:

@@ -1,11 +1,12 @@
-"""Half of all answers get lost after the venue has accepted, and reads fail meanwhile: what is left?
+"""Half of all answers get lost after the venue has accepted, and reads fail: what is left?
 
     python -m tests.lost_answers --orders 100000 [--seed 1] [--json]
 
 The daemon's own actors run in virtual time with real files: positions are opened and closed at
-market through the paper venue behind a line that loses answers. The judge is the venue's ledger,
-which the daemon does not write. Prints one JSON object; the exit code is 0 only if no order was
-doubled, none called rejected or absent that the venue has, and none is unknown at the end.
+market through the paper venue behind a line that loses answers, requests and a part of the stream.
+The judge is the venue's ledger, which the daemon does not write. Prints one JSON object; the exit
+code is 0 only if no order was doubled, none called rejected or absent that the venue has, and none
+is unknown at the end.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from daemon.assembly import LEDGER, MANUAL_LIMITS
 from domain.commands import ClosePosition, EntryRequest, ProtectionPlan, SizeBy
 from domain.ids import MANUAL, PositionId, Symbol
 from domain.instrument import Direction
+from exchanges.port import VenueUpdate
 from runtime.virtual import run_virtual
 from storage import queries
 from tests.actors.box import Box, D
@@ -49,6 +51,7 @@ limits:
 AT_ONCE = 100  # positions
 LOST = 0.5  # of all answers, after acceptance
 NEVER = 0.02  # of all requests: nothing arrives, nobody says so
+DEAF = 0.3  # of all that the venue's stream tells
 READS_FAIL = (3.0, 4.0)  # s of failing, s of working, in turn
 SETTLE_S = 600.0  # virtual
 
@@ -99,6 +102,7 @@ class Storm:
         await box.start()
         self._say_prices()
         box.venue.submits = self.dice
+        box.venue.pushes = self._heard
         weather = asyncio.ensure_future(self._weather())
         began_s = time.monotonic()
         while self.opened < self.positions or self._alive():
@@ -110,6 +114,7 @@ class Storm:
                 _progress(self.opened, self.positions, began_s)
         weather.cancel()
         box.venue.submits = []
+        box.venue.pushes = lambda update: (update,)
         box.venue.reads_fail = False
         await box.soon(SETTLE_S)
         cpu_s = resource.getrusage(resource.RUSAGE_SELF)
@@ -124,6 +129,11 @@ class Storm:
         }
         await box.stop()
         return result
+
+    def _heard(self, update: VenueUpdate) -> tuple[VenueUpdate, ...]:
+        """Lose some of what the stream tells, repeat some."""
+        fate = self.chance.random()
+        return () if fate < DEAF else (update, update) if fate < DEAF * 2 else (update,)
 
     def _alive(self) -> int:
         return sum(not each.is_closed for each in self.box.parts.world.states.latest_of("position"))
@@ -173,11 +183,10 @@ class Storm:
         sent = Counter(terms.client_order_id for terms in box.venue.sent)
         with sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True) as ledger:
             arrived = Counter(
-                row[0] for row in ledger.execute("SELECT client_order_id FROM orders")
+                order_id for (order_id,) in ledger.execute("SELECT client_order_id FROM orders")
             )
-            filled = dict(
-                ledger.execute("SELECT client_order_id, count(*) FROM fills GROUP BY 1").fetchall()
-            )
+            filled = "SELECT count(DISTINCT client_order_id) FROM fills"
+            (filled_orders,) = ledger.execute(filled).fetchone()
         rows = box.store.database.connection.execute(
             "SELECT execution_id, status, venue_order_id, doubts FROM executions"
         ).fetchall()
@@ -199,7 +208,7 @@ class Storm:
             ),
             "executions": dict(statuses),
             "executions_missing": len(set(arrived) - {row[0] for row in rows}),
-            "filled_orders": len(filled),
+            "filled_orders": filled_orders,
             "were_unknown": sum(1 for row in rows if row[3]),
             "positions_left": self._alive(),
             "venue_positions": len(await box.paper.positions()),
