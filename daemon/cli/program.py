@@ -39,7 +39,7 @@ FILES: dict[str, tuple[str, ...]] = {
         "orders",
         "why",
     ),
-    "executions": ("executions",),
+    "executions": ("executions", "retry", "test-order", "latency"),
     "quotes": ("market",),
     "reconcile": ("reconcile",),
     "limits": ("portfolio", "traders"),
