@@ -39,8 +39,9 @@ FILES: dict[str, tuple[str, ...]] = {
         "orders",
         "why",
     ),
-    "executions": ("executions",),
+    "executions": ("executions", "retry", "test-order", "latency"),
     "quotes": ("market",),
+    "reconcile": ("reconcile",),
     "limits": ("portfolio", "traders"),
     "trading": (
         "open",
