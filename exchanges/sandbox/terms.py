@@ -37,7 +37,7 @@ def read_order(account: Account, params: Params) -> Order:
         created_ms=account.now_ms,
         updated_ms=account.now_ms,
         target=_target(listing, side, kind, params),
-        reduce_only=listing.is_swap and params.flag("reduceOnly"),
+        reduce_only=reduces(account, listing, params),
         leverage=account.leverage(listing.inst_id, mode, pos_side) if listing.is_swap else None,
         tag=params.text("tag"),
     )
@@ -61,6 +61,12 @@ def mode_of(listing: Listing, params: Params) -> str:
     if listing.is_swap and mode == "cash":
         raise VenueRefusal("51000", "tdMode")
     return mode
+
+
+def reduces(account: Account, listing: Listing, params: Params) -> bool:
+    """Read `reduceOnly`, which counts for swaps in net mode only; elsewhere it is passed over."""
+    asked = params.flag("reduceOnly")
+    return asked and listing.is_swap and account.position_mode != LONG_SHORT
 
 
 def pos_side_of(account: Account, listing: Listing, params: Params) -> str:

@@ -2,7 +2,7 @@
 
 A holding is a position in a swap, or on spot what the account has more of a base asset than it
 began with. It is covered by algo orders that wait on the other side and have a stop trigger or
-trail, as far as their sizes reach.
+trail, as far as their sizes reach. A rest of less than 1 % is dust that no lot could cover.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from exchanges.sandbox.account import Account
 from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.numbers import ZERO
 from exchanges.sandbox.records import Algo
+
+_DUST = Decimal("0.01")  # of a holding
 
 
 @dataclass(slots=True)
@@ -40,14 +42,15 @@ class Watch:
     def look(self, account: Account) -> None:
         """Begin gaps that came, end those that went."""
         now_ms = account.now_ms
+        held = holdings(account)
         bare = {
             (name, side): abs(size) - covered(account, name, side, is_long=size > 0)
-            for (name, side), size in holdings(account).items()
+            for (name, side), size in held.items()
         }
         for key, size in bare.items():
             least = account.market.quotes[key[0]].listing.least
             gap = self._open.get(key)
-            if size < least:
+            if size < max(least, abs(held[key]) * _DUST):
                 self._close(key, now_ms)
             elif gap is None:
                 gap = Gap(key[0], key[1], now_ms, size)
