@@ -12,9 +12,11 @@ deadline lasts; nothing else ever is. Nothing here knows which venue it is: a `J
 """
 
 import asyncio
+import gc
 import importlib
 import logging
 import ssl
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,10 +46,11 @@ _BROKEN = 500  # from here on a status says that nobody knows
 class _Trip:
     """What is known of one request on its way."""
 
-    __slots__ = ("left", "status")
+    __slots__ = ("left", "left_s", "status")
 
     def __init__(self) -> None:
         self.left = False
+        self.left_s = 0.0  # when its first byte did, on the monotonic clock of the process
         self.status: int | None = None
 
 
@@ -126,6 +129,7 @@ class Wire:
         self._orders: Any = None
         self._reads: Any = None
         self._sessions: list[ClientSession] = []
+        self.last_left_s = 0.0  # when the first byte of the latest order did
         self._lost: tuple[type[BaseException], ...] = (OSError, ValueError, RecursionError)
 
     async def start(self) -> None:
@@ -226,6 +230,8 @@ class Wire:
                 continue
             trip.left, trip.status = False, None
             said = await self._call(library, endpoint.method, parameters, trip)
+            if trip.left and endpoint.for_orders:
+                self.last_left_s = trip.left_s
             if isinstance(said, Silence):
                 self._failed(said.why)
                 return said
@@ -275,18 +281,18 @@ class Wire:
     # ccxt
 
     async def _start(self) -> None:
-        library = await asyncio.to_thread(importlib.import_module, "ccxt.async_support")
+        library = await asyncio.to_thread(_imported)
         aiohttp = importlib.import_module("aiohttp")  # ccxt's own
         context = await asyncio.to_thread(ssl.create_default_context)
         self._lost = (*self._lost, library.BaseError, aiohttp.ClientError)
         exchange_class = getattr(library, self._judge.exchange_id)
         self._sessions = [_session(aiohttp, context) for _ in range(2)]
         self._orders, self._reads = [
-            await asyncio.to_thread(self._library, exchange_class, session)
+            await asyncio.to_thread(self._library, exchange_class, session, context)
             for session in self._sessions
         ]
 
-    def _library(self, exchange_class: Any, session: Any) -> Any:
+    def _library(self, exchange_class: Any, session: Any, context: ssl.SSLContext) -> Any:
         """Make ccxt's object for one connection, which knows one address and no other."""
         settings = self.settings
         library = exchange_class(
@@ -303,9 +309,27 @@ class Wire:
         rest_url = settings.rest_url.rstrip("/")
         library.urls["api"] = dict.fromkeys(library.urls["api"], rest_url) | {"rest": rest_url}
         library.urls.pop("test", None)
+        library.ssl_context = context  # it would make one of its own, on the loop's thread
         library.aiohttp_proxy = proxy_for(rest_url)
         library.logger.setLevel(logging.WARNING)  # what it says below that has keys in it
         return library
+
+
+def _imported() -> Any:
+    """Import ccxt, with the collector of garbage at rest.
+
+    160,000 objects come with it and never go. Collecting among them stops every thread for a tenth
+    of a second, now and again later: so they are set aside for good.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        library = importlib.import_module("ccxt.async_support")
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
+    return library
 
 
 def _session(aiohttp: Any, context: ssl.SSLContext) -> "ClientSession":
@@ -314,7 +338,7 @@ def _session(aiohttp: Any, context: ssl.SSLContext) -> "ClientSession":
     async def on_headers_sent(*_: Any) -> None:
         trip = _trip.get()
         if trip is not None:
-            trip.left = True
+            trip.left, trip.left_s = True, time.monotonic()
 
     async def on_answer(_session: Any, _context: Any, event: Any) -> None:
         trip = _trip.get()
