@@ -61,6 +61,7 @@ class Approvals:
             decision_id=request.decision_id,
             rationale=request.rationale,
             request_id=request.request_id,
+            user=request.user,
         )
         return reserved, begin
 
@@ -122,6 +123,9 @@ class Approvals:
                 f"{request.symbol} is watched, not traded.",
                 "To trade it, move it from market.watch to market.symbols in the configuration.",
             )
+        quarantined = world.quarantined.get(request.symbol)
+        if quarantined is not None:
+            return quarantined
         barred = world.barred.get(request.symbol)
         if barred is not None:
             return barred

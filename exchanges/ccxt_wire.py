@@ -36,7 +36,7 @@ from runtime.ports import Clock
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
 _IDLE_S = 15.0  # how long a connection waits for its next request
 _MAX_ROUND_TRIP_S = 2.0  # a slower measurement says too little about a clock

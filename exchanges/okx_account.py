@@ -50,7 +50,7 @@ from exchanges.translate import inst_id
 from exchanges.verdict import Verdict
 from runtime.ports import Clock
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
 URL = "https://www.okx.com"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
@@ -115,6 +115,7 @@ class OkxAccount:
         self._wanted = tuple(instruments)
         self._stream_of = stream
         self._stream: PrivateStream | None = None
+        self._on_update: Callable[[VenueUpdate], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         credentials = {
             "apiKey": settings.key,
@@ -137,12 +138,11 @@ class OkxAccount:
         """Load ccxt, ask for time and rules, begin to push. Returns although the venue is away."""
         if self._tasks:
             return
+        self._on_update = on_update
         self._tasks.append(asyncio.ensure_future(self._keep()))
         await self.wire.start()
         await asyncio.gather(self.wire.measure_clock(), self.rules.load())
-        if self._stream_of is not None:
-            self._stream = self._stream_of(self, on_update)
-            self._tasks.append(asyncio.ensure_future(self._stream.run()))
+        self._begin_pushing()
 
     async def close(self) -> None:
         """Disconnect; what was acknowledged stays."""
@@ -360,6 +360,16 @@ class OkxAccount:
             if is_up and (until_rules <= 0 or not self.rules.are_known):
                 await self.rules.load()
                 until_rules = _MEASUREMENTS_A_RULE
+                self._begin_pushing()
+
+    def _begin_pushing(self) -> None:
+        """Start the stream once the venue's rules are known: its rows count contracts."""
+        is_early = self._on_update is None or not self.rules.are_known
+        if self._stream_of is None or self._stream is not None or is_early:
+            return
+        assert self._on_update is not None  # or it would be early
+        self._stream = self._stream_of(self, self._on_update)
+        self._tasks.append(asyncio.ensure_future(self._stream.run()))
 
 
 def _login_refusal(answer: Reply | Silence) -> Refused | None:

@@ -20,7 +20,7 @@ from exchanges.port import Unknown
 from exchanges.rest import LieError
 from exchanges.translate import inst_id
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
 _FEW = 8  # instruments that are asked for one by one
 _NO_SUCH_INSTRUMENT = "51001"
