@@ -40,6 +40,7 @@ log = structlog.get_logger("trade.execution")
 
 _IDLE_S = 15.0  # how long a connection waits for its next request
 _MAX_ROUND_TRIP_S = 2.0  # a slower measurement says too little about a clock
+_MAX_BYTES = 16 * 2**20  # of an answer
 _BROKEN = 500  # from here on a status says that nobody knows
 
 
@@ -64,6 +65,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     limit: Limit
     for_orders: bool = False  # goes over the connection that is kept for orders and cancels
     counted_by: str = ""  # the parameter by which the venue counts apart, "instId"
+    proves: bool = True  # whether its answer shows that the venue works
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -118,7 +120,8 @@ class Wire:
     def __init__(self, settings: WireSettings, clock: Clock, judge: Judge) -> None:
         """Prepare; nothing is imported or sent before `start`."""
         self.settings = settings
-        self.breaker = Breaker()
+        self.order_breaker = Breaker()
+        self.read_breaker = Breaker()
         self.budget = Budget()
         self.clock_offset_s: float | None = None
         self._round_trip_s: float | None = None
@@ -148,6 +151,12 @@ class Wire:
                 await library.close()
         for session in self._sessions:
             await session.close()
+
+    @property
+    def breaker(self) -> Breaker:
+        """The breaker that is open, that of orders first; a closed one when none is."""
+        reads_only = self.read_breaker.is_open and not self.order_breaker.is_open
+        return self.read_breaker if reads_only else self.order_breaker
 
     def health(self) -> VenueHealth:
         """Return how it is doing."""
@@ -182,7 +191,7 @@ class Wire:
                 return await self._ask(endpoint, parameters, until_s, trip, urgent=urgent)
         except TimeoutError:
             silence = Silence(f"no answer within {within_s:.1f} s", trip.left, trip.status)
-        self._failed(silence.why)
+        self._failed(endpoint, silence.why)
         return silence
 
     async def measure_clock(self) -> bool:
@@ -233,13 +242,14 @@ class Wire:
             if trip.left and endpoint.for_orders:
                 self.last_left_s = trip.left_s
             if isinstance(said, Silence):
-                self._failed(said.why)
+                self._failed(endpoint, said.why)
                 return said
             verdict = said.verdict
             if verdict is Verdict.DOWN:
-                self._failed(f"the venue says {excerpt(orjson.dumps(said.payload))}")
+                self._failed(endpoint, f"the venue says {excerpt(orjson.dumps(said.payload))}")
                 return said
-            self._answered()
+            if endpoint.proves:
+                self._answered(endpoint)
             if verdict is Verdict.LIMITED:
                 now_s = self._clock.monotonic()
                 self.budget.refused(endpoint.limit, now_s, key)
@@ -270,13 +280,19 @@ class Wire:
             return Silence(f"HTTP {trip.status}, with an answer", True, trip.status)
         return Reply(came, verdict)
 
-    def _failed(self, why: str) -> None:
-        if self.breaker.failed(why, self._clock.monotonic(), self._clock.now()):
-            log.warning("venue_down", venue=self._judge.exchange_id, why=why)
+    def _breaker_of(self, endpoint: Endpoint) -> Breaker:
+        return self.order_breaker if endpoint.for_orders else self.read_breaker
 
-    def _answered(self) -> None:
-        if self.breaker.answered(self._clock.now()):
-            log.info("venue_up", venue=self._judge.exchange_id)
+    def _failed(self, endpoint: Endpoint, why: str) -> None:
+        breaker = self._breaker_of(endpoint)
+        if breaker.failed(why, self._clock.monotonic(), self._clock.now()):
+            kind = "orders" if endpoint.for_orders else "reads"
+            log.warning("venue_down", venue=self._judge.exchange_id, requests=kind, why=why)
+
+    def _answered(self, endpoint: Endpoint) -> None:
+        if self._breaker_of(endpoint).answered(self._clock.now()):
+            kind = "orders" if endpoint.for_orders else "reads"
+            log.info("venue_up", venue=self._judge.exchange_id, requests=kind)
 
     # ccxt
 
@@ -344,6 +360,9 @@ def _session(aiohttp: Any, context: ssl.SSLContext) -> "ClientSession":
         trip = _trip.get()
         if trip is not None:
             trip.status = event.response.status
+        if (event.response.content_length or 0) > _MAX_BYTES:
+            event.response.close()
+            raise aiohttp.ClientPayloadError("the answer is too long")
 
     async def on_redirect(_session: Any, _context: Any, event: Any) -> None:
         status = event.response.status
