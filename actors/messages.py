@@ -157,6 +157,18 @@ class CancelOrphan(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
 
 
+class Uncompared(msgspec.Struct, frozen=True):
+    """The venue's private stream came back: what changed meanwhile was not told."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """The exchange actor has taken over orders and fills: holdings and money are next."""
+
+    lane: ClassVar[int] = EXITS
+
+
 class ReconcileNow(msgspec.Struct, frozen=True):
     """A person wants the venue compared with us now."""
 
