@@ -196,9 +196,8 @@ class CorrectCash(msgspec.Struct, frozen=True):
     """The venue's balance differs from ours and nothing explains it."""
 
     lane: ClassVar[int] = EXITS
-    told: Decimal  # quote
-    ours: Decimal  # as it was compared
-    spot_is_paid: bool  # how ours was reckoned
+    amount: Decimal  # quote, what the venue has more
+    balance: Decimal  # ours, as it was compared
     why: str
 
 

@@ -232,6 +232,8 @@ class ReconcilerActor(Actor):
             if UNREAD in self.world.causes and self.settings.active:
                 self.tell(names.PORTFOLIO, ClearCause(UNREAD))
             self.holdings.judge(looked, act=acts)
+            agree = not any(side.differs for side in self.holdings.sides)
+            self.money.note_holdings(looked.positions, agree=agree)
             if looked.orders is not None and acts:
                 self._cancel_orphans(looked.orders)
         if looked.balances is not None:
