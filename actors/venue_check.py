@@ -14,12 +14,14 @@ from msgspec.structs import replace
 from actors import names
 from actors.doubt import within
 from actors.messages import CheckVenue, ClearCause, SetCause, VenueChecked
-from actors.venue_causes import Held, causes_of, unchecked
+from actors.venue_causes import VENUE_UNCHECKED, Held, causes_of, unchecked
 from actors.world import World
 from domain.errors import Refusal
 from domain.ids import Symbol
+from domain.inputs import EXITS
 from domain.instrument import Instrument, Kind
 from domain.modes import ModeCause
+from domain.portfolio_cash import is_opened
 from domain.position import Position
 from exchanges.port import AccountFacts, Exchange, PositionMode, Unknown
 from runtime.actor import Actor, handles
@@ -28,9 +30,17 @@ from runtime.timers import Timer
 log = structlog.get_logger("trade.execution")
 CHECK_EVERY_S = 180.0
 TRY_AGAIN_AFTER_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+BALANCE_AGAIN_AFTER_S = 0.05
 NO_CAPS: Mapping[Symbol, Decimal] = {}
 CONNECTED_WITHIN_S = 10.0  # the exchange actor says when; else it is asked all the same
 PATIENCE = 2  # answers that may be lost in a row before a venue that was fine counts as down
+
+
+class LookAtBalance:
+    """Message: is the account's balance known by now?"""
+
+    __slots__ = ()
+    lane = EXITS
 
 
 class VenueCheckActor(Actor):
@@ -94,26 +104,39 @@ class VenueCheckActor(Actor):
         was_fine = link.facts is not None and not self.causes
         if not (isinstance(answer, Unknown) and was_fine and self.failures < PATIENCE):
             held = self._held()
-            self._set(
-                causes_of(
-                    answer,
-                    mode_before=self.mode,
-                    held=held,
-                    clock_offset_s=checked.clock_offset_s,
-                )
+            found = causes_of(
+                answer, mode_before=self.mode, held=held, clock_offset_s=checked.clock_offset_s
             )
             if isinstance(answer, AccountFacts):
                 link.facts, link.checked_at = answer, self.world.clock.now()
                 if not held or self.mode is None:
                     self.mode = answer.position_mode
                 self._take_instruments(checked.instruments)
+                found = (*found, *self._unopened())
+            self._set(found)
         self.timer = self.after(self._pause_s(), CheckVenue())
         if self.again:
             self.again = False
             self._ask()
 
+    def _unopened(self) -> tuple[ModeCause, ...]:
+        """Return why nothing can be sized yet: the reconciler has not been told the balance."""
+        portfolio = self.world.portfolio()
+        if portfolio is not None and is_opened(portfolio):
+            return ()
+        self.after(BALANCE_AGAIN_AFTER_S, LookAtBalance())
+        return (unchecked("The venue has not told the account's balance yet."),)
+
+    @handles(LookAtBalance)
+    def on_look_at_balance(self, look: LookAtBalance) -> None:
+        """End the wait for the balance as soon as it is there."""
+        del look
+        if VENUE_UNCHECKED in self.causes and self.world.link.facts is not None:
+            others = (each for each in self.causes.values() if each.code != VENUE_UNCHECKED)
+            self._set((*others, *self._unopened()))
+
     def _pause_s(self) -> float:
-        if not self.failures and not self.causes:
+        if not self.failures and not self.causes.keys() - {VENUE_UNCHECKED}:
             return CHECK_EVERY_S
         return TRY_AGAIN_AFTER_S[min(max(self.failures - 1, 0), len(TRY_AGAIN_AFTER_S) - 1)]
 

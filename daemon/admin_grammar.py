@@ -381,6 +381,8 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "target": ("INVALID_NAME", _is_name),
     "conflict": ("INVALID_NAME", _is_name),
     "name": ("INVALID_NAME", _is_name),
+    "execution": ("INVALID_NAME", _is_name),
+    "venue": ("INVALID_NAME", _is_name),
 }
 _SPOKEN = {"max_holding_s": "holding time", "trail_ratio": "trail", "trail_distance": "trail"}
 # Arguments that are parts of something; messages say them in percent.

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from actors.venue_link import VenueLink
+from actors.world import World
 from daemon.assembly import Assembly
 from daemon.config_models import Config
 from daemon.view_text import View
+from exchanges.breaker import BreakerState, VenueHealth
 
 
 def environment_of(config: Config) -> str:
@@ -16,24 +17,27 @@ def environment_of(config: Config) -> str:
 def venue_view(parts: Assembly) -> View:
     """Return where orders go; `link` is null for the paper venue, which needs none."""
     config, world = parts.config, parts.world
-    is_paper = config.venue is None
     return {
         "venue": world.venue,
         "environment": environment_of(config),
         "account": world.account,
-        "link": None if is_paper else _link(world.link, world.clock.now()),
+        "link": None if parts.distant is None else _link(parts.distant.health(), world),
     }
 
 
-def _link(link: VenueLink, now: datetime) -> View:
-    facts = link.facts
+def _link(health: VenueHealth, world: World) -> View:
+    link, now = world.link, world.clock.now()
+    facts, offset_s = link.facts, health.clock_offset_s
     return {
+        "answers": health.state is BreakerState.CLOSED and health.started,
+        "why": health.why or None,
+        "budget_used_pct": round(health.budget_used * 100, 1),
         "stream_up": link.stream_up,
         "stream_s": _age(link.stream_since, now),
         "stream_why": link.stream_why or None,
         "reconciled_s": _age(link.reconciled_at, now),
         "checked_s": _age(link.checked_at, now),
-        "clock_offset_s": None if link.clock_offset_s is None else round(link.clock_offset_s, 3),
+        "clock_offset_s": None if offset_s is None else round(offset_s, 3),
         "account_id": None if facts is None else facts.account_id,
         "position_mode": None if facts is None else facts.position_mode.value,
         "may_trade": None if facts is None else facts.may_trade,

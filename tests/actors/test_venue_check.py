@@ -14,6 +14,7 @@ from domain.errors import Refusal
 from domain.ids import MANUAL, Symbol
 from domain.instrument import Instrument
 from domain.modes import Mode
+from domain.portfolio_cash import open_cash
 from exchanges.port import AccountFacts, PositionMode, Refused, Unknown
 from runtime.specs import ChildSpec
 from tests.actors.box import BTC, ETH, Box
@@ -44,6 +45,7 @@ class Login:
 async def checked(box: Box, login: Login, **options: Any) -> Box:
     """Start a daemon, and beside it the check of a login."""
     await box.start("60000")
+    know_balance(box)
     box.parts.system.spawn_root(
         ChildSpec(
             names.VENUE_CHECK,
@@ -53,6 +55,12 @@ async def checked(box: Box, login: Login, **options: Any) -> Box:
     box.tell(names.VENUE_CHECK, CheckVenue())  # as the exchange actor does once it is connected
     await box.soon()
     return box
+
+
+def know_balance(box: Box) -> None:
+    """Let the venue have told the account's balance, as the reconciler sees to."""
+    portfolio = box.parts.actor(names.PORTFOLIO)
+    portfolio._record(open_cash(portfolio.portfolio, D(100_000), now=box.clock.now()))
 
 
 async def refused(box: Box, **others: Any) -> Refusal:
@@ -97,6 +105,24 @@ def test_a_venue_that_is_never_connected_is_asked_all_the_same(perform):
         assert (login.asked, causes(box)) == (0, {"VENUE_UNCHECKED"})
         await asyncio.sleep(10)
         assert causes(box) == {"VENUE_DOWN"}
+
+    perform(play)
+
+
+def test_until_the_balance_is_told_nothing_is_opened(perform):
+    async def play(box):
+        await box.start("60000")
+        login = Login(FINE)
+        box.parts.system.spawn_root(
+            ChildSpec(names.VENUE_CHECK, lambda: VenueCheckActor(box.parts.world, login))
+        )
+        box.tell(names.VENUE_CHECK, CheckVenue())
+        await box.soon()
+        assert "balance" in box.parts.world.causes["VENUE_UNCHECKED"].message
+
+        know_balance(box)
+        await box.soon()
+        assert (causes(box), login.asked) == (set(), 1)
 
     perform(play)
 
