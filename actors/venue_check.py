@@ -23,7 +23,7 @@ from domain.instrument import Instrument, Kind
 from domain.modes import ModeCause
 from domain.portfolio_cash import is_opened
 from domain.position import Position
-from exchanges.port import AccountFacts, Exchange, PositionMode, Unknown
+from exchanges.port import AccountFacts, DistantExchange, PositionMode, Unknown
 from runtime.actor import Actor, handles
 from runtime.timers import Timer
 
@@ -49,7 +49,7 @@ class VenueCheckActor(Actor):
     def __init__(
         self,
         world: World,
-        port: Exchange,
+        port: DistantExchange,
         clock_offset_s: Callable[[], float | None] = lambda: None,
         max_leverage: Mapping[Symbol, Decimal] = NO_CAPS,
     ) -> None:
@@ -92,7 +92,7 @@ class VenueCheckActor(Actor):
     async def _look(self) -> None:
         answer = await within(self.port.account())
         offset_s = self.clock_offset_s()
-        self.tell(self.name, VenueChecked(answer, self.port.instruments(), offset_s))
+        self.tell(self.name, VenueChecked(answer, self.port.listed(), offset_s))
 
     @handles(VenueChecked)
     def on_checked(self, checked: VenueChecked) -> None:
@@ -164,10 +164,10 @@ class VenueCheckActor(Actor):
 
     # --- what can be traded ---
 
-    def _take_instruments(self, told: tuple[Instrument, ...]) -> None:
+    def _take_instruments(self, told: tuple[Instrument, ...] | None) -> None:
         """Take the venue's rules over; positions keep the instrument that they were opened with."""
-        if not told:
-            return  # it has not been asked for them yet
+        if told is None:
+            return
         listed = {each.symbol: each for each in told}
         for symbol, ours in self.world.instruments.items():
             theirs = listed.get(symbol)

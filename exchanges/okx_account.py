@@ -54,6 +54,8 @@ log = structlog.get_logger(category="trade.execution")
 
 URL = "https://www.okx.com"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
+_RULES_EVERY_S = 300.0
+_UNLISTED = "51001"
 _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known yet
 _NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
 _ABSENT_ALGO = "1"  # an id that no order can have
@@ -113,7 +115,7 @@ class OkxAccount:
         self.settings = settings
         self._clock = clock
         self._wanted = tuple(instruments)
-        self._told: tuple[Instrument, ...] = ()
+        self._told: tuple[Instrument, ...] | None = None  # what the venue lists of it
         self._stream_of = stream
         self._stream: PrivateStream | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -167,6 +169,10 @@ class OkxAccount:
 
         An instrument that the venue does not list, or does not trade now, is left out.
         """
+        return self._told or ()
+
+    def listed(self) -> tuple[Instrument, ...] | None:
+        """Return what the venue lists of what is traded here; None until it has told."""
         return self._told
 
     # Orders
@@ -334,33 +340,46 @@ class OkxAccount:
     # What goes on by itself
 
     async def _keep(self) -> None:
-        """Measure the clock, find out when the venue is back, and read its rules until known."""
+        """Measure the clock, find out when the venue is back, keep its rules up to date."""
         await self.wire.start()
+        read_s = self._clock.monotonic()
         while True:
-            is_well = self._told and not self.wire.breaker.is_open
+            is_well = self._told is not None and not self.wire.breaker.is_open
             await asyncio.sleep(_MEASURE_EVERY_S if is_well else _LOOK_AGAIN_AFTER_S)
-            if await self.wire.measure_clock() and not self._told:
+            is_old = self._clock.monotonic() - read_s > _RULES_EVERY_S
+            if await self.wire.measure_clock() and (self._told is None or is_old):
                 await self._load_instruments()
+                read_s = self._clock.monotonic()
 
     async def _load_instruments(self) -> None:
-        """Read the rules of what is traded; keep what was known where that fails."""
+        """Read the rules of what is traded.
+
+        An instrument is missing by the venue's word alone. Of what got no answer, what was known
+        stays; as long as nothing was, everything is asked for again.
+        """
+        before = {inst_id(each): each for each in self._told or ()}
         found: dict[str, Instrument] = {}
+        silent: set[str] = set()
         for kind in {each.kind for each in self._wanted}:
             wanted = {inst_id(each): each for each in self._wanted if each.kind is kind}
             asked: list[dict[str, str]] = [{"instType": kind.value.upper()}]
             if len(wanted) <= _FEW:
                 asked = [asked[0] | {"instId": name} for name in wanted]
             asking = [self.wire.ask(okx.INSTRUMENTS, each) for each in asked]
-            for answer in await asyncio.gather(*asking):
+            for question, answer in zip(asked, await asyncio.gather(*asking), strict=True):
                 rows = okx.read(answer, lambda rows: rows)
-                if isinstance(rows, Unknown):
-                    continue
-                found |= _rules_in(rows, wanted)
-        if found:
-            self._told = tuple(
-                found[inst_id(each)] for each in self._wanted if inst_id(each) in found
-            )
-            self.reads.know([found.get(inst_id(each), each) for each in self._wanted])
+                if not isinstance(rows, Unknown):
+                    found |= _rules_in(rows, wanted)
+                elif not _says_unlisted(answer):
+                    silent.update([question["instId"]] if "instId" in question else wanted)
+        self.reads.know(
+            [found.get(name, before.get(name, each)) for name, each in _by_name(self._wanted)]
+        )
+        if silent and self._told is None:
+            return
+        kept = {name: each for name, each in before.items() if name in silent}
+        told = kept | found
+        self._told = tuple(told[name] for name, _ in _by_name(self._wanted) if name in told)
 
 
 def _rules_in(rows: Sequence[Any], wanted: dict[str, Instrument]) -> dict[str, Instrument]:
@@ -378,6 +397,18 @@ def _rules_in(rows: Sequence[Any], wanted: dict[str, Instrument]) -> dict[str, I
         if instrument is not None:
             found[inst_id(known)] = instrument
     return found
+
+
+def _by_name(instruments: Sequence[Instrument]) -> list[tuple[str, Instrument]]:
+    return [(inst_id(each), each) for each in instruments]
+
+
+def _says_unlisted(answer: Reply | Silence) -> bool:
+    return (
+        isinstance(answer, Reply)
+        and isinstance(answer.payload, dict)
+        and (answer.payload.get("code") == _UNLISTED)
+    )
 
 
 def _login_refusal(answer: Reply | Silence) -> Refused | None:

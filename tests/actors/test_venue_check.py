@@ -27,9 +27,9 @@ WRONG = Refused("50111", "Invalid OK-ACCESS-KEY")
 class Login:
     """A login at a venue that answers what it is told to, the last answer for ever."""
 
-    def __init__(self, *answers: Any, listed: tuple[Instrument, ...] = ()) -> None:
+    def __init__(self, *answers: Any, listed: tuple[Instrument, ...] | None = None) -> None:
         self.answers = list(answers)
-        self.listed = listed
+        self.told = listed
         self.asked = 0
         self.offset_s: float | None = 0.0
 
@@ -38,8 +38,8 @@ class Login:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return await answer if isinstance(answer, Awaitable) else answer
 
-    def instruments(self) -> tuple[Instrument, ...]:
-        return self.listed
+    def listed(self) -> tuple[Instrument, ...] | None:
+        return self.told
 
 
 async def checked(box: Box, login: Login, **options: Any) -> Box:
@@ -222,7 +222,7 @@ def test_rules_of_the_venue_are_taken_over_for_new_entries_only(perform):
         await checked(box, login, max_leverage={BTC: D(3)})
         held = await box.open()
         theirs = replace(ours, lot_size=D("0.5"), max_leverage=D(50))
-        login.listed = (theirs, box.parts.world.instruments[ETH])
+        login.told = (theirs, box.parts.world.instruments[ETH])
         box.tell(names.VENUE_CHECK, CheckVenue())
         await box.soon()
 
@@ -243,7 +243,7 @@ def test_a_symbol_that_the_venue_does_not_list_is_refused_and_the_others_trade(p
         await box.open()
         assert (await refused(box, symbol=ETH, number=2)).rule == "UNKNOWN_SYMBOL"
 
-        login.listed = (*login.listed, box.parts.world.instruments[ETH])
+        login.told = (*login.told, box.parts.world.instruments[ETH])
         box.parts.system.tell(names.VENUE_CHECK, CheckVenue())
         await box.soon()
         assert not box.parts.world.barred
