@@ -61,6 +61,7 @@ class Approvals:
             decision_id=request.decision_id,
             rationale=request.rationale,
             request_id=request.request_id,
+            user=request.user,
         )
         return reserved, begin
 

@@ -7,6 +7,8 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
@@ -19,8 +21,9 @@ from actors.messages import (
     Beat,
     CheckVenue,
     ClearCause,
-    Evidence,
     ExchangeRestarted,
+    Finding,
+    Findings,
     Reconciled,
     ReconcileFailed,
     SetCause,
@@ -29,12 +32,13 @@ from actors.messages import (
 from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.sending import ACCEPTANCE_WINDOW_S
+from actors.sending import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import NO_ORDER, ClientOrderId, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
+from domain.money import ZERO
 from domain.order import (
     TERMINAL,
     TRANSITIONS,
@@ -267,7 +271,10 @@ class ExchangeActor(OrderList):
             stream = self._adopt(venue_order.terms)
             if stream is None and venue_order.status not in TERMINAL:
                 self.ownership.note_orphan(venue_order.terms.client_order_id)
-        if stream is None or stream.state.is_terminal:
+        if stream is None:
+            return
+        if stream.state.is_terminal:
+            self._name(stream, venue_order)
             return
         if venue_order.filled > stream.state.filled:
             # Its fills are still to come, and only they move quantities: look again.
@@ -286,32 +293,54 @@ class ExchangeActor(OrderList):
                 why = f"the venue says {venue_order.status.value}"  # out of turn, as happens
                 self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
             self._record(stream, event)
+            self._name(stream, venue_order)
             if stream.state.is_terminal:
                 self._ended(stream)
         self._cancel_if_wanted(stream)
 
+    def _name(self, stream: Stream, venue_order: VenueOrder) -> None:
+        """Note the venue's id of an order that was told of without it: its answer was lost."""
+        if is_nameless(stream.state):
+            self._record(stream, OrderAccepted(venue_order.venue_order_id, self.world.clock.now()))
+
     # --- doubt ---
 
-    @handles(Evidence)
-    def on_evidence(self, evidence: Evidence) -> None:
-        """Conclude from what the venue says.
+    @handles(Findings)
+    def on_findings(self, findings: Findings) -> None:
+        """Conclude from what the venue says, then ask again about what is still in doubt."""
+        orders = {each.client_order_id: each.order for each in findings.found}
+        for fill in findings.fills:
+            if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
+                self._book(fill, orders.get(fill.client_order_id))
+        told = {fill.client_order_id for fill in findings.fills}
+        agree: dict[Symbol, bool] = {}  # after those fills: what has been told until now
+        for found in findings.found:
+            if found.order is not None:
+                self._apply(found.order)
+            elif found.not_found and found.client_order_id not in told:
+                self._conclude_absent(found, findings.nets, agree)
+            self._ask_again(found)
 
-        Absent only when everything agrees and time has passed.
+    def _conclude_absent(
+        self, found: Finding, nets: Mapping[Symbol, Decimal] | None, agree: dict[Symbol, bool]
+    ) -> None:
+        """End an order that neither look-up, fills nor position know.
+
+        Only when it had had its time to arrive before it was looked up.
         """
-        for fill in evidence.fills:
-            self._book(fill, evidence.order)
-        if evidence.order is not None:
-            self._apply(evidence.order)
-            return
-        stream = self._stream(evidence.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN:
+        stream = self._stream(found.client_order_id)
+        if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
             return
         order: Order = stream.state
-        waited = self._since_it_left_s(order)
-        # What was reported until now, so that fills meanwhile of other orders do not disagree.
-        agrees = evidence.complete and self._agrees(order.terms.symbol, evidence.net)
-        if agrees and not evidence.fills and waited >= ACCEPTANCE_WINDOW_S:
-            text = f"order query, fills and position agree after {waited:.1f} s"
+        symbol = order.terms.symbol
+        left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
+        waited_s = found.asked_s - left_s
+        if waited_s < ACCEPTANCE_WINDOW_S:
+            return
+        if symbol not in agree:
+            agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
+        if agree[symbol]:
+            text = f"order query, fills and position agree after {waited_s:.1f} s"
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
             self._ended(stream)
 

@@ -89,6 +89,7 @@ class Submitted(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     outcome: Submission
+    after_s: float = 0.0  # since the request left
 
 
 class CancelAnswered(msgspec.Struct, frozen=True):
@@ -97,6 +98,7 @@ class CancelAnswered(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     outcome: Submission
+    after_s: float = 0.0  # since the request left
 
 
 class VenueReported(msgspec.Struct, frozen=True):
@@ -106,16 +108,24 @@ class VenueReported(msgspec.Struct, frozen=True):
     update: VenueUpdate
 
 
-class Evidence(msgspec.Struct, frozen=True):
-    """What the venue says about an order in doubt. Only a complete answer proves absence."""
+class Finding(msgspec.Struct, frozen=True):
+    """What a venue says about one order in doubt; neither `order` nor `not_found`: nothing."""
 
-    lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     order: VenueOrder | None
-    fills: tuple[Fill, ...]
-    complete: bool  # order, fills and positions were all answered
-    net: Decimal  # what the venue holds of the symbol, signed; means nothing unless complete
-    why: str = ""
+    not_found: bool
+    asked_s: float  # monotonic, when the question left
+    attempt: int
+    repeats: bool  # it is to be asked again until it is known
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What a venue says about orders in doubt. Absence takes look-up, fills and position."""
+
+    lane: ClassVar[int] = FILLS
+    found: tuple[Finding, ...]
+    fills: tuple[Fill, ...]  # of all our orders, as far back as these may have filled
+    nets: Mapping[Symbol, Decimal] | None  # held, signed, after the fills; None: not known
 
 
 class ResolveOrder(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 from actors import names
 from actors.failures import failure_of
 from actors.journaled import Journaled, Stream
+from actors.latency import Step
 from actors.messages import AskAgain, ForgetOrders, Retire
 from actors.world import World
 from domain.attempts import Attempt
@@ -47,6 +48,7 @@ class OrderKeeper(Journaled):
         self.of_position: dict[PositionId, set[ClientOrderId]] = {}
         self.cancel_wanted: set[ClientOrderId] = set()  # until the order has ended
         self.sent_at_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
+        self.answered_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
         self.in_doubt: set[ClientOrderId] = set()
         self.short_of_fills: set[ClientOrderId] = set()
 
@@ -73,6 +75,7 @@ class OrderKeeper(Journaled):
         self.cancel_wanted.discard(order_id)
         self.short_of_fills.discard(order_id)
         self.sent_at_s.pop(order_id, None)
+        self.answered_s.pop(order_id, None)
 
     def _note_when_it_left(self, order: Order) -> None:
         """Put the time at which an earlier life sent an order on this life's monotonic clock."""
@@ -120,6 +123,7 @@ class OrderKeeper(Journaled):
     def _ended(self, stream: Stream) -> None:
         order: Order = stream.state
         terms = order.terms
+        self._measure_fill(order)
         self._drop(terms.client_order_id)
         failure = failure_of(order)
         if failure is not None:
@@ -128,6 +132,16 @@ class OrderKeeper(Journaled):
         ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
         tell = Tell(ended, names.position(terms.position_id), names.PORTFOLIO)
         self.journal(stream, (), evolve, (tell,))
+
+    def _measure(self, order: Order, step: Step, seconds: float) -> None:
+        kind = order.terms.type.value + (" exit" if order.terms.reduce_only else "")
+        self.world.latency.note(self.world.venue, kind, step, seconds)
+
+    def _measure_fill(self, order: Order) -> None:
+        if order.status is _S.FILLED and order.sent_at is not None and not order.doubts:
+            now_s = self.world.clock.monotonic()
+            answered_s = self.answered_s.get(order.terms.client_order_id, now_s)
+            self._measure(order, Step.FILL, now_s - answered_s)
 
     def _tell_again(
         self, position_id: PositionId, order_id: ClientOrderId, to: tuple[str, ...] = ()

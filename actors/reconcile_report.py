@@ -8,7 +8,7 @@ import msgspec
 
 from actors.holdings import Holdings
 from actors.looking import Looked
-from actors.money import Money
+from actors.money import TOLERANCE, Money
 from actors.world import World
 from domain.ids import NO_ORDER, ClientOrderId, Symbol, account_tag, identity_of
 from domain.instrument import Direction
@@ -34,6 +34,11 @@ class SideRow(msgspec.Struct, frozen=True):
     stops_venue: int
     state: str  # equal, in flight, being checked, differs, quarantine, not ours
     action: str  # what is to be done; empty: nothing
+
+    @property
+    def differs(self) -> bool:
+        """Whether both sides are not the same."""
+        return self.state not in {"equal", "not ours"}
 
 
 class StrangeOrder(msgspec.Struct, frozen=True):
@@ -63,8 +68,9 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def agrees(self) -> bool:
         """Whether everything was read and nothing differs."""
-        differing = any(row.state not in {"equal", "not ours"} for row in self.rows)
-        return not (self.failed or differing)
+        ours, venue = self.balance_ours, self.balance_venue
+        is_short = ours is not None and venue is not None and abs(venue - ours) >= TOLERANCE
+        return not (self.failed or is_short or any(row.differs for row in self.rows))
 
 
 def report_of(

@@ -28,8 +28,9 @@ from actors.money import Money
 from actors.reconcile_report import Report, report_of
 from actors.world import World
 from domain.errors import Refusal
-from domain.ids import ClientOrderId, account_tag, identity_of
+from domain.ids import ClientOrderId, Symbol, account_tag, identity_of
 from domain.inputs import EXITS
+from domain.instrument import Kind
 from domain.modes import Mode, ModeCause
 from exchanges.port import (
     BalanceReport,
@@ -298,12 +299,35 @@ class ReconcilerActor(Actor):
     @handles(ReconcileNow)
     def on_reconcile_now(self, asked: ReconcileNow) -> None:
         """Look at everything for a person; the answer follows the look."""
+        problem = None if asked.adopt is None else self._cannot_adopt(asked.adopt)
+        if problem is not None:
+            self.tell(names.EDGE, Answered(asked.request_id, problem))
+            return
         if asked.adopt is not None and not asked.dry_run:
             self.holdings.adopt_wanted.add(asked.adopt)
         self.holdings.done.clear()
         self.money.done.clear()
         self.questions.append(_Question(asked, self.world.clock.monotonic()))
         self._want(Depth.MONEY)
+
+    def _cannot_adopt(self, symbol: Symbol) -> Refusal | None:
+        instrument = self.world.instruments.get(symbol)
+        if instrument is None:
+            known = ", ".join(sorted(self.world.instruments))
+            return Refusal(
+                "UNKNOWN_SYMBOL",
+                f"{symbol} is not configured, so nothing could guard it.",
+                f"Add it to market.symbols, or close it at the venue. Configured: {known}.",
+                actual=symbol,
+            )
+        if instrument.kind is Kind.SPOT:
+            return Refusal(
+                "SPOT_IS_NOT_ADOPTED",
+                f"Coins of {symbol} that were not bought here may be anybody's savings.",
+                "Sell them at the venue, or buy here what is to be guarded.",
+                actual=symbol,
+            )
+        return None
 
     def _answer(self, looked: Looked) -> None:
         """Answer whoever asked: at once to a dry run, else when nothing is left to be confirmed."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from actors import names
 from actors.failures import FailureBook
+from actors.latency import LatencyBook
 from actors.venue_link import VenueLink
 from domain.errors import Refusal
 from domain.extremes import Extremes
@@ -196,6 +197,7 @@ class World:
     rules: PositionRules
     limits: AccountLimits
     states: StateBook = field(default_factory=StateBook)
+    latency: LatencyBook = field(default_factory=LatencyBook)
     failures: FailureBook = field(default_factory=FailureBook)
     causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable

@@ -92,6 +92,8 @@ def _inside(assembly: Assembly, name: str) -> tuple[bool, str]:
             return _journal(assembly)
         case names.EXCHANGE:
             return _venue(assembly)
+        case names.RECONCILER:
+            return _reconciler(assembly)
         case names.FEED:
             return _prices(assembly)
         case names.POSITIONS:
@@ -121,6 +123,19 @@ def _venue(assembly: Assembly) -> tuple[bool, str]:
     orders = assembly.world.states.of_kind("order")
     unknown = sum(order.status is OrderStatus.UNKNOWN for order in orders)
     return unknown == 0, f"{unknown} orders are unknown and being asked for" if unknown else ""
+
+
+def _reconciler(assembly: Assembly) -> tuple[bool, str]:
+    actor = assembly.actor(names.RECONCILER)
+    report = None if actor is None else actor.report
+    if report is None:
+        return True, ""
+    if report.failed:
+        return False, "; ".join(report.failed)
+    differing = [row.symbol for row in report.rows if row.differs]
+    if differing:
+        return False, f"the venue holds other than we believe of {', '.join(differing[:_SHOWN])}"
+    return True, ""
 
 
 def _prices(assembly: Assembly) -> tuple[bool, str]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors.latency import BOUNDS_S, LatencyBook
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
@@ -73,6 +75,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     venue_clock_offset_s: float | None = None  # its clock less ours
     venue_budget_used: float | None = None  # of its nearest rate limit, 0-1
     venue_checked_age_s: float | None = None  # since it last told what the login is
+    latency: LatencyBook | None = None
 
 
 class _Buckets:
@@ -255,6 +258,24 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
         reads.add_metric([result], count)
     yield reads
     yield from _labeled_gauges(now)
+    yield from _steps(now.latency)
+
+
+def _steps(book: LatencyBook | None) -> Iterator["Metric"]:
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
+
+    steps = HistogramMetricFamily(
+        "order_step_seconds",
+        "Steps of an order: decision to request, request to answer, answer to fill.",
+        labels=["venue", "type", "step"],
+    )
+    for (venue, order_type, step), series in book or ():
+        running, rows = 0, []
+        for bound, count in zip((*BOUNDS_S, float("inf")), series.counts, strict=True):
+            running += count
+            rows.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
+        steps.add_metric([venue, order_type, step.value], rows, series.total_s)
+    yield steps
 
 
 def _labeled_gauges(now: Observed) -> Iterator["Metric"]:

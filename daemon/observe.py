@@ -59,6 +59,7 @@ def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:
         dead_letters=system.dead_letters.total,
         ticks=None if feed is None else sum(line.ticks for line in feed.lines.values()),
         bad_frames=None if feed is None else feed.bad_frames,
+        latency=world.latency,
         loop_lag_s={} if watchdog is None else watchdog.quantiles(),
         unknown_orders=sum(
             1 for each in world.states.of_kind("order") if each.status is OrderStatus.UNKNOWN

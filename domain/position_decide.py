@@ -155,6 +155,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             at=decision.now,
             decision_id=begin.decision_id,
             rationale=begin.rationale,
+            user=begin.user,
             paper=decision.rules.paper,
         )
     )

@@ -34,9 +34,9 @@ from runtime.ports import Clock
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
-_IDLE_S = 30.0  # how long a connection waits for its next request
+_IDLE_S = 15.0  # how long a connection waits for its next request
 _MAX_ROUND_TRIP_S = 2.0  # a slower measurement says too little about a clock
 _BROKEN = 500  # from here on a status says that nobody knows
 
@@ -60,6 +60,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     method: str  # ccxt's name of it: "private_post_trade_order"
     limit: Limit
     for_orders: bool = False  # goes over the connection that is kept for orders and cancels
+    counted_by: str = ""  # the parameter by which the venue counts apart, "instId"
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -211,13 +212,15 @@ class Wire:
         if self._starting is not None:
             await asyncio.shield(self._starting)
         is_corrected = False
+        key = str(parameters.get(endpoint.counted_by, "")) if isinstance(parameters, dict) else ""
         while True:
             library = self._orders if endpoint.for_orders else self._reads
             if library is None or self._is_closed:
                 return Silence("not connected", left=False)
-            wait_s = self.budget.take(endpoint.limit, self._clock.monotonic(), urgent=urgent)
+            now_s = self._clock.monotonic()
+            wait_s = self.budget.take(endpoint.limit, now_s, urgent=urgent, key=key)
             if wait_s > 0:
-                if self._clock.monotonic() + wait_s >= until_s:
+                if now_s + wait_s >= until_s:
                     return Silence("our own rate budget is used up", left=False)
                 await asyncio.sleep(wait_s)
                 continue
@@ -233,7 +236,7 @@ class Wire:
             self._answered()
             if verdict is Verdict.LIMITED:
                 now_s = self._clock.monotonic()
-                self.budget.refused(endpoint.limit, now_s)
+                self.budget.refused(endpoint.limit, now_s, key)
                 if now_s + endpoint.limit.window_s / 4 < until_s:
                     continue  # it was turned away at the door
             elif verdict is Verdict.SKEWED and not is_corrected:

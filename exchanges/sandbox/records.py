@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from exchanges.sandbox.catalog import Listing
-from exchanges.sandbox.numbers import ZERO
+from exchanges.sandbox.numbers import ZERO, cents
 
 LIVE, PARTLY, FILLED, CANCELED = "live", "partially_filled", "filled", "canceled"
 EFFECTIVE, ORDER_FAILED = "effective", "order_failed"
@@ -197,7 +197,7 @@ class Position:
     def margin(self, mark: Decimal) -> Decimal:
         """Quote that it binds: of the mark when cross, of the entry when isolated."""
         price = mark if self.mode == "cross" else self.average
-        return self.notional(price) / self.leverage
+        return cents(self.notional(price) / self.leverage)
 
 
 @dataclass(slots=True)

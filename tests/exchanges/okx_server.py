@@ -121,6 +121,21 @@ SWAP_RULES = {
 }
 
 
+SPOT_RULES = {
+    "instId": "BTC-USDT",
+    "instType": "SPOT",
+    "lotSz": "0.00000001",
+    "minSz": "0.00001",
+    "tickSz": "0.1",
+    "state": "live",
+}
+
+
+def rules_of(asked: Asked) -> bytes:
+    """Tell the rules of what was asked for."""
+    return said(SPOT_RULES if asked.query["instType"] == "SPOT" else SWAP_RULES)
+
+
 def leverage(lever: str, mode: str = "cross", inst_id: str = "BTC-USDT-SWAP") -> bytes:
     return said({"instId": inst_id, "mgnMode": mode, "lever": lever, "posSide": "net"})
 
@@ -131,7 +146,7 @@ class OkxServer:
     def __init__(self, **says: Answer) -> None:
         self.says: dict[str, Answer] = {
             "public/time": time_now,
-            "public/instruments": said(SWAP_RULES),
+            "public/instruments": rules_of,
             "account/config": said(CONFIG),
             "account/leverage-info": leverage("3"),
             "trade/order": placed,

@@ -39,6 +39,7 @@ from tests.exchanges.okx_server import (
     NOT_FOUND,
     PASSPHRASE,
     SECRET,
+    SWAP_RULES,
     OkxServer,
     OneAfterAnother,
     html,
@@ -216,7 +217,21 @@ async def test_an_order_to_an_address_where_nobody_listens_was_not_sent() -> Non
         refused = await account.submit(EXIT)
 
     assert isinstance(refused, Refused)
-    assert refused.code in {"NOT_SENT", "POSITION_MODE_UNKNOWN"}
+    assert refused.code == "RULES_UNKNOWN"
+
+
+@on_loop
+async def test_an_exit_that_finds_no_connection_was_not_sent() -> None:
+    server = OkxServer()
+    async with trading(server) as account:
+        await account.submit(EXIT)
+        address = account.wire._orders.urls["api"]
+        account.wire._orders.urls["api"] = {"rest": "http://127.0.0.1:1"}
+        refused = await account.submit(replace(EXIT, side=Side.BUY))
+        account.wire._orders.urls["api"] = address
+
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.text) == ("NOT_SENT", "refused: nothing listens there")
 
 
 @on_loop
@@ -731,3 +746,71 @@ def test_no_secret_is_shown() -> None:
 
 def test_the_instruments_of_the_tests_are_listed() -> None:
     assert INSTRUMENTS["BTC-USDT-SWAP"] is BTC_SWAP
+
+
+# --- rules ---
+
+
+@on_loop
+async def test_until_the_venue_has_told_its_rules_nothing_is_read_or_sent() -> None:
+    server = OkxServer(public__instruments=html())
+    async with trading(server) as account:
+        refused = await account.submit(EXIT)
+        answers = [
+            await account.order(BTC, ENTRY),
+            await account.open_orders(),
+            await account.fills(SINCE),
+            await account.positions(),
+        ]
+
+    assert isinstance(refused, Refused)
+    assert refused.code == "RULES_UNKNOWN"
+    assert [type(answer) for answer in answers] == [Unknown] * 4
+    assert server.of("trade/order") == []
+
+
+@on_loop
+async def test_a_contract_is_as_large_as_the_venue_says() -> None:
+    server = OkxServer(public__instruments=said(SWAP_RULES | {"ctVal": "0.001"}))
+    async with trading(server) as account:
+        await account.submit(EXIT)
+
+    assert server.of("trade/order")[0].body["sz"] == "20"
+
+
+@pytest.mark.parametrize("answer", [said(code="51001", msg="Instrument ID doesn't exist"), said()])
+@on_loop
+async def test_a_symbol_that_is_not_listed_is_named(answer: bytes) -> None:
+    async with trading(OkxServer(public__instruments=answer)) as account:
+        refused = await account.submit(BUY)
+        assert account.instruments() == ()
+
+    assert isinstance(refused, Refused)
+    assert refused.code == "UNKNOWN_SYMBOL"
+
+
+@on_loop
+async def test_a_suspended_symbol_is_not_offered_but_still_read() -> None:
+    server = OkxServer(
+        public__instruments=said(SWAP_RULES | {"state": "suspend"}),
+        account__positions=said(position_row()),
+    )
+    async with trading(server) as account:
+        positions = await account.positions()
+        assert account.instruments() == ()
+
+    assert not isinstance(positions, Unknown)
+    assert len(positions) == 1
+
+
+@on_loop
+async def test_one_symbol_with_rules_that_are_nonsense_stops_no_other() -> None:
+    def rules(asked: Any) -> bytes:
+        is_btc = asked.query["instId"] == "BTC-USDT-SWAP"
+        changes = {} if is_btc else {"instId": "ETH-USDT-SWAP", "ctVal": "NaN"}
+        return said(SWAP_RULES | changes)
+
+    eth = replace(BTC_SWAP, symbol=Symbol("ETH/USDT"), base="ETH")
+    async with trading(OkxServer(public__instruments=rules), [BTC_SWAP, eth]) as account:
+        assert [each.symbol for each in account.instruments()] == [BTC]
+        assert await account.submit(BUY) == Accepted("42")

@@ -68,7 +68,7 @@ async def test_an_answer_that_is_lost_is_asked_for_again_before_anything_counts_
 
 @on_loop
 async def test_rules_are_read_again_and_stay_where_the_answer_is_lost(monkeypatch) -> None:
-    monkeypatch.setattr(okx_account, "_RULES_EVERY_S", 0.0)
+    monkeypatch.setattr(okx_account, "_MEASUREMENTS_A_RULE", 1)
     monkeypatch.setattr(okx_account, "_MEASURE_EVERY_S", 0.02)
     server = OkxServer(public__instruments=rules(ETH_RULES))
     async with trading(server, (BTC_SWAP, ETH_SWAP)) as account:
