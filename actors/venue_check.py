@@ -30,14 +30,14 @@ from runtime.timers import Timer
 log = structlog.get_logger("trade.execution")
 CHECK_EVERY_S = 180.0
 TRY_AGAIN_AFTER_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-BALANCE_AGAIN_AFTER_S = 0.05
+UNTOLD_AGAIN_AFTER_S = 0.05
 NO_CAPS: Mapping[Symbol, Decimal] = {}
 CONNECTED_WITHIN_S = 10.0  # the exchange actor says when; else it is asked all the same
 PATIENCE = 2  # answers that may be lost in a row before a venue that was fine counts as down
 
 
-class LookAtBalance:
-    """Message: is the account's balance known by now?"""
+class LookAgain:
+    """Message: are rules and balance known by now?"""
 
     __slots__ = ()
     lane = EXITS
@@ -120,17 +120,22 @@ class VenueCheckActor(Actor):
             self._ask()
 
     def _unopened(self) -> tuple[ModeCause, ...]:
-        """Return why nothing can be sized yet: the reconciler has not been told the balance."""
+        """Return why nothing can be sized yet: rules or balance are still to be told."""
         portfolio = self.world.portfolio()
-        if portfolio is not None and is_opened(portfolio):
+        if self.port.listed() is None:
+            missing = "the rules of what is traded"
+        elif portfolio is None or not is_opened(portfolio):
+            missing = "the account's balance"
+        else:
             return ()
-        self.after(BALANCE_AGAIN_AFTER_S, LookAtBalance())
-        return (unchecked("The venue has not told the account's balance yet."),)
+        self.after(UNTOLD_AGAIN_AFTER_S, LookAgain())
+        return (unchecked(f"The venue has not told {missing} yet."),)
 
-    @handles(LookAtBalance)
-    def on_look_at_balance(self, look: LookAtBalance) -> None:
-        """End the wait for the balance as soon as it is there."""
+    @handles(LookAgain)
+    def on_look_again(self, look: LookAgain) -> None:
+        """End the wait as soon as everything is there."""
         del look
+        self._take_instruments(self.port.listed())
         if VENUE_UNCHECKED in self.causes and self.world.link.facts is not None:
             others = (each for each in self.causes.values() if each.code != VENUE_UNCHECKED)
             self._set((*others, *self._unopened()))

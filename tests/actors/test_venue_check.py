@@ -46,6 +46,8 @@ async def checked(box: Box, login: Login, **options: Any) -> Box:
     """Start a daemon, and beside it the check of a login."""
     await box.start("60000")
     know_balance(box)
+    if login.told is None:
+        login.told = tuple(box.parts.world.instruments.values())
     box.parts.system.spawn_root(
         ChildSpec(
             names.VENUE_CHECK,
@@ -109,7 +111,7 @@ def test_a_venue_that_is_never_connected_is_asked_all_the_same(perform):
     perform(play)
 
 
-def test_until_the_balance_is_told_nothing_is_opened(perform):
+def test_until_rules_and_balance_are_told_nothing_is_opened(perform):
     async def play(box):
         await box.start("60000")
         login = Login(FINE)
@@ -117,6 +119,9 @@ def test_until_the_balance_is_told_nothing_is_opened(perform):
             ChildSpec(names.VENUE_CHECK, lambda: VenueCheckActor(box.parts.world, login))
         )
         box.tell(names.VENUE_CHECK, CheckVenue())
+        await box.soon()
+        assert "rules" in box.parts.world.causes["VENUE_UNCHECKED"].message
+        login.told = tuple(box.parts.world.instruments.values())
         await box.soon()
         assert "balance" in box.parts.world.causes["VENUE_UNCHECKED"].message
 
@@ -217,9 +222,9 @@ def test_a_skewed_clock_is_told(perform):
 
 def test_rules_of_the_venue_are_taken_over_for_new_entries_only(perform):
     async def play(box):
-        ours = box.parts.world.instruments[BTC]
         login = Login(FINE)
         await checked(box, login, max_leverage={BTC: D(3)})
+        ours = box.parts.world.instruments[BTC]
         held = await box.open()
         theirs = replace(ours, lot_size=D("0.5"), max_leverage=D(50))
         login.told = (theirs, box.parts.world.instruments[ETH])
