@@ -128,7 +128,7 @@ def _venue(assembly: Assembly) -> tuple[bool, str]:
         if link.stream_up is False:
             return (
                 False,
-                f"the private stream is down, the venue is asked instead: {link.stream_why}",
+                f"no private stream, the venue is asked instead: {link.stream_why}",
             )
     orders = assembly.world.states.of_kind("order")
     unknown = sum(order.status is OrderStatus.UNKNOWN for order in orders)
