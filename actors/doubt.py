@@ -11,7 +11,7 @@ from typing import TypeVar
 from actors.messages import Evidence, Reconciled, ReconcileFailed
 from domain.ids import ClientOrderId, Symbol
 from domain.money import ZERO
-from domain.order import Fill
+from domain.order import Fill, Order
 from exchanges.port import Exchange, NotFound, Unknown, VenueOrder
 
 T = TypeVar("T")
@@ -63,10 +63,16 @@ async def gather_evidence(
     port: Exchange,
     symbol: Symbol,
     order_id: ClientOrderId,
-    since: datetime | None,
+    known: Order | None,
 ) -> Evidence:
-    """Ask by id, by fills and by the net position."""
+    """Ask by id, by fills and by the net position.
+
+    The first answer is enough when it tells of no fill that is not `known`: an exit may wait.
+    """
+    since = None if known is None else known.intended_at
     order = await within(port.order(symbol, order_id))
+    if known is not None and isinstance(order, VenueOrder) and order.filled <= known.filled:
+        return Evidence(order_id, order, (), complete=False, net=ZERO)
     fills = await within(port.fills(None if since is None else since - _MARGIN))
     if since is not None and _lacks_fills(order, fills):
         fills = await within(port.fills(since - _AFTER_A_STEP))

@@ -26,13 +26,15 @@ from actors.messages import (
 )
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.sending import ACCEPTANCE_WINDOW_S, Sender
+from actors.resting import RestingOrders
+from actors.sending import ACCEPTANCE_WINDOW_S
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
 from domain.order import (
+    RESTING,
     TERMINAL,
     TRANSITIONS,
     AnyOrderEvent,
@@ -62,10 +64,11 @@ RECONCILING = "RECONCILING"
 _S = OrderStatus
 
 
-class ExchangeActor(Sender):
+class ExchangeActor(RestingOrders):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
-    What leaves for the venue is in `sending.py`, how orders are kept and told of in `orders.py`.
+    What leaves for the venue is in `sending.py`, what rests there in `resting.py`, how orders are
+    kept and told of in `orders.py`.
     """
 
     def __init__(self, world: World, port: Exchange) -> None:
@@ -145,7 +148,7 @@ class ExchangeActor(Sender):
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
-            self._apply(venue_order)
+            self._apply(venue_order, is_sure=True)
         self.reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
@@ -196,6 +199,10 @@ class ExchangeActor(Sender):
         self.journal(stream, (OrderFilled(fill),), evolve, (tell,))
         if stream.state.late_fill:
             self.world.telemetry.alarm("LATE_FILL", f"{fill.client_order_id} filled when over")
+        if stream.state.over_fill and not order.over_fill:
+            self.world.telemetry.alarm(
+                "OVER_FILL", f"{fill.client_order_id} filled beyond its size"
+            )
         if stream.state.status is _S.FILLED:
             self._ended(stream)
 
@@ -230,8 +237,11 @@ class ExchangeActor(Sender):
         self._record(stream, OrderAdopted(terms, self.world.clock.now()))
         return stream
 
-    def _apply(self, venue_order: VenueOrder) -> None:
-        """Bring an order to the status the venue reports; fills are booked by their own reports."""
+    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
+        """Bring an order to the status the venue reports; fills are booked by their own reports.
+
+        `is_sure`: the venue was asked; else it told by itself, and that may be old.
+        """
         stream = self._stream(venue_order.terms.client_order_id)
         if stream is None:
             stream = self._adopt(venue_order.terms)
@@ -258,7 +268,9 @@ class ExchangeActor(Sender):
             self._record(stream, event)
             if stream.state.is_terminal:
                 self._ended(stream)
-        self._cancel_if_wanted(stream)
+                return
+        self._compare(stream, venue_order, is_sure=is_sure)
+        self._go_on(stream)
 
     # --- doubt ---
 
@@ -271,7 +283,7 @@ class ExchangeActor(Sender):
         for fill in evidence.fills:
             self._book(fill, evidence.order)
         if evidence.order is not None:
-            self._apply(evidence.order)
+            self._apply(evidence.order, is_sure=True)
             return
         stream = self._stream(evidence.client_order_id)
         if stream is None or stream.state.status is not _S.UNKNOWN:
@@ -295,12 +307,17 @@ class ExchangeActor(Sender):
                 continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
-            elif order_id in terms and terms[order_id].reduce_only:
+            elif order_id in terms and _may_have_left(terms[order_id]):
                 stream = self._adopt(terms[order_id])
                 if stream is not None:
                     self._doubt(order_id)
             elif order_id in terms:
                 self._never_send(terms[order_id])
+
+
+def _may_have_left(terms: OrderTerms) -> bool:
+    """Whether an order could have been sent though nobody journaled it: an armed exit's."""
+    return terms.reduce_only and terms.type not in RESTING
 
 
 def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:

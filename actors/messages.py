@@ -95,6 +95,14 @@ class CancelAnswered(msgspec.Struct, frozen=True):
     outcome: Submission
 
 
+class AmendAnswered(msgspec.Struct, frozen=True):
+    """The venue's answer to the change of an order, or the lack of one."""
+
+    lane: ClassVar[int] = FILLS
+    client_order_id: ClientOrderId
+    outcome: Submission
+
+
 class VenueReported(msgspec.Struct, frozen=True):
     """The venue's private stream reported."""
 

@@ -2,16 +2,18 @@
 
 from decimal import Decimal
 
-from domain.effects import CancelOrder, Disarm, SubmitOrder
+from domain.effects import CancelOrder, Disarm, SubmitOrder, WakeAfter
 from domain.ids import ClientOrderId, ExitId, client_order_id
 from domain.inputs import Crossed
+from domain.instrument import Kind
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
 from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trigger
-from domain.position_draft import Draft
+from domain.position_draft import Draft, PositionRules
 from domain.position_events import ExitFired
-from domain.position_life import epoch_of, working_entries
+from domain.position_life import working_entries
 from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection
+from domain.venue_stop_life import epoch_of
 
 
 def fire_all(
@@ -93,7 +95,10 @@ def fire(
     whole: bool,
     armed: bool,
 ) -> None:
-    """Send an exit order; only an id that was durable before may leave at once."""
+    """Send an exit order; only an id that was durable before may leave at once.
+
+    While a stop rests at the venue the exit waits until that one has let go of its units.
+    """
     position = decision.position
     order = ExitOrder(
         exit_id=exit_id,
@@ -104,6 +109,7 @@ def fire(
         trigger=trigger,
         frame=decision.market.frame if trigger is None else trigger.frame,
         price=decision.market.last if trigger is None else trigger.price,
+        waits=bool(position.at_venue.live),
     )
     # Only an id that was durable before may leave at once.
     known = ArmedExit(exit_id, order.client_order_id) in position.armed
@@ -112,10 +118,22 @@ def fire(
         best, worst = crossed.high, crossed.low
     decision.record(ExitFired(order, decision.now, best, worst))
     symbol = position.instrument.symbol
-    decision.then(
-        SubmitOrder(exit_terms(position, order), armed=armed and known),
-        Disarm(position.id, symbol, None if whole else exit_id),
-    )
+    if order.waits:
+        decision.then(*exit_timer(decision.rules, position, order))
+    else:
+        decision.then(SubmitOrder(exit_terms(position, order), armed=armed and known))
+    decision.then(Disarm(position.id, symbol, None if whole else exit_id))
+
+
+def exit_timer(rules: PositionRules, position: Position, order: ExitOrder) -> tuple[WakeAfter, ...]:
+    """Return the limit of an exit's wait for the stop at the venue; none where it has none.
+
+    The exit of a swap only reduces, so that a stop that fires beside it cannot turn the position.
+    On spot both would sell, the second what belongs to somebody else.
+    """
+    if position.instrument.kind is Kind.SPOT:
+        return ()
+    return (WakeAfter(rules.exit_waits_s, "release_exit", order.exit_id),)
 
 
 def exit_terms(position: Position, order: ExitOrder) -> OrderTerms:
