@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from msgspec.structs import replace
+
+from actors.attempts import judged
 from actors.messages import RequestAddition, RequestApproval
 from actors.world import World
 from domain import portfolio as core
-from domain.commands import AddToPosition, EntryRequest
+from domain.commands import AddToPosition, EntryRequest, ProtectionPlan
 from domain.errors import Refusal
-from domain.ids import PositionId, client_order_id
+from domain.ids import MANUAL, PositionId, Symbol, client_order_id
 from domain.inputs import BeginAddition, BeginEntry
+from domain.instrument import Direction
 from domain.modes import ModeCause
 from domain.money import ZERO
 from domain.portfolio_events import EntryReserved
@@ -39,7 +43,7 @@ class Approvals:
                 f"Position {request.position_id} has been opened already.",
                 "Leave the id out to open another.",
             )
-        reserved = self._judged(approval, leg="entry-0")
+        reserved = self.judge(approval, leg="entry-0")
         if isinstance(reserved, Refusal):
             return reserved
         begin = BeginEntry(
@@ -73,12 +77,12 @@ class Approvals:
         problem = addition_problem(position, command.number) or _locked(position, command)
         if problem is not None:
             return problem
-        request = _request_of(position, command)
+        request = request_of(position, command)
         symbol = position.instrument.symbol
         last = self.world.prices.market(symbol).last
         risk = ZERO if last is None else risk_of_held(position, request.plan, last)
         leg = f"entry-{len(position.additions) + 1}"
-        reserved = self._judged(RequestApproval(request, asked.limits), leg=leg, held_risk=risk)
+        reserved = self.judge(RequestApproval(request, asked.limits), leg=leg, held_risk=risk)
         if isinstance(reserved, Refusal):
             return reserved
         begin = BeginAddition(
@@ -96,10 +100,21 @@ class Approvals:
         )
         return reserved, begin
 
-    def _judged(
+    def judge(
         self, approval: RequestApproval, *, leg: str, held_risk: Decimal = ZERO
     ) -> EntryReserved | Refusal:
+        """Return the reservation with the attempt that it is for, or why there is none."""
+        decided = self._judged(approval, leg=leg, held_risk=held_risk)
+        if isinstance(decided, Refusal):
+            return decided
+        return replace(decided, attempt=judged(self.world, approval.request, decided, decided.at))
+
+    def _judged(
+        self, approval: RequestApproval, *, leg: str, held_risk: Decimal
+    ) -> EntryReserved | Refusal:
         world, request = self.world, approval.request
+        if request.symbol not in world.instruments:
+            return unknown_symbol(request.symbol, world.instruments)
         market = world.prices.market(request.symbol)
         if request.symbol in world.watched_only:
             return Refusal(
@@ -107,6 +122,9 @@ class Approvals:
                 f"{request.symbol} is watched, not traded.",
                 "To trade it, move it from market.watch to market.symbols in the configuration.",
             )
+        barred = world.barred.get(request.symbol)
+        if barred is not None:
+            return barred
         if market.last is None:
             return Refusal(
                 "NO_PRICE",
@@ -138,6 +156,15 @@ class Approvals:
         return at if wished is None else min(at, wished)
 
 
+def unknown_symbol(symbol: Symbol, known: Iterable[Symbol]) -> Refusal:
+    """Refuse a symbol that nobody watches."""
+    return Refusal(
+        "UNKNOWN_SYMBOL",
+        f"{symbol} is not watched.",
+        f"Watched: {', '.join(known)}. Add it to market.symbols in the configuration.",
+    )
+
+
 def _over(position_id: PositionId) -> Refusal:
     return Refusal("POSITION_CLOSED", f"Position {position_id} is closed.", "Open a new one.")
 
@@ -153,7 +180,29 @@ def _locked(position: Position, command: AddToPosition) -> Refusal | None:
     )
 
 
-def _request_of(position: Position, command: AddToPosition) -> EntryRequest:
+def addition_asked(world: World, command: AddToPosition) -> EntryRequest:
+    """Return an addition that was refused as the entry that it is, also to a position unknown."""
+    position = world.position(command.position_id)
+    if position is not None:
+        return request_of(position, command)
+    return EntryRequest(
+        position_id=command.position_id,
+        trader=MANUAL,
+        symbol=Symbol(""),
+        direction=Direction.LONG,
+        size_by=command.size_by,
+        size=command.size,
+        plan=ProtectionPlan(),
+        limit_price=command.limit_price,
+        requested_by=command.requested_by,
+        decision_id=command.decision_id,
+        request_id=command.request_id,
+        source=command.source,
+        user=command.user,
+    )
+
+
+def request_of(position: Position, command: AddToPosition) -> EntryRequest:
     """Return an addition as the entry that it is."""
     return EntryRequest(
         position_id=position.id,
@@ -172,4 +221,6 @@ def _request_of(position: Position, command: AddToPosition) -> EntryRequest:
         rationale=command.rationale,
         request_id=command.request_id,
         expires_at=command.expires_at,
+        source=command.source,
+        user=command.user,
     )

@@ -12,10 +12,12 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.attempts import attempt_of
 from actors.doubt import reconcile
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
+    CheckVenue,
     ClearCause,
     Evidence,
     ExchangeRestarted,
@@ -53,7 +55,7 @@ from domain.order import (
     OrderTriggered,
     evolve,
 )
-from exchanges.port import Exchange, VenueOrder, VenueUpdate
+from exchanges.port import Exchange, StreamDown, StreamUp, VenueOrder, VenueUpdate
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
@@ -100,7 +102,12 @@ class ExchangeActor(RestingOrders):
 
     async def _connect(self) -> None:
         await self.port.start(self._on_update)
+        self._check_venue()
         await self._reconcile()
+
+    def _check_venue(self) -> None:
+        if self.world.is_distant:
+            self.tell(names.VENUE_CHECK, CheckVenue())
 
     async def _reconcile(self) -> None:
         positions = self.world.states.latest_of("position")
@@ -160,6 +167,7 @@ class ExchangeActor(RestingOrders):
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
+        self.world.link.reconciled_at = self.world.clock.now()
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:
@@ -175,6 +183,9 @@ class ExchangeActor(RestingOrders):
                 self._book(fill, None)
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
+            case StreamUp() | StreamDown() as change:
+                self.world.link.note(change, self.world.clock.now())
+                self._check_venue()
             case _:
                 pass
 
@@ -234,7 +245,9 @@ class ExchangeActor(RestingOrders):
         self._index(terms)
         self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         stream = self.open_stream(names.order_stream(terms.client_order_id))
-        self._record(stream, OrderAdopted(terms, self.world.clock.now()))
+        now = self.world.clock.now()
+        attempt = attempt_of(self.world, terms, self.attempt_that_opened(position_id), now)
+        self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
     def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:

@@ -10,16 +10,19 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.candles import Candle
 from domain.commands import AddToPosition, EntryRequest
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
 from domain.inputs import EXITS, FILLS, PRICES
+from domain.instrument import Instrument
 from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import TraderLimits
-from exchanges.port import Submission, VenueOrder, VenueUpdate
+from domain.venue import CashFlow
+from exchanges.port import AccountFacts, Refused, Submission, Unknown, VenueOrder, VenueUpdate
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -74,9 +77,10 @@ class EntryRefused(msgspec.Struct, frozen=True):
     """The portfolio said no to a trader."""
 
     lane: ClassVar[int] = EXITS
-    position_id: PositionId
-    symbol: Symbol
+    request: EntryRequest  # an addition as the entry that it is
     refusal: Refusal
+    attempt: Attempt
+    is_addition: bool = False
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -143,6 +147,51 @@ class ReconcileFailed(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = FILLS
     why: str
+
+
+class OpenCash(msgspec.Struct, frozen=True):
+    """The venue's balance of the quote asset, for an account that has none yet."""
+
+    lane: ClassVar[int] = EXITS
+    total: Decimal
+
+
+class FlowsTold(msgspec.Struct, frozen=True):
+    """What the venue says moved money besides fills; possibly told before."""
+
+    lane: ClassVar[int] = FILLS
+    flows: tuple[CashFlow, ...]
+
+
+class CorrectCash(msgspec.Struct, frozen=True):
+    """The venue's balance differs from ours and nothing explains it."""
+
+    lane: ClassVar[int] = EXITS
+    told: Decimal  # quote
+    ours: Decimal  # as it was compared
+    spot_is_paid: bool  # how ours was reckoned
+    why: str
+
+
+class TellFunding(msgspec.Struct, frozen=True):
+    """The whole tree has started: tell positions their funding again."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class CheckVenue(msgspec.Struct, frozen=True):
+    """Ask the venue now what our login is and may do."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class VenueChecked(msgspec.Struct, frozen=True):
+    """What the venue says of our login, and what can be traded there."""
+
+    lane: ClassVar[int] = EXITS
+    answer: AccountFacts | Refused | Unknown
+    instruments: tuple[Instrument, ...]  # empty: not known yet
+    clock_offset_s: float | None  # the venue's clock less ours; None: not measured
 
 
 class ForgetOrders(msgspec.Struct, frozen=True):

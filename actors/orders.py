@@ -7,9 +7,11 @@ on when it is durable, and told again to whoever lacks it.
 from typing import Any
 
 from actors import names
+from actors.failures import failure_of
 from actors.journaled import Journaled, Stream
 from actors.messages import AskAgain, ForgetOrders, Retire
 from actors.world import World
+from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
@@ -55,6 +57,12 @@ class OrderKeeper(Journaled):
     def _index(self, terms: OrderTerms) -> None:
         self.of_position.setdefault(terms.position_id, set()).add(terms.client_order_id)
 
+    def attempt_that_opened(self, position_id: PositionId) -> Attempt | None:
+        """Return the attempt of a position's first entry order, as far as it is known."""
+        position = self.world.position(position_id)
+        stream = None if position is None else self._stream(position.entry.client_order_id)
+        return None if stream is None or stream.state is None else stream.state.attempt
+
     def _record(self, stream: Stream, *events: AnyOrderEvent) -> None:
         self.journal(stream, events, evolve)
 
@@ -99,6 +107,9 @@ class OrderKeeper(Journaled):
         order: Order = stream.state
         terms = order.terms
         self._drop(terms.client_order_id)
+        failure = failure_of(order)
+        if failure is not None:
+            self.world.failures.note(failure)
         self.world.telemetry.order_ended(self.world.venue, order.status.value)
         ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
         tell = Tell(ended, names.position(terms.position_id), names.PORTFOLIO)

@@ -5,8 +5,9 @@ from typing import Any
 import structlog
 
 from actors import names
-from actors.approvals import Approvals
-from actors.journaled import Journaled
+from actors.approvals import Approvals, addition_asked
+from actors.attempts import judged
+from actors.cashier import Cashier
 from actors.messages import (
     Answered,
     AskAgain,
@@ -26,15 +27,16 @@ from actors.messages import (
 )
 from actors.world import World
 from domain import portfolio as core
-from domain.commands import AddToPosition, ClosePosition, EntryRequest, RequestedBy
+from domain.commands import ClosePosition, EntryRequest, RequestedBy
 from domain.errors import Refusal
-from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, Symbol, TraderName
-from domain.inputs import BeginAddition, BeginEntry, FillReported, OrderEnded
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId
+from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
 from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
 from domain.order import OrderStatus
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
+    AccountMoved,
     AnyPortfolioEvent,
     EntryReserved,
     KillSwitchTripped,
@@ -54,7 +56,7 @@ _ON_ITS_WAY = CLOSED_STATUSES | {PositionStatus.CLOSING, PositionStatus.QUARANTI
 log = structlog.get_logger("trade.intent")
 
 
-class PortfolioActor(Journaled):
+class PortfolioActor(Cashier):
     """Owns one account."""
 
     def __init__(self, world: World, opening: Balance) -> None:
@@ -83,9 +85,15 @@ class PortfolioActor(Journaled):
                     quote=self.opening.asset,
                     balance=self.opening.total,
                     at=self.world.clock.now(),
+                    venue=self.world.venue,
                 )
             )
+        elif self.portfolio.venue != self.world.venue:  # flat, or the start would have refused it
+            now = self.world.clock.now()
+            log.warning("account_moved", was=self.portfolio.venue, venue=self.world.venue)
+            self._record(AccountMoved(self.world.venue, self.opening.total, now))
         self._recover()
+        self._complete()
         if self.incarnation > 1:  # at the start of the process they say it themselves
             for position in self.world.states.latest_of("position"):
                 if position.is_closed:
@@ -109,7 +117,7 @@ class PortfolioActor(Journaled):
         request = approval.request
         decided = self._approvals().entry(approval)
         if isinstance(decided, Refusal):
-            self._refuse(request, request.trader, request.symbol, decided)
+            self._refuse(request, decided)
             return
         self._reserve(*decided)
 
@@ -119,10 +127,7 @@ class PortfolioActor(Journaled):
         command = asked.command
         decided = self._approvals().addition(asked)
         if isinstance(decided, Refusal):
-            position = self.world.position(command.position_id)
-            trader = MANUAL if position is None else position.trader
-            symbol = Symbol("") if position is None else position.instrument.symbol
-            self._refuse(command, trader, symbol, decided)
+            self._refuse(addition_asked(self.world, command), decided, is_addition=True)
             return
         self._reserve(*decided)
 
@@ -142,11 +147,7 @@ class PortfolioActor(Journaled):
         self._record(reserved, then=(begin,))
 
     def _refuse(
-        self,
-        request: EntryRequest | AddToPosition,
-        trader: TraderName,
-        symbol: Symbol,
-        refusal: Refusal,
+        self, request: EntryRequest, refusal: Refusal, *, is_addition: bool = False
     ) -> None:
         if request.request_id != NO_REQUEST:
             self.tell(names.EDGE, Answered(request.request_id, refusal))  # logged where it is told
@@ -154,13 +155,14 @@ class PortfolioActor(Journaled):
             log.info(
                 "entry_refused",
                 decision_id=request.decision_id,
-                trader=trader,
-                symbol=symbol,
+                trader=request.trader,
+                symbol=request.symbol,
                 rule=refusal.rule,
                 reason=refusal.message,
             )
-        refused = EntryRefused(request.position_id, symbol, refusal)
-        self.tell(names.trader(trader), refused)
+        attempt = judged(self.world, request, refusal, self.world.clock.now())
+        refused = EntryRefused(request, refusal, attempt, is_addition)
+        self.tell(names.trader(request.trader), refused)
 
     # --- facts ---
 
@@ -206,6 +208,9 @@ class PortfolioActor(Journaled):
         """
         holding = self.portfolio.holdings.get(over.position_id)
         if holding is not None and len(holding.trade_ids) < over.fills:
+            _, position = self.world.states.durable.get(names.position(over.position_id), (0, None))
+            if position is not None:
+                self._book_outside(position)
             self.tell(names.EXCHANGE, AskAgain((over.position_id,)))
             self.after(BOOK_AGAIN_AFTER_S, over)
             return
@@ -349,6 +354,8 @@ class PortfolioActor(Journaled):
                 self.tell(names.position(position_id), effect)
             case Answered():
                 self.tell(names.EDGE, effect)
+            case FundingTold(position_id=position_id):
+                self.tell(names.position(position_id), effect)
             case _:
                 raise TypeError(f"a portfolio has no effect {type(effect).__name__}")
 

@@ -27,6 +27,7 @@ from domain.effects import (
     Answer,
     Arm,
     AskOrders,
+    BookOutside,
     CancelOrder,
     Disarm,
     FreeReservation,
@@ -36,15 +37,18 @@ from domain.effects import (
 )
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import (
+    AdoptPosition,
     Armed,
     BeginAddition,
     BeginEntry,
     Crossed,
     FillReported,
+    FundingTold,
     GuardLost,
     Offline,
     OrderEnded,
     OrderReported,
+    OutsideReported,
     ResolveConflict,
     Wake,
 )
@@ -109,6 +113,9 @@ class PositionActor(Journaled):
     @handles(
         BeginEntry,
         BeginAddition,
+        AdoptPosition,
+        OutsideReported,
+        FundingTold,
         FillReported,
         OrderEnded,
         OrderReported,
@@ -196,7 +203,9 @@ class PositionActor(Journaled):
     def _symbol(self, message: PositionInput) -> Any:
         if self.position is not None:
             return self.position.instrument.symbol
-        return message.instrument.symbol if isinstance(message, BeginEntry) else ""
+        if isinstance(message, BeginEntry | AdoptPosition):
+            return message.instrument.symbol
+        return ""
 
     def may_leave_at_once(self, effect: Any) -> bool:
         """Armed exits do not wait for the disk.
@@ -237,6 +246,8 @@ class PositionActor(Journaled):
             case FreeReservation(client_order_id=order_id, why=why):
                 ended = OrderEnded(effect.position_id, order_id, OrderStatus.DENIED, why)
                 self.tell(names.PORTFOLIO, ended)
+            case BookOutside(position_id=position_id, fill=fill):
+                self.tell(names.PORTFOLIO, FillReported(position_id, fill))
             case Arm(version=version):
                 if version >= self.armed_version:  # else a later one did not have to wait
                     self.armed_version = version

@@ -13,7 +13,7 @@ from actors.position import PositionActor
 from actors.supervision import TellingSupervisor
 from actors.world import World
 from domain.ids import PositionId
-from domain.inputs import BeginEntry, Wake
+from domain.inputs import AdoptPosition, BeginEntry, Wake
 from domain.position_events import PositionQuarantined
 from domain.position_life import evolve
 from runtime.actor import handles
@@ -59,8 +59,8 @@ class PositionsSupervisor(TellingSupervisor):
             on_exhausted=Exhausted.QUARANTINE,
         )
 
-    @handles(BeginEntry)
-    def on_begin(self, begin: BeginEntry) -> None:
+    @handles(BeginEntry, AdoptPosition)
+    def on_begin(self, begin: BeginEntry | AdoptPosition) -> None:
         """Start the actor of a new position and hand it its entry; a second birth is none."""
         if names.position(begin.position_id) in self.children:
             log.error("position_born_twice", position_id=begin.position_id)

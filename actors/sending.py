@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from actors import names
+from actors.attempts import attempt_of
 from actors.doubt import gather_evidence
 from actors.journaled import Stream
 from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
@@ -84,15 +85,20 @@ class Sender(OrderKeeper):
         self._index(terms)
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         if effect.expires_at is not None and now > effect.expires_at:
-            self._record(stream, OrderIntended(terms, now))
+            self._record(stream, self._intent(effect, now))
             self._deny(stream, "EXPIRED", "decided for an older market")
             return
         if effect.armed:
-            self._record(stream, OrderIntended(terms, now), OrderSent(now))
+            self._record(stream, self._intent(effect, now), OrderSent(now))
             self._send(terms)
             return
         send = _Send(terms.client_order_id, effect.expires_at)
-        self.journal(stream, (OrderIntended(terms, now),), evolve, (send,))
+        self.journal(stream, (self._intent(effect, now),), evolve, (send,))
+
+    def _intent(self, effect: SubmitOrder, now: datetime) -> OrderIntended:
+        terms, decided_at = effect.terms, effect.decided_at or now
+        entry = self.attempt_that_opened(terms.position_id)
+        return OrderIntended(terms, now, attempt_of(self.world, terms, entry, decided_at))
 
     def _send(self, terms: OrderTerms) -> None:
         """Hand the order to the venue now; its answer comes back as a message."""
@@ -148,7 +154,7 @@ class Sender(OrderKeeper):
         seconds = self._since_it_left_s(order)
         self.world.telemetry.order_sent(self.world.venue, order.terms.type.value, kind, seconds)
         if isinstance(outcome, Accepted) and order.venue_order_id is None:
-            self._record(stream, OrderAccepted(outcome.venue_order_id, now))
+            self._record(stream, OrderAccepted(outcome.venue_order_id, now, seconds))
             if _owes_news(stream.state):
                 self.after(ASK_AGAIN_AFTER_S[-1], ResolveOrder(submitted.client_order_id, 0))
         if isinstance(outcome, Accepted) or order.status is not _S.SENDING:
@@ -156,7 +162,8 @@ class Sender(OrderKeeper):
             self._cancel_if_wanted(stream)
             return
         if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
-            self._record(stream, OrderRejected(outcome.code, outcome.text, now))
+            code, text, remedy = outcome.code, outcome.text, outcome.remedy
+            self._record(stream, OrderRejected(code, text, now, seconds, remedy))
             log.warning(
                 "order_rejected",
                 client_order_id=submitted.client_order_id,
@@ -182,7 +189,8 @@ class Sender(OrderKeeper):
         """Journal an order only to say that it is not sent."""
         self._index(terms)
         stream = self.open_stream(names.order_stream(terms.client_order_id))
-        self._record(stream, OrderIntended(terms, self.world.clock.now()))
+        now = self.world.clock.now()
+        self._record(stream, self._intent(SubmitOrder(terms), now))
         self._deny(stream, rule, why)
 
     # --- what waited for the venue ---

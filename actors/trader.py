@@ -9,9 +9,13 @@ from typing import Any
 import structlog
 
 from actors import names, wishes
+from actors.approvals import addition_asked
+from actors.attempts import judged
+from actors.declines import COUNT_EVERY_S, Declines
 from actors.journaled import Journaled
 from actors.messages import (
     Answered,
+    Beat,
     CandleClosed,
     EntryRefused,
     PauseTrader,
@@ -24,10 +28,10 @@ from actors.messages import (
 )
 from actors.world import World
 from domain.candles import Candle
-from domain.commands import AddToPosition, ClosePosition, EntryRequest, ModifyProtection
+from domain.commands import AddToPosition, ClosePosition, EntryRequest, ModifyProtection, Source
 from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
-from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol
+from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol, TraderName
 from domain.limit_changes import applied, too_many_said
 from domain.money import ZERO
 from domain.portfolio import equity
@@ -66,6 +70,7 @@ class TraderActor(Journaled):
         self.held: dict[Symbol, PositionId] = {}
         self.entering: dict[Symbol, float] = {}  # since when, monotonic
         self.cooling: dict[Symbol, float] = {}  # until when
+        self.declines = Declines(world)
 
     @property
     def trader(self) -> Trader:
@@ -188,16 +193,20 @@ class TraderActor(Journaled):
         position_id = view.held.position_id if view.held is not None else None
         message: Any = None
         if decision.action in {Action.LONG, Action.SHORT}:
-            if not self._may_enter(decision, view):
-                return None
             position_id = PositionId(self.world.ids.uuid())
             request = wishes.entry(self.settings, decision, view, position_id, decision_id)
+            refusal = self._why_not(view)
+            if refusal is not None:
+                self._decline(self._refused(request, refusal))
+                return None
             message = RequestApproval(request, self.limits)
             self.entering[view.symbol] = self.world.clock.monotonic()
         elif decision.action is Action.ADD:
-            if position_id is None or self.trader.paused:
+            if position_id is None:
                 return None
             command = wishes.addition(self.settings, decision, view, position_id, decision_id)
+            if self._is_paused(addition_asked(self.world, command), is_addition=True):
+                return None
             message = RequestAddition(command, self.limits)
         elif position_id is not None:
             message = wishes.change(decision, position_id, held)
@@ -214,20 +223,52 @@ class TraderActor(Journaled):
         )
         return made, (() if message is None else (message,))
 
-    def _may_enter(self, decision: Decision, view: View) -> bool:
-        cooling = self.world.clock.monotonic() < self.cooling.get(view.symbol, 0.0)
-        return view.is_free and not cooling and not self.trader.paused and decision.plan is not None
+    def _why_not(self, view: View) -> Refusal | None:
+        """Refuse an entry that the trader itself does not want now."""
+        name, symbol = self.settings.name, view.symbol
+        if self.trader.paused:
+            return _paused(name)
+        if not view.is_free:
+            return Refusal(
+                "ALREADY_IN_POSITION",
+                f"Trader {name} has a position in {symbol}, or an entry under way.",
+                "It may add to it, or wait until it is closed.",
+            )
+        left_s = self.cooling.get(symbol, 0.0) - self.world.clock.monotonic()
+        if left_s > 0:
+            return Refusal(
+                "COOLDOWN",
+                f"Trader {name} waits {left_s:.0f} s more after its last position in {symbol}.",
+                "Ends by itself; cooldown in the configuration says how long it lasts.",
+            )
+        return None
 
     # --- what became of it ---
 
     @handles(EntryRefused)
     def on_refused(self, refused: EntryRefused) -> None:
         """Keep why an entry was not made."""
-        self.entering.pop(refused.symbol, None)
-        if self.strategy is not None:
+        request, refusal = refused.request, refused.refusal
+        self.entering.pop(request.symbol, None)
+        if self.strategy is not None and request.source is not Source.TERMINAL:
             now = self.world.clock.now()
-            refusal = refused.refusal
-            self._record(DecisionRefused(refused.position_id, refusal.rule, refusal.message, now))
+            self._record(DecisionRefused(request.position_id, refusal.rule, refusal.message, now))
+        self._decline(refused)
+
+    def _decline(self, refused: EntryRefused) -> None:
+        """Keep a refusal for the audit; one that repeats another is counted."""
+        waits = self.declines.is_waiting
+        declined = self.declines.of(self.trader, self.settings, refused)
+        if declined is not None:
+            self._record(declined)
+        elif not waits:
+            self.after(COUNT_EVERY_S, Beat())
+
+    @handles(Beat)
+    def on_beat(self, beat: Beat) -> None:
+        """Journal how often refusals came again."""
+        del beat
+        self._record(*self.declines.counted())
 
     @handles(AnnounceOpened)
     def on_opened(self, opened: AnnounceOpened) -> None:
@@ -254,19 +295,23 @@ class TraderActor(Journaled):
     @handles(AddToPosition)
     def on_addition(self, command: AddToPosition) -> None:
         """Ask the portfolio to enlarge one of this trader's positions, on a person's behalf."""
-        if not self._is_paused(command):
+        if not self._is_paused(addition_asked(self.world, command), is_addition=True):
             self.tell(names.PORTFOLIO, RequestAddition(command, self.limits))
 
-    def _is_paused(self, asked: EntryRequest | AddToPosition) -> bool:
+    def _is_paused(self, request: EntryRequest, *, is_addition: bool = False) -> bool:
         """Whether this trader opens nothing now; then whoever asks is told."""
-        if self.trader.paused and asked.request_id != NO_REQUEST:
-            refusal = Refusal(
-                "TRADER_PAUSED",
-                f"Trader {self.settings.name} is paused.",
-                f"Resume it: holdfast resume {self.settings.name}",
-            )
-            self.tell(names.EDGE, Answered(asked.request_id, refusal))
+        if self.trader.paused:
+            refusal = _paused(self.settings.name)
+            if request.request_id != NO_REQUEST:
+                self.tell(names.EDGE, Answered(request.request_id, refusal))
+            self._decline(self._refused(request, refusal, is_addition=is_addition))
         return self.trader.paused
+
+    def _refused(
+        self, request: EntryRequest, refusal: Refusal, *, is_addition: bool = False
+    ) -> EntryRefused:
+        attempt = judged(self.world, request, refusal, self.world.clock.now())
+        return EntryRefused(request, refusal, attempt, is_addition)
 
     @handles(SetTraderLimits)
     def on_set_limits(self, command: SetTraderLimits) -> None:
@@ -338,3 +383,9 @@ class TraderActor(Journaled):
                 self.tell(names.EDGE, effect)
             case _:
                 raise TypeError(f"a trader has no effect {type(effect).__name__}")
+
+
+def _paused(name: TraderName) -> Refusal:
+    return Refusal(
+        "TRADER_PAUSED", f"Trader {name} is paused.", f"Resume it: holdfast resume {name}"
+    )

@@ -13,6 +13,7 @@ from domain.commands import (
     ModifyProtection,
     ProtectionPlan,
     RequestedBy,
+    Source,
 )
 from domain.ids import DecisionId, PositionId
 from domain.instrument import Direction, Instrument
@@ -80,6 +81,7 @@ def entry(
         decision_id=decision_id,
         rationale=decision.rationale,
         expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
+        source=Source.STRATEGY,
     )
 
 
@@ -102,6 +104,7 @@ def addition(
         decision_id=decision_id,
         rationale=decision.rationale,
         expires_at=view.now + timedelta(seconds=DECISION_EXPIRES_S),
+        source=Source.STRATEGY,
     )
 
 

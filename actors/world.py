@@ -15,6 +15,9 @@ from math import inf
 from typing import Any, Protocol
 
 from actors import names
+from actors.failures import FailureBook
+from actors.venue_link import VenueLink
+from domain.errors import Refusal
 from domain.extremes import Extremes
 from domain.freshness import Trust
 from domain.ids import AccountName, PositionId, Symbol
@@ -187,18 +190,22 @@ class World:
     ids: Ids
     account: AccountName
     venue: str
-    instruments: Mapping[Symbol, Instrument]
+    instruments: dict[Symbol, Instrument]  # rules of new entries; the venue check renews them
     prices: PriceBoard
     telemetry: Telemetry
     rules: PositionRules
     limits: AccountLimits
     states: StateBook = field(default_factory=StateBook)
+    failures: FailureBook = field(default_factory=FailureBook)
     causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0
     started_at: datetime | None = None
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
+    barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
+    is_distant: bool = False  # the account is at a real venue, over a line that may break
+    link: VenueLink = field(default_factory=VenueLink)  # to a real venue
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad
 
     def portfolio(self) -> Portfolio | None:

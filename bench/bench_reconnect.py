@@ -23,13 +23,13 @@ from daemon.config_models import Market
 from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges.binance_stream import BinanceStream
-from exchanges.line import LineSettings
 from exchanges.market import MarketStream
 from exchanges.okx_frames import Listed
 from exchanges.okx_stream import SETTINGS, OkxStream
 from exchanges.real_net import RealNet
 from exchanges.recorded_server import RecordedServer
 from exchanges.recording import FrameWriter
+from exchanges.session import LineSettings
 from runtime.clocks import SystemClock
 
 BTC = Symbol("BTC/USDT")

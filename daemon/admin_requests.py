@@ -12,6 +12,8 @@ from decimal import Decimal
 
 import msgspec
 
+from domain.commands import Source
+from domain.executions import ExecutionStatus
 from domain.instrument import Direction, PriceSource
 from domain.money import ONE
 
@@ -75,6 +77,18 @@ class ListOrders(AdminRequest, frozen=True, kw_only=True, tag="orders"):
 
     all: bool = False
     limit: int = _DEFAULT_ROWS
+
+
+class ListExecutions(AdminRequest, frozen=True, kw_only=True, tag="executions"):
+    """Attempts to place orders, newest first, also those refused before an order existed."""
+
+    source: Source | None = None
+    trader: str | None = None
+    symbol: str | None = None
+    status: ExecutionStatus | None = None
+    position_id: str | None = None
+    failed: bool = False  # only those that came to nothing
+    limit: int = 100
 
 
 class Market(AdminRequest, frozen=True, kw_only=True, tag="market"):
@@ -314,6 +328,7 @@ AnyAdminRequest = (
     | ListPositions
     | ShowPosition
     | ListOrders
+    | ListExecutions
     | Market
     | ListConflicts
     | Open
@@ -358,6 +373,7 @@ READS = (  # change nothing, so they leave no line in the log
     ListPositions,
     ShowPosition,
     ListOrders,
+    ListExecutions,
     Market,
     ListConflicts,
     Why,

@@ -21,6 +21,7 @@ from storage import queries
 from storage.archive import Archived, archives_of, past_of
 from storage.chain import Record, rest_of
 from storage.errors import ArchivedError
+from storage.rows import ExecutionRow
 from storage.store import Store
 
 T = TypeVar("T")
@@ -109,6 +110,14 @@ class Archive:
         """Return the orders intended last, newest first."""
         rows = await self._query(lambda connection: queries.orders(connection, limit))
         return [order_row_view(row) for row in rows]
+
+    async def executions(
+        self, limit: int, *, failed: bool = False, **equal: str | None
+    ) -> list[ExecutionRow]:
+        """Return attempts to place orders, newest first; see `queries.executions`."""
+        return await self._query(
+            lambda connection: queries.executions(connection, limit, failed=failed, **equal)
+        )
 
     async def story(self, position_id: str) -> list[View]:
         """Return what was journaled of a position and its orders, in order.

@@ -3,7 +3,7 @@
     root (rest for one)
     ├── persistence
     └── desk (one for one)
-        ├── edge, portfolio, exchange, feed
+        ├── edge, portfolio, exchange, feed, venue-check (of a real venue)
         ├── positions ── position/…
         └── traders ──── trader/…
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from actors import names
 from actors.backlog import Backlog
@@ -29,22 +29,25 @@ from actors.positions import PositionsSupervisor
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
+from actors.venue_check import VenueCheckActor
 from actors.world import PriceBoard, Telemetry, World
 from daemon.config_models import Config
+from daemon.execution_views import last_failures
 from daemon.instruments import instruments_of
 from domain.ids import MANUAL, AccountName, Symbol, TraderName
 from domain.instrument import Instrument
 from domain.modifications import ModificationRules
+from domain.money import ZERO
 from domain.order import OrderStatus
 from domain.position import Position
 from domain.position_draft import PositionRules
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
-from exchanges.market import MarketStream
+from exchanges.market import MarketStream, PriceListener
 from exchanges.market_reads import MarketReads
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
-from exchanges.port import Balance
+from exchanges.port import Balance, DistantExchange, Exchange
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 from runtime.system import ActorSystem
@@ -78,6 +81,7 @@ class Ports:
     stream: Callable[["World"], MarketStream]
     reads: Callable[["World"], MarketReads | None] = lambda _world: None
     recorded_at: str = ""  # the venue whose instruments a recording has
+    account: Callable[["World"], DistantExchange] | None = None  # at a venue; None: the paper venue
 
 
 @dataclass(slots=True)
@@ -88,7 +92,9 @@ class Assembly:
     system: ActorSystem
     world: World
     store: Store
-    venue: PaperVenue
+    venue: Exchange
+    paper: PaperVenue | None  # the same one, if it is that
+    distant: DistantExchange | None  # the same one, else
     stream: MarketStream
     settings: dict[TraderName, TraderSettings]
     root: ChildSpec
@@ -149,21 +155,22 @@ def assemble(
     world = world_of(config, ports.clock, ports.ids, instruments, telemetry)
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
-    venue = PaperVenue(
-        ports.clock,
-        ports.paper_chance,
-        ports.paper_worker,
-        ports.loop,
-        ledger_path=config.data_dir / LEDGER,
-        instruments=tuple(instruments.values()),
-        rules=paper_rules(config),
-    )
+    for failure in last_failures(store):
+        world.failures.note(failure)
+    paper: PaperVenue | None = None
+    distant: DistantExchange | None = None
+    venue: Exchange
+    if ports.account is None:
+        venue = paper = _paper_venue(config, ports, instruments)
+    else:
+        world.is_distant = True
+        venue = distant = ports.account(world)
     stream = ports.stream(world)
     world.reads = ports.reads(world)
     settings = trader_settings(config)
     system = ActorSystem(ports.loop, ports.clock, chance=ports.chance)
     root = _tree(lambda: parts.config, world, store, ports, venue, stream, settings, strategies)
-    parts = Assembly(config, system, world, store, venue, stream, settings, root)
+    parts = Assembly(config, system, world, store, venue, paper, distant, stream, settings, root)
     return parts
 
 
@@ -181,7 +188,7 @@ def world_of(
     config: Config,
     clock: Clock,
     ids: Ids,
-    instruments: Mapping[Symbol, Instrument],
+    instruments: dict[Symbol, Instrument],
     telemetry: Telemetry,
 ) -> World:
     """Return what actors and streams look at."""
@@ -190,7 +197,7 @@ def world_of(
         clock=clock,
         ids=ids,
         account=AccountName(config.account.name),
-        venue="paper",
+        venue=config.account.venue,
         instruments=instruments,
         prices=board,
         telemetry=telemetry,
@@ -203,16 +210,17 @@ def world_of(
 
 def position_rules(config: Config) -> PositionRules:
     """Return what every position goes by."""
-    protection = config.protection
+    protection, costs = config.protection, costs_of(config)
     return PositionRules(
         modifications=ModificationRules(
             automatic_every_s=protection.automatic_modification_every_s,
             max_stop_distance_ratio=config.limits.max_stop_distance_ratio,
-            fee_ratio=config.paper.taker_fee,
+            fee_ratio=costs.taker_fee,
         ),
-        taker_fee_ratio=config.paper.taker_fee,
+        taker_fee_ratio=costs.taker_fee,
         unprotected_after_s=protection.unprotected_after_s,
         exit_after_s=protection.exit_after_s,
+        paper=config.venue is None or not config.venue.is_live,
     )
 
 
@@ -227,11 +235,36 @@ def saving_of(config: Config) -> PersistenceSettings:
 
 def account_limits(config: Config) -> AccountLimits:
     """Return the account's limits and costs as the core wants them."""
-    fields = config.limits.model_dump()
-    return AccountLimits(
-        **fields,
-        fee_ratio=config.paper.taker_fee,
-        slippage_ratio=config.paper.slippage[1],
+    fields, costs = config.limits.model_dump(), costs_of(config)
+    return AccountLimits(**fields, fee_ratio=costs.taker_fee, slippage_ratio=costs.slippage)
+
+
+class Costs(NamedTuple):
+    """What an order at market is expected to cost, as fractions of its value."""
+
+    taker_fee: Decimal
+    slippage: Decimal
+
+
+def costs_of(config: Config) -> Costs:
+    """Return what is set aside with an entry: the worst slippage of paper, or the venue's."""
+    venue = config.venue
+    if venue is None:
+        return Costs(config.paper.taker_fee, config.paper.slippage[1])
+    return Costs(venue.taker_fee_of(config.market.kind), venue.slippage)
+
+
+def _paper_venue(
+    config: Config, ports: Ports, instruments: Mapping[Symbol, Instrument]
+) -> PaperVenue:
+    return PaperVenue(
+        ports.clock,
+        ports.paper_chance,
+        ports.paper_worker,
+        ports.loop,
+        ledger_path=config.data_dir / LEDGER,
+        instruments=tuple(instruments.values()),
+        rules=paper_rules(config),
     )
 
 
@@ -282,7 +315,7 @@ def _tree(
     world: World,
     store: Store,
     ports: Ports,
-    venue: PaperVenue,
+    venue: Exchange,
     stream: MarketStream,
     settings: Mapping[TraderName, TraderSettings],
     strategies: Mapping[TraderName, TradingStrategy],
@@ -309,7 +342,7 @@ def _tree(
             lambda: FeedActor(
                 world,
                 stream,
-                listener=venue,
+                listener=cast("PriceListener", venue) if ports.account is None else None,
                 spike_ratio=float(in_force().market.spike_ratio),
                 max_silence_s=in_force().market.max_silence_s,
             ),
@@ -324,6 +357,7 @@ def _tree(
             intensity=Intensity(max_restarts=3, period_s=60),
             on_exhausted=Exhausted.QUARANTINE,
         ),
+        *_venue_check(in_force, world, venue if ports.account is not None else None),
         ChildSpec(
             names.TRADERS, lambda: TellingSupervisor(world, _traders(world, settings, strategies))
         ),
@@ -339,8 +373,41 @@ def _tree(
     )
 
 
+def _venue_check(
+    in_force: Callable[[], Config], world: World, venue: Exchange | None
+) -> list[ChildSpec]:
+    """Return who asks a real venue about our login; the paper venue has nothing to tell."""
+    if venue is None:
+        return []
+    distant = cast("DistantExchange", venue)
+    return [
+        ChildSpec(
+            names.VENUE_CHECK,
+            lambda: VenueCheckActor(
+                world,
+                distant,
+                lambda: distant.health().clock_offset_s,
+                max_leverage=_leverage_caps(in_force()),
+            ),
+            intensity=Intensity(max_restarts=None),
+            backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
+        )
+    ]
+
+
+def _leverage_caps(config: Config) -> dict[Symbol, Decimal]:
+    """Return what the configuration allows at most, of the symbols of which it says so."""
+    return {
+        Symbol(symbol): rules.max_leverage
+        for symbol, rules in config.instruments.items()
+        if rules.max_leverage is not None
+    }
+
+
 def _opening(config: Config) -> Balance:
-    return Balance(config.account.quote, config.paper.balance, config.paper.balance)
+    """Return what a new account begins with: at a venue, nothing until it says what there is."""
+    balance = ZERO if config.venue is not None else config.paper.balance
+    return Balance(config.account.quote, balance, balance)
 
 
 def _positions(world: World) -> PositionsSupervisor:

@@ -11,13 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from daemon.config_file import ConfigError, ConfigFile
-from daemon.config_models import SECRET_KEY, Config, SecretRef
+from daemon.config_models import Config
+from daemon.config_section import SECRET_KEY, SecretRef
+from daemon.config_venues import PAPER, Credentials
 from daemon.instruments import OTHERS, missing_rules
 from daemon.yaml_lines import Document, KeyPath, Problem
 from domain.ids import MANUAL
@@ -100,13 +102,15 @@ _KEYS_WITH_PATTERNS = {
     "env": "a variable's name has letters, digits and _",
     "name": "a name has lower-case letters, digits, - and _, at most 40",
     "secrets": "a name has lower-case letters, digits, - and _, at most 40",
+    "venues": "a name has lower-case letters, digits, - and _, at most 40",
+    "venue": "a name has lower-case letters, digits, - and _, at most 40",
 }
 
 
 def _fault(found: ErrorDetails) -> Fault:
     path: KeyPath = tuple(step for step in found["loc"] if step != "[key]")
     kind, given = found["type"], found["input"]
-    if path[:1] == ("secrets",) and isinstance(given, str):
+    if isinstance(given, str) and (path[:1] == ("secrets",) or "credentials" in path):
         given = "****"  # somebody wrote the secret itself
     if kind == "extra_forbidden":
         return path, _unknown_key(path)
@@ -194,6 +198,7 @@ def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:
             yield ("market", "watch", index), f"{symbol} is traded: market.symbols lists it, too"
     yield from _instruments(raw, symbols, watch)
     yield from _traders(raw, [*symbols, *watch])
+    yield from _venue(raw)
     for key, sources in _ONLY_OF.items():
         if market.get(key) is not None and market.get("source") in _SOURCES.difference(sources):
             named = " or ".join(map(repr, sources))
@@ -228,6 +233,28 @@ def _instruments(
     for symbol in rules:
         if symbol not in symbols and symbol not in watch and symbol != OTHERS:
             yield ("instruments", str(symbol)), "market.symbols does not list it"
+
+
+def _venue(raw: Mapping[str, object]) -> Iterator[Fault]:
+    venues = _mapping(raw.get("venues"))
+    if PAPER in venues:
+        yield ("venues", PAPER), f"{PAPER!r} is the venue that needs no entry; see paper"
+    wanted = _mapping(raw.get("account")).get("venue", PAPER)
+    if wanted == PAPER or not isinstance(wanted, str):
+        return
+    if wanted not in venues:
+        known = [PAPER, *map(str, venues)]
+        near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        yield ("account", "venue"), f"venues does not list {_shown(wanted)}{hint}"
+        return
+    exchange = _mapping(venues[wanted]).get("exchange", "okx")
+    source = _mapping(raw.get("market")).get("source")
+    if source in _SOURCES and source not in {exchange, "recorded"}:
+        yield (
+            ("market", "source"),
+            f"an account at {wanted} trades at the prices of {exchange}, not of {source}",
+        )
 
 
 def _traders(raw: Mapping[str, object], symbols: list[str]) -> Iterator[Fault]:
@@ -268,29 +295,60 @@ def _items(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
+class Login(NamedTuple):
+    """The secrets of a key at a venue. Never printed: it shows nothing of them."""
+
+    key: str
+    secret: str
+    passphrase: str
+
+    def __repr__(self) -> str:
+        """Return no secret."""
+        return "Login(****)"
+
+
 def secrets_of(loaded: Loaded) -> dict[str, str]:
     """Fetch the secrets from where they are; they are never logged and never shown.
 
-    Raises `ConfigError` naming the key of each that is missing.
+    Those of venues stand by their path. Raises `ConfigError` naming the key of each that is
+    missing; of venues that no account uses, they may be.
     """
+    config, base = loaded.config, loaded.file.base
+    named: list[tuple[KeyPath, SecretRef, bool]] = [
+        (("secrets", name), reference, True) for name, reference in config.secrets.items()
+    ]
+    for venue, section in config.venues.items():
+        is_used = venue == config.account.venue
+        named += (
+            (("venues", venue, "credentials", part), getattr(section.credentials, part), is_used)
+            for part in Credentials.model_fields
+        )
     values: dict[str, str] = {}
     faults: list[Fault] = []
-    for name, reference in loaded.config.secrets.items():
-        value = secret_of(reference, loaded.file.base)
+    for path, reference, is_needed in named:
+        value = secret_of(reference, base)
         if value:
-            values[name] = value
-        else:
+            values[str(path[1]) if path[0] == "secrets" else ".".join(map(str, path))] = value
+        elif is_needed:
             where = reference.env or reference.file
-            faults.append((("secrets", name), f"{where} is not set, empty or not readable"))
+            faults.append((path, f"{where} is not set, empty or not readable"))
     if faults:
         raise loaded.error(*faults)
     return values
 
 
+def login_of(loaded: Loaded) -> Login | None:
+    """Fetch the secrets of the venue in use; None for the paper venue. Raises `ConfigError`."""
+    venue, secrets = loaded.config.account.venue, secrets_of(loaded)
+    if loaded.config.venue is None:
+        return None
+    return Login(*(secrets[f"venues.{venue}.credentials.{part}"] for part in Login._fields))
+
+
 def secret_of(reference: SecretRef, base: Path) -> str:
     """Fetch one secret; empty when it is not there."""
     if reference.env is not None:
-        return os.environ.get(reference.env, "")
+        return os.environ.get(reference.env, "").strip()
     assert reference.file is not None  # one of the two, by its model
     try:
         return (base / reference.file.expanduser()).read_text(encoding="utf-8").strip()

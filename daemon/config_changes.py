@@ -12,7 +12,8 @@ from enum import Enum
 import msgspec
 from pydantic import BaseModel
 
-from daemon.config_models import SECRET_KEY, Config, Trader
+from daemon.config_models import Config, Trader
+from daemon.config_section import SECRET_KEY
 from domain.money import plain
 
 _GONE = "not set"

@@ -5,14 +5,11 @@ fractions; `2%` may be written for 0.02. Durations end in their unit (`_s`, `_ms
 has a struct of the same meaning, keys carry its field names.
 """
 
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -20,6 +17,7 @@ from pydantic import (
 )
 
 from daemon.config_file import DATA_DIR, SOCKET_NAME
+from daemon.config_section import SecretRef, Section
 from daemon.config_types import (
     Amount,
     BarLength,
@@ -44,35 +42,9 @@ from daemon.config_types import (
     SymbolName,
     WebsocketUrl,
 )
+from daemon.config_venues import PAPER, Venue
 from domain.commands import SizeBy
 from domain.instrument import Kind
-
-
-class Section(BaseModel):
-    """A mapping in the file. Unknown keys are errors."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        arbitrary_types_allowed=True,
-        defer_build=True,  # `Config` builds the sections it holds; half the cost of importing this
-    )
-
-
-class SecretRef(Section):
-    """Where a secret is: in an environment variable or in a file. Never the secret itself."""
-
-    env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = None
-    """[variable] the secret is the value of this environment variable"""
-    file: Path | None = None
-    """the secret is this file's text"""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "SecretRef":
-        if (self.env is None) == (self.file is None):
-            message = "a secret is named by {env: NAME} or by {file: PATH}"
-            raise ValueError(message)
-        return self
 
 
 class Account(Section):
@@ -82,6 +54,8 @@ class Account(Section):
     """in the journal and in order ids; keep it for as long as the data directory lives"""
     quote: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")] = "USDT"
     """[asset] what money is counted in; every symbol must end in it"""
+    venue: Name = PAPER
+    """where it is: one of `venues`, or `paper`, which fills orders here, with no real money"""
 
 
 class Market(Section):
@@ -345,6 +319,8 @@ class Config(Section):
     """where prices come from"""
     instruments: dict[SymbolName | Literal["others"], InstrumentRules] = {}
     """[by symbol] rules of symbols that are not built in, or differ"""
+    venues: dict[Name, Venue] = {}
+    """[by name] logins at venues; `account.venue` says which is used"""
     paper: Paper = Field(default_factory=Paper.model_construct)
     """how the paper venue fills orders"""
     limits: Limits = Field(default_factory=Limits.model_construct)
@@ -372,12 +348,14 @@ class Config(Section):
         return _base(info) / value.expanduser()
 
     @property
+    def venue(self) -> Venue | None:
+        """Return the venue of the account; None: the paper venue."""
+        return self.venues.get(self.account.venue)
+
+    @property
     def socket_path(self) -> Path:
         """Return where the admin socket is."""
         return self.admin.socket or self.data_dir / SOCKET_NAME
-
-
-SECRET_KEY = re.compile(r"key|secret|passw|passphrase|token|credential", re.IGNORECASE)
 
 
 def _base(info: ValidationInfo) -> Path:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from daemon.config import Loaded
-from daemon.config_models import SecretRef
+from daemon.config_section import SecretRef
 from domain.money import plain
 
 

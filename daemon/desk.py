@@ -65,6 +65,7 @@ class Desk:
                 | ask.ListPositions()
                 | ask.ShowPosition()
                 | ask.ListOrders()
+                | ask.ListExecutions()
                 | ask.Market()
                 | ask.ListConflicts()
                 | ask.Mode()

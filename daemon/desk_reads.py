@@ -12,11 +12,13 @@ from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
+from daemon.execution_views import execution_view, failure_view
 from daemon.health import health_view
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.market_view import market_view
 from daemon.position_views import NOTHING_SEEN, Seen, conflict_rows, position_row, position_view
 from daemon.pulse import Pulse
+from daemon.venue_views import venue_view
 from daemon.version import installed_version
 from daemon.view_text import View
 from domain.errors import Refusal
@@ -28,6 +30,7 @@ from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
     AccountLimitsChanged,
+    AccountMoved,
     DayRolled,
     EntriesResumed,
     EntriesStopped,
@@ -53,6 +56,7 @@ _CHANGES: tuple[type, ...] = (
     TraderLimitsChanged,
     DecisionRefused,
     PortfolioOpened,
+    AccountMoved,
     EntriesStopped,
     EntriesResumed,
     DayRolled,
@@ -92,6 +96,8 @@ class DeskReads:
                 return await self.position(prefix)
             case ask.ListOrders():
                 return await self._orders(request)
+            case ask.ListExecutions():
+                return await self._executions(request)
             case ask.Market(symbol=symbol, depth=depth):
                 return await self._market(Symbol(symbol), depth)
             case ask.ListConflicts():
@@ -156,7 +162,9 @@ class DeskReads:
     def _view(self, position: Position) -> View:
         now = self.world.clock.now()
         seen = NOTHING_SEEN if position.is_closed else self.seen(position)
-        return position_view(position, seen, now, venue=self.world.venue)
+        failure = self.world.failures.of_position.get(position.id)
+        view = position_view(position, seen, now, venue=self.world.venue)
+        return view | {"latest_execution_error": failure_view(failure)}
 
     # --- finding ---
 
@@ -236,6 +244,18 @@ class DeskReads:
         working = [each for each in self._live_orders() if not each.is_terminal]
         return {"orders": [views.order_view(each) for each in working[: request.limit]]}
 
+    async def _executions(self, request: ask.ListExecutions) -> Result:
+        rows = await self.archive.executions(
+            request.limit,
+            failed=request.failed,
+            source=None if request.source is None else request.source.value,
+            trader=request.trader,
+            symbol=request.symbol,
+            status=request.status,
+            position_id=request.position_id,
+        )
+        return {"executions": [execution_view(row) for row in rows]}
+
     def _conflicts(self) -> list[View]:
         return [
             conflict for position in self.open_positions() for conflict in conflict_rows(position)
@@ -263,6 +283,7 @@ class DeskReads:
                     ),
                     ZERO,
                 ),
+                failure=self.world.failures.of_trader.get(name),
             )
             for name, settings in self.parts.settings.items()
         ]
@@ -307,7 +328,7 @@ class DeskReads:
             pid=os.getpid(),
             started_at=started,
             now=self.world.clock.now(),
-            venue=self.world.venue,
+            venue=venue_view(self.parts),
             market_source=self.parts.config.market.source,
             connected=feed is not None and feed.connected,
             quotes=[self._quote(symbol) for symbol in self.world.instruments],
@@ -316,6 +337,7 @@ class DeskReads:
             orders=self.world.states.of_kind("order"),
             traders=self._traders(),
             downtime=self._feed_state().downtime,
+            failure=self.world.failures.latest,
         )
 
     def _quote(self, symbol: Symbol) -> views.Quote:

@@ -37,7 +37,7 @@ class DeskWatch:
             return status
         world = self._reads.world
         start = portfolio.day_start_equity
-        gain = figures.equity(portfolio, world.prices.marks()) - start
+        value = figures.equity(portfolio, world.prices.marks())
         rows: list[dict[str, object]] = []
         positions = sorted(self._reads.open_positions(), key=is_unprotected, reverse=True)
         for count, position in enumerate(positions[: request.limit], 1):
@@ -46,8 +46,8 @@ class DeskWatch:
                 await asyncio.sleep(0)
         return status | {
             "account": portfolio.account,
-            "day_pnl": computed(gain),
-            "day_pnl_pct": pct(gain / start) if start > ZERO else None,
+            "day_pnl": computed(-figures.lost_today(portfolio, value)),
+            "day_pnl_pct": pct((value - start) / start) if start > ZERO else None,
             "equity_trail": self.trail.view(),
             "positions": rows,
             "events": self._recent.since(request.since),

@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from daemon import doctor_machine as machine
+from daemon import doctor_venue
 from daemon.admin_client import AdminClient, Answer, AnswerLostError, UnreachableError
 from daemon.admin_requests import AnyAdminRequest, Health, JournalVerify, Ping, Status
 from daemon.config import Loaded, load, secret_of, secrets_of
 from daemon.config_file import ConfigError, ConfigFile
-from daemon.config_models import SECRET_KEY, Config
+from daemon.config_models import Config
+from daemon.config_section import SECRET_KEY
 from daemon.config_strategies import strategies_of
 from daemon.doctor_machine import DEADLINE_S, Finding
 from daemon.errors import named
@@ -106,13 +108,15 @@ def _with(
     yield machine.clock()
     yield machine.synchronized()
     yield machine.open_files()
+    yield from doctor_venue.secret_files(loaded)
     daemon = _Daemon(socket_path)
     yield daemon.finding()
     if daemon.is_there:
         yield from daemon.findings(full=full)
     else:
         yield _stopped_journal(config.data_dir, registry, full=full)
-        yield _venue(config)
+        yield _market(config)
+        yield from doctor_venue.of_login(loaded)
 
 
 # --- configuration and files ---
@@ -172,11 +176,11 @@ def _stopped_journal(directory: Path, registry: StreamRegistry, *, full: bool) -
 # --- the venue ---
 
 
-def _venue(config: Config) -> Finding:
-    """Try to reach the venue, on a thread of its own: a name may take its time to resolve."""
+def _market(config: Config) -> Finding:
+    """Try to reach who tells prices, on a thread of its own: a name may take time to resolve."""
     if config.market.source not in {"binance", "okx"}:
         source = config.market.source
-        return Finding("venue", "ok", f"the market is {source}: no network is needed")
+        return Finding("market", "ok", f"the market is {source}: no network is needed")
     from daemon.markets import address_of  # noqa: PLC0415 - only if there is one
 
     url = urlsplit(address_of(config))
@@ -187,9 +191,9 @@ def _venue(config: Config) -> Finding:
     thread.join(DEADLINE_S)
     why = outcome[0] if outcome else f"no answer within {DEADLINE_S:g} s"
     if not why:
-        return Finding("venue", "ok", f"{host}:{port} can be reached")
+        return Finding("market", "ok", f"{host}:{port} can be reached")
     remedy = "Look at the network, its DNS and its firewall; until then there are no prices."
-    return Finding("venue", "fail", f"{host}:{port} cannot be reached: {why}", remedy)
+    return Finding("market", "fail", f"{host}:{port} cannot be reached: {why}", remedy)
 
 
 def _reached(host: str, port: int) -> str:
@@ -251,6 +255,7 @@ class _Daemon:
             return
         yield from _health(health)
         yield _prices(status)
+        yield from _link(status)
         yield _loop(health)
         if full:
             answer = self._ask(JournalVerify(), _VERIFY_S)
@@ -287,6 +292,9 @@ class _QuoteView(msgspec.Struct):
 
 class _StatusView(msgspec.Struct):
     prices: list[_QuoteView]
+    venue: str
+    causes: list[doctor_venue.CauseView]
+    link: doctor_venue.LinkView | None
 
 
 def _health(answer: Answer) -> Iterator[Finding]:
@@ -313,6 +321,12 @@ def _prices(answer: Answer) -> Finding:
         return Finding("prices", "warn", ", ".join(stale[:5]), remedy)
     oldest = max((each.age_s or 0.0 for each in quotes), default=0.0)
     return Finding("prices", "ok", f"{plural(len(quotes), 'symbol')}, at most {oldest:.1f} s old")
+
+
+def _link(answer: Answer) -> Iterator[Finding]:
+    status = msgspec.convert(answer, _StatusView)
+    if status.link is not None:
+        yield from doctor_venue.of_daemon(status.venue, status.link, status.causes)
 
 
 def _loop(answer: Answer) -> Finding:

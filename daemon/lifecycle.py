@@ -26,7 +26,7 @@ from daemon.admin import AdminServer
 from daemon.archive import Archive
 from daemon.assembly import Assembly, Ports, assemble, open_store
 from daemon.background import Background
-from daemon.config import Loaded, secrets_of
+from daemon.config import Loaded, Login, login_of, secrets_of
 from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
 from daemon.config_text import portable
@@ -43,11 +43,13 @@ from daemon.observe import observe
 from daemon.pulse import KeepAlive, Pulse
 from daemon.reload import Reloader
 from daemon.upkeep import Upkeep
+from daemon.venues import account_of, check_venue
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
 from domain.modes import Mode, ModeCause
 from exchanges.paper.ledger import LedgerError, LedgerLockedError
+from exchanges.paper.venue import PaperVenue
 from runtime.chance import SeededChance, SystemIds
 from runtime.clocks import SystemClock
 from runtime.disk import RealDisk
@@ -85,10 +87,11 @@ def run_daemon(loaded: Loaded) -> int:
     logs.start()
     faulthandler.enable()  # a service manager's watchdog kills by SIGABRT: where did it stand?
     logs.mask(*secrets_of(loaded).values())
+    login = login_of(loaded)
     os.umask(0o077)  # whatever is written is for us alone
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            return runner.run(_serve(loaded, strategies, logs, began_s))
+            return runner.run(_serve(loaded, strategies, logs, login, began_s))
     finally:
         logs.close()
 
@@ -103,7 +106,11 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _serve(
-    loaded: Loaded, strategies: Mapping[TraderName, Strategy], logs: Logs, began_s: float
+    loaded: Loaded,
+    strategies: Mapping[TraderName, Strategy],
+    logs: Logs,
+    login: Login | None,
+    began_s: float,
 ) -> int:
     """Open what the daemon rests on, run it, close in reverse."""
     loop, config = asyncio.get_running_loop(), loaded.config
@@ -116,7 +123,8 @@ async def _serve(
         disk = RealDisk()
         store = _opened(config, disk)
         stack.callback(store.close)
-        ports = _real_ports(config, disk, stack)
+        check_venue(config, store)
+        ports = _real_ports(config, disk, login, stack)
         parts = assemble(config, strategies, ports, store, metrics)
         watchdog = LoopWatchdog(loop, BLOCKED_AFTER_S, _on_blocked)
         background = Background(ports.journal_worker)
@@ -131,7 +139,8 @@ async def _serve(
         admin.bind()
         scraped = await _bound(config, metrics, parts, watchdog, pulse, stack)
         stack.push_async_callback(parts.venue.close)
-        await _venue_opened(parts, store)
+        if parts.paper is not None:
+            await _paper_opened(parts.paper, parts, store)
         _start(parts, store, began_s)
         stack.push_async_callback(_closed, parts)
         watchdog.start()
@@ -155,7 +164,9 @@ async def _serve(
         return await stop.wait(parts)
 
 
-def _real_ports(config: Config, disk: RealDisk, stack: AsyncExitStack) -> Ports:
+def _real_ports(
+    config: Config, disk: RealDisk, login: Login | None, stack: AsyncExitStack
+) -> Ports:
     """Return time, chance, threads and market as they are."""
     loop = asyncio.get_running_loop()
     journal_worker, paper_worker = ThreadWorker(loop), ThreadWorker(loop)
@@ -173,6 +184,7 @@ def _real_ports(config: Config, disk: RealDisk, stack: AsyncExitStack) -> Ports:
         paper_worker=paper_worker,
         stream=stream_of(config, chance),
         reads=reads_of(config),
+        account=account_of(config, login, chance),
     )
 
 
@@ -202,7 +214,7 @@ def _opened(config: Config, disk: RealDisk) -> Store:
         ) from error
 
 
-async def _venue_opened(parts: Assembly, store: Store) -> None:
+async def _paper_opened(venue: PaperVenue, parts: Assembly, store: Store) -> None:
     """Open the paper venue; its ledger is another file that only one process may hold."""
     ledger = parts.ledger_path
     if not ledger.exists() and any(
@@ -211,7 +223,7 @@ async def _venue_opened(parts: Assembly, store: Store) -> None:
         why = f"The journal holds open positions, but the paper venue's ledger {ledger} is gone."
         raise StartError(Refusal("PAPER_LEDGER_MISSING", why, _PAIR))
     try:
-        await parts.venue.start(lambda _update: None)  # the exchange actor listens from its start
+        await venue.start(lambda _update: None)  # the exchange actor listens from its start
     except LedgerLockedError as error:
         remedy = "Stop it (holdfast drain), or give this daemon its own data_dir."
         raise StartError(Refusal("PAPER_LEDGER_LOCKED", f"{error}.", remedy)) from error
@@ -219,7 +231,7 @@ async def _venue_opened(parts: Assembly, store: Store) -> None:
         raise StartError(Refusal("PAPER_LEDGER_UNUSABLE", f"{error}.", _PAIR)) from error
     if store.recovered.last_seq:
         return
-    fills = await parts.venue.fills(None)
+    fills = await venue.fills(None)
     if isinstance(fills, tuple) and fills:
         why = f"The paper venue's ledger {ledger} has fills that the empty journal does not know."
         raise StartError(Refusal("JOURNAL_MISSING", why, _PAIR))

@@ -93,6 +93,18 @@ PHRASES = {
     "position_quarantined": "{name} keeps failing, hands off: {error}",
     "alarm": "{position_id:id} alarm {code}: {message}",
     "paper_ledger_failed": "the paper venue cannot write: {error}",
+    # the venue
+    "venue_cause": "{venue}: nothing is opened: {why} ({code})",
+    "venue_cause_over": "{venue}: {code} is over",
+    "venue_down": "{venue} does not answer: {why}; asking again",
+    "venue_up": "{venue} answers again",
+    "rules_changed": "{symbol}: rules of {venue} taken over",
+    "symbol_listed": "{symbol} is listed by {venue} again",
+    "symbol_not_listed": "{symbol} is not listed by {venue}: entries in it are refused",
+    "account_moved": "the account is at {venue} now, was at {was}",
+    "instrument_unusable": "{symbol}: its rules at the venue cannot be read: {why}",
+    "bad_private_frame": "frame of the account not understood: {why}; the {count}. so far",
+    "private_row_passed_over": "{instrument} is not traded here; left aside",
     # the disk
     "journal_unavailable": "the journal cannot be written: {error}; armed exits go on",
     "journal_available": "the journal is written again, at {last_seq}",

@@ -133,7 +133,8 @@ class Maintenance:
         await self._background.call(
             lambda: copy_database(lambda: store.database.connection, parts / NAME, give_way)
         )
-        await self._parts.venue.on_ledger(
-            lambda connection_of, way: copy_database(connection_of, parts / LEDGER, way)
-        )
+        if self._parts.paper is not None:
+            await self._parts.paper.on_ledger(
+                lambda connection_of, way: copy_database(connection_of, parts / LEDGER, way)
+            )
         await asyncio.to_thread(staging.write, CONFIG, self._config_text.encode())

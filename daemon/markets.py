@@ -1,6 +1,6 @@
 """Which market a configuration means: the simulated one, a venue's stream, or a recording."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import msgspec
 from actors import names
 from actors.world import World
 from daemon.config_models import Config
+from daemon.config_venues import Venue
 from daemon.instruments import venue_symbol
 from domain.feed_state import FeedState
 from domain.ids import Symbol
@@ -98,6 +99,8 @@ def address_of(config: Config) -> str:
     """Return where the venue's stream is."""
     if config.market.url is not None:
         return config.market.url
+    if config.venue is not None and config.market.source == config.venue.exchange:
+        return _stream_of_venue(config.venue)
     from exchanges import binance_stream, okx_stream  # noqa: PLC0415 - only if used
 
     if config.market.source == "okx":
@@ -106,10 +109,19 @@ def address_of(config: Config) -> str:
     return binance_stream.SPOT_URL if is_spot else binance_stream.USDM_URL
 
 
+def _stream_of_venue(venue: Venue) -> str:
+    """Return where the account's own venue tells its prices: stops rest there, and see those."""
+    from exchanges import okx_stream  # noqa: PLC0415 - only if used
+
+    if venue.urls is not None:
+        return venue.urls.stream_base
+    return okx_stream.URL if venue.is_live else okx_stream.DEMO_URL
+
+
 def _binance(config: Config, world: World, chance: Chance, tap: Tap | None) -> MarketStream:
     from exchanges.binance_stream import BinanceStream  # noqa: PLC0415
-    from exchanges.line import LineSettings  # noqa: PLC0415 - websockets: only if used
     from exchanges.real_net import RealNet  # noqa: PLC0415
+    from exchanges.session import LineSettings  # noqa: PLC0415 - websockets: only if used
 
     return BinanceStream(
         RealNet(),
@@ -166,11 +178,16 @@ def _binance_reads(config: Config, world: World) -> MarketReads:
 def _okx_reads(config: Config, world: World) -> MarketReads:
     from exchanges import okx_rest  # noqa: PLC0415 - only if used
 
-    return okx_rest.OkxReads(_rest(config, world, okx_rest.URL), world.instruments)
+    venue = config.venue
+    url = okx_rest.URL if venue is None or venue.urls is None else venue.urls.rest
+    headers = {} if venue is None or venue.is_live else okx_rest.DEMO_HEADERS
+    return okx_rest.OkxReads(_rest(config, world, url, headers), world.instruments)
 
 
-def _rest(config: Config, world: World, url: str) -> "Rest":
+def _rest(
+    config: Config, world: World, url: str, headers: Mapping[str, str] | None = None
+) -> "Rest":
     from exchanges.real_http import RealHttp  # noqa: PLC0415 - only if used
     from exchanges.rest import Rest  # noqa: PLC0415
 
-    return Rest(RealHttp(), world.clock, config.market.rest_url or url)
+    return Rest(RealHttp(headers=headers), world.clock, config.market.rest_url or url)

@@ -18,6 +18,7 @@ from daemon.assembly import Assembly, Ports, assemble, open_store
 from daemon.config import Loaded
 from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
+from daemon.config_venues import PAPER
 from daemon.logs import Logs
 from daemon.markets import recorded
 from daemon.metrics import Metrics
@@ -79,7 +80,10 @@ def replay(files: Sequence[Path], loaded: Loaded, *, seed: int | None = None) ->
     logs.start()
     try:
         with tempfile.TemporaryDirectory(prefix="holdfast-replay-") as directory:
-            config = loaded.config.model_copy(update={"data_dir": Path(directory)})
+            account = loaded.config.account.model_copy(update={"venue": PAPER})
+            config = loaded.config.model_copy(
+                update={"data_dir": Path(directory), "account": account}
+            )
             loop = VirtualLoop()
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 report = runner.run(

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import msgspec
 
+from actors.failures import Failure
+from daemon.execution_views import failure_view
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.position_views import is_unprotected
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
@@ -132,6 +134,7 @@ def trader_view(
     *,
     open_positions: int,
     unrealized_pnl: Decimal = ZERO,
+    failure: Failure | None = None,
 ) -> View:
     """Return a trader: what it is to do, what it did, what came of it."""
     state, record = state or Trader(), record or TradeRecord()
@@ -167,6 +170,7 @@ def trader_view(
         "last_refusal": None
         if refused is None
         else {"at": time_text(refused.at), "rule": refused.rule, "message": refused.message},
+        "latest_execution_error": failure_view(failure),
     }
 
 
@@ -207,7 +211,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
     pid: int,
     started_at: datetime,
     now: datetime,
-    venue: str,
+    venue: View,
     market_source: str,
     connected: bool,
     quotes: Iterable[Quote],
@@ -216,8 +220,9 @@ def status_view(  # noqa: PLR0913 - the whole on one page
     orders: Iterable[Order],
     traders: Iterable[View],
     downtime: Downtime | None = None,
+    failure: Failure | None = None,
 ) -> View:
-    """Return the whole on one page; `account` and `traders` are their views."""
+    """Return the whole on one page; `account`, `traders` and `venue` are their views."""
     held = [one for one in positions if not one.is_closed]
     unguarded = [one for one in held if is_unprotected(one)]
     working = [one for one in orders if not one.is_terminal]
@@ -227,7 +232,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
         "uptime_s": round((now - started_at).total_seconds(), 3),
         "mode": account["mode"],
         "causes": account["causes"],
-        "venue": venue,
+        **venue,
         "market_source": market_source,
         "feed_connected": connected,
         "prices": [msgspec.structs.asdict(quote) for quote in quotes],
@@ -243,6 +248,7 @@ def status_view(  # noqa: PLR0913 - the whole on one page
             {name: one[name] for name in ("name", "paused", "open_positions")} for one in traders
         ],
         "downtime": downtime_view(downtime),
+        "latest_execution_error": failure_view(failure),
     }
 
 

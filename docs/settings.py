@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon import config_models as models
+from daemon import config_section, config_venues
 from docs.draw import replaced
 
 PAGE = Path(__file__).with_name("configuration.md")
-SECTIONS: dict[str, type[models.Section]] = {
+SECTIONS: dict[str, type[config_section.Section]] = {
     "top": models.Config,
     "account": models.Account,
     "market": models.Market,
@@ -37,7 +38,10 @@ SECTIONS: dict[str, type[models.Section]] = {
     "metrics": models.Metrics,
     "admin": models.Admin,
     "log": models.LogSection,
-    "secrets": models.SecretRef,
+    "venues": config_venues.Venue,
+    "credentials": config_venues.Credentials,
+    "urls": config_venues.Urls,
+    "secrets": config_section.SecretRef,
 }
 _TYPES = {
     "Amount": "amount",
@@ -67,7 +71,7 @@ def tables() -> dict[str, str]:
     return {f"settings-{name}": table(section) for name, section in SECTIONS.items()}
 
 
-def table(section: type[models.Section]) -> str:
+def table(section: type[config_section.Section]) -> str:
     """Return the keys of a section as a table."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key, annotation, said in fields(section):
@@ -80,7 +84,7 @@ def table(section: type[models.Section]) -> str:
     return "\n".join(rows)
 
 
-def fields(section: type[models.Section]) -> Iterator[tuple[str, str, str]]:
+def fields(section: type[config_section.Section]) -> Iterator[tuple[str, str, str]]:
     """Yield key, annotation and docstring of a section, in the order of the file."""
     (tree,) = ast.parse(inspect.getsource(section)).body
     assert isinstance(tree, ast.ClassDef)
@@ -119,8 +123,8 @@ def _type_of(annotation: str) -> str:
     name = annotation.removesuffix(" | None")
     if name.startswith("Literal["):
         return ", ".join(f"`{choice}`" for choice in ast.literal_eval(name.removeprefix("Literal")))
-    kind = getattr(models, name, None)
-    if isinstance(kind, type) and issubclass(kind, models.Section):
+    kind = getattr(models, name, None) or getattr(config_venues, name, None)
+    if isinstance(kind, type) and issubclass(kind, config_section.Section):
         return "section"
     return _TYPES[name]
 

@@ -31,6 +31,18 @@ class RequestedBy(Enum):
         return self is RequestedBy.USER_MANUAL
 
 
+class Source(Enum):
+    """Where an order comes from."""
+
+    STRATEGY = "STRATEGY"
+    LLM = "LLM"
+    DCA = "DCA"
+    GRID = "GRID"
+    COPY = "COPY"
+    TERMINAL = "TERMINAL"  # a person
+    SYSTEM = "SYSTEM"  # guards and rules
+
+
 class SizeBy(Enum):
     """How `EntryRequest.size` is meant."""
 
@@ -105,6 +117,8 @@ class EntryRequest(msgspec.Struct, frozen=True):
     rationale: str = ""
     request_id: RequestId = NO_REQUEST
     expires_at: datetime | None = None
+    source: Source = Source.TERMINAL
+    user: str = ""
 
 
 class AddToPosition(msgspec.Struct, frozen=True):
@@ -124,6 +138,8 @@ class AddToPosition(msgspec.Struct, frozen=True):
     rationale: str = ""
     request_id: RequestId = NO_REQUEST
     expires_at: datetime | None = None
+    source: Source = Source.TERMINAL
+    user: str = ""
 
 
 class ClosePosition(msgspec.Struct, frozen=True):

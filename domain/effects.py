@@ -11,9 +11,9 @@ import msgspec
 
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
-from domain.inputs import EXITS, Crossed
+from domain.inputs import EXITS, FILLS, Crossed
 from domain.instrument import Direction
-from domain.order import OrderTerms
+from domain.order import Fill, OrderTerms
 from domain.protection import ExitReason, Level, TrailLevel
 
 
@@ -28,6 +28,7 @@ class SubmitOrder(msgspec.Struct, frozen=True):
     terms: OrderTerms
     armed: bool = False
     expires_at: datetime | None = None  # an entry decided for an older market is not sent
+    decided_at: datetime | None = None  # of an exit; an entry's reservation tells it
 
 
 class CancelOrder(msgspec.Struct, frozen=True):
@@ -54,6 +55,14 @@ class FreeReservation(msgspec.Struct, frozen=True):
     position_id: PositionId
     client_order_id: ClientOrderId
     why: str
+
+
+class BookOutside(msgspec.Struct, frozen=True):
+    """Tell the portfolio an execution that no order of ours had."""
+
+    lane: ClassVar[int] = FILLS
+    position_id: PositionId
+    fill: Fill
 
 
 class AskOrders(msgspec.Struct, frozen=True):
@@ -155,6 +164,7 @@ PositionEffect = (
     | CancelOrder
     | AmendOrder
     | FreeReservation
+    | BookOutside
     | AskOrders
     | Arm
     | Disarm

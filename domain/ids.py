@@ -23,6 +23,7 @@ TradeId = NewType("TradeId", str)
 ExitId = NewType("ExitId", str)  # "stop", "trail", "target-2", "close-1": unique within a position
 
 NO_REQUEST = RequestId("")
+NO_ORDER = ClientOrderId("")  # of an execution that no order of ours had
 MANUAL = TraderName("manual")  # the built-in trader that people act through
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

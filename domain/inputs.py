@@ -26,6 +26,7 @@ from domain.ids import (
 )
 from domain.instrument import Direction, Instrument, PriceSource
 from domain.order import Fill, OrderStatus, OrderTerms
+from domain.venue import Outside
 
 FILLS, EXITS, COMMANDS, PRICES = range(4)
 
@@ -73,6 +74,40 @@ class FillReported(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     position_id: PositionId
     fill: Fill
+
+
+class AdoptPosition(msgspec.Struct, frozen=True):
+    """Take over what the venue holds and nobody here opened: a position is born."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    account: AccountName
+    instrument: Instrument
+    direction: Direction
+    quantity: Decimal  # base units, > 0
+    price: Decimal  # the venue's average, quote
+    leverage: Decimal
+    plan: ProtectionPlan  # the emergency stop
+    rationale: str = ""
+
+
+class OutsideReported(msgspec.Struct, frozen=True):
+    """A part of a position, or all of it, was closed at the venue, and not by us."""
+
+    lane: ClassVar[int] = FILLS
+    position_id: PositionId
+    fill: Fill  # without an order of ours
+    cause: Outside
+    estimated: bool = False  # nobody told the price
+
+
+class FundingTold(msgspec.Struct, frozen=True):
+    """The portfolio has booked funding: what of it is this position's, in all."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    total: Decimal  # quote, below zero: paid
+    at: datetime
 
 
 class OrderEnded(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from enum import Enum
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, PositionId, Symbol, TradeId, VenueOrderId
 from domain.instrument import PriceSource, Side
@@ -146,6 +147,7 @@ class OrderIntended(OrderEvent, frozen=True):
 
     terms: OrderTerms
     at: datetime
+    attempt: Attempt | None = None
 
 
 class OrderAdopted(OrderEvent, frozen=True):
@@ -156,6 +158,7 @@ class OrderAdopted(OrderEvent, frozen=True):
 
     terms: OrderTerms
     at: datetime
+    attempt: Attempt | None = None
 
 
 class OrderSent(OrderEvent, frozen=True):
@@ -177,6 +180,7 @@ class OrderAccepted(OrderEvent, frozen=True):
 
     venue_order_id: VenueOrderId
     at: datetime
+    after_s: float | None = None  # since the request left, when this is the answer to it
 
 
 class OrderRejected(OrderEvent, frozen=True):
@@ -185,6 +189,8 @@ class OrderRejected(OrderEvent, frozen=True):
     code: str
     text: str
     at: datetime
+    after_s: float | None = None  # since the request left, when this is the answer to it
+    remedy: str = ""  # what a person can do about it
 
 
 class OrderFilled(OrderEvent, frozen=True):
@@ -291,6 +297,10 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     over_fill: bool = False  # filled beyond what was asked: an alarm
     asked: OrderTerms | None = None  # a change that the venue has not answered
     updated_at: datetime | None = None
+    attempt: Attempt | None = None
+    answered_s: float | None = None  # from request to answer; None: no answer came
+    doubts: int = 0  # how often an answer was lost
+    remedy: str = ""  # of a rejection
 
     @property
     def remaining(self) -> Decimal:
@@ -316,13 +326,24 @@ def evolve(order: Order | None, event: AnyOrderEvent) -> Order:
         if order is not None:
             message = f"order {event.terms.client_order_id} intended twice"
             raise InvariantError(message)
-        return Order(terms=event.terms, status=_S.INTENT, intended_at=event.at, updated_at=event.at)
+        return Order(
+            terms=event.terms,
+            status=_S.INTENT,
+            intended_at=event.at,
+            updated_at=event.at,
+            attempt=event.attempt,
+        )
     if isinstance(event, OrderAdopted):
         if order is not None:
             message = f"order {event.terms.client_order_id} adopted though known"
             raise InvariantError(message)
         return Order(
-            terms=event.terms, status=_S.UNKNOWN, intended_at=event.at, updated_at=event.at
+            terms=event.terms,
+            status=_S.UNKNOWN,
+            intended_at=event.at,
+            updated_at=event.at,
+            attempt=event.attempt,
+            doubts=1,
         )
     if order is None:
         message = f"{type(event).__name__} before any intent"
@@ -336,15 +357,18 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             return _filled(order, fill)
         case OrderSent(at=at):
             return _to(order, _S.SENDING, at, sent_at=at)
-        case OrderAccepted(venue_order_id=venue_order_id, at=at):
+        case OrderAccepted(venue_order_id=venue_order_id, at=at, after_s=after_s):
             status = _S.PARTIAL if order.filled else _S.OPEN
             if order.is_terminal or order.status in {status, _S.TRIGGERED}:
                 status = order.status  # the acknowledgement came after what it acknowledges
-            return _to(order, status, at, venue_order_id=venue_order_id)
+            after_s = order.answered_s if after_s is None else after_s
+            return _to(order, status, at, venue_order_id=venue_order_id, answered_s=after_s)
         case OrderDenied(rule=rule, message=text, at=at):
             return _to(order, _S.DENIED, at, reason=f"{rule}: {text}")
-        case OrderRejected(code=code, text=text, at=at):
-            return _to(order, _S.REJECTED, at, reason=f"{code}: {text}")
+        case OrderRejected(code=code, text=text, at=at, after_s=after_s, remedy=remedy):
+            after_s = order.answered_s if after_s is None else after_s
+            reason = f"{code}: {text}"
+            return _to(order, _S.REJECTED, at, reason=reason, answered_s=after_s, remedy=remedy)
         case OrderTriggered(at=at):
             return _to(order, _S.TRIGGERED, at, asked=None)
         case OrderAmendRequested(terms=terms, at=at):
@@ -360,7 +384,7 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
         case OrderExpired(at=at):
             return _to(order, _S.EXPIRED, at)
         case OrderBecameUnknown(why=why, at=at):
-            return _to(order, _S.UNKNOWN, at, reason=why)
+            return _to(order, _S.UNKNOWN, at, reason=why, doubts=order.doubts + 1)
         case OrderFoundAbsent(evidence=evidence, at=at):
             return _to(order, _S.ABSENT, at, reason=evidence)
         case OrderIntended() | OrderAdopted():

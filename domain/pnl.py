@@ -39,6 +39,7 @@ class Ledger(msgspec.Struct, frozen=True, omit_defaults=True):
     gross_pnl: Decimal = ZERO  # realized, before fees, quote
     fees: Decimal = ZERO  # quote; those in base valued at their fill
     other_fees: tuple[Fee, ...] = ()  # in a third asset: known, but not in `fees`
+    funding: Decimal = ZERO  # quote, received for holding it; below zero: paid
 
     @property
     def remaining(self) -> Decimal:
@@ -57,8 +58,8 @@ class Ledger(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def realized_pnl(self) -> Decimal:
-        """Quote, net of the fees so far, those of the entry included."""
-        return self.gross_pnl - self.fees
+        """Quote, net of the fees so far, those of the entry included, and of funding."""
+        return self.gross_pnl - self.fees + self.funding
 
     def unrealized_pnl(self, price: Decimal, direction: Direction) -> Decimal:
         """Quote, of what remains, at `price`, before the fees of leaving."""

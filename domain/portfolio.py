@@ -24,6 +24,7 @@ from domain.order import Fill
 from domain.performance import TradeRecord, drawdown_of
 from domain.pnl import QUANTUM
 from domain.portfolio_events import (
+    AccountMoved,
     AnyPortfolioEvent,
     DayRolled,
     EntriesResumed,
@@ -52,6 +53,7 @@ from domain.portfolio_state import (
     drawdown,
     equity,
     exposure,
+    lost_today,
     unrealized_pnl,
 )
 from domain.risk import AccountLimits, TraderLimits, loss_distance, percent, shown
@@ -59,6 +61,7 @@ from domain.size_bounds import amount_for, size_problem
 from domain.sizing import wanted_quantity
 
 __all__ = [
+    "AccountMoved",
     "AnyPortfolioEvent",
     "DayRolled",
     "EntriesResumed",
@@ -285,8 +288,9 @@ def _limits_reached(
         )
         yield _stopped_for_the_day(modes.DAILY_DRAWDOWN, message, now)
     cap = limits.daily_loss_cap
-    if cap is not None and start - value >= cap and modes.DAILY_LOSS not in codes:
-        message = f"Loss of the day {shown(start - value)} {portfolio.quote} reached {shown(cap)}."
+    lost = lost_today(portfolio, value)
+    if cap is not None and lost >= cap and modes.DAILY_LOSS not in codes:
+        message = f"Loss of the day {shown(lost)} {portfolio.quote} reached {shown(cap)}."
         yield _stopped_for_the_day(modes.DAILY_LOSS, message, now)
     total = drawdown_of(value, portfolio.high_water_mark)
     if total >= limits.total_drawdown_ratio and modes.KILL_SWITCH not in codes:

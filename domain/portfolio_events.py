@@ -5,12 +5,14 @@ from decimal import Decimal
 
 import msgspec
 
+from domain.attempts import Attempt
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TraderName
 from domain.instrument import Direction, Instrument
 from domain.limit_changes import AccountOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import AccountLimits
+from domain.venue import CashKind
 
 
 class PortfolioEvent(msgspec.Struct, frozen=True):
@@ -22,6 +24,18 @@ class PortfolioOpened(PortfolioEvent, frozen=True):
 
     account: AccountName
     quote: str
+    balance: Decimal  # quote
+    at: datetime
+    venue: str = "paper"  # by its name in the configuration
+
+
+class AccountMoved(PortfolioEvent, frozen=True):
+    """The account is at another venue from here on, flat: balance, peak and day start are new.
+
+    What people and limits have stopped stays stopped.
+    """
+
+    venue: str
     balance: Decimal  # quote
     at: datetime
 
@@ -40,6 +54,7 @@ class EntryReserved(PortfolioEvent, frozen=True):
     leverage: Decimal
     risk: Decimal | None  # quote lost when the stop is hit; None: nothing bounds it
     at: datetime
+    attempt: Attempt | None = None
 
     @property
     def symbol(self) -> Symbol:
@@ -149,8 +164,35 @@ class AccountLimitsChanged(PortfolioEvent, frozen=True):
     at: datetime
 
 
+class CashMoved(PortfolioEvent, frozen=True):
+    """Money came or went without a fill. A transfer is neither a gain nor a loss, the rest is."""
+
+    flow_id: str  # the venue's id: a flow is booked once
+    kind: CashKind
+    asset: str  # of the account's quote; others do not move its balance
+    amount: Decimal  # signed: below zero we paid
+    symbol: Symbol | None  # of funding
+    text: str  # the venue's word
+    at: datetime  # venue time
+    shares: tuple[tuple[PositionId, Decimal], ...] = ()  # of funding, among the positions held
+    equity: Decimal | None = None  # quote, before a transfer: peak and day start keep their ratio
+
+
+class BalanceCorrected(PortfolioEvent, frozen=True):
+    """The venue's balance differs from ours and nothing explains it: theirs is right.
+
+    Neither a gain nor a loss, as a transfer: what nobody understands may not close positions.
+    """
+
+    amount: Decimal  # quote, signed: what was added to ours
+    why: str
+    at: datetime
+    equity: Decimal | None = None  # quote, before it
+
+
 AnyPortfolioEvent = (
     PortfolioOpened
+    | AccountMoved
     | EntryReserved
     | ReservationReleased
     | HoldingAdopted
@@ -164,4 +206,6 @@ AnyPortfolioEvent = (
     | KillSwitchReset
     | LimitsConfigured
     | AccountLimitsChanged
+    | CashMoved
+    | BalanceCorrected
 )

@@ -7,12 +7,17 @@ from msgspec.structs import replace
 from domain import pnl
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, PositionId
+from domain.instrument import Kind
 from domain.modes import DAILY_DRAWDOWN, DAILY_LOSS, KILL_SWITCH, Mode, ModeCause
+from domain.money import ZERO
 from domain.performance import TradeRecord
-from domain.pnl import Ledger
+from domain.pnl import QUANTUM, Ledger
 from domain.portfolio_events import (
     AccountLimitsChanged,
+    AccountMoved,
     AnyPortfolioEvent,
+    BalanceCorrected,
+    CashMoved,
     DayRolled,
     EntriesResumed,
     EntriesStopped,
@@ -29,29 +34,23 @@ from domain.portfolio_events import (
 )
 from domain.portfolio_state import Holding, Portfolio, Reservation, SymbolBook
 from domain.risk import percent
+from domain.venue import CashKind
 
 # Closed positions whose fills are still recognized when a venue or a recovery tells them again.
 REMEMBERED_CLOSED = 500
+REMEMBERED_FLOWS = 1000
 _DAY_CAUSES = frozenset({DAILY_DRAWDOWN, DAILY_LOSS})
 
 
 def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
     """Return the account after `event`. Raises `InvariantError` where nothing can be made of it."""
     if isinstance(event, PortfolioOpened):
-        if portfolio is not None:
-            raise InvariantError(f"portfolio {portfolio.account} opened twice")
-        return Portfolio(
-            account=event.account,
-            quote=event.quote,
-            balance=event.balance,
-            high_water_mark=event.balance,
-            day=event.at.date(),
-            day_start_equity=event.balance,
-            marked_at=event.at,
-        )
+        return _opened(portfolio, event)
     if portfolio is None:
         raise InvariantError(f"{type(event).__name__} before the portfolio was opened")
     match event:
+        case AccountMoved():
+            return _moved(portfolio, event)
         case EntryReserved():
             return _reserved(portfolio, event)
         case ReservationReleased(client_order_id=order_id):
@@ -67,7 +66,24 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return replace(portfolio, high_water_mark=peak, marked_at=at)
         case DayRolled(day=day, equity=value):
             left = tuple(cause for cause in portfolio.causes if cause.code not in _DAY_CAUSES)
-            return replace(portfolio, day=day, day_start_equity=value, causes=left)
+            return replace(portfolio, day=day, day_start_equity=value, day_offset=ZERO, causes=left)
+        case LimitsConfigured():
+            return portfolio
+        case AccountLimitsChanged():
+            return replace(portfolio, limits_change=event)
+        case CashMoved():
+            return _cash_moved(portfolio, event)
+        case BalanceCorrected(amount=amount, equity=before):
+            return _shifted(portfolio, amount, before)
+        case _:
+            return _caused(portfolio, event)
+
+
+def _caused(
+    portfolio: Portfolio,
+    event: EntriesStopped | EntriesResumed | KillSwitchTripped | KillSwitchReset,
+) -> Portfolio:
+    match event:
         case EntriesStopped(cause=cause):
             return replace(portfolio, causes=(*_without(portfolio, cause.code), cause))
         case EntriesResumed(code=code):
@@ -78,10 +94,40 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
         case KillSwitchReset(equity=value):
             causes = _without(portfolio, KILL_SWITCH)
             return replace(portfolio, causes=causes, high_water_mark=value)
-        case LimitsConfigured():
-            return portfolio
-        case AccountLimitsChanged():
-            return replace(portfolio, limits_change=event)
+
+
+def _opened(portfolio: Portfolio | None, event: PortfolioOpened) -> Portfolio:
+    if portfolio is not None:
+        raise InvariantError(f"portfolio {portfolio.account} opened twice")
+    return Portfolio(
+        account=event.account,
+        quote=event.quote,
+        balance=event.balance,
+        high_water_mark=event.balance,
+        day=event.at.date(),
+        day_start_equity=event.balance,
+        marked_at=event.at,
+        venue=event.venue,
+    )
+
+
+def _moved(portfolio: Portfolio, event: AccountMoved) -> Portfolio:
+    if portfolio.holdings or portfolio.reservations:
+        raise InvariantError(f"portfolio {portfolio.account} moved with open positions")
+    return Portfolio(
+        account=portfolio.account,
+        quote=portfolio.quote,
+        balance=event.balance,
+        high_water_mark=event.balance,
+        day=portfolio.day,
+        day_start_equity=event.balance,
+        marked_at=event.at,
+        causes=portfolio.causes,
+        records=portfolio.records,
+        closed=portfolio.closed,
+        limits_change=portfolio.limits_change,
+        venue=event.venue,
+    )
 
 
 def _without(portfolio: Portfolio, code: str) -> tuple[ModeCause, ...]:
@@ -113,6 +159,7 @@ def _reserved(portfolio: Portfolio, event: EntryReserved) -> Portfolio:
         quantity=event.quantity,
         price=event.price,
         amount=event.amount,
+        attempt=event.attempt,
     )
     holding = portfolio.holdings.get(event.position_id) or Holding(
         trader=event.trader,
@@ -207,7 +254,8 @@ def _with_books(portfolio: Portfolio, before: Holding, after: Holding) -> Portfo
     quantity = after.ledger.remaining - before.ledger.remaining
     cost = after.ledger.cost - before.ledger.cost
     symbol = after.pair.symbol
-    book = portfolio.books.get(symbol, SymbolBook()).plus(quantity, cost, after.direction)
+    book = portfolio.books.get(symbol) or SymbolBook(is_spot=after.pair.kind is Kind.SPOT)
+    book = book.plus(quantity, cost, after.direction)
     books = {**portfolio.books, symbol: book}
     if not book.gross_quantity:
         del books[symbol]
@@ -238,3 +286,47 @@ def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
     book = portfolio.books[symbol]
     book = replace(book, dust=book.dust + holding.ledger.remaining)
     return replace(portfolio, books={**portfolio.books, symbol: book})
+
+
+def _cash_moved(portfolio: Portfolio, event: CashMoved) -> Portfolio:
+    if event.flow_id in portfolio.flows:
+        raise InvariantError(f"flow {event.flow_id} booked twice")
+    if event.asset == portfolio.quote:
+        if event.kind is CashKind.TRANSFER:
+            portfolio = _shifted(portfolio, event.amount, event.equity)
+        else:
+            portfolio = replace(portfolio, balance=portfolio.balance + event.amount)
+    for position_id, share in event.shares:
+        holding = _holding(portfolio, position_id)
+        ledger = replace(holding.ledger, funding=holding.ledger.funding + share)
+        holdings = portfolio.holdings.put(position_id, replace(holding, ledger=ledger))
+        portfolio = replace(portfolio, holdings=holdings)
+    flows = {**portfolio.flows, event.flow_id: event.at}
+    since = portfolio.flows_from or event.at
+    for oldest in list(flows)[:-REMEMBERED_FLOWS]:
+        since = max(since, flows.pop(oldest))
+    return replace(portfolio, flows=flows, flows_from=since)
+
+
+def _shifted(portfolio: Portfolio, amount: Decimal, before: Decimal | None) -> Portfolio:
+    """Move the balance without a gain or a loss: drawdowns stay what fraction they are.
+
+    A loss in quote stays what it is too, which is why the day start keeps an offset. Without a
+    positive equity there is no fraction to keep: the marks move as the balance does.
+    """
+    peak, start = portfolio.high_water_mark, portfolio.day_start_equity
+    offset = portfolio.day_offset
+    if before is not None and before > ZERO and before + amount > ZERO:
+        ratio = (before + amount) / before
+        moved = (start * ratio).quantize(QUANTUM)
+        offset += moved - (start + amount)
+        peak, start = (peak * ratio).quantize(QUANTUM), moved
+    else:
+        peak, start = peak + amount, start + amount
+    return replace(
+        portfolio,
+        balance=portfolio.balance + amount,
+        high_water_mark=peak,
+        day_start_equity=start,
+        day_offset=offset,
+    )

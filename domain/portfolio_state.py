@@ -1,9 +1,10 @@
 """An account: its data and what its figures mean. What becomes of it is in `portfolio_life.py`.
 
-Balance is cash: it changes by realized P&L and fees only, on spot as on swaps. What is held
-is valued apart, so one set of rules serves both kinds:
+Balance changes by realized P&L, fees and funding, on spot as on swaps, and by what moves money
+without a fill. What is held is valued apart, so one set of rules serves both kinds:
 
     equity    = balance + unrealized P&L
+    cash      = balance - cost of what is held on spot: what a venue calls the balance of the quote
     available = balance - margin of what is held - reservations - a loss not yet realized
     margin    = cost of what is held / leverage (spot: leverage 1, so the whole cost)
 
@@ -19,6 +20,7 @@ from decimal import ROUND_UP, Decimal
 import msgspec
 from msgspec.structs import replace
 
+from domain.attempts import Attempt
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, TradeId, TraderName
 from domain.instrument import Direction, Pair
 from domain.limit_changes import applied
@@ -41,6 +43,7 @@ class Reservation(msgspec.Struct, frozen=True, omit_defaults=True):
     price: Decimal  # quote
     amount: Decimal  # quote, for all of it
     filled: Decimal = ZERO  # base units
+    attempt: Attempt | None = None
 
     @property
     def open_amount(self) -> Decimal:
@@ -81,6 +84,7 @@ class SymbolBook(msgspec.Struct, frozen=True, omit_defaults=True):
     gross_quantity: Decimal = ZERO  # base units
     gross_cost: Decimal = ZERO  # quote
     dust: Decimal = ZERO  # base units left over by closed positions
+    is_spot: bool = False
 
     def unrealized_pnl(self, mark: Decimal | None) -> Decimal:
         """Quote, at `mark`; zero without one."""
@@ -124,6 +128,10 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     records: dict[TraderName, TradeRecord] = {}
     closed: dict[PositionId, frozenset[TradeId]] = {}  # the last ones, oldest first
     limits_change: AccountLimitsChanged | None = None  # the last; None: as configured
+    venue: str = "paper"  # where it is
+    flows: dict[str, datetime] = {}  # the last ones booked, oldest first
+    flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
+    day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity
 
 
 def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:
@@ -167,4 +175,22 @@ def daily_drawdown(portfolio: Portfolio, marks: Marks) -> Decimal:
 
 def daily_loss(portfolio: Portfolio, marks: Marks) -> Decimal:
     """Quote lost since the start of the UTC day, >= 0."""
-    return max(ZERO, portfolio.day_start_equity - equity(portfolio, marks))
+    return max(ZERO, lost_today(portfolio, equity(portfolio, marks)))
+
+
+def lost_today(portfolio: Portfolio, value: Decimal) -> Decimal:
+    """Quote that equity of `value` is below that of the start of the day, transfers apart."""
+    return portfolio.day_start_equity - portfolio.day_offset - value
+
+
+def cash(portfolio: Portfolio, *, spot_is_paid: bool = True) -> Decimal:
+    """Quote that the venue should hold: what its balance of the quote asset, frozen included, says.
+
+    A swap ties up margin and pays realized P&L, fees and funding into that balance; unrealized P&L
+    is apart (OKX `cashBal`). On spot the cost of what is held has left it; the paper venue keeps
+    it there (`spot_is_paid=False`).
+    """
+    if not spot_is_paid:
+        return portfolio.balance
+    spent = (book.gross_cost for book in portfolio.books.values() if book.is_spot)
+    return portfolio.balance - sum(spent, ZERO)

@@ -18,6 +18,7 @@ from domain.money import ONE, ZERO
 from domain.order import Fill, OrderStatus, OrderType
 from domain.pnl import Ledger
 from domain.protection import ExitReason, Protection
+from domain.venue import Outside
 from domain.venue_stop import NOTHING_AT_VENUE, AtVenue
 
 
@@ -206,11 +207,17 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     additions: tuple[Entry, ...] = ()  # scaled in, oldest first
     judged_until: datetime | None = None  # candles of a downtime have done what they could
     at_venue: AtVenue = NOTHING_AT_VENUE  # the stop that rests there
+    outside: Outside | None = None  # who reduced it last at the venue, when it was not us
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """The order that opened it, then those that added to it."""
         return (self.entry, *self.additions)
+
+    @property
+    def outside_fills(self) -> tuple[Fill, ...]:
+        """Executions that no order of ours had: the exchange cannot tell them again."""
+        return tuple(fill for fill in self.fills if not fill.client_order_id)
 
     def entry_of(self, order_id: ClientOrderId) -> Entry | None:
         """Find the entry, the first or an addition, that has this order."""
@@ -253,8 +260,8 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def realized_pnl(self) -> Decimal:
-        """Quote, net of all fees so far."""
-        return self.ledger.gross_pnl - self.ledger.fees
+        """Quote, net of all fees and of funding so far."""
+        return self.ledger.realized_pnl
 
     def unrealized_pnl(self, price: Decimal) -> Decimal:
         """Quote, of what remains, at `price`."""

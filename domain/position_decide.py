@@ -23,15 +23,18 @@ from domain.effects import (
 )
 from domain.ids import ClientOrderId, ExitId
 from domain.inputs import (
+    AdoptPosition,
     Armed,
     BeginAddition,
     BeginEntry,
     Crossed,
     FillReported,
+    FundingTold,
     GuardLost,
     Offline,
     OrderEnded,
     OrderReported,
+    OutsideReported,
     ResolveConflict,
     Wake,
 )
@@ -70,6 +73,7 @@ from domain.position_guards import (
 )
 from domain.position_life import entry_is_working, is_known_fill, working_entries
 from domain.position_offline import judge_downtime
+from domain.position_outside import note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
 from domain.venue_stop_align import align
 from domain.venue_stop_reports import booked_by_stop, resume_stops, stop_ended, stop_reported
@@ -77,6 +81,9 @@ from domain.venue_stop_reports import booked_by_stop, resume_stops, stop_ended, 
 PositionInput = (
     BeginEntry
     | BeginAddition
+    | AdoptPosition
+    | OutsideReported
+    | FundingTold
     | FillReported
     | OrderEnded
     | OrderReported
@@ -109,6 +116,8 @@ def decide(
                 _begin(decision, message)
         case BeginAddition():
             add(decision, message)
+        case AdoptPosition() | OutsideReported() | FundingTold():
+            _outside(decision, message)
         case FillReported():
             _fill(decision, message)
         case OrderEnded():
@@ -133,10 +142,21 @@ def decide(
             resolve(decision, message, market)
         case _:
             assert_never(message)
+    _see_to_the_stop(decision)
+    return decision.finish()
+
+
+def _outside(decision: Draft, message: AdoptPosition | OutsideReported | FundingTold) -> None:
+    is_birth = isinstance(message, AdoptPosition)
+    if is_birth is not decision.is_born and note_outside(decision, message):
+        _close_if_nothing_remains(decision)
+
+
+def _see_to_the_stop(decision: Draft) -> None:
+    """Let what rests at the venue follow what was decided."""
     align(decision)
     if decision.is_born and decision.position.at_venue.round and not decision.position.is_closed:
-        _close_if_nothing_remains(decision)
-    return decision.finish()
+        _close_if_nothing_remains(decision)  # an exit may have had nothing left to do
 
 
 def _begin(decision: Draft, begin: BeginEntry) -> None:
@@ -153,6 +173,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             at=decision.now,
             decision_id=begin.decision_id,
             rationale=begin.rationale,
+            paper=decision.rules.paper,
         )
     )
     terms = entry_terms(decision.position, decision.position.entry)
@@ -280,6 +301,10 @@ def _close_if_nothing_remains(decision: Draft) -> bool:
         return False
     if not position.fills:
         _finish(decision, PositionStatus.CLOSED, ExitReason.NEVER_FILLED)
+        return True
+    outside = outside_end(position)
+    if outside is not None:
+        _finish(decision, *outside)
         return True
     if position.remaining == ZERO:
         _finish(decision, PositionStatus.CLOSED, closing_reason(decision))

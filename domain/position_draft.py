@@ -49,6 +49,7 @@ class PositionRules(msgspec.Struct, frozen=True):
     # What a venue calls a stop on the wrong side of the price: it would trigger at once. OKX says
     # 51278 of a buy, 51280 of a sell.
     wrong_side_codes: tuple[str, ...] = ("51278", "51280", "WOULD_TRIGGER")
+    paper: bool = True  # no real money: other rules of retention
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from domain.instrument import Direction, Instrument
 from domain.order import Fill, OrderStatus
 from domain.position import ArmedExit, Conflict, Entry, ExitOrder, Modification, PositionStatus
 from domain.protection import ExitReason, Protection
+from domain.venue import Outside
 from domain.venue_stop_events import AnyVenueStopEvent
 
 
@@ -34,6 +35,38 @@ class PositionIntended(PositionEvent, frozen=True):
     user: str = ""
     decision_id: DecisionId | None = None
     rationale: str = ""
+
+
+class PositionAdopted(PositionEvent, frozen=True):
+    """The venue holds what nobody here opened; it is ours from here on, under an emergency stop."""
+
+    position_id: PositionId
+    account: AccountName
+    instrument: Instrument
+    direction: Direction
+    entry: Entry  # its order never was: the id only names it
+    fill: Fill  # what is held, at the venue's average price; no order of ours
+    plan: ProtectionPlan
+    leverage: Decimal
+    at: datetime
+    paper: bool = True
+    rationale: str = ""
+
+
+class PositionReducedOutside(PositionEvent, frozen=True):
+    """All or a part of it was closed at the venue, not by us; `fill` has no order of ours."""
+
+    fill: Fill
+    cause: Outside
+    estimated: bool  # nobody told the price: it is the mark of the moment
+    at: datetime
+
+
+class PositionFunded(PositionEvent, frozen=True):
+    """Its part of what funding has paid or taken so far."""
+
+    total: Decimal  # quote since it was opened; below zero: paid
+    at: datetime
 
 
 class AdditionIntended(PositionEvent, frozen=True):
@@ -176,6 +209,9 @@ class PositionSettled(PositionEvent, frozen=True):
 
 AnyPositionEvent = (
     PositionIntended
+    | PositionAdopted
+    | PositionReducedOutside
+    | PositionFunded
     | AdditionIntended
     | EntryEnded
     | EntryWithdrawn

@@ -121,7 +121,9 @@ def fire(
     if order.waits:
         decision.then(*exit_timer(decision.rules, position, order))
     else:
-        decision.then(SubmitOrder(exit_terms(position, order), armed=armed and known))
+        decision.then(
+            SubmitOrder(exit_terms(position, order), armed=armed and known, decided_at=decision.now)
+        )
     decision.then(Disarm(position.id, symbol, None if whole else exit_id))
 
 

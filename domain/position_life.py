@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from domain import pnl
 from domain.errors import InvariantError
-from domain.ids import ClientOrderId
+from domain.ids import MANUAL, ClientOrderId
 from domain.order import Fill, OrderStatus
 from domain.position import Conflict, Entry, ExitOrder, Position, PositionStatus
 from domain.position import to_status as _to
@@ -23,10 +23,13 @@ from domain.position_events import (
     ExitEnded,
     ExitFired,
     ModificationRefused,
+    PositionAdopted,
     PositionClosed,
     PositionFilled,
+    PositionFunded,
     PositionIntended,
     PositionQuarantined,
+    PositionReducedOutside,
     PositionSettled,
     ProtectionAcknowledged,
     ProtectionLost,
@@ -44,10 +47,10 @@ KEPT_MODIFICATIONS = 10  # in memory; the read table has all
 
 def evolve(position: Position | None, event: AnyPositionEvent) -> Position:
     """Return the position after `event`. Raises `InvariantError` where the tables exclude it."""
-    if isinstance(event, PositionIntended):
+    if isinstance(event, PositionIntended | PositionAdopted):
         if position is not None:
             raise InvariantError(f"position {position.id} intended twice")
-        return _born(event)
+        return _born(event) if isinstance(event, PositionIntended) else _adopted(event)
     if position is None:
         raise InvariantError(f"{type(event).__name__} before the position was intended")
     match event:
@@ -87,9 +90,15 @@ def _changed(
     | SuggestionHeld
     | ConflictResolved
     | DowntimeJudged
+    | PositionReducedOutside
+    | PositionFunded
     | AnyVenueStopEvent,
 ) -> Position:
     match event:
+        case PositionReducedOutside():
+            return _reduced_outside(position, event)
+        case PositionFunded(total=total):
+            return replace(position, ledger=replace(position.ledger, funding=total))
         case AdditionIntended(entry=entry):
             return replace(position, additions=(*position.additions, entry))
         case ProtectionModified(modification=done):
@@ -147,6 +156,37 @@ def _born(event: PositionIntended) -> Position:
         user=event.user,
         decision_id=event.decision_id,
         rationale=event.rationale,
+    )
+
+
+def _adopted(event: PositionAdopted) -> Position:
+    position = Position(
+        id=event.position_id,
+        account=event.account,
+        trader=MANUAL,
+        instrument=event.instrument,
+        direction=event.direction,
+        status=_S.ADOPTED,
+        entry=event.entry,
+        plan=event.plan,
+        intended_at=event.at,
+        leverage=event.leverage,
+        paper=event.paper,
+        rationale=event.rationale,
+    )
+    return _entry_filled(position, event.fill)
+
+
+def _reduced_outside(position: Position, event: PositionReducedOutside) -> Position:
+    fill = event.fill
+    best, worst = _extremes_with(position, fill.price, fill.price)
+    return replace(
+        position,
+        fills=(*position.fills, fill),
+        ledger=pnl.reduced(position.ledger, fill, position.instrument, position.direction),
+        outside=event.cause,
+        best_price=best,
+        worst_price=worst,
     )
 
 

@@ -1,11 +1,12 @@
 """A trader: whether it may open, what its strategy remembers, what it decided."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
-from domain.commands import ProtectionPlan, SizeBy
+from domain.attempts import Attempt
+from domain.commands import EntryRequest, ProtectionPlan, SizeBy
 from domain.errors import Refusal
 from domain.ids import DecisionId, PositionId, Symbol, TraderName
 from domain.limit_changes import TraderOverrides, applied, merged, no_sense
@@ -78,6 +79,30 @@ class DecisionRefused(TraderEvent, frozen=True):
     at: datetime
 
 
+class EntryDeclined(TraderEvent, frozen=True):
+    """An entry or an addition was refused before an order existed.
+
+    The same refusal again is counted, see `DeclinedAgain`.
+    """
+
+    number: int  # of the refusals of this trader
+    request: EntryRequest  # as asked for; an addition as the entry that it is
+    attempt: Attempt
+    rule: str
+    message: str
+    remedy: str
+    at: datetime
+    is_addition: bool = False
+
+
+class DeclinedAgain(TraderEvent, frozen=True):
+    """The same was refused again for the same reason, so many times since it was last journaled."""
+
+    number: int  # of the refusal it repeats
+    times: int
+    at: datetime  # of the last one
+
+
 class TraderConfigured(TraderEvent, frozen=True):
     """The configuration was read again while it ran; a start takes what the file says then."""
 
@@ -101,9 +126,24 @@ AnyTraderEvent = (
     | StrategyAdvanced
     | DecisionMade
     | DecisionRefused
+    | EntryDeclined
+    | DeclinedAgain
     | TraderConfigured
     | TraderLimitsChanged
 )
+
+
+# Refusals that may repeat: of so many kinds, each for as long as it comes again within this time.
+REMEMBERED_DECLINES = 32
+SAME_WITHIN = timedelta(minutes=10)
+
+
+class Decline(msgspec.Struct, frozen=True):
+    """A refusal, and how often it came."""
+
+    event: EntryDeclined
+    times: int
+    last_at: datetime
 
 
 class Trader(msgspec.Struct, frozen=True):
@@ -117,6 +157,8 @@ class Trader(msgspec.Struct, frozen=True):
     last_decision: DecisionMade | None = None
     last_refusal: DecisionRefused | None = None
     limits_change: TraderLimitsChanged | None = None  # the last; None: as configured
+    declines: dict[str, Decline] = {}  # the last ones, by `decline_key`, oldest first
+    declined: int = 0  # how many different ones there ever were
 
     @property
     def overrides(self) -> TraderOverrides:
@@ -148,6 +190,38 @@ def change_limits(
     return (TraderLimitsChanged(overrides=overrides, previous=previous, new=new, by=by, at=now),)
 
 
+def decline_key(request: EntryRequest, rule: str, *, is_addition: bool) -> str:
+    """Return what makes two refusals the same."""
+    what = "add" if is_addition else request.direction.value
+    return f"{rule} {request.symbol} {what} {request.source.value}"
+
+
+def known_decline(trader: Trader, key: str, now: datetime) -> Decline | None:
+    """Return the refusal that one at `now` repeats; None when it is a new one."""
+    decline = trader.declines.get(key)
+    fresh = decline is not None and abs(now - decline.last_at) <= SAME_WITHIN
+    return decline if fresh else None
+
+
+def _declined(trader: Trader, event: EntryDeclined) -> Trader:
+    key = decline_key(event.request, event.rule, is_addition=event.is_addition)
+    declines = {each: known for each, known in trader.declines.items() if each != key}
+    for oldest in list(declines)[: -(REMEMBERED_DECLINES - 1)]:
+        del declines[oldest]
+    declines[key] = Decline(event, 1, event.at)
+    return msgspec.structs.replace(trader, declines=declines, declined=event.number)
+
+
+def _declined_again(trader: Trader, event: DeclinedAgain) -> Trader:
+    declines = {
+        key: msgspec.structs.replace(known, times=known.times + event.times, last_at=event.at)
+        if known.event.number == event.number
+        else known
+        for key, known in trader.declines.items()
+    }
+    return msgspec.structs.replace(trader, declines=declines)
+
+
 def series_key(symbol: Symbol, series: str) -> str:
     """Return what tells the candles of a symbol and timeframe apart; `series` "": the own one."""
     return f"{symbol} {series}" if series else symbol
@@ -174,6 +248,10 @@ def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
             )
         case DecisionRefused():
             return msgspec.structs.replace(trader, last_refusal=event)
+        case EntryDeclined():
+            return _declined(trader, event)
+        case DeclinedAgain():
+            return _declined_again(trader, event)
         case TraderConfigured():
             return trader
         case TraderLimitsChanged():

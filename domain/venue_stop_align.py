@@ -132,7 +132,8 @@ def _release(decision: Draft, order: ExitOrder, quantity: Decimal) -> None:
     sent = next(
         each for each in decision.position.exits if each.client_order_id == order.client_order_id
     )
-    decision.then(SubmitOrder(exit_terms(position, sent), armed=known))
+    terms = exit_terms(position, sent)
+    decision.then(SubmitOrder(terms, armed=known, decided_at=decision.now))
 
 
 def drop(decision: Draft, order: ExitOrder, why: str) -> None:

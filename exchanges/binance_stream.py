@@ -22,10 +22,11 @@ from domain.ids import Symbol
 from domain.instrument import Kind
 from exchanges.binance_frames import LastSeen, notice_in, read_frame
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.line import LineSettings
-from exchanges.lines import Route, run_lines
+from exchanges.line import Route
+from exchanges.lines import MarketHealth, run_lines
 from exchanges.market import MarketSink
 from exchanges.recording import Tap
+from exchanges.session import LineSettings
 from runtime.ports import Chance, Clock, Net
 
 SPOT_URL = "wss://stream.binance.com:9443"
@@ -91,7 +92,8 @@ class BinanceStream:
             Route(url, BinanceDialect(names, self._symbols), self._settings)
             for url, names in self._names.items()
         ]
-        await run_lines(self._ports, routes, sink, self._tap)
+        health = MarketHealth(sink, lines=len(routes))
+        await run_lines(self._ports, routes, sink, health, self._tap)
 
 
 class BinanceDialect:
@@ -103,6 +105,9 @@ class BinanceDialect:
         """`names` of streams; `symbols` maps the venue's to ours."""
         self._names = tuple(names)
         self._symbols = symbols
+
+    def login(self) -> None:
+        """Prices are for everybody."""
 
     def subscriptions(self) -> Sequence[Subscription]:
         """Return what to send, some names at a time."""

@@ -6,11 +6,12 @@ dialect, a reader of frames, and a table of addresses.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from exchanges.market import MarketSink
+SinkT = TypeVar("SinkT")  # who takes what the frames say: prices, or what happens on an account
+SinkT_contra = TypeVar("SinkT_contra", contravariant=True)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -27,6 +28,13 @@ class Unlisted(msgspec.Struct, frozen=True):
     error: str  # its code and text
 
 
+class LoginRefused(msgspec.Struct, frozen=True):
+    """The venue did not let us in."""
+
+    error: str  # its code and text
+    is_final: bool  # the same login will be refused again: ask rarely
+
+
 class ShutdownNotice(msgspec.Struct, frozen=True):
     """The venue's server goes away in a while: connect anew, overlapping."""
 
@@ -35,10 +43,10 @@ class Pong(msgspec.Struct, frozen=True):
     """The answer to our text ping: a sign of life, and no data."""
 
 
-Notice = Answer | Unlisted | ShutdownNotice | Pong
+Notice = Answer | Unlisted | LoginRefused | ShutdownNotice | Pong
 PONG = Pong()
 
-# Takes a raw frame, hands the prices in it to a sink, returns the notice when that is what it is.
+# Takes a raw frame, hands what it says to a sink, returns the notice when that is what it is.
 # Raises nothing but what the sink raises.
 Reader = Callable[[bytes | str], Notice | None]
 
@@ -51,18 +59,24 @@ class Subscription(msgspec.Struct, frozen=True):
     streams: int
 
 
-class Dialect(Protocol):
+class Dialect(Protocol[SinkT_contra]):
     """One connection's share of a venue."""
 
     ping: (
         str  # sent as text when nothing came for a while; "": the venue pings, the library answers
     )
 
+    def login(self) -> Subscription | None:
+        """Return what to send first, and what confirms it; None where everybody may listen.
+
+        Asked for by each session, because a login names the time.
+        """
+
     def subscriptions(self) -> Sequence[Subscription]:
         """Return what to send, in order."""
 
-    def reader(self, sink: MarketSink) -> Reader:
+    def reader(self, sink: SinkT_contra) -> Reader:
         """Return a reader that remembers nothing yet: what it is given twice, it hands on once."""
 
     def notice_in(self, raw: bytes | str) -> Notice | None:
-        """Return the notice that a frame is, if it is one; prices are not looked at."""
+        """Return the notice that a frame is, if it is one; nothing else is looked at."""

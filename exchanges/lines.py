@@ -3,48 +3,27 @@
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
-
-from exchanges.dialect import Dialect
-from exchanges.line import Line, LineSettings, Pace
+from exchanges.dialect import SinkT
+from exchanges.line import Health, Line, Route
 from exchanges.market import MarketSink
 from exchanges.recording import Tap
+from exchanges.session import Pace
 from runtime.ports import Chance, Clock, Net
-
-
-class Route(msgspec.Struct, frozen=True):
-    """An address, how it is spoken to, and its times."""
-
-    url: str
-    dialect: Dialect
-    settings: LineSettings
 
 
 async def run_lines(
     ports: tuple[Net, Clock, Chance],
-    routes: Sequence[Route],
-    sink: MarketSink,
+    routes: Sequence[Route[SinkT]],
+    sink: SinkT,
+    health: Health,
     tap: Tap | None = None,
 ) -> None:
-    """Feed `sink` from all routes until canceled. Raises only what the sink raises.
+    """Feed `sink` from all routes until canceled. Raises only what sink and health raise.
 
     `tap` sees every frame that is no answer, after the sink.
     """
-    health = _Health(sink, lines=len(routes))
     pace = Pace(ports[1], max(route.settings.connect_interval_s for route in routes))
-    lines = [
-        Line(
-            ports,
-            url=route.url,
-            dialect=route.dialect,
-            sink=sink,
-            health=health,
-            settings=route.settings,
-            pace=pace,
-            tap=tap,
-        )
-        for route in routes
-    ]
+    lines = [Line(ports, route, sink=sink, health=health, pace=pace, tap=tap) for route in routes]
     if len(lines) == 1:
         await lines[0].run()
     try:
@@ -55,7 +34,7 @@ async def run_lines(
         raise errors.exceptions[0] from errors
 
 
-class _Health:
+class MarketHealth:
     """Tells the sink of the first line lost and of the last one restored, each once."""
 
     def __init__(self, sink: MarketSink, lines: int) -> None:
@@ -65,12 +44,14 @@ class _Health:
         self._told_down = False
 
     def on_up(self, url: str) -> None:
+        """Tell it when this was the last one."""
         self._up.add(url)
         if len(self._up) == self._lines:
             self._told_down = False
             self._sink.on_connected()
 
     def on_down(self, url: str, why: str) -> None:
+        """Tell it when this was the first one."""
         self._up.discard(url)
         if not self._told_down:
             self._told_down = True

@@ -1,7 +1,8 @@
 """What OKX's streams are called, and where they are."""
 
 PUBLIC = "/ws/v5/public"
-BUSINESS = "/ws/v5/business"  # candles, and every single trade
+PRIVATE = "/ws/v5/private"  # orders, balances, positions of who logs in
+BUSINESS = "/ws/v5/business"  # candles, every single trade; of who logs in: orders with a trigger
 
 
 def stream_name(channel: str, inst_id: str) -> str:

@@ -37,6 +37,7 @@ from exchanges.rest import (
 )
 
 URL = "https://www.okx.com"
+DEMO_HEADERS = {"x-simulated-trading": "1"}  # without it the same address is the live venue
 PAGE = 100  # candles; every address takes it
 RECENT = 1440  # candles that the address of the latest ones goes back
 MAX_DEPTH = 400

@@ -23,8 +23,8 @@ import orjson
 from domain.candles import Timeframe
 from domain.instrument import Kind
 from exchanges.dialect import Notice, Reader, Subscription
-from exchanges.line import LineSettings
-from exchanges.lines import Route, run_lines
+from exchanges.line import Route
+from exchanges.lines import MarketHealth, run_lines
 from exchanges.market import MarketSink
 from exchanges.okx_frames import (
     CANDLES,
@@ -37,9 +37,11 @@ from exchanges.okx_frames import (
 )
 from exchanges.okx_names import BUSINESS, PUBLIC, stream_name
 from exchanges.recording import Tap
+from exchanges.session import LineSettings
 from runtime.ports import Chance, Clock, Net
 
 URL = "wss://ws.okx.com:8443"
+DEMO_URL = "wss://wspap.okx.com:8443"  # of the demo account; its prices are its own
 CHANNELS = ("trades", "tickers", "mark-price")
 SETTINGS = LineSettings(backoff_first_s=1.0, connect_interval_s=0.4, message_interval_s=0.2)
 # A quiet market has no candle for a while; the text ping tells a dead connection from that.
@@ -105,12 +107,14 @@ class OkxStream:
             Route(url, OkxDialect(streams, self._listed, self._wanted), self._settings_for(url))
             for url, streams in self._streams.items()
         ]
-        await run_lines(self._ports, routes, sink, self._tap)
+        health = MarketHealth(sink, lines=len(routes))
+        await run_lines(self._ports, routes, sink, health, self._tap)
 
     def _settings_for(self, url: str) -> LineSettings:
-        if url.endswith(PUBLIC):
+        silence_s = self._settings.max_silence_s
+        if url.endswith(PUBLIC) or silence_s is None:
             return self._settings
-        silence_s = max(self._settings.max_silence_s, _CANDLE_SILENCE_S)
+        silence_s = max(silence_s, _CANDLE_SILENCE_S)
         return msgspec.structs.replace(self._settings, max_silence_s=silence_s)
 
 
@@ -129,6 +133,9 @@ class OkxDialect:
         self._streams = tuple(streams)
         self._listed = listed
         self._wanted = wanted
+
+    def login(self) -> None:
+        """Prices are for everybody."""
 
     def subscriptions(self) -> Sequence[Subscription]:
         """Return what to send, some streams at a time."""

@@ -14,8 +14,36 @@ from typing import Protocol
 import msgspec
 
 from domain.ids import ClientOrderId, Symbol, VenueOrderId
-from domain.instrument import Direction, Instrument
+from domain.instrument import Instrument
 from domain.order import Fill, OrderStatus, OrderTerms
+from domain.venue import Balance, CashFlow, CashKind, Outside, OutsideFill, VenuePosition
+from exchanges.breaker import VenueHealth
+
+__all__ = [
+    "Abilities",
+    "Accepted",
+    "AccountFacts",
+    "Balance",
+    "BalanceReport",
+    "Cancellation",
+    "CashFlow",
+    "CashKind",
+    "DistantExchange",
+    "Exchange",
+    "NotFound",
+    "Outside",
+    "OutsideFill",
+    "PositionMode",
+    "PositionReport",
+    "Refused",
+    "StreamDown",
+    "StreamUp",
+    "Submission",
+    "Unknown",
+    "VenueOrder",
+    "VenuePosition",
+    "VenueUpdate",
+]
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -25,10 +53,11 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The venue said no; its own code and text."""
+    """The venue said no, or we did for it and nothing was sent; the venue's own code and text."""
 
     code: str
     text: str
+    remedy: str = ""  # what a person can do about it
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -51,65 +80,6 @@ class VenueOrder(msgspec.Struct, frozen=True):
     average_price: Decimal  # quote per base unit; 0 when nothing filled
     reason: str  # the venue's code and text when rejected
     updated_at: datetime
-
-
-class Balance(msgspec.Struct, frozen=True):
-    """An account's money in one asset."""
-
-    asset: str
-    total: Decimal
-    available: Decimal
-
-
-class VenuePosition(msgspec.Struct, frozen=True):
-    """A holding of one instrument; negative when short.
-
-    A venue in hedge mode reports the long and the short side of a symbol as two of these, and the
-    net is their sum; a venue in net mode, and any venue for spot, reports one.
-    """
-
-    symbol: Symbol
-    quantity: Decimal  # base units, signed; 0 only in a `PositionReport`: flat
-    average_price: Decimal  # quote per base unit
-    liquidation_price: Decimal | None = None  # quote; None: the venue names none
-    leverage: Decimal | None = None
-    updated_at: datetime | None = None
-
-
-class Outside(Enum):
-    """Who traded on our account, when it was not us."""
-
-    PERSON = "person"  # on the venue's site, or another program
-    LIQUIDATION = "liquidation"
-    ADL = "adl"  # the venue closed it against a liquidated account
-
-
-class OutsideFill(msgspec.Struct, frozen=True):
-    """An execution of an order without an id of ours; `fill.client_order_id` is empty."""
-
-    fill: Fill
-    cause: Outside
-    direction: Direction | None = None  # in hedge mode: of the position it belongs to
-
-
-class CashKind(Enum):
-    """What moved money besides a fill."""
-
-    FUNDING = "funding"
-    TRANSFER = "transfer"  # deposit, withdrawal, between accounts
-    OTHER = "other"  # interest, rebates, corrections
-
-
-class CashFlow(msgspec.Struct, frozen=True):
-    """Money that came or went without a fill."""
-
-    flow_id: str  # the venue's id: told twice, it counts once
-    kind: CashKind
-    asset: str
-    amount: Decimal  # signed: below zero we paid
-    at: datetime
-    symbol: Symbol | None = None  # of funding
-    text: str = ""  # the venue's word
 
 
 class Abilities(msgspec.Struct, frozen=True):
@@ -228,3 +198,10 @@ class Exchange(Protocol):
 
     def close(self) -> Awaitable[None]:
         """Disconnect; what was acknowledged stays."""
+
+
+class DistantExchange(Exchange, Protocol):
+    """A venue at the end of a line that may break."""
+
+    def health(self) -> VenueHealth:
+        """Return how the line is doing; costs nothing."""

@@ -7,6 +7,7 @@ an `OSError` whose reason `real_net.reason_of` can say.
 
 import asyncio
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,8 +25,9 @@ _IDLE_S = 30.0  # how long a connection waits for its next request
 class RealHttp:
     """Fetches pages. TLS certificates are verified; loopback never goes through a proxy."""
 
-    def __init__(self, *, connections: int = 4) -> None:
-        """Connect to nothing yet; at most so many `connections` at a time."""
+    def __init__(self, *, connections: int = 4, headers: Mapping[str, str] | None = None) -> None:
+        """Connect to nothing yet; at most so many `connections` at a time, with these headers."""
+        self._headers = {"User-Agent": "holdfast", **(headers or {})}
         self._connections = connections
         self._opening = asyncio.Lock()
         self._session: ClientSession | None = None
@@ -55,7 +57,7 @@ class RealHttp:
                         limit=self._connections, keepalive_timeout=_IDLE_S
                     ),
                     cookie_jar=aiohttp.DummyCookieJar(),
-                    headers={"User-Agent": "holdfast"},
+                    headers=self._headers,
                     timeout=aiohttp.ClientTimeout(total=None),  # the deadline is ours
                     trust_env=False,  # it would also read passwords from a .netrc
                 )
@@ -66,7 +68,7 @@ async def _fetched(session: "ClientSession", url: str, max_bytes: int) -> HttpRe
     import aiohttp  # noqa: PLC0415 - imported by now
 
     try:
-        async with session.get(url, proxy=_proxy_for(url), allow_redirects=False) as response:
+        async with session.get(url, proxy=proxy_for(url), allow_redirects=False) as response:
             body = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 body += chunk  # unpacked: a small answer cannot hide a large one
@@ -92,7 +94,7 @@ def _as_os_error(error: Exception) -> OSError:
     return error if isinstance(error, OSError) else ConnectionError(f"TLS: {error}")
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
     """Return the proxy that the environment names for this address."""
     parts = urlsplit(url)
     if is_loopback(url) or proxy_bypass(parts.hostname or ""):

@@ -11,7 +11,7 @@ from typing import Any
 
 from storage.errors import NewerSchemaError
 
-HEAD = "0002"  # a test compares it with Alembic's head
+HEAD = "0003"  # a test compares it with Alembic's head
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -1,23 +1,13 @@
 """The rows that the streams of this daemon give: see `read_tables` for the rules."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
-from typing import Any
-
-import msgspec
 
 from domain.ids import PositionId
 from domain.money import ZERO
 from domain.order import (
     Order,
-    OrderAccepted,
-    OrderDenied,
-    OrderEvent,
     OrderFilled,
-    OrderFoundAbsent,
-    OrderRejected,
 )
 from domain.performance import drawdown_of
 from domain.portfolio_events import EquityMarked
@@ -25,13 +15,14 @@ from domain.position import Modification, Position
 from domain.position_events import ModificationRefused, ProtectionModified
 from domain.trader_state import DecisionMade, DecisionRefused
 from storage.codec import time_text
+from storage.execution_rows import declined_rows, execution_rows
 from storage.read_tables import Change, Projection, ReadTables, Step
+from storage.row_text import as_json, text_of, time_of, word
 from storage.rows import (
     ClosedPositionRow,
     DecisionProgress,
     DecisionRow,
     EquityRow,
-    ExecutionRow,
     FillRow,
     ModificationRow,
     OrderProgress,
@@ -43,23 +34,6 @@ from storage.rows import (
 )
 
 __all__ = ["PROJECTIONS", "ReadTables"]
-
-_json = msgspec.json.Encoder(order="deterministic").encode
-
-
-_word = attrgetter("_value_")  # of an enum member; its `value` is a property and four times as slow
-
-
-def _text(value: Decimal | None) -> str:
-    return "" if value is None else str(value)
-
-
-def _time(at: datetime | None) -> str:
-    return "" if at is None else time_text(at)
-
-
-def _as_json(value: Any) -> str:
-    return _json(value).decode()
 
 
 def order_rows(change: Change) -> Iterator[Row]:
@@ -74,8 +48,7 @@ def order_rows(change: Change) -> Iterator[Row]:
         event_type = type(step.event)
         if event_type is OrderFilled:
             yield _fill(step, order)
-        elif event_type in _OUTCOMES:
-            yield _execution(step)
+    yield from execution_rows(change)
 
 
 def _born_order(order: Order, seq: int) -> OrderRow:
@@ -85,23 +58,23 @@ def _born_order(order: Order, seq: int) -> OrderRow:
         seq=seq,
         position_id=terms.position_id,
         symbol=terms.symbol,
-        side=_word(terms.side),
-        type=_word(terms.type),
+        side=word(terms.side),
+        type=word(terms.type),
         quantity=str(terms.quantity),
-        price=_text(terms.price),
-        trigger_price=_text(terms.trigger_price),
+        price=text_of(terms.price),
+        trigger_price=text_of(terms.trigger_price),
         reduce_only=1 if terms.reduce_only else 0,
         leverage=str(terms.leverage),
-        time_in_force=_word(terms.time_in_force),
+        time_in_force=word(terms.time_in_force),
         intended_at=time_text(order.intended_at),
-        status=_word(order.status),
+        status=word(order.status),
         venue_order_id=order.venue_order_id or "",
         filled=str(order.filled),
         average_price=str(order.average_price),
         reason=order.reason,
         late_fill=1 if order.late_fill else 0,
-        sent_at=_time(order.sent_at),
-        updated_at=_time(order.updated_at),
+        sent_at=time_of(order.sent_at),
+        updated_at=time_of(order.updated_at),
     )
 
 
@@ -110,14 +83,14 @@ def _order_progress(order: Order, seq: int) -> OrderProgress:
         position_id=order.terms.position_id,
         client_order_id=order.terms.client_order_id,
         seq=seq,
-        status=_word(order.status),
+        status=word(order.status),
         venue_order_id=order.venue_order_id or "",
         filled=str(order.filled),
         average_price=str(order.average_price),
         reason=order.reason,
         late_fill=1 if order.late_fill else 0,
-        sent_at=_time(order.sent_at),
-        updated_at=_time(order.updated_at),
+        sent_at=time_of(order.sent_at),
+        updated_at=time_of(order.updated_at),
     )
 
 
@@ -129,43 +102,13 @@ def _fill(step: Step, order: Order) -> FillRow:
         seq=step.seq,
         position_id=order.terms.position_id,
         symbol=fill.symbol,
-        side=_word(fill.side),
+        side=word(fill.side),
         quantity=str(fill.quantity),
         price=str(fill.price),
         fee=str(fill.fee.amount),
         fee_asset=fill.fee.asset,
         maker=1 if fill.maker else 0,
         at=time_text(fill.at),
-    )
-
-
-# The events that say what came of an attempt to place an order.
-_OUTCOMES: dict[type[OrderEvent], str] = {
-    OrderDenied: "SKIPPED",
-    OrderAccepted: "PLACED",
-    OrderRejected: "FAILED",
-    OrderFoundAbsent: "FAILED",
-}
-
-
-def _execution(step: Step) -> ExecutionRow:
-    order: Order = step.state
-    terms = order.terms
-    status = _OUTCOMES[type(step.event)]
-    return ExecutionRow(
-        seq=step.seq,
-        client_order_id=terms.client_order_id,
-        position_id=terms.position_id,
-        symbol=terms.symbol,
-        side=_word(terms.side),
-        type=_word(terms.type),
-        quantity=str(terms.quantity),
-        price=_text(terms.price),
-        leverage=str(terms.leverage),
-        status=status,
-        venue_order_id=order.venue_order_id or "",
-        error="" if status == "PLACED" else order.reason,
-        at=time_text(step.event.at),
     )
 
 
@@ -193,28 +136,28 @@ def _born_position(position: Position, seq: int) -> PositionRow:
         trader=position.trader,
         user=position.user,
         symbol=position.instrument.symbol,
-        market_type=_word(position.instrument.kind),
-        direction=_word(position.direction),
-        status=_word(position.status),
+        market_type=word(position.instrument.kind),
+        direction=word(position.direction),
+        status=word(position.status),
         paper=1 if position.paper else 0,
         leverage=str(position.leverage),
         entry_order_id=position.entry.client_order_id,
-        entry_type=_word(position.entry.type),
+        entry_type=word(position.entry.type),
         entry_price=str(position.entry_price),
         entry_quantity=str(position.entry_quantity),
         remaining=str(position.remaining),
         realized_pnl=str(position.realized_pnl),
         fees=str(position.fees),
-        initial_stop_price=_text(position.plan.stop_price),
-        protection=_as_json(position.protection),
-        best_price=_text(position.best_price),
-        worst_price=_text(position.worst_price),
+        initial_stop_price=text_of(position.plan.stop_price),
+        protection=as_json(position.protection),
+        best_price=text_of(position.best_price),
+        worst_price=text_of(position.worst_price),
         modification_count=position.modification_count,
         decision_id=position.decision_id or "",
         rationale=position.rationale,
         intended_at=time_text(position.intended_at),
-        opened_at=_time(position.opened_at),
-        modified_at=_time(position.modified_at),
+        opened_at=time_of(position.opened_at),
+        modified_at=time_of(position.modified_at),
     )
 
 
@@ -223,18 +166,18 @@ def _position_progress(position: Position, seq: int) -> PositionProgress:
     return PositionProgress(
         position_id=position.id,
         seq=seq,
-        status=_word(position.status),
+        status=word(position.status),
         entry_price=str(position.entry_price),
         entry_quantity=str(ledger.quantity),
         remaining=str(ledger.remaining),
         realized_pnl=str(ledger.realized_pnl),
         fees=str(ledger.fees),
-        protection=_as_json(position.protection),
-        best_price=_text(position.best_price),
-        worst_price=_text(position.worst_price),
+        protection=as_json(position.protection),
+        best_price=text_of(position.best_price),
+        worst_price=text_of(position.worst_price),
         modification_count=position.modification_count,
-        opened_at=_time(position.opened_at),
-        modified_at=_time(position.modified_at),
+        opened_at=time_of(position.opened_at),
+        modified_at=time_of(position.modified_at),
     )
 
 
@@ -247,26 +190,26 @@ def _closed_position(position: Position, seq: int) -> ClosedPositionRow:
         trader=position.trader,
         user=position.user,
         symbol=position.instrument.symbol,
-        market_type=_word(position.instrument.kind),
-        direction=_word(position.direction),
-        status=_word(position.status),
+        market_type=word(position.instrument.kind),
+        direction=word(position.direction),
+        status=word(position.status),
         paper=1 if position.paper else 0,
         leverage=str(position.leverage),
         entry_price=str(position.entry_price) if position.fills else "",
         entry_quantity=str(position.entry_quantity),
-        exit_price=_text(_exit_price(position)),
+        exit_price=text_of(_exit_price(position)),
         remaining=str(position.remaining),
         realized_pnl=str(position.realized_pnl),
         fees=str(position.fees),
-        exit_reason="" if reason is None else _word(reason),
-        initial_stop_price=_text(position.plan.stop_price),
-        best_price=_text(position.best_price),
-        worst_price=_text(position.worst_price),
+        exit_reason="" if reason is None else word(reason),
+        initial_stop_price=text_of(position.plan.stop_price),
+        best_price=text_of(position.best_price),
+        worst_price=text_of(position.worst_price),
         modification_count=position.modification_count,
         decision_id=position.decision_id or "",
         rationale=position.rationale,
-        opened_at=_time(position.opened_at),
-        closed_at=_time(position.closed_at),
+        opened_at=time_of(position.opened_at),
+        closed_at=time_of(position.closed_at),
     )
 
 
@@ -282,14 +225,14 @@ def _modification(position_id: str, seq: int, modification: Modification) -> Mod
     return ModificationRow(
         position_id=position_id,
         seq=seq,
-        type=_word(modification.type),
-        requested_by=_word(modification.requested_by),
+        type=word(modification.type),
+        requested_by=word(modification.requested_by),
         reason=modification.reason,
-        previous=_as_json(modification.previous),
-        new=_as_json(modification.new),
-        errors=_as_json(validation.errors),
-        warnings=_as_json(validation.warnings),
-        constraints=_as_json(validation.constraints),
+        previous=as_json(modification.previous),
+        new=as_json(modification.new),
+        errors=as_json(validation.errors),
+        warnings=as_json(validation.warnings),
+        constraints=as_json(validation.constraints),
         error=modification.error,
         at=time_text(modification.at),
     )
@@ -312,7 +255,7 @@ def portfolio_rows(change: Change) -> Iterator[Row]:
 
 
 def trader_rows(change: Change) -> Iterator[Row]:
-    """Yield decisions, and what became of those to open a position.
+    """Yield decisions, what became of those to open a position, and attempts that were refused.
 
     A refusal names the position that was not opened. Of one commit it is told with the decision,
     because the rows of one type are written together.
@@ -332,6 +275,7 @@ def trader_rows(change: Change) -> Iterator[Row]:
             status="REFUSED",
             error=f"{refused.rule}: {refused.message}",
         )
+    yield from declined_rows(change)
 
 
 def _decision(
@@ -347,7 +291,7 @@ def _decision(
         confidence=str(made.confidence),
         reasoning=made.rationale,
         price=str(made.price),
-        plan="" if made.plan is None else _as_json(made.plan),
+        plan="" if made.plan is None else as_json(made.plan),
         position_id=made.position_id or "",
         status="MADE" if refused is None else "REFUSED",
         error="" if refused is None else f"{refused.rule}: {refused.message}",

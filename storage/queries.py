@@ -33,6 +33,7 @@ from storage.rows import (
     Row,
 )
 
+FAILED = "status IN ('SKIPPED', 'FAILED')"  # as the index has it
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 10_000
 
@@ -124,11 +125,20 @@ def modifications(connection: sqlite3.Connection, position_id: str) -> list[Modi
 
 
 def executions(
-    connection: sqlite3.Connection, limit: int = DEFAULT_LIMIT, status: str | None = None
+    connection: sqlite3.Connection,
+    limit: int = DEFAULT_LIMIT,
+    *,
+    failed: bool = False,
+    **equal: str | None,
 ) -> list[ExecutionRow]:
-    """Return what came of attempts to place orders."""
-    where, values = _equal(status=status)
-    return _rows(connection, ExecutionRow, f"{where} ORDER BY seq DESC", values, limit)
+    """Return attempts to place orders, those made last first; `equal` names columns and values.
+
+    With `failed`, only those that came to nothing.
+    """
+    where, values = _equal(**equal)
+    if failed:
+        where = f"{where or 'WHERE'}{' AND' if where else ''} {FAILED}"
+    return _rows(connection, ExecutionRow, f"{where} ORDER BY at DESC, seq DESC", values, limit)
 
 
 def decisions(

@@ -28,6 +28,10 @@ _NOT_EXECUTED = (
     "SELECT decided_at, decision_id FROM decisions WHERE decided_at < ? AND"
     " (decided_at, decision_id) > (?, ?) ORDER BY decided_at, decision_id LIMIT ?"
 )
+_ATTEMPTS = (
+    "SELECT at, execution_id FROM executions WHERE at < ? AND (at, execution_id) > (?, ?)"
+    " ORDER BY at, execution_id LIMIT ?"
+)
 _UNKNOWN_POSITION = (
     "NOT EXISTS (SELECT 1 FROM positions p WHERE p.position_id = {0}.position_id) AND"
     " NOT EXISTS (SELECT 1 FROM closed_positions c WHERE c.position_id = {0}.position_id)"
@@ -114,19 +118,18 @@ class Pruning:
                 setattr(self.pruned, counted, getattr(self.pruned, counted) + gone)
 
     def _executions(self) -> Iterator[bool]:
-        """Those of positions that have left; a window of the journal's numbers a step."""
+        """Those of positions that have left, or that never were."""
         retention = self._retention
         before = max(
             self._before(retention.closed_paper_days), self._before(retention.closed_live_days)
         )
-        seq = 0
-        while rows := self._rows(
-            "SELECT seq FROM executions WHERE seq > ? ORDER BY seq LIMIT ?", (seq, LOOKED_AT)
-        ):
-            first, seq = rows[0][0], rows[-1][0]
+        after = ("", "")
+        while rows := self._rows(_ATTEMPTS, (before, *after, LOOKED_AT)):
+            first, last = rows[0], rows[-1]
             unknown = _UNKNOWN_POSITION.format("executions")
-            where = f"seq BETWEEN ? AND ? AND at < ? AND {unknown}"
-            self.pruned.executions += self._delete("executions", where, (first, seq, before))
+            where = f"(at, execution_id) >= (?, ?) AND (at, execution_id) <= (?, ?) AND {unknown}"
+            self.pruned.executions += self._delete("executions", where, (*first, *last))
+            after = last
             yield True
 
     def _decisions(self) -> Iterator[bool]:

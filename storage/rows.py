@@ -19,6 +19,7 @@ class Write(Enum):
     """How a row reaches its table."""
 
     UPSERT = "upsert"
+    IF_MISSING = "if missing"
     UPDATE = "update"
     DELETE = "delete"
 
@@ -238,29 +239,86 @@ class ModificationRow(Row, frozen=True, gc=False):
 
 
 class ExecutionRow(Row, frozen=True, gc=False):
-    """What came of an attempt to place an order; written once it is known, and never changed.
+    """An attempt to place an order, as it was made; `ExecutionProgress` says what came of it.
 
-    PLACED needs the venue's order id; SKIPPED is our refusal, FAILED the venue's or a proof of
-    absence. Should a lost order turn up after all, another row says so.
+    PENDING: no answer yet. PLACED needs the venue's order id. SKIPPED is our refusal, FAILED the
+    venue's or a proof of absence. UNKNOWN: the answer was lost, evidence will tell.
     """
 
     table: ClassVar[str] = "executions"
-    key: ClassVar[tuple[str, ...]] = ("seq",)
+    key: ClassVar[tuple[str, ...]] = ("execution_id",)
     origin: ClassVar[tuple[str, str]] = ("order", "client_order_id")
 
+    execution_id: str  # of an order its client_order_id, else the trader and a number
     seq: int
-    client_order_id: str
     position_id: str
+    client_order_id: str  # empty: refused before there was one
+    decision_id: str
+    user: str
+    source: str
+    trader: str
+    venue: str
+    market_type: str
     symbol: str
     side: str
     type: str
-    quantity: str  # base units asked for
-    price: str
+    reduce_only: int
+    size_by: str  # how the size was asked for
+    size: str
+    quantity: str  # base units; empty: refused before it was sized
+    price: str  # of a limit order
+    trigger_price: str
     leverage: str
+    min_notional: str  # quote
+    available: str  # quote, before it
+    required: str  # quote
+    precheck: str  # "passed", or the rule that refused it; empty: an exit, which is not judged
+    request: str  # JSON: what was asked of the venue; of what was refused before, what was wanted
     status: str
     venue_order_id: str
-    error: str  # our rule or the venue's code, with the text
+    code: str  # our rule or the venue's code
+    message: str
+    remedy: str
+    response_s: str  # seconds from request to answer
+    doubts: int  # answers lost
+    times: int  # the same refusal, counted
+    decided_at: str
     at: str
+    sent_at: str
+    last_at: str  # of the last news, or of the last repetition
+
+
+class ExecutionProgress(Row, frozen=True, gc=False):
+    """What came of an attempt."""
+
+    table: ClassVar[str] = "executions"
+    key: ClassVar[tuple[str, ...]] = ("execution_id",)
+    origin: ClassVar[tuple[str, str]] = ("order", "client_order_id")
+    write: ClassVar[Write] = Write.UPDATE
+
+    execution_id: str
+    seq: int
+    status: str
+    venue_order_id: str
+    code: str
+    message: str
+    remedy: str
+    response_s: str
+    doubts: int
+    sent_at: str
+    last_at: str
+
+
+class RebornExecution(ExecutionRow, frozen=True, gc=False):
+    """An attempt as a state without its events tells it, where its row has been taken out."""
+
+    write: ClassVar[Write] = Write.IF_MISSING
+
+
+class DeclinedRow(ExecutionRow, frozen=True, gc=False):
+    """An attempt that was refused before an order existed."""
+
+    origin: ClassVar[tuple[str, str]] = ("trader", "trader")
 
 
 class DecisionRow(Row, frozen=True, gc=False):
@@ -321,10 +379,11 @@ READ_ROWS: tuple[type[Row], ...] = (
     FillRow,
     ModificationRow,
     ExecutionRow,
+    DeclinedRow,
     DecisionRow,
     EquityRow,
 )
-READ_TABLES = tuple(row.table for row in READ_ROWS)
+READ_TABLES = tuple(dict.fromkeys(row.table for row in READ_ROWS))
 
 
 @cache
@@ -340,6 +399,11 @@ def statement(row: type[Row]) -> str:
         assigned = ", ".join(f'"{name}" = {number[name]}' for name in changes)
         return f"UPDATE {row.table} SET {assigned} WHERE {where}"  # noqa: S608
     columns = ", ".join(f'"{name}"' for name in names)
+    if row.write is Write.IF_MISSING:
+        return (
+            f"INSERT INTO {row.table} ({columns}) VALUES ({', '.join(number.values())})"  # noqa: S608
+            " ON CONFLICT DO NOTHING"
+        )
     assigned = ", ".join(f'"{name}" = excluded."{name}"' for name in changes)
     return (
         f"INSERT INTO {row.table} ({columns}) VALUES ({', '.join(number.values())})"  # noqa: S608

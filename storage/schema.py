@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -164,15 +165,25 @@ modifications = Table(
     *_required("errors", "warnings", "constraints", "error", "at"),
 )
 
+# The latest failures are looked for at each start; most attempts succeed.
+_FAILED = text("status IN ('SKIPPED', 'FAILED')")
+
 executions = Table(
     "executions",
     metadata,
-    Column("seq", SEQ, primary_key=True, autoincrement=False),
-    *_required("client_order_id", "position_id", "symbol", "side", "type", "quantity"),
-    *_required("price"),
-    *_required("leverage", "status"),
-    *_required("venue_order_id"),
-    *_required("error", "at"),
+    Column("execution_id", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    *_required("position_id", "client_order_id", "decision_id"),
+    *_required("user", "source", "trader", "venue", "market_type", "symbol", "side", "type"),
+    Column("reduce_only", Integer, nullable=False),
+    *_required("size_by", "size", "quantity", "price", "trigger_price", "leverage"),
+    *_required("min_notional", "available", "required", "precheck", "request"),
+    *_required("status", "venue_order_id", "code", "message", "remedy", "response_s"),
+    Column("doubts", Integer, nullable=False),
+    Column("times", Integer, nullable=False),
+    *_required("decided_at", "at", "sent_at", "last_at"),
+    Index("executions_at", "at"),
+    Index("executions_failed", "at", sqlite_where=_FAILED, postgresql_where=_FAILED),
 )
 
 decisions = Table(

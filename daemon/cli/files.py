@@ -12,7 +12,7 @@ from daemon.cli.console import Column, Row, clean, print_heading, print_json, pr
 from daemon.cli.link import ConfigOption, JsonOption, fail_config
 from daemon.config import Loaded, load, secret_of, secrets_of
 from daemon.config_file import ConfigError, find
-from daemon.config_models import SecretRef
+from daemon.config_section import SecretRef
 from daemon.config_strategies import strategies_of
 from daemon.config_text import as_yaml
 from daemon.plugins import available

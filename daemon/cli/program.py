@@ -39,6 +39,7 @@ FILES: dict[str, tuple[str, ...]] = {
         "orders",
         "why",
     ),
+    "executions": ("executions",),
     "quotes": ("market",),
     "limits": ("portfolio", "traders"),
     "trading": (

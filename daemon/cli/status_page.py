@@ -21,7 +21,8 @@ def print_status(status: Row) -> None:
             ("mode", clean(status.get("mode"))),
             *causes_of(status),
             ("market", f"{clean(status.get('market_source'))}, {connected}"),
-            ("venue", clean(status.get("venue"))),
+            ("venue", _venue(status)),
+            *_link(status.get("link")),
             (
                 "equity",
                 (
@@ -52,6 +53,31 @@ def print_status(status: Row) -> None:
     )
     _print_prices(list_of(status.get("prices")))
     _print_traders(list_of(status.get("traders")))
+
+
+def _venue(status: Row) -> str:
+    """Say where orders go and whose money moves; live money cannot be overlooked."""
+    name, environment = clean(status.get("venue")), clean(status.get("environment"))
+    if environment == "paper":
+        return f"{name}: orders are filled here, with no real money"
+    money_of = "REAL MONEY" if environment == "live" else "practice money"
+    return f"{name}, {environment.upper()}: {money_of}, account {clean(status.get('account'))}"
+
+
+def _link(link: object) -> list[tuple[str, str]]:
+    if not isinstance(link, Mapping):
+        return []
+    since = link.get("stream_s")
+    age = "" if since is None else f" {short_span(since)}"
+    if link.get("stream_up"):
+        stream = f"stream up{age}"
+    elif link.get("stream_up") is None:
+        stream = "stream not up yet"
+    else:
+        stream = f"stream DOWN{age}: {clean(link.get('stream_why'))}"
+    compared = link.get("reconciled_s")
+    told = "never" if compared is None else f"{short_span(compared)} ago"
+    return [("account", f"{stream}; compared with the venue {told}")]
 
 
 def _print_prices(prices: Sequence[Row]) -> None:

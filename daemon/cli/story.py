@@ -270,6 +270,7 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "TraderLimitsChanged": _limits_changed,
     "AccountLimitsChanged": _limits_changed,
     "DecisionRefused": lambda fields: f"refused: {fields.get('message')} ({fields.get('rule')})",
+    "AccountMoved": lambda fields: f"moved to {clean(fields.get('venue'))}",
     "PortfolioOpened": lambda fields: f"opened with {short_number(fields.get('balance'))}",
     "EntriesStopped": _stopped,
     "EntriesResumed": lambda fields: f"{fields.get('by')} takes {fields.get('code')} back",

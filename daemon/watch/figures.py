@@ -95,6 +95,8 @@ def headline(seen: Row, room: int, *, is_lost: bool = False) -> Text:
     line = Text(" ")
     line.append(f"● {mode}", style=MODE_STYLES.get(mode, "bold"))
     line.append(f"  {clean(seen.get('venue'))}/{clean(seen.get('account'))}")
+    if seen.get("environment") == "live":
+        line.append("  LIVE", style="bold red")
     line.append(f"  up {short_span(seen.get('uptime_s'))}", style="dim")
     return _spread(line, feed(seen), room)
 

@@ -316,7 +316,7 @@ def test_an_error_names_line_and_key(write: Write, text: str, expected: str) -> 
 
 def test_an_unknown_key_without_a_near_one_lists_what_there_is(write: Write) -> None:
     assert problems(write(MARKET + "account: {xyz: 1}\n")) == [
-        "2: account.xyz: unknown key; known here: name, quote"
+        "2: account.xyz: unknown key; known here: name, quote, venue"
     ]
 
 

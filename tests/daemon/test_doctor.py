@@ -139,7 +139,7 @@ def test_a_venue_that_cannot_be_reached_is_a_failure(examine):
         config = CONFIG.replace("simulated", "binance").replace(
             "symbols", f"url: 'ws://127.0.0.1:{port}', symbols"
         )
-        found = examine(config)["venue"]
+        found = examine(config)["market"]
     assert found.level == "fail"
     assert f"127.0.0.1:{port}" in found.found
 
@@ -149,7 +149,7 @@ def test_a_venue_whose_name_takes_forever_is_given_up(examine, monkeypatch):
     found_out = threading.Event()
     monkeypatch.setattr(doctor, "_reached", lambda *_: found_out.wait(60) and "")
     config = CONFIG.replace("simulated", "binance")
-    assert "no answer within" in examine(config)["venue"].found
+    assert "no answer within" in examine(config)["market"].found
     found_out.set()
 
 
@@ -158,7 +158,7 @@ def test_a_venue_that_listens_is_reached(examine):
         port = server.getsockname()[1]
         url = f"url: 'ws://127.0.0.1:{port}', symbols"
         config = CONFIG.replace("simulated", "binance").replace("symbols", url)
-        assert examine(config)["venue"].level == "ok"
+        assert examine(config)["market"].level == "ok"
 
 
 def test_a_socket_that_nobody_answers_is_no_daemon(examine, data):

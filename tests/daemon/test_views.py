@@ -302,7 +302,7 @@ def test_the_status_counts_what_needs_a_look() -> None:
         started_at=NOW,
         now=NOW + timedelta(seconds=5),
         market_source="binance",
-        venue="paper",
+        venue={"venue": "paper", "environment": "paper", "account": "paper", "link": None},
         connected=True,
         quotes=[Quote(Symbol("BTC/USDT"), "100", None, None, None, 0.1, is_fresh=True)],
         account=portfolio_view(a_portfolio(), {}, AccountLimits()),

@@ -145,7 +145,7 @@ def test_status(account, trader):
         started_at=NOW,
         now=LATER,
         market_source="binance",
-        venue="paper",
+        venue={"venue": "paper", "environment": "paper", "account": "paper", "link": None},
         connected=True,
         quotes=[Quote(BTC, "100", None, None, None, 0.1, is_fresh=True)],
         account=account,

@@ -3,6 +3,7 @@
 import pytest
 
 from daemon import config_models as models
+from daemon import config_venues
 from docs import settings
 
 
@@ -13,7 +14,7 @@ def test_the_tables_of_the_configuration_are_current():
 def test_every_section_has_a_table():
     known = {
         each
-        for each in vars(models).values()
+        for each in (vars(models) | vars(config_venues)).values()
         if isinstance(each, type) and issubclass(each, models.Section)
     }
 

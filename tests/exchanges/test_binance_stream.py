@@ -11,9 +11,9 @@ from websockets.asyncio.server import serve
 
 from domain.instrument import Kind
 from exchanges.binance_stream import USDM_ROUTES, USDM_URL, BinanceStream
-from exchanges.line import LineSettings
 from exchanges.real_net import RealNet
 from exchanges.recorded_server import RecordedServer
+from exchanges.session import LineSettings
 from tests.exchanges.running import running
 
 SYMBOLS = {"BTCUSDT": "BTC/USDT", "ETHUSDT": "ETH/USDT"}

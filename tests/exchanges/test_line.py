@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 
-from exchanges.line import LineSettings, Pace, backoff_s
+from exchanges.line import backoff_s
+from exchanges.session import LineSettings, Pace
 
 
 @pytest.mark.parametrize("drawn", [0.5, 0.65, 0.8])

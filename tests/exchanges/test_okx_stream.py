@@ -12,11 +12,11 @@ from websockets.asyncio.server import serve
 from domain.candles import Timeframe
 from domain.instrument import Kind
 from exchanges.closed_candles import ClosedCandles
-from exchanges.line import LineSettings
 from exchanges.okx_frames import Listed, Wanted
 from exchanges.okx_stream import SETTINGS, OkxStream
 from exchanges.order_books import OrderBooks
 from exchanges.real_net import RealNet
+from exchanges.session import LineSettings
 from tests.exchanges.running import running
 
 SWAP = "BTC-USDT-SWAP"

@@ -12,12 +12,12 @@ from websockets.exceptions import ConnectionClosed
 from domain.candles import Timeframe
 from domain.instrument import Kind
 from exchanges.closed_candles import ClosedCandles
-from exchanges.line import LineSettings
 from exchanges.okx_frames import Listed, Wanted
 from exchanges.okx_names import BUSINESS, PUBLIC
 from exchanges.okx_requests import Endpoint, endpoint_of
 from exchanges.real_net import RealNet
 from exchanges.recorded_server import RecordedServer
+from exchanges.session import LineSettings
 from tests.exchanges.running import running
 
 SWAP = "BTC-USDT-SWAP"

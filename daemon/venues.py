@@ -1,0 +1,104 @@
+"""The account's venue: who stands behind the port, and whether this data directory is of it."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from actors.world import World
+from daemon.config import Login
+from daemon.config_models import Config
+from daemon.config_venues import Venue
+from daemon.errors import StartError
+from domain.errors import Refusal
+from domain.instrument import Instrument
+from domain.portfolio_state import Portfolio
+from exchanges.port import DistantExchange, VenueUpdate
+from runtime.ports import Chance, Clock
+from storage.store import Store
+
+if TYPE_CHECKING:
+    from exchanges.okx_account import OkxAccount
+
+
+def account_of(
+    config: Config, login: Login | None, chance: Chance
+) -> Callable[[World], DistantExchange] | None:
+    """Return how to make the account at the venue in use; None: the paper venue.
+
+    Nothing heavy is imported, and nothing connected, before the account is started.
+    """
+    section = config.venue
+    if section is None or login is None:
+        return None
+    return lambda world: okx_account(
+        section, login, world.clock, chance, tuple(world.instruments.values())
+    )
+
+
+def okx_account(
+    section: Venue,
+    login: Login,
+    clock: Clock,
+    chance: Chance,
+    instruments: Sequence[Instrument],
+    *,
+    with_stream: bool = True,
+) -> "OkxAccount":
+    """Make an account at OKX, not yet started; where it is says its section."""
+    from exchanges import okx_account as okx  # noqa: PLC0415 - only if used
+    from exchanges.okx_private import DEMO_URL, LIVE_URL, OkxPrivateStream  # noqa: PLC0415
+    from exchanges.real_net import RealNet  # noqa: PLC0415
+
+    urls = section.urls
+    ws_url = LIVE_URL if section.is_live else DEMO_URL
+    settings = okx.OkxSettings(
+        key=login.key,
+        secret=login.secret,
+        passphrase=login.passphrase,
+        is_demo=not section.is_live,
+        margin_mode=section.margin_mode,
+        rest_url=okx.URL if urls is None else urls.rest,
+    )
+
+    def stream(account: "OkxAccount", on_update: Callable[[VenueUpdate], None]) -> OkxPrivateStream:
+        return OkxPrivateStream(
+            RealNet(),
+            clock,
+            chance,
+            ws_url=ws_url if urls is None else urls.ws,
+            credentials=login,
+            instruments=lambda: account.reads.listed,
+            on_update=on_update,
+            offset_s=lambda: account.clock_offset_s,
+        )
+
+    return okx.OkxAccount(settings, clock, instruments, stream if with_stream else None)
+
+
+def check_venue(config: Config, store: Store) -> None:
+    """Refuse a start at another venue than the one that holds what is open. Raises `StartError`."""
+    venue = config.account.venue
+    for name, (_, state) in store.recovered.streams.items():
+        if not name.startswith("portfolio/"):
+            continue
+        portfolio: Portfolio = state
+        if portfolio.venue == venue or not (portfolio.holdings or portfolio.reservations):
+            continue
+        count = len(portfolio.holdings) or len(portfolio.reservations)
+        raise StartError(
+            Refusal(
+                "VENUE_CHANGED",
+                f"Account {portfolio.account} has {count} open at {portfolio.venue}, and"
+                f" account.venue says {venue}: nobody would guard them there.",
+                f"Set account.venue to {portfolio.venue} and close them first"
+                " (holdfast close --all), or give this venue its own data_dir.",
+            )
+        )
+    section = config.venue
+    if section is not None and section.is_live and not section.confirm_live:
+        raise StartError(
+            Refusal(
+                "LIVE_NOT_CONFIRMED",
+                f"The venue {venue} is live: its orders move real money.",
+                f"Read “Before live” in docs/okx.md, then set venues.{venue}.confirm_live: true.",
+            )
+        )

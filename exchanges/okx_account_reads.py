@@ -1,0 +1,401 @@
+"""What an account at OKX says of itself: orders, fills, money, holdings, through REST.
+
+Every read is the venue's word or `Unknown`: only a whole, well-formed answer with code 0 can say
+"nothing". Rows of instruments that are not traded here are passed over.
+
+An order that a triggered stop created, and its fills, are told of under the stop's id. Rows of
+fills do not name the stop, so an order without an id of ours is looked up, once.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from domain.ids import ClientOrderId, Symbol, identity_of
+from domain.instrument import Instrument, Kind
+from domain.money import ZERO
+from domain.order import Fill, OrderStatus
+from exchanges import okx_answers as okx
+from exchanges.ccxt_wire import Endpoint, Wire
+from exchanges.okx_account_rows import cash_flow_from_row
+from exchanges.okx_fields import Row, maybe, optional, text
+from exchanges.port import (
+    Balance,
+    CashFlow,
+    NotFound,
+    OutsideFill,
+    Unknown,
+    VenueOrder,
+    VenuePosition,
+)
+from exchanges.rest import LieError
+from exchanges.translate import (
+    NOBODY,
+    UnlistedError,
+    algo_from_row,
+    balance_from_row,
+    children_of,
+    fill_from_row,
+    inst_id,
+    order_from_row,
+    outside_fill,
+    owner_of,
+    position_from_row,
+    with_child,
+)
+from runtime.ports import Clock
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+Rows = list[Mapping[str, Any]]
+
+_PAGE = 100  # rows; every endpoint takes it
+_MAX_PAGES = 100
+_RESTING_KINDS = ("conditional", "oco", "move_order_stop", "trigger")
+_ENDED_STATES = ("effective", "canceled", "order_failed")
+_LATEST_FILLS = timedelta(days=3) - timedelta(minutes=5)  # what `trade/fills` goes back
+_LATEST_BILLS = timedelta(days=7) - timedelta(minutes=5)
+_MOST_OWNERS = 20_000
+_VENUES_OWN = range(100, 129)  # `subType` of fills that are nobody's order: liquidations, ADL
+
+
+class AccountReads:
+    """Reads one account; remembers which order belongs to which stop."""
+
+    def __init__(self, wire: Wire, clock: Clock, instruments: Sequence[Instrument]) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._owners: OrderedDict[str, ClientOrderId] = OrderedDict()  # by the venue's order id
+        self.algo_ids: OrderedDict[ClientOrderId, str] = OrderedDict()
+        self.know(instruments)
+
+    def know(self, instruments: Sequence[Instrument]) -> None:
+        """Take the instruments whose rows are read."""
+        self.listed = {inst_id(each): each for each in instruments}
+        self.of_symbol = {each.symbol: each for each in instruments}
+        self._kinds = sorted({each.kind for each in instruments}, key=lambda kind: kind.value)
+
+    # Orders
+
+    async def order(
+        self, symbol: Symbol, order_id: ClientOrderId
+    ) -> VenueOrder | NotFound | Unknown:
+        """Look an order up by our id, among those in the book and those that wait to trigger."""
+        instrument = self.of_symbol.get(symbol)
+        if instrument is None:
+            return Unknown(f"{symbol} is not traded here")
+        looks = [self._plain_order, self.algo]
+        if is_guard(order_id) or order_id in self.algo_ids:
+            looks.reverse()
+        for look in looks:
+            found = await look(instrument, order_id)
+            if not isinstance(found, NotFound):
+                return found
+        return NotFound()
+
+    async def algo(
+        self, instrument: Instrument, order_id: ClientOrderId
+    ) -> VenueOrder | NotFound | Unknown:
+        """Look up what rests to be triggered, with what its order has come to."""
+        answer = await self._wire.ask(okx.ALGO, {"algoClOrdId": order_id}, urgent=True)
+        if okx.is_not_found(answer):
+            return NotFound()
+        rows = okx.read(answer, lambda rows: rows)
+        if isinstance(rows, Unknown):
+            return rows
+        if not rows:  # not how the venue says "no such order": believe it only if the lists agree
+            listed = await self._listed_algo(instrument, order_id)
+            if isinstance(listed, Unknown) or listed is None:
+                return NotFound() if listed is None else listed
+            rows = [listed]
+        try:
+            row = okx.only_row(rows)
+            algo = algo_from_row(row, self.listed)
+            children = children_of(row)
+        except LieError as lie:
+            return Unknown(str(lie))
+        if algo.terms.client_order_id != order_id:
+            return Unknown("the answer is about another order")
+        self._note_algo(order_id, algo.venue_order_id)
+        if algo.status is not OrderStatus.TRIGGERED or not children:
+            return algo
+        child = await self._by_venue_id(instrument, children[-1])
+        if isinstance(child, Unknown):
+            return child
+        if isinstance(child, NotFound):
+            return Unknown(f"triggered; its order {children[-1]} is not to be found")
+        self._note_owner(children[-1], order_id)
+        return with_child(algo, child)
+
+    async def open_orders(self) -> tuple[VenueOrder, ...] | Unknown:
+        """Return all that rest at the venue, with or without a trigger."""
+        lists = await asyncio.gather(
+            self._all(okx.OPEN_ORDERS, {}, "ordId"),
+            *(self._all(okx.OPEN_ALGOS, {"ordType": kind}, "algoId") for kind in _RESTING_KINDS),
+        )
+        found: list[VenueOrder] = []
+        for number, rows in enumerate(lists):
+            if isinstance(rows, Unknown):
+                return rows
+            orders = self._each(rows, self._resting if number else self._order)
+            if isinstance(orders, Unknown):
+                return orders
+            found += orders
+        return tuple(found)
+
+    # Fills and money
+
+    async def fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
+        """Return executions of orders with an id, ours or another program's, oldest first."""
+        found = await self._executions(since)
+        if isinstance(found, Unknown):
+            return found
+        return tuple(fill for _, fill in found if fill.client_order_id != NOBODY)
+
+    async def outside_fills(self, since: datetime) -> tuple[OutsideFill, ...] | Unknown:
+        """Return executions of orders without an id, oldest first."""
+        found = await self._executions(since)
+        if isinstance(found, Unknown):
+            return found
+        nobodys = [(row, fill) for row, fill in found if fill.client_order_id == NOBODY]
+        try:
+            return tuple(outside_fill(row, fill) for row, fill in nobodys)
+        except LieError as lie:
+            return Unknown(str(lie))
+
+    async def cash_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
+        """Return what moved money besides fills, oldest first."""
+        rows = await self._since(since, _LATEST_BILLS, (okx.BILLS, {}), ((okx.PAST_BILLS, {}),))
+        if isinstance(rows, Unknown):
+            return rows
+        flows = self._each(rows, lambda row: cash_flow_from_row(row, self.listed))
+        if isinstance(flows, Unknown):
+            return flows
+        known = {flow.flow_id: flow for flow in flows if flow is not None and flow.at >= since}
+        return tuple(sorted(known.values(), key=lambda flow: (flow.at, flow.flow_id)))
+
+    async def balances(self) -> tuple[Balance, ...] | Unknown:
+        """Return the money in each asset."""
+        details = await self._details()
+        return details if isinstance(details, Unknown) else tuple(map(balance_from_row, details))
+
+    async def positions(self) -> tuple[VenuePosition, ...] | Unknown:
+        """Return holdings that are not zero.
+
+        Of spot it is what the account holds of the base asset: purchases less the fees that were
+        taken from them, and whatever was there before.
+        """
+        found: list[VenuePosition] = []
+        if Kind.SWAP in self._kinds:
+            answer = await self._wire.ask(okx.POSITIONS, {"instType": "SWAP"})
+            rows = okx.read(answer, lambda rows: rows)
+            if isinstance(rows, Unknown):
+                return rows
+            swaps = self._each(rows, lambda row: position_from_row(row, self.listed))
+            if isinstance(swaps, Unknown):
+                return swaps
+            found += swaps
+        if Kind.SPOT in self._kinds:
+            details = await self._details()
+            if isinstance(details, Unknown):
+                return details
+            found += self._coins(details)
+        return tuple(each for each in found if each.quantity)
+
+    # What the reads share
+
+    async def _plain_order(
+        self, instrument: Instrument, order_id: ClientOrderId
+    ) -> VenueOrder | NotFound | Unknown:
+        found = await self._lookup(instrument, {"clOrdId": order_id})
+        if isinstance(found, VenueOrder) and found.terms.client_order_id != order_id:
+            return Unknown("the answer is about another order")
+        return found
+
+    async def _by_venue_id(
+        self, instrument: Instrument, venue_id: str
+    ) -> VenueOrder | NotFound | Unknown:
+        found = await self._lookup(instrument, {"ordId": venue_id})
+        if isinstance(found, VenueOrder) and found.venue_order_id != venue_id:
+            return Unknown("the answer is about another order")
+        return found
+
+    async def _lookup(
+        self, instrument: Instrument, key: dict[str, str]
+    ) -> VenueOrder | NotFound | Unknown:
+        parameters = {"instId": inst_id(instrument)} | key
+        answer = await self._wire.ask(okx.ORDER, parameters, urgent=True)
+        if okx.is_not_found(answer):
+            return NotFound()
+        return okx.read(answer, lambda rows: self._order(okx.only_row(rows)))
+
+    async def _listed_algo(
+        self, instrument: Instrument, order_id: ClientOrderId
+    ) -> Mapping[str, Any] | Unknown | None:
+        """Search the lists of waiting and of ended orders."""
+        for kind in _RESTING_KINDS:
+            wanted = {"ordType": kind, "instId": inst_id(instrument)}
+            asked = [(okx.OPEN_ALGOS, wanted)]
+            asked += [(okx.PAST_ALGOS, wanted | {"state": state}) for state in _ENDED_STATES]
+            for endpoint, parameters in asked:
+                rows = await self._all(endpoint, parameters, "algoId")
+                if isinstance(rows, Unknown):
+                    return rows
+                for row in rows:
+                    if row.get("algoClOrdId") == order_id:
+                        return row
+        return None
+
+    async def _executions(self, since: datetime | None) -> list[tuple[Row, Fill]] | Unknown:
+        past = [(okx.PAST_FILLS, {"instType": kind.value.upper()}) for kind in self._kinds]
+        rows = await self._since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
+        if isinstance(rows, Unknown):
+            return rows
+        found: dict[str, tuple[Row, Fill]] = {}
+        for row in rows:
+            if optional_id(row) not in self.listed:
+                continue
+            owner = await self._owner(row)
+            if isinstance(owner, Unknown):
+                return owner
+            try:
+                fill = fill_from_row(row, self.listed, owner)
+            except LieError as lie:
+                return Unknown(str(lie))
+            if since is None or fill.at >= since:
+                found[f"{fill.trade_id} {fill.side.value}"] = (row, fill)
+        return sorted(found.values(), key=lambda each: (each[1].at, each[1].trade_id))
+
+    async def _owner(self, row: Row) -> ClientOrderId | Unknown:
+        """Return under which id a fill's order is known here; "" when it is nobody's."""
+        try:
+            own, venue_id, subtype = owner_of(row), text(row, "ordId"), optional(row, "subType")
+        except LieError as lie:
+            return Unknown(str(lie))
+        if identity_of(own) is not None:
+            return own
+        if venue_id in self._owners:
+            return self._owners[venue_id]
+        if subtype.isascii() and subtype.isdigit() and int(subtype[:4]) in _VENUES_OWN:
+            return NOBODY
+        order = await self._by_venue_id(self.listed[optional_id(row)], venue_id)
+        if isinstance(order, Unknown):
+            return order
+        owner = own if isinstance(order, NotFound) else order.terms.client_order_id
+        self._note_owner(venue_id, owner)
+        return owner
+
+    async def _since(
+        self,
+        since: datetime | None,
+        latest: timedelta,
+        new: tuple[Endpoint, dict[str, str]],
+        past: Sequence[tuple[Endpoint, dict[str, str]]],
+    ) -> Rows | Unknown:
+        """Return rows from `since` on, from the latest ones and, further back, from the archive."""
+        is_recent = since is not None and self._clock.now() - since < latest
+        begin = {} if since is None else {"begin": str(int(since.timestamp() * 1000))}
+        found: Rows = []
+        for endpoint, parameters in [new] if is_recent else [new, *past]:
+            rows = await self._all(endpoint, parameters | begin, "billId")
+            if isinstance(rows, Unknown):
+                return rows
+            found += rows
+        return found
+
+    async def _all(
+        self, endpoint: Endpoint, parameters: dict[str, str], key: str
+    ) -> Rows | Unknown:
+        """Return the rows of all pages, newest first, as OKX lists them."""
+        found: Rows = []
+        after: dict[str, str] = {}
+        for _ in range(_MAX_PAGES):
+            answer = await self._wire.ask(endpoint, parameters | after | {"limit": str(_PAGE)})
+            page = okx.read(answer, lambda rows: [(text(row, key), row) for row in rows])
+            if isinstance(page, Unknown):
+                return page
+            found += [row for _, row in page]
+            if len(page) < _PAGE:
+                return found
+            last = page[-1][0]
+            if after.get("after") == last:
+                return Unknown(f"{endpoint.method}: the same page again")
+            after = {"after": last}
+        return Unknown(f"{endpoint.method}: more than {_MAX_PAGES * _PAGE} rows")
+
+    async def _details(self) -> Rows | Unknown:
+        return okx.read(await self._wire.ask(okx.BALANCE), _details)
+
+    def _coins(self, details: Rows) -> list[VenuePosition]:
+        """Return what is held of the bases of spot instruments; each asset counts once."""
+        held = {text(row, "ccy"): row for row in details}
+        found = []
+        for instrument in self.of_symbol.values():
+            row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
+            if row is not None:
+                price = maybe(row, "accAvgPx") or maybe(row, "openAvgPx") or ZERO
+                total = balance_from_row(row).total
+                found.append(VenuePosition(instrument.symbol, total, price))
+        return found
+
+    def _each(self, rows: Rows, read: Callable[[Row], T]) -> list[T] | Unknown:
+        """Read all rows of instruments that are traded here; one bad row spoils the answer."""
+        found = []
+        for row in rows:
+            try:
+                found.append(read(row))
+            except UnlistedError:
+                continue
+            except LieError as lie:
+                return Unknown(str(lie))
+        return found
+
+    def _order(self, row: Row) -> VenueOrder:
+        order = order_from_row(row, self.listed)
+        if optional(row, "algoClOrdId"):
+            self._note_owner(order.venue_order_id, order.terms.client_order_id)
+        return order
+
+    def _resting(self, row: Row) -> VenueOrder:
+        order = algo_from_row(row, self.listed)
+        self._note_algo(order.terms.client_order_id, order.venue_order_id)
+        return order
+
+    def _note_owner(self, venue_id: str, owner: ClientOrderId) -> None:
+        _remember(self._owners, venue_id, owner)
+
+    def _note_algo(self, order_id: ClientOrderId, venue_id: str) -> None:
+        if order_id:
+            _remember(self.algo_ids, order_id, venue_id)
+
+    note_algo = _note_algo
+
+
+def _details(rows: Rows) -> Rows:
+    details = okx.only_row(rows).get("details")
+    if not isinstance(details, list):
+        raise LieError("details is no list")
+    for row in okx.rows_of(details):
+        balance_from_row(row)
+    return details
+
+
+def is_guard(order_id: ClientOrderId) -> bool:
+    """Whether an id of ours is of an order that rests to be triggered."""
+    identity = identity_of(order_id)
+    return identity is not None and identity.leg.startswith("guard")
+
+
+def optional_id(row: Row) -> str:
+    """Return the instrument of a row as far as it is one."""
+    name = row.get("instId")
+    return name if isinstance(name, str) else ""
+
+
+def _remember(memory: "OrderedDict[K, V]", key: K, value: V) -> None:
+    memory[key] = value
+    while len(memory) > _MOST_OWNERS:
+        memory.popitem(last=False)

@@ -1,0 +1,89 @@
+"""OKX's rows about an account and its rules (v5): facts, money that moved, instruments. Pure.
+
+All raise `LieError` for what cannot be believed.
+
+Source: www.okx.com/docs-v5/en (trading account: configuration, bills; public data: instruments).
+"""
+
+from msgspec.structs import replace
+
+from domain.instrument import Instrument, Kind
+from exchanges.okx_fields import Row, above_zero, amount, maybe, optional, stamp, text
+from exchanges.port import AccountFacts, CashFlow, CashKind, PositionMode
+from exchanges.rest import LieError, excerpt
+from exchanges.translate import Instruments, inst_id, instant, symbol_of
+
+_MODES = {"net_mode": PositionMode.NET, "long_short_mode": PositionMode.HEDGE}
+_KINDS = {"1": CashKind.TRANSFER, "8": CashKind.FUNDING}
+# What fills tell by themselves: trades, deliveries, liquidations, margin set aside, ADL, blocks,
+# spreads.
+_OF_FILLS = frozenset({"2", "3", "5", "6", "9", "14", "24"})
+
+
+def facts_from_row(row: Row, *, stops_work: bool) -> AccountFacts:
+    """Read `account/config`. `stops_work` is found out elsewhere."""
+    permissions = {each.strip() for each in text(row, "perm").split(",")}
+    return AccountFacts(
+        account_id=text(row, "uid"),
+        position_mode=position_mode(row),
+        may_trade="trade" in permissions,
+        may_withdraw="withdraw" in permissions,
+        stops_work=stops_work,
+    )
+
+
+def position_mode(row: Row) -> PositionMode:
+    """Read the position mode in `account/config`."""
+    mode = _MODES.get(text(row, "posMode"))
+    if mode is None:
+        raise LieError(f"posMode is {excerpt(row['posMode'])}")
+    return mode
+
+
+def cash_flow_from_row(row: Row, instruments: Instruments) -> CashFlow | None:
+    """Read a row of `account/bills`; None for what fills tell, and for no change of balance."""
+    kind = text(row, "type")
+    change = amount(row, "balChg", signed=True)
+    if kind in _OF_FILLS or not change:
+        return None
+    words = f"bill type {kind}, {optional(row, 'subType')} {optional(row, 'notes')}"
+    return CashFlow(
+        flow_id=text(row, "billId"),
+        kind=_KINDS.get(kind, CashKind.OTHER),
+        asset=text(row, "ccy"),
+        amount=change,
+        at=instant(stamp(row, "ts")),
+        symbol=symbol_of(row, instruments),
+        text=excerpt(words.strip()),
+    )
+
+
+def instrument_from_row(row: Row, known: Instrument) -> Instrument | None:
+    """Read a row of `public/instruments` into an instrument of ours; None when it is not traded.
+
+    OKX has no lowest order value; ours stays.
+    """
+    if text(row, "instId") != inst_id(known):
+        raise LieError(f"instId is {excerpt(row['instId'])}, not {inst_id(known)}")
+    if optional(row, "state") != "live":
+        return None
+    contract_size, max_leverage = known.contract_size, known.max_leverage
+    lot, least = above_zero(row, "lotSz"), above_zero(row, "minSz")
+    if known.kind is Kind.SWAP:
+        if optional(row, "ctType") not in {"", "linear"} or optional(row, "ctValCcy") not in {
+            "",
+            known.base,
+        }:
+            raise LieError(f"{inst_id(known)} is no linear swap of {known.base}")
+        contract_size = above_zero(row, "ctVal") * (maybe(row, "ctMult") or 1)
+        max_leverage = maybe(row, "lever") or max_leverage
+        lot, least = lot * contract_size, least * contract_size
+    return replace(
+        known,
+        venue_symbol=inst_id(known),
+        tick_size=above_zero(row, "tickSz"),
+        lot_size=lot,
+        min_quantity=least,
+        max_leverage=max_leverage,
+        contract_size=contract_size,
+    )

@@ -1,0 +1,211 @@
+"""Money that comes and goes without a fill: funding, transfers, and what nobody explains."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from domain.errors import InvariantError
+from domain.ids import AccountName
+from domain.instrument import Direction, Kind, Side
+from domain.money import Fee
+from domain.portfolio import (
+    DayRolled,
+    FillBooked,
+    HoldingAdopted,
+    HoldingClosed,
+    PortfolioOpened,
+    daily_drawdown,
+    daily_loss,
+    drawdown,
+    equity,
+    evolve,
+)
+from domain.portfolio_cash import OPENING, correct_cash, funding_shares, move_cash, open_cash
+from domain.portfolio_life import REMEMBERED_FLOWS
+from domain.portfolio_state import cash
+from domain.venue import CashFlow, CashKind
+from tests.builders import BTC, NOW, D, a_fill, position_id, swap
+
+LATER = NOW + timedelta(minutes=1)
+NOTHING = {}
+
+
+def account(*events, balance="1000"):
+    state = None
+    for event in (PortfolioOpened(AccountName("main"), "USDT", D(balance), NOW), *events):
+        state = evolve(state, event)
+    return state
+
+
+def after(state, *events):
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def flow(amount, kind=CashKind.FUNDING, number=1, at=LATER, **others):
+    symbol = BTC if kind is CashKind.FUNDING else None
+    return CashFlow(f"f{number}", kind, "USDT", D(amount), at, symbol, **others)
+
+
+def holding(number, quantity, at="100", direction=Direction.LONG, kind=Kind.SWAP, fee=None):
+    fill = a_fill(quantity, at, direction.entry_side, f"o{number}", f"t{number}")
+    if fee is not None:
+        fill = replace(fill, fee=Fee(D(fee), "BTC"))
+    return (
+        HoldingAdopted(
+            position_id(number), "manual", swap(kind=kind), direction, leverage=D(1), at=NOW
+        ),
+        FillBooked(position_id(number), fill, is_entry=True, at=NOW),
+    )
+
+
+# --- opening ---
+
+
+def test_the_first_balance_told_is_no_gain():
+    state = account(balance="0")
+    state = after(state, open_cash(state, D(5000), now=NOW))
+    assert (state.balance, state.high_water_mark, state.day_start_equity) == (5000, 5000, 5000)
+    assert drawdown(state, NOTHING) == 0
+    assert OPENING in state.flows
+
+
+def test_what_moved_before_the_opening_is_in_its_balance():
+    state = account(balance="0")
+    state = after(state, open_cash(state, D(5000), now=NOW))
+    old = flow("100", CashKind.TRANSFER, at=NOW - timedelta(seconds=1))
+    assert move_cash(state, old, NOTHING) == ()
+
+
+# --- flows ---
+
+
+def test_a_flow_told_twice_is_booked_once():
+    state = account()
+    (moved,) = move_cash(state, flow("-2"), NOTHING)
+    state = after(state, moved)
+    assert state.balance == 998
+    assert move_cash(state, flow("-2"), NOTHING) == ()
+    with pytest.raises(InvariantError):
+        evolve(state, moved)
+
+
+def test_a_flow_of_another_asset_moves_nothing():
+    deposit = replace(flow("3", CashKind.TRANSFER), asset="BTC")
+    assert move_cash(account(), deposit, NOTHING) == ()
+
+
+def test_flows_long_forgotten_are_not_booked_again():
+    state = account()
+    flows = [
+        flow("1", number=number, at=NOW + timedelta(seconds=number))
+        for number in range(REMEMBERED_FLOWS + 5)
+    ]
+    for each in flows:
+        state = after(state, *move_cash(state, each, NOTHING))
+    assert len(state.flows) == REMEMBERED_FLOWS
+    for each in flows:
+        assert move_cash(state, each, NOTHING) == ()
+
+
+def test_funding_paid_is_a_loss_of_the_position_and_of_the_account():
+    state = account(*holding(1, "2"))
+    (moved,) = move_cash(state, flow("-3"), NOTHING)
+    state = after(state, moved)
+    held = state.holdings[position_id(1)]
+    assert held.ledger.funding == -3
+    assert held.ledger.realized_pnl == -3
+    assert (state.balance, state.high_water_mark) == (997, 1000)
+    closed = HoldingClosed(position_id(1), held.ledger.realized_pnl, D(0), LATER)
+    assert after(state, closed).balance == 997
+
+
+def test_funding_of_a_position_that_is_over_is_the_accounts():
+    state = after(account(), *move_cash(account(), flow("-3"), NOTHING))
+    assert state.balance == 997
+
+
+def test_funding_in_net_mode_goes_to_the_side_that_outweighs_the_other():
+    state = account(*holding(1, "3"), *holding(2, "1", direction=Direction.SHORT))
+    assert funding_shares(state, flow("-4")) == ((position_id(1), D(-4)),)
+
+
+def test_funding_in_hedge_mode_goes_to_the_side_that_the_venue_names():
+    state = account(*holding(1, "3"), *holding(2, "1", direction=Direction.SHORT))
+    shares = funding_shares(state, flow("4", direction=Direction.SHORT))
+    assert shares == ((position_id(2), D(4)),)
+
+
+@given(
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=6),
+    st.decimals(-1000, 1000, places=8, allow_nan=False),
+)
+def test_funding_is_split_to_the_last_digit(quantities, amount):
+    events = [
+        event
+        for number, quantity in enumerate(quantities, 1)
+        for event in holding(number, str(Decimal(quantity) / 1000))
+    ]
+    shares = funding_shares(account(*events), flow(amount))
+    assert sum(share for _, share in shares) == amount
+    assert len(shares) == len(quantities)
+
+
+# --- transfers ---
+
+
+@pytest.mark.parametrize("amount", ["900", "-700"])
+def test_a_transfer_is_neither_gain_nor_loss(amount):
+    state = account(*holding(1, "2"))
+    marks = {BTC: D(50)}  # 100 lost: 10 %
+    assert drawdown(state, marks) == D("0.1")
+    moved = move_cash(state, flow(amount, CashKind.TRANSFER), marks)
+    state = after(state, *moved)
+    assert equity(state, marks) == 900 + D(amount)
+    assert round(drawdown(state, marks), 9) == D("0.1")
+    assert round(daily_drawdown(state, marks), 9) == D("0.1")
+    assert daily_loss(state, marks) == 100
+
+
+def test_a_new_day_forgets_what_transfers_did_to_the_old_one():
+    state = account(*holding(1, "2"))
+    marks = {BTC: D(50)}
+    state = after(state, *move_cash(state, flow("900", CashKind.TRANSFER), marks))
+    state = after(state, DayRolled(LATER.date(), D(1800), LATER))
+    assert daily_loss(state, marks) == 0
+
+
+def test_interest_counts_as_gain():
+    state = after(account(), *move_cash(account(), flow("5", CashKind.OTHER), NOTHING))
+    assert (state.balance, state.high_water_mark) == (1005, 1000)
+
+
+# --- corrections ---
+
+
+def test_what_nobody_explains_is_taken_from_the_venue_and_closes_nothing():
+    state = account()
+    state = after(state, *correct_cash(state, D(-600), NOTHING, "no flow explains it", now=LATER))
+    assert cash(state) == 400
+    assert drawdown(state, NOTHING) == 0
+    assert correct_cash(state, D(0), NOTHING, "", now=LATER) == ()
+
+
+# --- what the venue calls the balance ---
+
+
+def test_swaps_leave_the_cash_alone():
+    assert cash(account(*holding(1, "2"))) == 1000
+
+
+def test_spot_coins_are_paid_for_in_cash_their_fee_in_coins_included():
+    state = account(*holding(1, "2", kind=Kind.SPOT, fee="0.002"))
+    assert cash(state) == 800
+    sold = a_fill("1.998", "110", Side.SELL, "x", "t9", fee="0.1")
+    state = after(state, FillBooked(position_id(1), sold, is_entry=False, at=NOW))
+    assert cash(state) == 800 + D("1.998") * 110 - D("0.1")
