@@ -53,6 +53,7 @@ from domain.position_events import (
     PositionIntended,
 )
 from domain.position_exits import (
+    arming,
     cancel_entries,
     closing_reason,
     exit_terms,
@@ -62,7 +63,6 @@ from domain.position_exits import (
     target_quantity,
 )
 from domain.position_guards import (
-    arming,
     confirm_armed,
     crossed_level,
     guards,

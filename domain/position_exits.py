@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from domain.effects import CancelOrder, Disarm, SubmitOrder, WakeAfter
+from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
 from domain.ids import ClientOrderId, ExitId, client_order_id
 from domain.inputs import Crossed
 from domain.instrument import Kind
@@ -12,7 +12,7 @@ from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trig
 from domain.position_draft import Draft, PositionRules
 from domain.position_events import ExitFired
 from domain.position_life import working_entries
-from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection
+from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection, levels_of
 from domain.venue_stop_life import epoch_of
 
 
@@ -100,6 +100,7 @@ def fire(
     While a stop rests at the venue the exit waits until that one has let go of its units.
     """
     position = decision.position
+    exit_id = _not_under_way(position, exit_id)
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=order_id_of(position, exit_id),
@@ -127,6 +128,15 @@ def fire(
     decision.then(Disarm(position.id, symbol, None if whole else exit_id))
 
 
+def _not_under_way(position: Position, exit_id: ExitId) -> ExitId:
+    """Return an exit whose order id is not in use: of several parts each has its own order."""
+    used = {order.client_order_id for order in position.exits}
+    for each in (exit_id, CLOSE):
+        if order_id_of(position, each) not in used:
+            return each
+    return ExitId(f"close-{len(position.exits) + 1}")
+
+
 def exit_timer(rules: PositionRules, position: Position, order: ExitOrder) -> tuple[WakeAfter, ...]:
     """Return the limit of an exit's wait for the stop at the venue; none where it has none.
 
@@ -149,6 +159,20 @@ def exit_terms(position: Position, order: ExitOrder) -> OrderTerms:
         quantity=order.quantity,
         reduce_only=True,
         leverage=position.leverage,
+    )
+
+
+def arming(position: Position, without: ExitId | None = None) -> Arm:
+    """Return what lets the feed watch the present levels, but for one."""
+    levels = levels_of(position.protection, position.direction)
+    if without is not None:
+        levels = tuple(level for level in levels if level.exit_id != without)
+    return Arm(
+        position_id=position.id,
+        symbol=position.instrument.symbol,
+        version=position.protection.version,
+        levels=levels,
+        since=position.armed_since,
     )
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from domain.commands import ModificationType, RequestedBy
-from domain.effects import Alarm, Arm, PositionEffect, RejectCrossing, WakeAfter
+from domain.effects import Alarm, PositionEffect, RejectCrossing, WakeAfter
 from domain.ids import ExitId
 from domain.inputs import Armed, Crossed, Wake
 from domain.money import ONE, ZERO, ceil_to, floor_to
@@ -23,6 +23,7 @@ from domain.position_events import (
 )
 from domain.position_exits import (
     armed_exits,
+    arming,
     closing_reason,
     fire,
     fire_all,
@@ -43,7 +44,6 @@ from domain.protection import (
     Trail,
     has_crossed,
     is_tighter,
-    levels_of,
 )
 from domain.venue_stop_align import is_settled
 from domain.venue_stop_reports import may_trigger, wake_stop
@@ -103,20 +103,6 @@ def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ..
     if position.is_closed or position.status is PositionStatus.ENTRY_PENDING:
         return ()
     return (arming(position),)
-
-
-def arming(position: Position, without: ExitId | None = None) -> Arm:
-    """Return what lets the feed watch the present levels, but for one."""
-    levels = levels_of(position.protection, position.direction)
-    if without is not None:
-        levels = tuple(level for level in levels if level.exit_id != without)
-    return Arm(
-        position_id=position.id,
-        symbol=position.instrument.symbol,
-        version=position.protection.version,
-        levels=levels,
-        since=position.armed_since,
-    )
 
 
 def confirm_armed(decision: Draft, armed: Armed) -> None:

@@ -94,7 +94,18 @@ def align(decision: Draft) -> None:
         return
     release_exits(decision)
     _ask(decision)
+    _note_what_is_outdated(decision)
     _set_deadline(decision)
+
+
+def _note_what_is_outdated(decision: Draft) -> None:
+    """Say so where what should rest does not, and nothing can be asked at this moment."""
+    position = decision.position
+    counts = position.status is PositionStatus.OPEN_PROTECTED and not position.at_venue.missing
+    if position.status not in HOLDS or is_settled(position, decision.rules):
+        return
+    if counts or position.at_venue.settled:
+        decision.record(VenueStopOutdated(decision.now))
 
 
 def release_exits(decision: Draft, overdue: ExitId | None = None) -> None:
@@ -214,8 +225,6 @@ def _change(decision: Draft, current: VenueStop, wanted: Resting) -> None:
         if is_armed or waiting_exits(position):
             cancel(decision, current)
             return
-    if position.at_venue.settled:
-        decision.record(VenueStopOutdated(decision.now))
 
 
 def _is_alike(one: Resting, other: Resting) -> bool:

@@ -115,7 +115,8 @@ def _settled(position: Position) -> Position:
 def _unsettled(position: Position) -> Position:
     """Note that what should rest does not: a change is on its way to where the stop lives."""
     at_venue = position.at_venue
-    if at_venue.settled or at_venue.round == 0:
+    counts = position.status is _S.OPEN_PROTECTED and not at_venue.missing
+    if at_venue.settled or at_venue.round == 0 or counts:
         position = _with(position, settled=False, round=at_venue.round + 1)
         if position.status is _S.OPEN_PROTECTED:
             return to_status(position, _S.MODIFYING)

@@ -16,7 +16,7 @@ from domain.position import (
 )
 from domain.position_draft import HOLDS, Draft, OutsideChanges, PositionRules
 from domain.position_events import ExitEnded, ExitFired, ProtectionModified, ProtectionSet
-from domain.position_exits import armed_exits, exit_timer, fire_all, reason_of
+from domain.position_exits import armed_exits, arming, exit_timer, fire_all, reason_of
 from domain.protection import STOP, TRAIL, Stop, has_crossed, is_tighter
 from domain.venue_stop import Resting, StopState, VenueStop
 from domain.venue_stop_align import (
@@ -233,6 +233,8 @@ def _child_refused(decision: Draft, stop: VenueStop, why: str) -> None:
         if waiting.whole:
             return  # which leaves now
     fire_all(decision, stop.asked.exit_id, reason_of(position, stop.asked.exit_id), armed=True)
+    if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves
+        decision.then(arming(decision.position))
 
 
 def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
