@@ -32,8 +32,9 @@ class Rest:
         self.requests += 1
         world = self._world
         endpoint = ENDPOINTS.get((request.method, request.path))
-        fault = world.faults.on_request(request.method, request.path.removeprefix(PREFIX))
         body = await request.read()
+        text = request.query_string + _text_of(body)
+        fault = world.faults.on_request(request.method, request.path.removeprefix(PREFIX), text)
         world.advance()
         if fault is not None and fault.kind == "unsent":
             return _dropped(request)

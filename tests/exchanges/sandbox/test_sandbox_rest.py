@@ -289,6 +289,18 @@ def test_a_fault_hits_as_often_as_it_was_told_to() -> None:
     run(work)
 
 
+def test_a_fault_may_be_for_what_contains_a_text() -> None:
+    async def work() -> None:
+        async with trading() as client:
+            client.sandbox.fault("row", "POST trade/order", contains='"clOrdId":"mine2"')
+
+            rows = [(await client.buy(name))["data"][0]["sCode"] for name in ("mine1", "mine2")]
+
+            assert rows == ["0", "50013"]
+
+    run(work)
+
+
 def test_a_fault_by_chance_hits_the_same_requests_each_time() -> None:
     async def codes() -> list[str]:
         async with trading(seed=7) as client:
