@@ -175,6 +175,10 @@ class OkxAccount:
         """
         return self.rules.tradable
 
+    def listed(self) -> tuple[Instrument, ...] | None:
+        """Return what the venue lists of what is traded here; None until it has told."""
+        return self.rules.tradable if self.rules.are_known else None
+
     # Orders
 
     def submit(self, terms: OrderTerms) -> Awaitable[Submission]:
