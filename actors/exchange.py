@@ -21,12 +21,14 @@ from actors.messages import (
     Beat,
     CheckVenue,
     ClearCause,
+    Compared,
     ExchangeRestarted,
     Finding,
     Findings,
     Reconciled,
     ReconcileFailed,
     SetCause,
+    Uncompared,
     VenueReported,
 )
 from actors.order_list import OrderList
@@ -166,6 +168,7 @@ class ExchangeActor(OrderList):
             if order.status is _S.UNKNOWN:
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
+        self.tell(names.RECONCILER, Compared())
         new = sorted(self.streams.keys() - before)
         adopted: list[Order] = [self.streams[name].state for name in new]
         waiting, self.waiting = self.waiting, []
@@ -201,6 +204,7 @@ class ExchangeActor(OrderList):
             return
         self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.tell(names.RECONCILER, Uncompared())
         self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:

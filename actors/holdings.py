@@ -5,6 +5,7 @@ Owned by the reconciler; nothing of it is journaled. After a restart it looks an
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -48,10 +49,11 @@ Tell = Callable[[str, Any], object]
 class Holdings:
     """Knows what is suspected, what others traded, and what is in quarantine."""
 
-    def __init__(self, world: World, tell: Tell, *, adopts: bool) -> None:
+    def __init__(self, world: World, tell: Tell, *, adopts: bool, stop_ratio: Decimal) -> None:
         self.world = world
         self.tell = tell
         self.adopts = adopts
+        self.stop_ratio = stop_ratio
         self.hedged = False
         self.sides: tuple[Side, ...] = ()  # as last read
         self.unsettled: frozenset[Symbol] = frozenset()
@@ -186,7 +188,8 @@ class Holdings:
         problem = self._adopt(side, explanation) if self.may_adopt(side.symbol) else ""
         if problem is None:
             return
-        what = f"{side.symbol}: the venue holds {explanation.surplus} more than was opened here"
+        found = f"{explanation.surplus_direction.value} {explanation.surplus}"
+        what = f"{side.symbol}: the venue holds {found} more than was opened here"
         self.quarantined[side.key] = side
         self.world.quarantined[side.symbol] = _quarantine(side.symbol, f"{what}{problem}.")
         if before is None or before.venue != side.venue:
@@ -229,7 +232,7 @@ class Holdings:
                     direction,
                     price,
                     side.liquidation_price,
-                    rules.max_stop_distance_ratio,
+                    min(self.stop_ratio, rules.max_stop_distance_ratio),
                 ),
                 rationale="found at the venue",
             ),

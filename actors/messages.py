@@ -167,6 +167,18 @@ class CancelOrphan(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
 
 
+class Uncompared(msgspec.Struct, frozen=True):
+    """The venue's private stream came back: what changed meanwhile was not told."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """The exchange actor has taken over orders and fills: holdings and money are next."""
+
+    lane: ClassVar[int] = EXITS
+
+
 class ReconcileNow(msgspec.Struct, frozen=True):
     """A person wants the venue compared with us now."""
 
@@ -194,9 +206,8 @@ class CorrectCash(msgspec.Struct, frozen=True):
     """The venue's balance differs from ours and nothing explains it."""
 
     lane: ClassVar[int] = EXITS
-    told: Decimal  # quote
-    ours: Decimal  # as it was compared
-    spot_is_paid: bool  # how ours was reckoned
+    amount: Decimal  # quote, what the venue has more
+    balance: Decimal  # ours, as it was compared
     why: str
 
 

@@ -13,11 +13,12 @@ from actors import names
 from actors.looking import Looked
 from actors.messages import CorrectCash, FlowsTold, OpenCash
 from actors.world import World
+from domain.ids import Symbol
 from domain.money import ZERO
 from domain.portfolio_cash import is_opened, move_cash
 from domain.portfolio_state import cash
 from domain.reconciliation import SETTLED_S
-from domain.venue import Balance
+from domain.venue import Balance, VenuePosition
 
 TOLERANCE = Decimal("0.01")  # quote: venues round
 STANDS_S = 8.0  # how long a difference must be the same, while nothing is in flight
@@ -36,6 +37,7 @@ class Money:
         self.spot_is_paid = spot_is_paid
         self.books = books  # of a real venue; the paper venue's account is ours by construction
         self.told: Decimal | None = None  # quote, as last read
+        self.costs: dict[Symbol, Decimal] | None = None  # of what the venue holds, quote, signed
         self.gap = ZERO
         self.since_s: float | None = None
         self.done: list[str] = []
@@ -49,11 +51,11 @@ class Money:
 
     @property
     def ours(self) -> Decimal | None:
-        """Quote that we expect the venue to hold; None before the account is open."""
+        """Quote that we expect the venue to hold; None while that cannot be said."""
         portfolio = self.world.portfolio()
-        if portfolio is None or (self.books and not is_opened(portfolio)):
+        if portfolio is None or self.costs is None or (self.books and not is_opened(portfolio)):
             return None
-        return cash(portfolio, spot_is_paid=self.spot_is_paid)
+        return cash(portfolio, self.costs, spot_is_paid=self.spot_is_paid)
 
     def total_of(self, balances: tuple[Balance, ...]) -> Decimal | None:
         """Return the quote's total; an asset that is not named has none."""
@@ -72,6 +74,15 @@ class Money:
         if total is None or self._is_busy(self.world.clock.monotonic()):
             return False
         return ours is None or abs(total - ours) >= TOLERANCE
+
+    def note_holdings(self, told: tuple[VenuePosition, ...], *, agree: bool) -> None:
+        """Take down what the venue's holdings cost; unless they are ours, nothing can be said."""
+        self.costs = None
+        if agree:
+            self.costs = {}
+            for each in told:
+                cost = self.costs.get(each.symbol, ZERO) + each.quantity * each.average_price
+                self.costs[each.symbol] = cost
 
     def judge(self, looked: Looked, *, act: bool) -> None:
         """Book what moved, else compare; a difference is corrected when it has stood long."""
@@ -97,7 +108,8 @@ class Money:
     def _compare(self, looked: Looked, *, act: bool) -> None:
         ours = self.ours
         assert self.told is not None
-        if ours is None:
+        if ours is None or looked.positions is None:
+            self.gap, self.since_s = ZERO, None
             return
         gap = self.told - ours
         if abs(gap) < TOLERANCE:
@@ -108,9 +120,10 @@ class Money:
             return
         stood_s = looked.began_s - self.since_s
         enough_s = STANDS_BUSY_S if self._is_busy(looked.began_s) else STANDS_S
-        if act and self.books and stood_s >= enough_s:
-            why = "no fill and no flow of money that the venue tells explains it"
-            self.tell(names.PORTFOLIO, CorrectCash(self.told, ours, self.spot_is_paid, why))
+        portfolio = self.world.portfolio()
+        if act and self.books and stood_s >= enough_s and portfolio is not None:
+            why = "no fill of ours and no flow of money that the venue tells explains it"
+            self.tell(names.PORTFOLIO, CorrectCash(gap, portfolio.balance, why))
             self.done.append(f"balance corrected by {gap}")
             self.gap, self.since_s = ZERO, None
 

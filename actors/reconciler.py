@@ -7,6 +7,7 @@ answer: nothing is concluded from it, and when answers stay away nothing new is 
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 
@@ -19,9 +20,11 @@ from actors.messages import (
     Beat,
     CancelOrphan,
     ClearCause,
+    Compared,
     OrdersSeen,
     ReconcileNow,
     SetCause,
+    Uncompared,
     VenueReported,
 )
 from actors.money import Money
@@ -50,7 +53,8 @@ AGAIN_AFTER_S = 0.35  # a suspicion is read again
 MONEY_AGAIN_AFTER_S = 3.0
 ANSWER_WITHIN_S = 8.0  # a person waits no longer for suspicions to be confirmed
 DRIFT = "DRIFT"
-UNREAD = "VENUE_UNREAD"
+UNREAD = "HOLDINGS_UNREAD"
+FIRST_LOOK_WITHIN_S = 10.0  # of the start; the exchange actor says when it is connected
 MISSED_LOOKS = 4  # so many in a row without an answer stop entries
 _OUTSIDE_MARGIN = timedelta(minutes=2)  # the venue's clock is not ours
 _FIRST_OUTSIDE = timedelta(hours=1)
@@ -62,6 +66,7 @@ class ReconcileSettings:
 
     active: bool = True  # False: only when a person asks
     adopts: bool = False  # else: quarantine
+    stop_ratio: Decimal = Decimal("0.05")  # from the price, of an adopted position's stop
     orders_every_s: float = 5.0
     holdings_every_s: float = 10.0
     money_every_s: float = 15.0
@@ -80,6 +85,7 @@ class _Question:
     asked: ReconcileNow
     since_s: float
     looks: int = field(default=0)
+    done: int = field(default=0)  # how much had been done at the last of them
 
 
 class LookAgain:
@@ -100,7 +106,9 @@ class ReconcilerActor(Actor):
         self.world = world
         self.port = port
         self.settings = settings
-        self.holdings = Holdings(world, self._tell, adopts=settings.adopts)
+        self.holdings = Holdings(
+            world, self._tell, adopts=settings.adopts, stop_ratio=settings.stop_ratio
+        )
         self.money = Money(
             world,
             self._tell,
@@ -124,15 +132,37 @@ class ReconcilerActor(Actor):
     # --- when to look ---
 
     def on_start(self) -> None:
-        """Look at everything soon, then regularly."""
+        """Look at everything once the venue is connected, then regularly."""
+        if not self.settings.active:
+            return
+        self.every(1.0, Beat())
+        self.tell(names.PORTFOLIO, SetCause(_unread("yet")))
+        if self.incarnation > 1:
+            self._want(Depth.MONEY)
+        else:
+            self._look_after(FIRST_LOOK_WITHIN_S, Depth.MONEY)
+
+    @handles(Uncompared)
+    def on_uncompared(self, message: Uncompared) -> None:
+        """Open nothing until holdings have been compared again."""
+        del message
         if self.settings.active:
-            self.every(1.0, Beat())
+            self.looked_s.pop(Depth.HOLDINGS, None)
+            self.tell(names.PORTFOLIO, SetCause(_unread("since its stream came back")))
+
+    @handles(Compared)
+    def on_compared(self, message: Compared) -> None:
+        """Look at holdings and money now that orders and fills are known."""
+        del message
+        if self.settings.active:
             self._want(Depth.MONEY)
 
     @handles(Beat)
     def on_beat(self, beat: Beat) -> None:
         """Look at what is due; say when answers stay away."""
         del beat
+        if not self.asked_s:
+            return  # not connected yet
         now_s = self.world.clock.monotonic()
         for depth in (Depth.MONEY, Depth.HOLDINGS, Depth.ORDERS):
             every_s = self.settings.every_s(depth)
@@ -142,13 +172,12 @@ class ReconcilerActor(Actor):
         self._note_silence(now_s)
 
     def _note_silence(self, now_s: float) -> None:
-        answered_s = self.looked_s.setdefault(Depth.HOLDINGS, now_s)
+        answered_s = self.looked_s.get(Depth.HOLDINGS)
+        if answered_s is None or UNREAD in self.world.causes:
+            return
         silent_s = now_s - answered_s
-        is_overdue = silent_s > MISSED_LOOKS * self.settings.holdings_every_s
-        if is_overdue and UNREAD not in self.world.causes:
-            self.tell(names.PORTFOLIO, SetCause(_unread(silent_s)))
-        elif not is_overdue and UNREAD in self.world.causes:
-            self.tell(names.PORTFOLIO, ClearCause(UNREAD))
+        if silent_s > MISSED_LOOKS * self.settings.holdings_every_s:
+            self.tell(names.PORTFOLIO, SetCause(_unread(f"for {silent_s:.0f} s")))
 
     @handles(LookAgain)
     def on_look_again(self, again: LookAgain) -> None:
@@ -200,7 +229,11 @@ class ReconcilerActor(Actor):
                 self.tell(names.EXCHANGE, OrdersSeen(looked.orders, looked.began_s))
         if looked.positions is not None:
             self._note_answer(Depth.HOLDINGS, looked)
+            if UNREAD in self.world.causes and self.settings.active:
+                self.tell(names.PORTFOLIO, ClearCause(UNREAD))
             self.holdings.judge(looked, act=acts)
+            agree = not any(side.differs for side in self.holdings.sides)
+            self.money.note_holdings(looked.positions, agree=agree)
             if looked.orders is not None and acts:
                 self._cancel_orphans(looked.orders)
         if looked.balances is not None:
@@ -339,11 +372,12 @@ class ReconcilerActor(Actor):
                 continue
             question.looks += 1
             if not asked.dry_run and self._is_unfinished(question):
+                question.done = self._done_count()
                 waiting.append(question)
                 continue
             self.tell(names.EDGE, Answered(asked.request_id, self._refusal(asked)))
         self.questions = waiting
-        if any(not each.looks for each in waiting):
+        if any(not each.looks or each.done for each in waiting):
             self._want(Depth.MONEY)
 
     def _is_unfinished(self, question: _Question) -> bool:
@@ -352,7 +386,11 @@ class ReconcilerActor(Actor):
         adopt = question.asked.adopt
         is_there = any(side.symbol == adopt and side.differs for side in self.holdings.sides)
         is_due = is_there and adopt in self.holdings.adopt_wanted
-        return is_due or self.holdings.is_waiting()
+        has_acted = self._done_count() > question.done  # what became of it the next look tells
+        return is_due or has_acted or self.holdings.is_waiting()
+
+    def _done_count(self) -> int:
+        return len(self.holdings.done) + len(self.money.done)
 
     def _refusal(self, asked: ReconcileNow) -> Refusal | None:
         if asked.adopt is None or asked.dry_run or asked.adopt not in self.holdings.adopt_wanted:
@@ -375,10 +413,10 @@ def _drift(symbols: str) -> ModeCause:
     )
 
 
-def _unread(silent_s: float) -> ModeCause:
+def _unread(since: str) -> ModeCause:
     return ModeCause(
         code=UNREAD,
         mode=Mode.NO_ENTRY,
-        message=f"The venue has not told what it holds for {silent_s:.0f} s.",
+        message=f"The venue has not told what it holds {since}.",
         way_out="It ends by itself once the venue answers; see holdfast health.",
     )

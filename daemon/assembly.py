@@ -386,7 +386,9 @@ def reconciling(config: Config) -> ReconcileSettings:
     venue = config.venue
     if venue is None:
         return ReconcileSettings(active=False)
-    return ReconcileSettings(adopts=venue.unknown_positions == "adopt")
+    return ReconcileSettings(
+        adopts=venue.unknown_positions == "adopt", stop_ratio=venue.emergency_stop
+    )
 
 
 def _venue_check(

@@ -181,8 +181,7 @@ def test_by_policy_it_is_adopted_under_an_emergency_stop(share):
         assert position.status is _S.OPEN_PROTECTED
         assert position.trader == "manual"
         assert (position.remaining, position.entry_price) == (D("0.02"), 61_000)
-        ratio = box.parts.world.rules.modifications.max_stop_distance_ratio
-        assert position.protection.stop.price == 60_000 * (1 - ratio)
+        assert position.protection.stop.price == 57_000
         assert position.id in box.portfolio.holdings
         assert box.portfolio.balance == 100_000
         await box.soon(60)
@@ -213,7 +212,7 @@ def test_a_failed_read_is_not_flat(share):
         box.venue.reads_fail = True
         await box.soon(60)
         assert box.position().status is _S.OPEN_PROTECTED
-        assert "VENUE_UNREAD" in causes(box)
+        assert "HOLDINGS_UNREAD" in causes(box)
         assert mode(box) is Mode.NO_ENTRY
         box.venue.reads_fail = False
         await box.soon(20)
