@@ -332,7 +332,7 @@ def _tree(
     )
     desk = [
         ChildSpec(names.EDGE, EdgeActor),
-        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, _opening(in_force()))),
+        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, _opening(in_force(), world))),
         ChildSpec(
             names.EXCHANGE,
             lambda: ExchangeActor(world, venue),
@@ -422,9 +422,11 @@ def _leverage_caps(config: Config) -> dict[Symbol, Decimal]:
     }
 
 
-def _opening(config: Config) -> Balance:
+def _opening(config: Config, world: World) -> Balance:
     """Return what a new account begins with: at a venue, nothing until it says what there is."""
-    balance = ZERO if config.venue is not None else config.paper.balance
+    balance = config.paper.balance if world.opening is None else world.opening
+    if config.venue is not None:
+        balance = ZERO
     return Balance(config.account.quote, balance, balance)
 
 
