@@ -1,9 +1,15 @@
 """All drills, in the order of their table."""
 
-from daemon.drills import answers, outside
+from daemon.drills import absence, answers, crashes, outside, stops
 from daemon.drills.drill import Drill
 
-DRILLS: tuple[Drill, ...] = (*answers.DRILLS, *outside.DRILLS)
+DRILLS: tuple[Drill, ...] = (
+    *answers.DRILLS,
+    *absence.DRILLS,
+    *stops.DRILLS,
+    *outside.DRILLS,
+    *crashes.DRILLS,
+)
 
 
 def named(names: list[str]) -> tuple[Drill, ...]:
