@@ -109,7 +109,7 @@ async def rate_limit(stage: Stage) -> None:
         took_s = max(
             took_s,
             await stage.until(
-                lambda name=symbol: not stage.held(name),  # type: ignore[misc]
+                lambda name=symbol: not stage.held(name),
                 f"{symbol} is closed",
                 within_s=_EXIT_WITHIN_S,
             ),
