@@ -25,7 +25,7 @@ class OrderList(Sender):
         super().__init__(world, port)
         self.unlisted: set[ClientOrderId] = set()  # rest here, and not in the venue's last list
 
-    def _apply(self, venue_order: VenueOrder) -> None:
+    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
         raise NotImplementedError
 
     @handles(OrdersSeen)

@@ -17,13 +17,21 @@ from actors.attempts import attempt_of
 from actors.inquiry import Inquiry, Question
 from actors.journaled import Stream
 from actors.latency import Step
-from actors.messages import CancelAnswered, Finding, ForgetOrders, ResolveOrder, Submitted
+from actors.messages import (
+    AmendAnswered,
+    CancelAnswered,
+    Finding,
+    ForgetOrders,
+    ResolveOrder,
+    Submitted,
+)
 from actors.orders import OrderKeeper
 from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
-from domain.ids import ClientOrderId
+from domain.ids import ClientOrderId, PositionId, identity_of
 from domain.inputs import OrderEnded
 from domain.order import (
+    RESTING,
     Order,
     OrderAccepted,
     OrderBecameUnknown,
@@ -36,6 +44,7 @@ from domain.order import (
     OrderType,
     evolve,
 )
+from domain.venue_stop import GUARD
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown
 from runtime.actor import handles
 
@@ -145,7 +154,7 @@ class Sender(OrderKeeper):
         self,
         order_id: ClientOrderId,
         answer: Awaitable[Submission],
-        message: type[Submitted] | type[CancelAnswered],
+        message: type[Submitted] | type[CancelAnswered] | type[AmendAnswered],
     ) -> None:
         left_s = self.world.clock.monotonic()
         try:
@@ -266,7 +275,7 @@ class Sender(OrderKeeper):
             self._tell_again(order.terms.position_id, cancel.client_order_id)
         elif order.status is _S.INTENT:
             self._deny(stream, "CANCELED", "canceled before it was sent")
-        else:
+        elif order.status is not _S.TRIGGERED:  # then there is nothing left to take out
             self.cancel_wanted.add(cancel.client_order_id)
             self._cancel_if_wanted(stream)
 
@@ -278,12 +287,22 @@ class Sender(OrderKeeper):
                 ended = OrderEnded(effect.terms.position_id, order_id, _S.DENIED, "never sent")
                 self.tell(names.position(effect.terms.position_id), ended)
                 return
+        identity = identity_of(order_id)
+        if identity is not None:
+            self._unknown_here(order_id, identity.position_id)
+
+    def _unknown_here(self, order_id: ClientOrderId, position_id: PositionId) -> None:
+        """Say that an order was never sent: what is sent is known here."""
+        identity = identity_of(order_id)
+        if identity is not None and identity.leg == GUARD:  # others are told of when they end
+            ended = OrderEnded(position_id, order_id, _S.DENIED, "canceled before it was sent")
+            self.tell(names.position(position_id), ended)
 
     def _cancel_if_wanted(self, stream: Stream) -> None:
         """Cancel what works; the wish stands until the order has ended, whatever is lost."""
         order: Order = stream.state
         order_id = order.terms.client_order_id
-        if order_id not in self.cancel_wanted or order.status not in {_S.OPEN, _S.PARTIAL}:
+        if order_id not in self.cancel_wanted or not _may_be_canceled(order):
             return
         self._record(stream, OrderCancelRequested(self.world.clock.now()))
         answer = self.port.cancel(order.terms.symbol, order_id)
@@ -382,12 +401,27 @@ class Sender(OrderKeeper):
 
 
 def _is_owed(order: Order) -> bool:
-    """Whether the venue should say more: about a doubt, or that a market order is done by now."""
+    """Whether the venue should say more: about a doubt, or that a market order is done by now.
+
+    A stop that fired has become one.
+    """
     is_at_market = order.terms.type is OrderType.MARKET and order.status in {_S.OPEN, _S.PARTIAL}
-    return order.status is _S.UNKNOWN or is_at_market
+    has_fired = order.terms.type in RESTING and order.status in {_S.TRIGGERED, _S.PARTIAL}
+    return order.status is _S.UNKNOWN or is_at_market or has_fired
 
 
 def is_nameless(order: Order) -> bool:
     """Whether the venue has it, and nobody has told its id there: the answer was lost."""
     was_there = order.filled or order.status in {_S.CANCELED, _S.EXPIRED}
     return order.venue_order_id is None and bool(was_there)
+
+
+def _may_be_canceled(order: Order) -> bool:
+    """Whether a cancel is sure to meet the order, if it lives.
+
+    What rests is known to have arrived, whatever else of it is in doubt.
+    """
+    if order.status in {_S.OPEN, _S.PARTIAL}:
+        return True
+    rests = order.terms.type in RESTING and order.venue_order_id is not None
+    return rests and order.status is _S.AMEND_PENDING
