@@ -25,7 +25,7 @@ Placed = Accepted | Refused | Unknown
 
 _V = Verdict
 _MAX_TEXT = 200  # characters of the venue's words that are kept
-_NOT_SENT = "Nothing left this computer. Check the network; it is tried again."
+_NOT_SENT = "Nothing left this computer. If it stays so: check the network, or ask less often."
 _TURNED_AWAY = frozenset({_V.LIMITED, _V.SKEWED, _V.LOGIN})
 _OF_ORDERS = frozenset({"0", "1", "2"})  # envelopes of orders
 
