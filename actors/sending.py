@@ -410,6 +410,12 @@ def _is_owed(order: Order) -> bool:
     return order.status is _S.UNKNOWN or is_at_market or has_fired
 
 
+def is_nameless(order: Order) -> bool:
+    """Whether the venue has it, and nobody has told its id there: the answer was lost."""
+    was_there = order.filled or order.status in {_S.CANCELED, _S.EXPIRED}
+    return order.venue_order_id is None and bool(was_there)
+
+
 def _may_be_canceled(order: Order) -> bool:
     """Whether a cancel is sure to meet the order, if it lives.
 
@@ -419,9 +425,3 @@ def _may_be_canceled(order: Order) -> bool:
         return True
     rests = order.terms.type in RESTING and order.venue_order_id is not None
     return rests and order.status is _S.AMEND_PENDING
-
-
-def is_nameless(order: Order) -> bool:
-    """Whether the venue has it, and nobody has told its id there: the answer was lost."""
-    was_there = order.filled or order.status in {_S.CANCELED, _S.EXPIRED}
-    return order.venue_order_id is None and bool(was_there)

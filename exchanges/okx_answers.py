@@ -79,12 +79,14 @@ class OkxJudge:
     def verdict(self, payload: Any) -> Verdict:
         """Say what an envelope means; rows of orders are not looked at, unless all failed."""
         code = payload.get("code") if isinstance(payload, dict) else None
+        if not isinstance(code, str):
+            return _V.UNKNOWN
         if code in _OF_ORDERS:
             rows = payload.get("data")
             codes = {_row_code(row) for row in rows} if isinstance(rows, list) else set()
             verdict = code_of(codes.pop()).verdict if code == "1" and len(codes) == 1 else _V.FINE
             return verdict if verdict in _TURNED_AWAY | {_V.DOWN} else _V.FINE
-        return code_of(code).verdict if isinstance(code, str) else _V.UNKNOWN
+        return code_of(code).verdict
 
     def time_ms(self, payload: Any) -> int | None:
         """Read `public/time`."""
