@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench crash soak docs clean
+.PHONY: help setup run test check format lock bench crash soak lost-answers docs clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ format: $(DEV) ## Format the code and mend what can be mended
 crash: $(DEV) ## kill -9 a real daemon at random instants: make crash N=50
 	@$(BIN)/python -m tests.crash --kills $(or $(N),50)
 
+lost-answers: $(DEV) ## Lose half of all answers, see whether an order is doubled or forgotten: make lost-answers N=2000
+	@$(BIN)/python -m tests.lost_answers --orders $(or $(N),2000)
+
 soak: $(DEV) ## Let the daemon live through simulated hours, see whether anything grows: make soak HOURS=24
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24)
 
@@ -41,6 +44,7 @@ docs: $(DEV) ## Write what is generated in docs/, build the site into ./site
 	$(BIN)/python -m docs.draw
 	$(BIN)/python -m docs.settings
 	$(BIN)/python -m docs.reference
+	$(BIN)/python -m docs.okx_tables
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documents are in site/index.html"
 

@@ -19,7 +19,6 @@ from decimal import Decimal
 import structlog
 
 from actors import names
-from actors.exchange import RECONCILING
 from actors.messages import ClearCause, OfflineTold, SetCause
 from actors.world import World
 from domain.candles import Candle, Timeframe
@@ -114,7 +113,7 @@ class CatchUpActor(Actor):
         positions: Mapping[Symbol, Sequence[Position]],
     ) -> None:
         started_at, started_s = self.world.clock.now(), self.world.clock.monotonic()
-        while RECONCILING in self.world.causes:  # noqa: ASYNC110 - no order could leave anyway
+        while not self.world.is_reconciled:  # noqa: ASYNC110 - no order could leave anyway
             await asyncio.sleep(_LOOK_EVERY_S)
         await asyncio.gather(
             *(self._check(symbol, held, alive_at, reads) for symbol, held in positions.items())

@@ -8,16 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from actors.messages import Evidence, Reconciled, ReconcileFailed
+from actors.messages import Reconciled, ReconcileFailed
 from domain.ids import ClientOrderId, Symbol
-from domain.money import ZERO
-from domain.order import Fill, Order
-from exchanges.port import Exchange, NotFound, Unknown, VenueOrder
+from exchanges.port import Exchange, Unknown, VenueOrder
 
 T = TypeVar("T")
 READ_WITHIN_S = 5.0
-_MARGIN = timedelta(minutes=1)  # the venue's clock is not ours
-_AFTER_A_STEP = timedelta(hours=2)  # and ours may have been set back since an order was intended
+MARGIN = timedelta(minutes=1)  # the venue's clock is not ours
+AFTER_A_STEP = timedelta(hours=2)  # and ours may have been set back since an order was intended
 
 
 async def within(answer: Awaitable[T]) -> T | Unknown:
@@ -43,7 +41,7 @@ async def reconcile(
     orders = await within(port.open_orders())
     if isinstance(orders, Unknown):
         return ReconcileFailed(f"open orders: {orders.why}")
-    fills = await within(port.fills(None if since is None else since - _AFTER_A_STEP))
+    fills = await within(port.fills(None if since is None else since - AFTER_A_STEP))
     if isinstance(fills, Unknown):
         return ReconcileFailed(f"fills: {fills.why}")
     found = {order.terms.client_order_id: order for order in orders}
@@ -57,48 +55,3 @@ async def reconcile(
         if isinstance(answer, VenueOrder):
             found[order_id] = answer
     return Reconciled(tuple(found.values()), fills)
-
-
-async def gather_evidence(
-    port: Exchange,
-    symbol: Symbol,
-    order_id: ClientOrderId,
-    known: Order | None,
-) -> Evidence:
-    """Ask by id, by fills and by the net position.
-
-    The first answer is enough when it tells of no fill that is not `known`: an exit may wait.
-    """
-    since = None if known is None else known.intended_at
-    order = await within(port.order(symbol, order_id))
-    if known is not None and isinstance(order, VenueOrder) and order.filled <= known.filled:
-        return Evidence(order_id, order, (), complete=False, net=ZERO)
-    fills = await within(port.fills(None if since is None else since - _MARGIN))
-    if since is not None and _lacks_fills(order, fills):
-        fills = await within(port.fills(since - _AFTER_A_STEP))
-    positions = await within(port.positions())
-    failed = [each.why for each in (order, fills, positions) if isinstance(each, Unknown)]
-    net = ZERO
-    if not isinstance(positions, Unknown):
-        net = sum((each.quantity for each in positions if each.symbol == symbol), ZERO)
-    own = () if isinstance(fills, Unknown) else _of(order_id, fills)
-    return Evidence(
-        client_order_id=order_id,
-        order=None if isinstance(order, NotFound | Unknown) else order,
-        fills=own,
-        complete=not failed,
-        net=net,
-        why="; ".join(failed),
-    )
-
-
-def _of(order_id: ClientOrderId, fills: tuple[Fill, ...]) -> tuple[Fill, ...]:
-    return tuple(fill for fill in fills if fill.client_order_id == order_id)
-
-
-def _lacks_fills(order: VenueOrder | NotFound | Unknown, fills: tuple[Fill, ...] | Unknown) -> bool:
-    """Whether an order has filled more than these fills tell."""
-    if not isinstance(order, VenueOrder) or isinstance(fills, Unknown):
-        return False
-    own = _of(order.terms.client_order_id, fills)
-    return sum((fill.quantity for fill in own), ZERO) < order.filled

@@ -7,6 +7,8 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
@@ -19,22 +21,27 @@ from actors.messages import (
     Beat,
     CheckVenue,
     ClearCause,
-    Evidence,
+    Compared,
     ExchangeRestarted,
+    Finding,
+    Findings,
     Reconciled,
     ReconcileFailed,
     SetCause,
+    Uncompared,
     VenueReported,
 )
+from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
 from actors.resting import RestingOrders
-from actors.sending import ACCEPTANCE_WINDOW_S
+from actors.sending import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import ClientOrderId, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
+from domain.money import ZERO
 from domain.order import (
     RESTING,
     TERMINAL,
@@ -63,10 +70,11 @@ log = structlog.get_logger("trade.execution")
 RECONCILE_AGAIN_AFTER_S = 1.0
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
+STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(RestingOrders):
+class ExchangeActor(RestingOrders, OrderList):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
     What leaves for the venue is in `sending.py`, what rests there in `resting.py`, how orders are
@@ -84,6 +92,7 @@ class ExchangeActor(RestingOrders):
 
         Guards first: after a start, all levels are armed before this goes on. Messages wait.
         """
+        self.world.is_reconciled = False
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
         await asyncio.sleep(0)
         prefix = "order/"
@@ -156,18 +165,18 @@ class ExchangeActor(RestingOrders):
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
             self._apply(venue_order, is_sure=True)
-        self.reconciled = True
+        self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
             if order.status is _S.UNKNOWN:
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
+        self.tell(names.RECONCILER, Compared())
         new = sorted(self.streams.keys() - before)
         adopted: list[Order] = [self.streams[name].state for name in new]
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
-        self.world.link.reconciled_at = self.world.clock.now()
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:
@@ -184,10 +193,22 @@ class ExchangeActor(RestingOrders):
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
             case StreamUp() | StreamDown() as change:
-                self.world.link.note(change, self.world.clock.now())
-                self._check_venue()
+                self._stream_changed(change)
             case _:
-                pass
+                self.tell(names.RECONCILER, report)
+
+    def _stream_changed(self, change: StreamUp | StreamDown) -> None:
+        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        self.world.link.note(change, self.world.clock.now())
+        self._check_venue()
+        if isinstance(change, StreamDown):
+            log.warning("private_stream_down", why=change.why)
+            self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
+            return
+        self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
+        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.tell(names.RECONCILER, Uncompared())
+        self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)
@@ -207,6 +228,7 @@ class ExchangeActor(RestingOrders):
             names.position(order.terms.position_id),
             names.PORTFOLIO,
         )
+        self.world.booked[fill.symbol] = self.world.clock.monotonic()
         self.journal(stream, (OrderFilled(fill),), evolve, (tell,))
         if stream.state.late_fill:
             self.world.telemetry.alarm("LATE_FILL", f"{fill.client_order_id} filled when over")
@@ -255,12 +277,17 @@ class ExchangeActor(RestingOrders):
 
         `is_sure`: the venue was asked; else it told by itself, and that may be old.
         """
+        if venue_order.terms.client_order_id == NO_ORDER:
+            return  # a person's own: the reconciler shows it, nobody touches it
         stream = self._stream(venue_order.terms.client_order_id)
         if stream is None:
             stream = self._adopt(venue_order.terms)
             if stream is None and venue_order.status not in TERMINAL:
                 self.ownership.note_orphan(venue_order.terms.client_order_id)
-        if stream is None or stream.state.is_terminal:
+        if stream is None:
+            return
+        if stream.state.is_terminal:
+            self._name(stream, venue_order)
             return
         if venue_order.filled > stream.state.filled:
             # Its fills are still to come, and only they move quantities: look again.
@@ -279,34 +306,56 @@ class ExchangeActor(RestingOrders):
                 why = f"the venue says {venue_order.status.value}"  # out of turn, as happens
                 self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
             self._record(stream, event)
+            self._name(stream, venue_order)
             if stream.state.is_terminal:
                 self._ended(stream)
                 return
         self._compare(stream, venue_order, is_sure=is_sure)
         self._go_on(stream)
 
+    def _name(self, stream: Stream, venue_order: VenueOrder) -> None:
+        """Note the venue's id of an order that was told of without it: its answer was lost."""
+        if is_nameless(stream.state):
+            self._record(stream, OrderAccepted(venue_order.venue_order_id, self.world.clock.now()))
+
     # --- doubt ---
 
-    @handles(Evidence)
-    def on_evidence(self, evidence: Evidence) -> None:
-        """Conclude from what the venue says.
+    @handles(Findings)
+    def on_findings(self, findings: Findings) -> None:
+        """Conclude from what the venue says, then ask again about what is still in doubt."""
+        orders = {each.client_order_id: each.order for each in findings.found}
+        for fill in findings.fills:
+            if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
+                self._book(fill, orders.get(fill.client_order_id))
+        told = {fill.client_order_id for fill in findings.fills}
+        agree: dict[Symbol, bool] = {}  # after those fills: what has been told until now
+        for found in findings.found:
+            if found.order is not None:
+                self._apply(found.order, is_sure=True)
+            elif found.not_found and found.client_order_id not in told:
+                self._conclude_absent(found, findings.nets, agree)
+            self._ask_again(found)
 
-        Absent only when everything agrees and time has passed.
+    def _conclude_absent(
+        self, found: Finding, nets: Mapping[Symbol, Decimal] | None, agree: dict[Symbol, bool]
+    ) -> None:
+        """End an order that neither look-up, fills nor position know.
+
+        Only when it had had its time to arrive before it was looked up.
         """
-        for fill in evidence.fills:
-            self._book(fill, evidence.order)
-        if evidence.order is not None:
-            self._apply(evidence.order, is_sure=True)
-            return
-        stream = self._stream(evidence.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN:
+        stream = self._stream(found.client_order_id)
+        if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
             return
         order: Order = stream.state
-        waited = self._since_it_left_s(order)
-        # What was reported until now, so that fills meanwhile of other orders do not disagree.
-        agrees = evidence.complete and evidence.net == self._net(order.terms.symbol)
-        if agrees and not evidence.fills and waited >= ACCEPTANCE_WINDOW_S:
-            text = f"order query, fills and position agree after {waited:.1f} s"
+        symbol = order.terms.symbol
+        left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
+        waited_s = found.asked_s - left_s
+        if waited_s < ACCEPTANCE_WINDOW_S:
+            return
+        if symbol not in agree:
+            agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
+        if agree[symbol]:
+            text = f"order query, fills and position agree after {waited_s:.1f} s"
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
             self._ended(stream)
 
@@ -352,6 +401,15 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderAccepted(venue_order.venue_order_id, at)
         case _:
             return None
+
+
+def _stream_down(why: str) -> ModeCause:
+    return ModeCause(
+        code=STREAM_DOWN,
+        mode=Mode.NO_ENTRY,
+        message=f"The venue's private stream is lost: {why}.",
+        way_out="It is being connected anew; orders and holdings are asked for meanwhile.",
+    )
 
 
 def _reconciling() -> ModeCause:

@@ -89,6 +89,7 @@ class Submitted(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     outcome: Submission
+    after_s: float = 0.0  # since the request left
 
 
 class CancelAnswered(msgspec.Struct, frozen=True):
@@ -97,6 +98,7 @@ class CancelAnswered(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     outcome: Submission
+    after_s: float = 0.0  # since the request left
 
 
 class AmendAnswered(msgspec.Struct, frozen=True):
@@ -105,6 +107,7 @@ class AmendAnswered(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     outcome: Submission
+    after_s: float = 0.0  # since the request left
 
 
 class VenueReported(msgspec.Struct, frozen=True):
@@ -114,16 +117,24 @@ class VenueReported(msgspec.Struct, frozen=True):
     update: VenueUpdate
 
 
-class Evidence(msgspec.Struct, frozen=True):
-    """What the venue says about an order in doubt. Only a complete answer proves absence."""
+class Finding(msgspec.Struct, frozen=True):
+    """What a venue says about one order in doubt; neither `order` nor `not_found`: nothing."""
 
-    lane: ClassVar[int] = FILLS
     client_order_id: ClientOrderId
     order: VenueOrder | None
-    fills: tuple[Fill, ...]
-    complete: bool  # order, fills and positions were all answered
-    net: Decimal  # what the venue holds of the symbol, signed; means nothing unless complete
-    why: str = ""
+    not_found: bool
+    asked_s: float  # monotonic, when the question left
+    attempt: int
+    repeats: bool  # it is to be asked again until it is known
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What a venue says about orders in doubt. Absence takes look-up, fills and position."""
+
+    lane: ClassVar[int] = FILLS
+    found: tuple[Finding, ...]
+    fills: tuple[Fill, ...]  # of all our orders, as far back as these may have filled
+    nets: Mapping[Symbol, Decimal] | None  # held, signed, after the fills; None: not known
 
 
 class ResolveOrder(msgspec.Struct, frozen=True):
@@ -149,6 +160,43 @@ class ReconcileFailed(msgspec.Struct, frozen=True):
     why: str
 
 
+class OrdersSeen(msgspec.Struct, frozen=True):
+    """All orders that rest at the venue, by a read that began at `began_s`, monotonic."""
+
+    lane: ClassVar[int] = EXITS
+    orders: tuple[VenueOrder, ...]
+    began_s: float
+
+
+class CancelOrphan(msgspec.Struct, frozen=True):
+    """An order of ours rests at the venue and no position is left that wants it."""
+
+    lane: ClassVar[int] = EXITS
+    symbol: Symbol
+    client_order_id: ClientOrderId
+
+
+class Uncompared(msgspec.Struct, frozen=True):
+    """The venue's private stream came back: what changed meanwhile was not told."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """The exchange actor has taken over orders and fills: holdings and money are next."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class ReconcileNow(msgspec.Struct, frozen=True):
+    """A person wants the venue compared with us now."""
+
+    lane: ClassVar[int] = EXITS
+    request_id: RequestId
+    dry_run: bool = False  # say what would be done, do nothing
+    adopt: Symbol | None = None  # take over what is held there of it, and nobody here opened
+
+
 class OpenCash(msgspec.Struct, frozen=True):
     """The venue's balance of the quote asset, for an account that has none yet."""
 
@@ -167,9 +215,8 @@ class CorrectCash(msgspec.Struct, frozen=True):
     """The venue's balance differs from ours and nothing explains it."""
 
     lane: ClassVar[int] = EXITS
-    told: Decimal  # quote
-    ours: Decimal  # as it was compared
-    spot_is_paid: bool  # how ours was reckoned
+    amount: Decimal  # quote, what the venue has more
+    balance: Decimal  # ours, as it was compared
     why: str
 
 
@@ -190,7 +237,7 @@ class VenueChecked(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     answer: AccountFacts | Refused | Unknown
-    instruments: tuple[Instrument, ...]  # empty: not known yet
+    instruments: tuple[Instrument, ...] | None  # None: not told yet
     clock_offset_s: float | None  # the venue's clock less ours; None: not measured
 
 

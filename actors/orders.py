@@ -9,11 +9,13 @@ from typing import Any
 from actors import names
 from actors.failures import failure_of
 from actors.journaled import Journaled, Stream
+from actors.latency import Step
 from actors.messages import AskAgain, ForgetOrders, Retire
 from actors.world import World
 from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
+from domain.instrument import Kind
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
 from domain.position_life import is_known_fill
 from runtime.actor import handles
@@ -46,6 +48,7 @@ class OrderKeeper(Journaled):
         self.of_position: dict[PositionId, set[ClientOrderId]] = {}
         self.cancel_wanted: set[ClientOrderId] = set()  # until the order has ended
         self.sent_at_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
+        self.answered_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
         self.in_doubt: set[ClientOrderId] = set()
         self.short_of_fills: set[ClientOrderId] = set()
 
@@ -72,6 +75,7 @@ class OrderKeeper(Journaled):
         self.cancel_wanted.discard(order_id)
         self.short_of_fills.discard(order_id)
         self.sent_at_s.pop(order_id, None)
+        self.answered_s.pop(order_id, None)
 
     def _note_when_it_left(self, order: Order) -> None:
         """Put the time at which an earlier life sent an order on this life's monotonic clock."""
@@ -88,13 +92,26 @@ class OrderKeeper(Journaled):
         return now_s - self.sent_at_s.get(order.terms.client_order_id, now_s)
 
     def _net(self, symbol: Any) -> Any:
-        """Return the signed quantity that our fills amount to."""
-        return sum(
-            fill.quantity if fill.side.value == "buy" else -fill.quantity
+        """Return the signed quantity that our fills, and those of others on them, amount to."""
+        fills = [
+            fill
             for stream in self.streams.values()
             if stream.state is not None and stream.state.terms.symbol == symbol
             for fill in stream.state.fills
-        )
+        ]
+        for position in self.world.states.latest_of("position"):
+            if position.instrument.symbol == symbol and not position.is_settled:
+                fills += position.outside_fills
+        return sum(fill.quantity if fill.side.value == "buy" else -fill.quantity for fill in fills)
+
+    def _agrees(self, symbol: Any, net: Any) -> bool:
+        """Whether the venue holds what we know of. On spot more is not ours, less would be."""
+        instrument = self.world.instruments.get(symbol)
+        if instrument is None or instrument.kind is not Kind.SPOT:
+            return bool(net == self._net(symbol))
+        positions = self.world.states.latest_of("position")
+        held = (each.remaining for each in positions if each.instrument.symbol == symbol)
+        return bool(net > sum(held) - instrument.lot_size)
 
     # --- telling ---
 
@@ -106,6 +123,7 @@ class OrderKeeper(Journaled):
     def _ended(self, stream: Stream) -> None:
         order: Order = stream.state
         terms = order.terms
+        self._measure_fill(order)
         self._drop(terms.client_order_id)
         failure = failure_of(order)
         if failure is not None:
@@ -114,6 +132,16 @@ class OrderKeeper(Journaled):
         ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
         tell = Tell(ended, names.position(terms.position_id), names.PORTFOLIO)
         self.journal(stream, (), evolve, (tell,))
+
+    def _measure(self, order: Order, step: Step, seconds: float) -> None:
+        kind = order.terms.type.value + (" exit" if order.terms.reduce_only else "")
+        self.world.latency.note(self.world.venue, kind, step, seconds)
+
+    def _measure_fill(self, order: Order) -> None:
+        if order.status is _S.FILLED and order.sent_at is not None and not order.doubts:
+            now_s = self.world.clock.monotonic()
+            answered_s = self.answered_s.get(order.terms.client_order_id, now_s)
+            self._measure(order, Step.FILL, now_s - answered_s)
 
     def _tell_again(
         self, position_id: PositionId, order_id: ClientOrderId, to: tuple[str, ...] = ()

@@ -6,16 +6,25 @@ An answer that does not come makes the order UNKNOWN, and the venue is asked unt
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 
 from actors import names
 from actors.attempts import attempt_of
-from actors.doubt import gather_evidence
+from actors.inquiry import Inquiry, Question
 from actors.journaled import Stream
-from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
+from actors.latency import Step
+from actors.messages import (
+    AmendAnswered,
+    CancelAnswered,
+    Finding,
+    ForgetOrders,
+    ResolveOrder,
+    Submitted,
+)
 from actors.orders import OrderKeeper
 from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
@@ -44,6 +53,9 @@ log = structlog.get_logger("trade.execution")
 ANSWER_WITHIN_S = 5.0
 ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
+FORGET_AFTER_S = 1.0
+A_TICK_S = 0.001  # past a deadline, whatever floats make of it
+NAME_WITHIN = timedelta(minutes=10)  # a venue that does not tell its id of an order by then
 PROVE_AGAIN_AFTER_S = 0.5  # other fills came between two answers, which then do not agree
 _S = OrderStatus
 _DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
@@ -66,8 +78,13 @@ class Sender(OrderKeeper):
         super().__init__(world)
         self.port = port
         self.reconciled = False
+        self.inquiry = Inquiry(port, world.clock, self._known)
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
+
+    def _known(self, order_id: ClientOrderId) -> Order | None:
+        stream = self._stream(order_id)
+        return None if stream is None else stream.state
 
     # --- sending ---
 
@@ -90,7 +107,7 @@ class Sender(OrderKeeper):
             return
         if effect.armed:
             self._record(stream, self._intent(effect, now), OrderSent(now))
-            self._send(terms)
+            self._send(stream.state)
             return
         send = _Send(terms.client_order_id, effect.expires_at)
         self.journal(stream, (self._intent(effect, now),), evolve, (send,))
@@ -100,8 +117,9 @@ class Sender(OrderKeeper):
         entry = self.attempt_that_opened(terms.position_id)
         return OrderIntended(terms, now, attempt_of(self.world, terms, entry, decided_at))
 
-    def _send(self, terms: OrderTerms) -> None:
+    def _send(self, order: Order) -> None:
         """Hand the order to the venue now; its answer comes back as a message."""
+        terms = order.terms
         self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         log.info(
             "order_sent",
@@ -111,7 +129,10 @@ class Sender(OrderKeeper):
             quantity=terms.quantity,
             symbol=terms.symbol,
         )
+        decided_at = None if order.attempt is None else order.attempt.decided_at
         answer = self.port.submit(terms)
+        if decided_at is not None and order.sent_at is not None:
+            self._measure(order, Step.SEND, (self.world.clock.now() - decided_at).total_seconds())
         self.run(self._await_answer(terms.client_order_id, answer, Submitted))
 
     def release(self, effect: Any) -> None:
@@ -127,7 +148,7 @@ class Sender(OrderKeeper):
             self._deny(stream, "EXPIRED", "its intent was too long on its way to the disk")
             return
         self._record(stream, OrderSent(now))
-        self._send(stream.state.terms)
+        self._send(stream.state)
 
     async def _await_answer(
         self,
@@ -135,11 +156,12 @@ class Sender(OrderKeeper):
         answer: Awaitable[Submission],
         message: type[Submitted] | type[CancelAnswered] | type[AmendAnswered],
     ) -> None:
+        left_s = self.world.clock.monotonic()
         try:
             outcome = await asyncio.wait_for(answer, ANSWER_WITHIN_S)
         except TimeoutError:
             outcome = Unknown(f"no answer within {ANSWER_WITHIN_S:.0f} s")
-        self.tell(self.name, message(order_id, outcome))
+        self.tell(self.name, message(order_id, outcome, self.world.clock.monotonic() - left_s))
 
     @handles(Submitted)
     def on_submitted(self, submitted: Submitted) -> None:
@@ -151,15 +173,21 @@ class Sender(OrderKeeper):
         now = self.world.clock.now()
         outcome = submitted.outcome
         kind = type(outcome).__name__.lower()
-        seconds = self._since_it_left_s(order)
+        seconds = submitted.after_s
         self.world.telemetry.order_sent(self.world.venue, order.terms.type.value, kind, seconds)
+        if not isinstance(outcome, Unknown):
+            self._measure(order, Step.ANSWER, seconds)
+        if not order.is_terminal:
+            self.answered_s[submitted.client_order_id] = self.world.clock.monotonic()
         if isinstance(outcome, Accepted) and order.venue_order_id is None:
             self._record(stream, OrderAccepted(outcome.venue_order_id, now, seconds))
-            if _owes_news(stream.state):
+            if self._owes_news(stream.state):
                 self.after(ASK_AGAIN_AFTER_S[-1], ResolveOrder(submitted.client_order_id, 0))
         if isinstance(outcome, Accepted) or order.status is not _S.SENDING:
             # Else what the venue reported came first, and that is the answer.
             self._cancel_if_wanted(stream)
+            if isinstance(outcome, Unknown) and is_nameless(stream.state):
+                self._doubt(submitted.client_order_id)
             return
         if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
             code, text, remedy = outcome.code, outcome.text, outcome.remedy
@@ -297,6 +325,15 @@ class Sender(OrderKeeper):
         self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
         self._doubt(answered.client_order_id, within_s)
 
+    @handles(ForgetOrders)
+    def on_forget(self, forget: ForgetOrders) -> None:
+        """Drop the orders of a position that is over, once the venue has told its ids of them."""
+        orders = self.of_position.get(forget.position_id, ())
+        if any(order is not None and self._lacks_name(order) for order in map(self._known, orders)):
+            self.after(FORGET_AFTER_S, forget)
+            return
+        super().on_forget(forget)
+
     # --- doubt ---
 
     def _doubt(self, order_id: ClientOrderId, within_s: float = ASK_AGAIN_AFTER_S[0]) -> None:
@@ -308,27 +345,62 @@ class Sender(OrderKeeper):
     def on_resolve(self, resolve: ResolveOrder) -> None:
         """Ask the venue what became of an order."""
         stream = self._stream(resolve.client_order_id)
-        if stream is None or not _owes_news(stream.state):
+        if stream is None or not self._owes_news(stream.state):
             self.in_doubt.discard(resolve.client_order_id)
             return
-        self.run(self._ask(resolve.client_order_id, stream.state.terms.symbol, resolve.attempt))
+        symbol = stream.state.terms.symbol
+        self.run(self._ask(resolve.client_order_id, symbol, resolve.attempt, repeats=True))
 
-    async def _ask(self, order_id: ClientOrderId, symbol: Any, attempt: int) -> None:
+    async def _ask(
+        self, order_id: ClientOrderId, symbol: Any, attempt: int, *, repeats: bool = False
+    ) -> None:
+        """Find out what became of an order, together with others that are asked about."""
         stream = self._stream(order_id)
         order: Order | None = None if stream is None else stream.state
-        self.tell(self.name, await gather_evidence(self.port, symbol, order_id, order))
-        if stream is not None and _owes_news(stream.state):
-            again = min(attempt + 1, len(ASK_AGAIN_AFTER_S) - 1)
-            delay = ASK_AGAIN_AFTER_S[again]
-            proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(stream.state)
-            if 0 < proof < delay:
-                delay = proof  # an exit that never left is sent anew the moment that is proven
-            elif -ACCEPTANCE_WINDOW_S < proof <= 0:
-                delay = min(delay, PROVE_AGAIN_AFTER_S)
-            self.after(delay, ResolveOrder(order_id, again))
+        self.inquiry.add(
+            Question(
+                client_order_id=order_id,
+                symbol=symbol,
+                since=None if order is None else order.intended_at,
+                attempt=attempt,
+                repeats=repeats,
+                is_exit=order is not None and order.terms.reduce_only,
+            )
+        )
+        if not self.inquiry.is_under_way:
+            await self.inquiry.rounds(partial(self.tell, self.name))
+
+    def _ask_again(self, found: Finding) -> None:
+        """Ask later about what the venue still owes news of; once is enough for each order."""
+        order_id = found.client_order_id
+        stream = self._stream(order_id)
+        if stream is None or not self._owes_news(stream.state):
+            self.in_doubt.discard(order_id)
+            return
+        if not found.repeats and order_id in self.in_doubt:
+            return  # it is asked about already
+        self.in_doubt.add(order_id)
+        again = min(found.attempt + 1, len(ASK_AGAIN_AFTER_S) - 1)
+        delay = ASK_AGAIN_AFTER_S[again]
+        proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(stream.state)
+        if 0 < proof < delay:
+            delay = (
+                proof + A_TICK_S
+            )  # an exit that never left is sent anew the moment that is proven
+        elif -ACCEPTANCE_WINDOW_S < proof <= 0:
+            delay = min(delay, PROVE_AGAIN_AFTER_S)
+        self.after(delay, ResolveOrder(order_id, again))
+
+    def _owes_news(self, order: Order) -> bool:
+        return _is_owed(order) or self._lacks_name(order)
+
+    def _lacks_name(self, order: Order) -> bool:
+        """Whether the venue's id of an order is still being asked for."""
+        since = order.updated_at or order.intended_at
+        return is_nameless(order) and self.world.clock.now() - since < NAME_WITHIN
 
 
-def _owes_news(order: Order) -> bool:
+def _is_owed(order: Order) -> bool:
     """Whether the venue should say more: about a doubt, or that a market order is done by now.
 
     A stop that fired has become one.
@@ -336,6 +408,12 @@ def _owes_news(order: Order) -> bool:
     is_at_market = order.terms.type is OrderType.MARKET and order.status in {_S.OPEN, _S.PARTIAL}
     has_fired = order.terms.type in RESTING and order.status in {_S.TRIGGERED, _S.PARTIAL}
     return order.status is _S.UNKNOWN or is_at_market or has_fired
+
+
+def is_nameless(order: Order) -> bool:
+    """Whether the venue has it, and nobody has told its id there: the answer was lost."""
+    was_there = order.filled or order.status in {_S.CANCELED, _S.EXPIRED}
+    return order.venue_order_id is None and bool(was_there)
 
 
 def _may_be_canceled(order: Order) -> bool:

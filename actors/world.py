@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from actors import names
 from actors.failures import FailureBook
+from actors.latency import LatencyBook
 from actors.venue_link import VenueLink
 from domain.errors import Refusal
 from domain.extremes import Extremes
@@ -196,14 +197,19 @@ class World:
     rules: PositionRules
     limits: AccountLimits
     states: StateBook = field(default_factory=StateBook)
+    latency: LatencyBook = field(default_factory=LatencyBook)
     failures: FailureBook = field(default_factory=FailureBook)
     causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
     entry_expires_s: float = 5.0
+    is_reconciled: bool = False  # the venue has told what it knows; the exchange actor's
     started_at: datetime | None = None
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
+    booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
+    quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
+    opening: Decimal | None = None  # quote: what the paper venue holds, for a new account
     is_distant: bool = False  # the account is at a real venue, over a line that may break
     link: VenueLink = field(default_factory=VenueLink)  # to a real venue
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad

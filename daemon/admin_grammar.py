@@ -342,6 +342,7 @@ _is_symbol = _text(r"[A-Z0-9]{1,20}/[A-Z0-9]{1,20}", "a symbol")
 _UNBOUNDED: tuple[str, _Check] = ("INVALID_ARGUMENT", _anything)
 _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "symbol": ("INVALID_SYMBOL", _is_symbol),
+    "adopt": ("INVALID_SYMBOL", _is_symbol),
     "direction": ("INVALID_DIRECTION", _anything),
     "quantity": ("INVALID_QUANTITY", _amount),
     "notional": ("INVALID_NOTIONAL", _amount),
@@ -380,6 +381,8 @@ _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "target": ("INVALID_NAME", _is_name),
     "conflict": ("INVALID_NAME", _is_name),
     "name": ("INVALID_NAME", _is_name),
+    "execution": ("INVALID_NAME", _is_name),
+    "venue": ("INVALID_NAME", _is_name),
 }
 _SPOKEN = {"max_holding_s": "holding time", "trail_ratio": "trail", "trail_distance": "trail"}
 # Arguments that are parts of something; messages say them in percent.

@@ -91,6 +91,26 @@ class ListExecutions(AdminRequest, frozen=True, kw_only=True, tag="executions"):
     limit: int = 100
 
 
+class Latency(AdminRequest, frozen=True, tag="latency"):
+    """How long orders take on their way, by venue, type and step."""
+
+
+class Retry(AdminRequest, frozen=True, kw_only=True, tag="retry"):
+    """Decide a failed attempt to enter anew; without a name the last one."""
+
+    execution: str | None = None
+
+
+class TestOrder(AdminRequest, frozen=True, kw_only=True, tag="test-order"):
+    """Buy as little as the venue allows (or `notional`) at market and close it again."""
+
+    __test__ = False  # not one of pytest's
+
+    venue: str  # where orders go: a guard against the wrong one
+    symbol: str
+    notional: Decimal | None = None  # quote
+
+
 class Market(AdminRequest, frozen=True, kw_only=True, tag="market"):
     """One symbol: prices as heard; book, funding, open interest and candle as the venue tells."""
 
@@ -288,6 +308,13 @@ class Watch(AdminRequest, frozen=True, kw_only=True, tag="watch"):
     limit: int = _DEFAULT_ROWS
 
 
+class Reconcile(AdminRequest, frozen=True, kw_only=True, tag="reconcile"):
+    """Compare the venue with us now; say both sides and what is done about what differs."""
+
+    dry_run: bool = False  # do nothing about it
+    adopt: str | None = None  # a symbol: take over what the venue holds and nobody here opened
+
+
 class Snapshot(AdminRequest, frozen=True, tag="snapshot"):
     """Write a snapshot now."""
 
@@ -329,6 +356,9 @@ AnyAdminRequest = (
     | ShowPosition
     | ListOrders
     | ListExecutions
+    | Latency
+    | Retry
+    | TestOrder
     | Market
     | ListConflicts
     | Open
@@ -354,6 +384,7 @@ AnyAdminRequest = (
     | Reload
     | Mode
     | Watch
+    | Reconcile
     | Snapshot
     | Kill
     | JournalVerify
@@ -374,6 +405,7 @@ READS = (  # change nothing, so they leave no line in the log
     ShowPosition,
     ListOrders,
     ListExecutions,
+    Latency,
     Market,
     ListConflicts,
     Why,

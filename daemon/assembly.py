@@ -3,7 +3,7 @@
     root (rest for one)
     ├── persistence
     └── desk (one for one)
-        ├── edge, portfolio, exchange, feed, venue-check (of a real venue)
+        ├── edge, portfolio, exchange, reconciler, feed, venue-check (of a real venue)
         ├── positions ── position/…
         └── traders ──── trader/…
 
@@ -26,6 +26,7 @@ from actors.feed import FeedActor
 from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
+from actors.reconciler import ReconcilerActor, ReconcileSettings
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
@@ -81,6 +82,7 @@ class Ports:
     stream: Callable[["World"], MarketStream]
     reads: Callable[["World"], MarketReads | None] = lambda _world: None
     recorded_at: str = ""  # the venue whose instruments a recording has
+    reconcile: ReconcileSettings | None = None  # None: as the configuration says
     account: Callable[["World"], DistantExchange] | None = None  # at a venue; None: the paper venue
 
 
@@ -330,12 +332,18 @@ def _tree(
     )
     desk = [
         ChildSpec(names.EDGE, EdgeActor),
-        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, _opening(in_force()))),
+        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, _opening(in_force(), world))),
         ChildSpec(
             names.EXCHANGE,
             lambda: ExchangeActor(world, venue),
             intensity=Intensity(max_restarts=10, period_s=60),
             backoff=Backoff(first_s=0.1, max_s=5.0, jitter_ratio=0.3),
+        ),
+        ChildSpec(
+            names.RECONCILER,
+            lambda: ReconcilerActor(world, venue, ports.reconcile or reconciling(in_force())),
+            intensity=Intensity(max_restarts=None),
+            backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
         ),
         ChildSpec(
             names.FEED,
@@ -373,6 +381,16 @@ def _tree(
     )
 
 
+def reconciling(config: Config) -> ReconcileSettings:
+    """Return how the venue is compared with us. The paper venue: only when a person asks."""
+    venue = config.venue
+    if venue is None:
+        return ReconcileSettings(active=False)
+    return ReconcileSettings(
+        adopts=venue.unknown_positions == "adopt", stop_ratio=venue.emergency_stop
+    )
+
+
 def _venue_check(
     in_force: Callable[[], Config], world: World, venue: Exchange | None
 ) -> list[ChildSpec]:
@@ -404,9 +422,11 @@ def _leverage_caps(config: Config) -> dict[Symbol, Decimal]:
     }
 
 
-def _opening(config: Config) -> Balance:
+def _opening(config: Config, world: World) -> Balance:
     """Return what a new account begins with: at a venue, nothing until it says what there is."""
-    balance = ZERO if config.venue is not None else config.paper.balance
+    balance = config.paper.balance if world.opening is None else world.opening
+    if config.venue is not None:
+        balance = ZERO
     return Balance(config.account.quote, balance, balance)
 
 

@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from actors import messages, names
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
+from daemon.desk_executions import DeskExecutions
 from daemon.desk_owners import DeskOwners
 from daemon.desk_positions import DeskPositions
 from daemon.desk_reads import DeskReads, Result
+from daemon.desk_reconcile import DeskReconcile
 from daemon.desk_traders import DeskTraders
 from daemon.desk_watch import DeskWatch
 from daemon.maintenance import Maintenance
@@ -39,7 +41,9 @@ class Desk:
         self.reads = reads
         self._owners = DeskOwners(assembly, reads)
         self._positions = DeskPositions(assembly, reads, self._owners)
+        self._executions = DeskExecutions(assembly, reads, self._owners, self._positions)
         self._traders = DeskTraders(assembly, reads, self._owners)
+        self._reconcile = DeskReconcile(assembly, self._owners)
         self.watch = watch
         self.drain = drain
         self.reload = reload
@@ -66,16 +70,21 @@ class Desk:
                 | ask.ShowPosition()
                 | ask.ListOrders()
                 | ask.ListExecutions()
+                | ask.Latency()
                 | ask.Market()
                 | ask.ListConflicts()
                 | ask.Mode()
                 | ask.Why()
             ):
                 return await self.reads.handle(request)
+            case ask.Retry() | ask.TestOrder():
+                return await self._executions.handle(request)
             case ask.Watch():
                 return await self.watch.answer(request)
             case ask.JournalVerify() | ask.JournalArchive() | ask.Backup():
                 return await self.maintenance.handle(request)
+            case ask.Reconcile():
+                return await self._reconcile.handle(request)
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}

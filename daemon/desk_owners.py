@@ -1,6 +1,7 @@
 """How the desk asks the owner of a fact to change it: tell its actor, wait for the answer."""
 
 import asyncio
+import os
 from typing import Any
 
 from actors import names
@@ -12,6 +13,7 @@ from domain.ids import RequestId
 from domain.modes import Mode
 
 ANSWER_WITHIN_S = 10.0
+OPERATOR = f"uid {os.getuid()}"  # who may use the admin socket
 
 
 class DeskOwners:

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from actors import names
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
-from daemon.desk_owners import DeskOwners
+from daemon.desk_owners import OPERATOR, DeskOwners
 from daemon.desk_reads import DeskReads, Result
 from domain.commands import (
     AddToPosition,
@@ -73,7 +73,7 @@ class DeskPositions:
 
     async def _open(self, request: ask.Open) -> Result | Refusal:
         symbol = Symbol(request.symbol)
-        refusal = self._reads.unknown_symbol(symbol) or self._owners.not_now()
+        refusal = self._owners.not_now()
         if refusal is not None:
             return refusal
         position_id = PositionId(request.position_id or self._parts.world.ids.uuid())
@@ -102,6 +102,7 @@ class DeskPositions:
             plan=plan,
             limit_price=request.limit_price,
             leverage=request.leverage,
+            user=OPERATOR,
             request_id=self._owners.request_id(),
         )
         result = await self._owners.tell(names.trader(MANUAL), entry)
@@ -123,6 +124,10 @@ class DeskPositions:
                 "Leave the id out to open another.",
             )
         return None
+
+    async def told_when_settled(self, position_id: PositionId) -> Result | Refusal:
+        """Return a position whose entry has come to something, or as it stands after a while."""
+        return await self._told_about(position_id, _is_settled)
 
     async def _told_about(
         self, position_id: PositionId, is_told: Callable[[Position], bool]
@@ -158,6 +163,7 @@ class DeskPositions:
             stop_price=request.stop,
             widen=request.widen,
             number=request.number,
+            user=OPERATOR,
             request_id=self._owners.request_id(),
         )
         before = len(position.additions)

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors import names
+from actors.approvals import unknown_symbol
 from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
-from daemon.execution_views import execution_view, failure_view
+from daemon.execution_views import execution_view, latency_rows
 from daemon.health import health_view
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.market_view import market_view
@@ -96,6 +97,8 @@ class DeskReads:
                 return await self.position(prefix)
             case ask.ListOrders():
                 return await self._orders(request)
+            case ask.Latency():
+                return {"latency": latency_rows(self.world.latency)}
             case ask.ListExecutions():
                 return await self._executions(request)
             case ask.Market(symbol=symbol, depth=depth):
@@ -163,8 +166,7 @@ class DeskReads:
         now = self.world.clock.now()
         seen = NOTHING_SEEN if position.is_closed else self.seen(position)
         failure = self.world.failures.of_position.get(position.id)
-        view = position_view(position, seen, now, venue=self.world.venue)
-        return view | {"latest_execution_error": failure_view(failure)}
+        return position_view(position, seen, now, venue=self.world.venue, failure=failure)
 
     # --- finding ---
 
@@ -359,13 +361,7 @@ class DeskReads:
     def unknown_symbol(self, symbol: Symbol) -> Refusal | None:
         """Refuse a symbol that nobody watches."""
         known = self.world.instruments
-        if symbol in known:
-            return None
-        return Refusal(
-            "UNKNOWN_SYMBOL",
-            f"{symbol} is not watched.",
-            f"Watched: {', '.join(known)}. Add it to market.symbols in the configuration.",
-        )
+        return None if symbol in known else unknown_symbol(symbol, known)
 
     async def _market(self, symbol: Symbol, depth: int) -> Result | Refusal:
         refusal = self.unknown_symbol(symbol)

@@ -1,18 +1,16 @@
 """The desk's commands on traders and on the account: pause, limits, whether entries are allowed."""
 
-import os
 from typing import Any, assert_never
 
 from actors import messages, names
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
-from daemon.desk_owners import DeskOwners
+from daemon.desk_owners import OPERATOR, DeskOwners
 from daemon.desk_reads import DeskReads, Result
 from domain.errors import Refusal
 from domain.ids import TraderName
 from domain.limit_changes import AccountOverrides, Overrides, TraderOverrides
 
-_WHO = f"uid {os.getuid()}"
 Command = (
     ask.Pause
     | ask.Resume
@@ -42,14 +40,16 @@ class DeskTraders:
             case ask.SetAccountLimits():
                 return await self._set_account_limits(request)
             case ask.StopEntries():
-                return await self._portfolio(messages.StopEntries(self._owners.request_id(), _WHO))
+                return await self._portfolio(
+                    messages.StopEntries(self._owners.request_id(), OPERATOR)
+                )
             case ask.ResumeEntries():
                 return await self._portfolio(
-                    messages.ResumeEntries(self._owners.request_id(), _WHO)
+                    messages.ResumeEntries(self._owners.request_id(), OPERATOR)
                 )
             case ask.ResetKillSwitch():
                 return await self._portfolio(
-                    messages.ResetKillSwitch(self._owners.request_id(), _WHO)
+                    messages.ResetKillSwitch(self._owners.request_id(), OPERATOR)
                 )
             case _:
                 assert_never(request)
@@ -71,7 +71,7 @@ class DeskTraders:
             trader=trader,
             wanted=_overrides(TraderOverrides, request),
             reset=request.reset,
-            by=_WHO,
+            by=OPERATOR,
             request_id=self._owners.request_id(),
         )
         result = await self._owners.tell(names.trader(trader), message)
@@ -86,7 +86,7 @@ class DeskTraders:
         message = messages.SetAccountLimits(
             wanted=_overrides(AccountOverrides, request),
             reset=request.reset,
-            by=_WHO,
+            by=OPERATOR,
             request_id=self._owners.request_id(),
         )
         result = await self._owners.tell(names.PORTFOLIO, message)
@@ -101,7 +101,7 @@ class DeskTraders:
             return refusal
         kind = messages.PauseTrader if isinstance(request, ask.Pause) else messages.ResumeTrader
         result = await self._owners.tell(
-            names.trader(trader), kind(trader, self._owners.request_id(), _WHO)
+            names.trader(trader), kind(trader, self._owners.request_id(), OPERATOR)
         )
         return result if isinstance(result, Refusal) else result | {"trader": name}
 

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from actors.failures import Failure
+from actors.latency import LatencyBook
 from daemon.view_text import View, time_text
 from domain.ids import PositionId, Symbol, TraderName
 from storage import queries
@@ -45,6 +46,28 @@ def failure_view(failure: Failure | None) -> View | None:
         return None
     fields = msgspec.structs.asdict(failure)
     return fields | {"remedy": failure.remedy or None, "at": time_text(failure.at)}
+
+
+def latency_rows(book: LatencyBook) -> list[View]:
+    """Return the steps of orders: percentiles in milliseconds over the last 2,000 of each."""
+    return [
+        {
+            "venue": venue,
+            "type": order_type,
+            "step": step.value,
+            "count": series.count,
+            "mean_ms": _ms(series.total_s / series.count),
+            "p50_ms": _ms(series.quantile(0.5)),
+            "p95_ms": _ms(series.quantile(0.95)),
+            "p99_ms": _ms(series.quantile(0.99)),
+            "max_ms": _ms(max(series.last)),
+        }
+        for (venue, order_type, step), series in book
+    ]
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
 def last_failures(store: Store) -> list[Failure]:

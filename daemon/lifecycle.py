@@ -229,6 +229,9 @@ async def _paper_opened(venue: PaperVenue, parts: Assembly, store: Store) -> Non
         raise StartError(Refusal("PAPER_LEDGER_LOCKED", f"{error}.", remedy)) from error
     except LedgerError as error:
         raise StartError(Refusal("PAPER_LEDGER_UNUSABLE", f"{error}.", _PAIR)) from error
+    balances = await venue.balances()
+    if isinstance(balances, tuple) and balances:
+        parts.world.opening = balances[0].total  # an account that comes back finds what it left
     if store.recovered.last_seq:
         return
     fills = await venue.fills(None)
@@ -244,6 +247,8 @@ def _start(parts: Assembly, store: Store, began_s: float) -> None:
         log.error("recovery_problem", problem=problem)
         parts.world.telemetry.alarm("RECOVERY_PROBLEM", problem)
     positions = parts.world.states.latest_of("position")
+    if parts.config.venue is not None and parts.config.venue.is_live:
+        log.warning("live", venue=parts.world.venue)
     parts.start()
     parts.system.dispatcher.drain(ARMING_LIMIT)  # every level is armed before anything else runs
     gc.freeze()  # what lives long is not looked through again and again

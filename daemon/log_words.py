@@ -94,10 +94,11 @@ PHRASES = {
     "alarm": "{position_id:id} alarm {code}: {message}",
     "paper_ledger_failed": "the paper venue cannot write: {error}",
     # the venue
+    "live": "LIVE: orders at {venue} move real money",
     "venue_cause": "{venue}: nothing is opened: {why} ({code})",
     "venue_cause_over": "{venue}: {code} is over",
-    "venue_down": "{venue} does not answer: {why}; asking again",
-    "venue_up": "{venue} answers again",
+    "venue_down": "{venue} does not answer {requests}: {why}; asking again",
+    "venue_up": "{venue} answers {requests} again",
     "rules_changed": "{symbol}: rules of {venue} taken over",
     "symbol_listed": "{symbol} is listed by {venue} again",
     "symbol_not_listed": "{symbol} is not listed by {venue}: entries in it are refused",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from actors.latency import BOUNDS_S, LatencyBook
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
@@ -66,6 +68,14 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     bad_frames: int | None = None  # since the start of the feed
     loop_lag_s: Mapping[str, float] = {}  # quantile ("0.5", "0.99", "1"): of the last minute
     unknown_orders: int | None = None
+    environment: str = ""  # paper, demo, live
+    # The line to a real venue; all None for the paper venue.
+    venue_up: bool | None = None  # it answers
+    venue_stream_up: bool | None = None  # the private stream
+    venue_clock_offset_s: float | None = None  # its clock less ours
+    venue_budget_used: float | None = None  # of its nearest rate limit, 0-1
+    venue_checked_age_s: float | None = None  # since it last told what the login is
+    latency: LatencyBook | None = None
 
 
 class _Buckets:
@@ -210,6 +220,23 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
             now.unprotected_s,
         ),
         ("orders_unknown", "Orders whose outcome is not known.", now.unknown_orders),
+        ("venue_up", "1 while the account's venue answers.", now.venue_up),
+        ("venue_stream_up", "1 while the account's private stream is up.", now.venue_stream_up),
+        (
+            "venue_clock_offset_seconds",
+            "The venue's clock less this computer's.",
+            now.venue_clock_offset_s,
+        ),
+        (
+            "venue_rate_budget_used_ratio",
+            "Used share of the venue's nearest rate limit, 0 to 1.",
+            now.venue_budget_used,
+        ),
+        (
+            "venue_checked_age_seconds",
+            "Since the venue last told what the login is and may do.",
+            now.venue_checked_age_s,
+        ),
     ):
         if value is not None:
             yield GaugeMetricFamily(name, text, value=value)
@@ -231,6 +258,24 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
         reads.add_metric([result], count)
     yield reads
     yield from _labeled_gauges(now)
+    yield from _steps(now.latency)
+
+
+def _steps(book: LatencyBook | None) -> Iterator["Metric"]:
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
+
+    steps = HistogramMetricFamily(
+        "order_step_seconds",
+        "Steps of an order: decision to request, request to answer, answer to fill.",
+        labels=["venue", "type", "step"],
+    )
+    for (venue, order_type, step), series in book or ():
+        running, rows = 0, []
+        for bound, count in zip((*BOUNDS_S, float("inf")), series.counts, strict=True):
+            running += count
+            rows.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
+        steps.add_metric([venue, order_type, step.value], rows, series.total_s)
+    yield steps
 
 
 def _labeled_gauges(now: Observed) -> Iterator["Metric"]:
@@ -238,9 +283,11 @@ def _labeled_gauges(now: Observed) -> Iterator["Metric"]:
 
     if now.version:
         info = GaugeMetricFamily(
-            "holdfast_info", "Always 1; its labels tell what runs.", labels=["version", "venue"]
+            "holdfast_info",
+            "Always 1; its labels tell what runs.",
+            labels=["version", "venue", "environment"],
         )
-        info.add_metric([now.version, now.venue], 1)
+        info.add_metric([now.version, now.venue, now.environment], 1)
         yield info
     causes = GaugeMetricFamily("mode_cause", "1 for each cause of the mode.", labels=["code"])
     for code in now.causes:

@@ -49,6 +49,7 @@ class BeginEntry(msgspec.Struct, frozen=True):
     decision_id: DecisionId | None = None
     rationale: str = ""
     request_id: RequestId = NO_REQUEST
+    user: str = ""
 
 
 class BeginAddition(msgspec.Struct, frozen=True):

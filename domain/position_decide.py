@@ -173,6 +173,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             at=decision.now,
             decision_id=begin.decision_id,
             rationale=begin.rationale,
+            user=begin.user,
             paper=decision.rules.paper,
         )
     )

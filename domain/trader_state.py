@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from domain.attempts import Attempt
-from domain.commands import EntryRequest, ProtectionPlan, SizeBy
+from domain.commands import EntryRequest, ProtectionPlan, SizeBy, Source
 from domain.errors import Refusal
 from domain.ids import DecisionId, PositionId, Symbol, TraderName
 from domain.limit_changes import TraderOverrides, applied, merged, no_sense
@@ -136,6 +136,7 @@ AnyTraderEvent = (
 # Refusals that may repeat: of so many kinds, each for as long as it comes again within this time.
 REMEMBERED_DECLINES = 32
 SAME_WITHIN = timedelta(minutes=10)
+SAME_BY_HAND_WITHIN = timedelta(seconds=10)  # a person looks for each attempt, and makes few
 
 
 class Decline(msgspec.Struct, frozen=True):
@@ -199,8 +200,11 @@ def decline_key(request: EntryRequest, rule: str, *, is_addition: bool) -> str:
 def known_decline(trader: Trader, key: str, now: datetime) -> Decline | None:
     """Return the refusal that one at `now` repeats; None when it is a new one."""
     decline = trader.declines.get(key)
-    fresh = decline is not None and abs(now - decline.last_at) <= SAME_WITHIN
-    return decline if fresh else None
+    if decline is None:
+        return None
+    by_hand = decline.event.request.source is Source.TERMINAL
+    within = SAME_BY_HAND_WITHIN if by_hand else SAME_WITHIN
+    return decline if abs(now - decline.last_at) <= within else None
 
 
 def _declined(trader: Trader, event: EntryDeclined) -> Trader:

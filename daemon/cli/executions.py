@@ -4,12 +4,25 @@ from typing import Annotated
 
 import typer
 
-from daemon.admin_requests import ListExecutions
-from daemon.cli.cells import moment, price, text, word_style
-from daemon.cli.console import Column, Row, clean, print_json, print_table
-from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, rows_of
+from daemon.admin_requests import Latency, ListExecutions, Retry, Status, TestOrder
+from daemon.cli import numbers
+from daemon.cli.cells import moment, outcome, price, said, text, word_style
+from daemon.cli.console import (
+    Column,
+    Exit,
+    Row,
+    clean,
+    fail,
+    is_asked,
+    print_heading,
+    print_json,
+    print_table,
+    say,
+)
+from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, do, rows_of
 from daemon.words import short_number
 from domain.commands import Source
+from domain.errors import Refusal
 from domain.executions import ExecutionStatus
 
 STATUS_STYLES = {
@@ -99,10 +112,10 @@ def _size(row: Row) -> str:
 
 def _status(row: Row) -> str:
     times, doubts = row.get("times"), row.get("doubts")
-    said = clean(row.get("status"))
+    status = clean(row.get("status"))
     if isinstance(times, int) and times > 1:
-        return f"{said} {times}x"
-    return f"{said} (was unknown)" if doubts and said in {"PLACED", "FAILED"} else said
+        return f"{status} {times}x"
+    return f"{status} (was unknown)" if doubts and status in {"PLACED", "FAILED"} else status
 
 
 def _response_ms(row: Row) -> str:
@@ -116,6 +129,121 @@ def _why(row: Row) -> str:
     return f"{clean(row['code'])}: {clean(row.get('message'))}"
 
 
+def retry(
+    execution: Annotated[
+        str | None, typer.Argument(metavar="ID", help="As `holdfast executions` names it.")
+    ] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide an entry that failed anew; without an ID the last one.
+
+    The same checks, fresh ids.
+
+    \b
+    holdfast retry
+    holdfast retry manual.12 --yes
+    """  # noqa: D301
+    if execution is None and not yes and is_asked():
+        last = ask(Status(), config, socket).get("latest_execution_error")
+        if isinstance(last, dict):
+            execution = str(last.get("execution_id"))
+            say(f"{execution}: {clean(last.get('code'))}: {clean(last.get('message'))}")
+    if not yes and is_asked() and not typer.confirm("Try it again?"):
+        fail(Refusal("NOT_CONFIRMED", "Nothing was tried.", "Answer y, or give --yes."))
+    do(Retry(execution=execution), config, socket, as_json=as_json)
+
+
+def order_test(
+    venue: Annotated[str, typer.Argument(metavar="VENUE", help="Where orders go: paper, …")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTC/USDT.")],
+    *,
+    quote: Annotated[
+        str | None,
+        typer.Option(metavar="QUOTE", help="For so much; else as little as the venue takes."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Buy a little at market and close it again, through all that any order goes through.
+
+    It asks first where real money would move; exit code 1 if a step is missing.
+
+    \b
+    holdfast test-order paper BTC/USDT
+    holdfast test-order okx-demo ETH/USDT --quote 20
+    """  # noqa: D301
+    request = TestOrder(
+        venue=venue, symbol=symbol.upper(), notional=numbers.optional("notional", quote)
+    )
+    if not yes and _is_live(ask(Status(), config, socket)):
+        if not is_asked():
+            fail(Refusal("NOT_CONFIRMED", "Real money would move.", "Give --yes if it may."))
+        if not typer.confirm(f"Buy {symbol} with real money at {venue}, and sell it again?"):
+            fail(Refusal("NOT_CONFIRMED", "Nothing was bought.", "Answer y, or give --yes."))
+    answer = ask(request, config, socket, afterwards="Look: holdfast positions, executions.")
+    if as_json:
+        print_json(answer)
+    else:
+        _print_test(answer)
+    if not answer.get("passed"):
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _is_live(status: Row) -> bool:
+    return status.get("environment", status.get("venue")) not in {"paper", "demo"}
+
+
+def _print_test(answer: Row) -> None:
+    for step in rows_of(dict(answer), "steps"):
+        say(f"{clean(step.get('step')):<10}{clean(step.get('after_ms')):>10} ms")
+    refused = answer.get("close_refused")
+    if isinstance(refused, dict):
+        say(f"close refused: {clean(refused.get('rule'))}: {clean(refused.get('message'))}")
+    print_heading("Attempts")
+    print_executions(rows_of(dict(answer), "executions"))
+    say("")
+    say(outcome(answer) if answer.get("passed") else f"NOT DONE: {outcome(answer)}")
+
+
+def latency(
+    *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
+) -> None:
+    """Show how long orders take on their way, by venue, type and step, since the start.
+
+    \b
+    holdfast latency
+    """  # noqa: D301
+    answer = ask(Latency(), config, socket)
+    if as_json:
+        print_json(answer)
+        return
+    columns = [
+        Column("VENUE", text("venue")),
+        Column("TYPE", text("type")),
+        Column("STEP", said("step")),
+        Column("ORDERS", text("count"), right=True),
+        *(
+            Column(title, text(name), right=True)
+            for title, name in (
+                ("P50 MS", "p50_ms"),
+                ("P95 MS", "p95_ms"),
+                ("P99 MS", "p99_ms"),
+                ("MAX MS", "max_ms"),
+            )
+        ),
+    ]
+    print_table(columns, rows_of(answer, "latency"), empty="no orders yet")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("executions")(executions)
+    app.command("retry")(retry)
+    app.command("test-order")(order_test)
+    app.command("latency")(latency)

@@ -39,8 +39,9 @@ FILES: dict[str, tuple[str, ...]] = {
         "orders",
         "why",
     ),
-    "executions": ("executions",),
+    "executions": ("executions", "retry", "test-order", "latency"),
     "quotes": ("market",),
+    "reconcile": ("reconcile",),
     "limits": ("portfolio", "traders"),
     "trading": (
         "open",
@@ -70,6 +71,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "backup": ("backup", "restore"),
     "recorder": ("record",),
     "market": ("serve-recorded", "replay"),
+    "sandbox": ("sandbox",),
+    "drill": ("drill",),
 }
 
 

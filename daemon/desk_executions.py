@@ -1,0 +1,252 @@
+"""The desk's commands on attempts: retry one that failed, make a test order."""
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from actors import names
+from actors.approvals import unknown_symbol
+from daemon import admin_requests as ask
+from daemon.assembly import Assembly
+from daemon.desk_owners import OPERATOR, DeskOwners
+from daemon.desk_positions import DeskPositions
+from daemon.desk_reads import DeskReads, Result
+from daemon.execution_views import execution_view
+from domain.commands import (
+    AddToPosition,
+    ClosePosition,
+    EntryRequest,
+    ProtectionPlan,
+    RequestedBy,
+    SizeBy,
+    Source,
+)
+from domain.errors import Refusal
+from domain.executions import ExecutionStatus
+from domain.ids import MANUAL, ClientOrderId, PositionId, Symbol, TraderName, identity_of
+from domain.instrument import Direction
+from domain.money import ONE, ceil_to
+from domain.position import Position
+from storage.rows import ExecutionRow
+
+FILLS_WITHIN_S = 10.0
+TEST_ENDS_AFTER_S = 60.0  # should nobody be there to close it
+_POLL_S = 0.005
+_FAILED = frozenset({ExecutionStatus.SKIPPED, ExecutionStatus.FAILED})
+_REQUEST = msgspec.json.Decoder(EntryRequest)
+
+
+class DeskExecutions:
+    """Has attempts made anew."""
+
+    def __init__(
+        self, assembly: Assembly, reads: DeskReads, owners: DeskOwners, positions: DeskPositions
+    ) -> None:
+        self._parts = assembly
+        self._world = assembly.world
+        self._reads = reads
+        self._owners = owners
+        self._positions = positions
+
+    async def handle(self, request: ask.Retry | ask.TestOrder) -> Result | Refusal:
+        """Answer a command."""
+        refusal = self._owners.not_now()
+        if refusal is not None:
+            return refusal
+        if isinstance(request, ask.Retry):
+            return await self._retry(request.execution)
+        return await self._test(request)
+
+    # --- retry ---
+
+    async def _retry(self, name: str | None) -> Result | Refusal:
+        """Ask for the same again, as a new decision: same checks, fresh ids."""
+        last = self._world.failures.latest
+        if name is None and last is None:
+            return Refusal("NOTHING_FAILED", "No attempt has failed.")
+        name = last.execution_id if name is None and last is not None else name
+        rows = await self._reads.archive.executions(1, execution_id=name)
+        if not rows:
+            text = f"There is no attempt {name}."
+            return Refusal("UNKNOWN_EXECUTION", text, "List them: holdfast executions --failed")
+        (row,) = rows
+        asked = await self._asked_by(row)
+        if isinstance(asked, Refusal):
+            return asked
+        result = await self._owners.tell(names.trader(_trader_of(asked, self._world)), asked)
+        if isinstance(result, Refusal):
+            return result
+        told = await self._positions.told_when_settled(asked.position_id)
+        return told if isinstance(told, Refusal) else {"retried": row.execution_id, **told}
+
+    async def _asked_by(self, row: ExecutionRow) -> EntryRequest | AddToPosition | Refusal:
+        if row.status not in _FAILED:
+            return Refusal(
+                "NOT_FAILED",
+                f"{row.execution_id} is {row.status}, not failed.",
+                "List those that failed: holdfast executions --failed",
+            )
+        if row.reduce_only:
+            return Refusal(
+                "RETRIED_BY_POSITION",
+                f"{row.execution_id} is an exit of position {row.position_id}, which tries it "
+                "again by itself while anything remains.",
+                f"Look at it, or close it: holdfast position {row.position_id}",
+            )
+        request = await self._entry_of(row)
+        if isinstance(request, Refusal):
+            return request
+        request = replace(
+            request,
+            trader=request.trader if request.trader in self._parts.settings else MANUAL,
+            requested_by=RequestedBy.USER_MANUAL,
+            source=Source.TERMINAL,
+            user=OPERATOR,
+            decision_id=None,
+            expires_at=None,
+            rationale=f"Retry of {row.execution_id}.",
+            request_id=self._owners.request_id(),
+        )
+        held = self._world.position(request.position_id)
+        if held is not None and not held.is_closed:
+            return _addition(request)
+        return replace(request, position_id=PositionId(self._world.ids.uuid()))
+
+    async def _entry_of(self, row: ExecutionRow) -> EntryRequest | Refusal:
+        """Return what was asked for: kept with a refusal; of an order its position tells it."""
+        if not row.client_order_id:
+            return _REQUEST.decode(row.request)
+        position = await self._reads.find_any(row.position_id)
+        if isinstance(position, Refusal):
+            return position
+        identity = identity_of(ClientOrderId(row.client_order_id))
+        if identity is not None and identity.leg != "entry-0" and position.is_closed:
+            text = f"The position that {row.execution_id} was to enlarge is closed."
+            return Refusal("POSITION_CLOSED", text, "Open a new one.")
+        return EntryRequest(
+            position_id=position.id,
+            trader=TraderName(row.trader or position.trader),
+            symbol=Symbol(row.symbol),
+            direction=position.direction,
+            size_by=SizeBy(row.size_by) if row.size_by else SizeBy.QUANTITY,
+            size=Decimal(row.size or row.quantity),
+            plan=position.plan,
+            limit_price=Decimal(row.price) if row.price else None,
+            leverage=Decimal(row.leverage),
+        )
+
+    # --- test order ---
+
+    async def _test(self, request: ask.TestOrder) -> Result | Refusal:
+        """Buy a little and sell it, through all that any order goes through."""
+        world, symbol = self._world, Symbol(request.symbol)
+        if request.venue != world.venue:
+            text = f"Orders go to {world.venue}, not to {request.venue}."
+            return Refusal("OTHER_VENUE", text, f"Name {world.venue}, or change account.venue.")
+        if symbol not in world.instruments:
+            return unknown_symbol(symbol, world.instruments)
+        position_id = PositionId(world.ids.uuid())
+        size_by, size = self._size_of(request)
+        entry = EntryRequest(
+            position_id=position_id,
+            trader=MANUAL,
+            symbol=symbol,
+            direction=Direction.LONG,
+            size_by=size_by,
+            size=size,
+            plan=ProtectionPlan(max_holding_s=TEST_ENDS_AFTER_S),
+            rationale="Test order.",
+            user=OPERATOR,
+            request_id=self._owners.request_id(),
+        )
+        clock = _Stopwatch()
+        result = await self._owners.tell(names.trader(MANUAL), entry)
+        if isinstance(result, Refusal):
+            return result
+        clock.note("approved")
+        if await self._until(position_id, lambda found: found.is_closed or found.remaining > 0):
+            clock.note("bought")
+        close = ClosePosition(position_id, request_id=self._owners.request_id())
+        closed = await self._owners.tell(names.position(position_id), close)
+        if await self._until(position_id, lambda found: found.is_closed, gone=True):
+            clock.note("closed")
+        rows = await self._reads.archive.executions(10, position_id=position_id)
+        told = await self._reads.position(position_id)
+        answer: Result = {
+            "venue": world.venue,
+            "symbol": symbol,
+            "passed": len(clock.steps) == _ALL_STEPS,
+            "steps": clock.steps,
+            "executions": [execution_view(row) for row in rows],
+        }
+        if isinstance(closed, Refusal):
+            answer["close_refused"] = {"rule": closed.rule, "message": closed.message}
+        return answer | ({} if isinstance(told, Refusal) else told)
+
+    def _size_of(self, request: ask.TestOrder) -> tuple[SizeBy, Decimal]:
+        """Return what was asked for, else the least that may be bought and sold again."""
+        if request.notional is not None:
+            return SizeBy.NOTIONAL, request.notional
+        instrument = self._world.instruments[Symbol(request.symbol)]
+        lot = instrument.lot_size
+        least = max(instrument.min_quantity, lot)
+        last = self._world.prices.last(instrument.symbol)
+        if last:
+            worth = ONE - 2 * self._world.limits.slippage_ratio
+            least = max(least, instrument.min_notional / (last * worth))
+        kept = ONE - self._world.limits.fee_ratio  # on spot the fee comes out of what was bought
+        return SizeBy.QUANTITY, ceil_to(least / kept, lot)
+
+    async def _until(
+        self, position_id: PositionId, is_so: Callable[[Position], bool], *, gone: bool = False
+    ) -> bool:
+        """Wait until it is so; `gone` is the answer when the position has left the memory."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FILLS_WITHIN_S
+        while loop.time() < deadline:
+            found = self._reads.position_by_id(position_id)
+            if gone if found is None else is_so(found):
+                return True
+            await asyncio.sleep(_POLL_S)
+        return False
+
+
+_ALL_STEPS = 3
+
+
+class _Stopwatch:
+    """What was done, and how many milliseconds after the beginning."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self.steps: list[dict[str, object]] = []
+
+    def note(self, step: str) -> None:
+        after_ms = round((self._loop.time() - self._began) * 1000, 1)
+        self.steps.append({"step": step, "after_ms": after_ms})
+
+
+def _trader_of(asked: EntryRequest | AddToPosition, world: Any) -> TraderName:
+    if isinstance(asked, EntryRequest):
+        return asked.trader
+    position = world.position(asked.position_id)
+    return MANUAL if position is None else position.trader
+
+
+def _addition(request: EntryRequest) -> AddToPosition:
+    return AddToPosition(
+        position_id=request.position_id,
+        size_by=request.size_by,
+        size=request.size,
+        limit_price=request.limit_price,
+        requested_by=request.requested_by,
+        rationale=request.rationale,
+        request_id=request.request_id,
+        source=request.source,
+        user=request.user,
+    )

@@ -1,0 +1,46 @@
+"""Numbers as the venue prints and reads them: plain decimals in text."""
+
+from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+_PLACES = Decimal("1e-16")
+_CENT = Decimal("1e-8")
+_MAX_TEXT = 40
+
+
+def text(value: Decimal) -> str:
+    """Print without exponent and without trailing zeros, at most 16 places: "0.00012"."""
+    if value == 0:
+        return "0"
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -16:  # noqa: PLR2004
+        value = value.quantize(_PLACES)
+    printed = format(value, "f")
+    return printed.rstrip("0").rstrip(".") if "." in printed else printed
+
+
+def parse(printed: object) -> Decimal | None:
+    """Read a finite decimal from text; None for anything else."""
+    if not isinstance(printed, str) or not printed or len(printed) > _MAX_TEXT:
+        return None
+    try:
+        value = Decimal(printed)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """Round toward zero to a multiple of `step`."""
+    return (value / step).to_integral_value(rounding=ROUND_DOWN) * step
+
+
+def cents(value: Decimal) -> Decimal:
+    """Round up to 8 places, as money is bound."""
+    return value.quantize(_CENT, rounding=ROUND_UP)
+
+
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    """Whether `value` is a whole number of steps."""
+    return value % step == 0
