@@ -130,6 +130,7 @@ def _adopt(decision: Draft, held: Resting) -> bool:
     )
     decision.record(ProtectionModified(change))
     decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
+    decision.then(arming(decision.position))
     return True
 
 

@@ -74,6 +74,7 @@ class World:
         self.moves = 0
         self.outside: list[Any] = []
         self.has_crashed = False
+        self.superseded: set[str] = set()
         instrument = swap(kind=kind)
         stop, ratio = (None, D("0.1")) if trails else ("90", None)
         protection = plan(stop, [("110", "0.4")], trail_ratio=ratio)
@@ -260,6 +261,12 @@ class World:
 
     def _decided(self) -> None:
         decision = self.life.decision
+        if self._has_not_heard():
+            self.superseded |= {
+                each.terms.client_order_id
+                for each in decision.effects
+                if isinstance(each, SubmitOrder) and each.terms.reduce_only
+            }
         self.journal += decision.events
         for effect in decision.effects:
             if self._leaves_at_once(effect):
@@ -313,7 +320,7 @@ class World:
         if order_id in self.orders:  # told again, never sent twice
             self._tell_again(self.orders[order_id])
             return
-        if terms.reduce_only and self._has_not_heard():
+        if order_id in self.superseded:
             self._say_denied(order_id)  # superseded: another exit had left before the crash
             return
         self.orders[order_id] = Order(terms)
