@@ -195,7 +195,7 @@ class Holdings:
         if before is None or before.venue != side.venue:
             self.drifts += 1
             log.warning("unknown_position", symbol=side.symbol, quantity=explanation.surplus)
-            self._alarm("UNKNOWN_POSITION", f"{what}{problem}")
+            self._alarm("FOREIGN_POSITION", f"{what}{problem}")
             self.done.append(f"{side.symbol} is in quarantine")
 
     def may_adopt(self, symbol: Symbol) -> bool:

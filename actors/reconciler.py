@@ -229,8 +229,7 @@ class ReconcilerActor(Actor):
                 self.tell(names.EXCHANGE, OrdersSeen(looked.orders, looked.began_s))
         if looked.positions is not None:
             self._note_answer(Depth.HOLDINGS, looked)
-            if UNREAD in self.world.causes and self.settings.active:
-                self.tell(names.PORTFOLIO, ClearCause(UNREAD))
+            self.world.link.reconciled_at = looked.began
             self.holdings.judge(looked, act=acts)
             agree = not any(side.differs for side in self.holdings.sides)
             self.money.note_holdings(looked.positions, agree=agree)
@@ -240,6 +239,8 @@ class ReconcilerActor(Actor):
             self._note_answer(Depth.MONEY, looked)
         self.money.judge(looked, act=acts)
         self._note_drift()
+        if looked.positions is not None and UNREAD in self.world.causes and self.settings.active:
+            self.tell(names.PORTFOLIO, ClearCause(UNREAD))
         if looked.depth >= Depth.HOLDINGS:
             done = (*self.holdings.done, *self.money.done)
             self.report = report_of(self.world, self.holdings, self.money, looked, done)
@@ -377,8 +378,10 @@ class ReconcilerActor(Actor):
                 continue
             self.tell(names.EDGE, Answered(asked.request_id, self._refusal(asked)))
         self.questions = waiting
-        if any(not each.looks or each.done for each in waiting):
+        if any(not each.looks for each in waiting):
             self._want(Depth.MONEY)
+        elif waiting:
+            self._look_after(AGAIN_AFTER_S, Depth.MONEY)
 
     def _is_unfinished(self, question: _Question) -> bool:
         if self.world.clock.monotonic() - question.since_s > ANSWER_WITHIN_S:
