@@ -4,7 +4,7 @@ import pytest
 
 from actors import names
 from actors.messages import ReconcileNow
-from actors.reconciler import ReconcileSettings
+from actors.reconcile_rules import ReconcileSettings
 from domain.ids import client_order_id
 from domain.instrument import Direction, Side
 from domain.modes import Mode

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from actors import names
-from actors.reconciler import ReconcileSettings
+from actors.reconcile_rules import ReconcileSettings
 from domain.instrument import Direction
 from domain.money import ZERO
 from domain.position import PositionStatus
