@@ -24,6 +24,7 @@ from domain.portfolio_events import EntryReserved
 from domain.portfolio_state import Portfolio, limits_of
 from domain.position import Position
 from domain.position_additions import addition_problem, plan_with, risk_of_held
+from exchanges.port import PositionMode
 
 
 class Approvals:
@@ -141,6 +142,7 @@ class Approvals:
                 world.prices.why_not_fresh(request.symbol),
                 "Wait until the feed is back: `holdfast status` shows its age.",
             )
+        facts = world.link.facts
         return core.approve_entry(
             self.portfolio,
             request,
@@ -153,6 +155,7 @@ class Approvals:
             marks=world.prices.marks(),
             now=world.clock.now(),
             held_risk=held_risk,
+            is_net=facts is not None and facts.position_mode is PositionMode.NET,
         )
 
     def _expiry(self, wished: datetime | None) -> datetime:

@@ -174,7 +174,6 @@ class ExchangeActor(OrderList):
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
-        self.world.link.reconciled_at = self.world.clock.now()
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:

@@ -228,7 +228,7 @@ class VenueChecked(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     answer: AccountFacts | Refused | Unknown
-    instruments: tuple[Instrument, ...]  # empty: not known yet
+    instruments: tuple[Instrument, ...] | None  # None: not told yet
     clock_offset_s: float | None  # the venue's clock less ours; None: not measured
 
 

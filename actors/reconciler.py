@@ -204,7 +204,6 @@ class ReconcilerActor(Actor):
                 self.tell(names.EXCHANGE, OrdersSeen(looked.orders, looked.began_s))
         if looked.positions is not None:
             self._note_answer(Depth.HOLDINGS, looked)
-            self.world.link.reconciled_at = looked.began
             self.holdings.judge(looked, act=acts)
             agree = not any(side.differs for side in self.holdings.sides)
             self.money.note_holdings(looked.positions, agree=agree)

@@ -45,6 +45,7 @@ ANSWER_WITHIN_S = 5.0
 ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
 FORGET_AFTER_S = 1.0
+A_TICK_S = 0.001  # past a deadline, whatever floats make of it
 NAME_WITHIN = timedelta(minutes=10)  # a venue that does not tell its id of an order by then
 PROVE_AGAIN_AFTER_S = 0.5  # other fills came between two answers, which then do not agree
 _S = OrderStatus
@@ -364,7 +365,9 @@ class Sender(OrderKeeper):
         delay = ASK_AGAIN_AFTER_S[again]
         proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(stream.state)
         if 0 < proof < delay:
-            delay = proof  # an exit that never left is sent anew the moment that is proven
+            delay = (
+                proof + A_TICK_S
+            )  # an exit that never left is sent anew the moment that is proven
         elif -ACCEPTANCE_WINDOW_S < proof <= 0:
             delay = min(delay, PROVE_AGAIN_AFTER_S)
         self.after(delay, ResolveOrder(order_id, again))

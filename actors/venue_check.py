@@ -23,21 +23,21 @@ from domain.instrument import Instrument, Kind
 from domain.modes import ModeCause
 from domain.portfolio_cash import is_opened
 from domain.position import Position
-from exchanges.port import AccountFacts, Exchange, PositionMode, Unknown
+from exchanges.port import AccountFacts, DistantExchange, PositionMode, Unknown
 from runtime.actor import Actor, handles
 from runtime.timers import Timer
 
 log = structlog.get_logger("trade.execution")
 CHECK_EVERY_S = 180.0
 TRY_AGAIN_AFTER_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-BALANCE_AGAIN_AFTER_S = 0.05
+UNTOLD_AGAIN_AFTER_S = 0.05
 NO_CAPS: Mapping[Symbol, Decimal] = {}
 CONNECTED_WITHIN_S = 10.0  # the exchange actor says when; else it is asked all the same
 PATIENCE = 2  # answers that may be lost in a row before a venue that was fine counts as down
 
 
-class LookAtBalance:
-    """Message: is the account's balance known by now?"""
+class LookAgain:
+    """Message: are rules and balance known by now?"""
 
     __slots__ = ()
     lane = EXITS
@@ -49,7 +49,7 @@ class VenueCheckActor(Actor):
     def __init__(
         self,
         world: World,
-        port: Exchange,
+        port: DistantExchange,
         clock_offset_s: Callable[[], float | None] = lambda: None,
         max_leverage: Mapping[Symbol, Decimal] = NO_CAPS,
     ) -> None:
@@ -92,7 +92,7 @@ class VenueCheckActor(Actor):
     async def _look(self) -> None:
         answer = await within(self.port.account())
         offset_s = self.clock_offset_s()
-        self.tell(self.name, VenueChecked(answer, self.port.instruments(), offset_s))
+        self.tell(self.name, VenueChecked(answer, self.port.listed(), offset_s))
 
     @handles(VenueChecked)
     def on_checked(self, checked: VenueChecked) -> None:
@@ -120,17 +120,22 @@ class VenueCheckActor(Actor):
             self._ask()
 
     def _unopened(self) -> tuple[ModeCause, ...]:
-        """Return why nothing can be sized yet: the reconciler has not been told the balance."""
+        """Return why nothing can be sized yet: rules or balance are still to be told."""
         portfolio = self.world.portfolio()
-        if portfolio is not None and is_opened(portfolio):
+        if self.port.listed() is None:
+            missing = "the rules of what is traded"
+        elif portfolio is None or not is_opened(portfolio):
+            missing = "the account's balance"
+        else:
             return ()
-        self.after(BALANCE_AGAIN_AFTER_S, LookAtBalance())
-        return (unchecked("The venue has not told the account's balance yet."),)
+        self.after(UNTOLD_AGAIN_AFTER_S, LookAgain())
+        return (unchecked(f"The venue has not told {missing} yet."),)
 
-    @handles(LookAtBalance)
-    def on_look_at_balance(self, look: LookAtBalance) -> None:
-        """End the wait for the balance as soon as it is there."""
+    @handles(LookAgain)
+    def on_look_again(self, look: LookAgain) -> None:
+        """End the wait as soon as everything is there."""
         del look
+        self._take_instruments(self.port.listed())
         if VENUE_UNCHECKED in self.causes and self.world.link.facts is not None:
             others = (each for each in self.causes.values() if each.code != VENUE_UNCHECKED)
             self._set((*others, *self._unopened()))
@@ -164,10 +169,10 @@ class VenueCheckActor(Actor):
 
     # --- what can be traded ---
 
-    def _take_instruments(self, told: tuple[Instrument, ...]) -> None:
+    def _take_instruments(self, told: tuple[Instrument, ...] | None) -> None:
         """Take the venue's rules over; positions keep the instrument that they were opened with."""
-        if not told:
-            return  # it has not been asked for them yet
+        if told is None:
+            return
         listed = {each.symbol: each for each in told}
         for symbol, ours in self.world.instruments.items():
             theirs = listed.get(symbol)

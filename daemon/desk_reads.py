@@ -13,7 +13,7 @@ from daemon import admin_requests as ask
 from daemon import views
 from daemon.archive import Archive
 from daemon.assembly import Assembly
-from daemon.execution_views import execution_view, failure_view, latency_rows
+from daemon.execution_views import execution_view, latency_rows
 from daemon.health import health_view
 from daemon.limit_views import account_limits_view, trader_limits_view
 from daemon.market_view import market_view
@@ -170,8 +170,7 @@ class DeskReads:
         now = self.world.clock.now()
         seen = NOTHING_SEEN if position.is_closed else self.seen(position)
         failure = self.world.failures.of_position.get(position.id)
-        view = position_view(position, seen, now, venue=self.world.venue)
-        return view | {"latest_execution_error": failure_view(failure)}
+        return position_view(position, seen, now, venue=self.world.venue, failure=failure)
 
     # --- finding ---
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import msgspec
 
+from actors.failures import Failure
+from daemon.execution_views import failure_view
 from daemon.view_text import View, computed, exact, jsonable, pct, time_text
 from domain.instrument import Direction
 from domain.money import ZERO, plain
@@ -119,8 +121,15 @@ def closed_row_view(row: ClosedPositionRow) -> View:
     }
 
 
-def position_view(position: Position, seen: Seen, now: datetime, *, venue: str) -> View:
-    """Return everything about a position."""
+def position_view(
+    position: Position,
+    seen: Seen,
+    now: datetime,
+    *,
+    venue: str,
+    failure: Failure | None = None,
+) -> View:
+    """Return everything about a position; `failure` is its last attempt that came to nothing."""
     best, worst = _extremes(position, seen)
     price = None if position.is_closed else seen.price
     entry = position.entry
@@ -163,6 +172,7 @@ def position_view(position: Position, seen: Seen, now: datetime, *, venue: str) 
         "manual_lock": position.manual_lock,
         "decision_id": position.decision_id,
         "rationale": position.rationale,
+        "latest_execution_error": failure_view(failure),
     }
 
 

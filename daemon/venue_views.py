@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from actors.world import World
+from actors import names
+from actors.looking import Depth
 from daemon.assembly import Assembly
 from daemon.config_models import Config
 from daemon.view_text import View
@@ -22,12 +23,12 @@ def venue_view(parts: Assembly) -> View:
         "environment": environment_of(config),
         "account": world.account,
         "quarantined": {symbol: why.message for symbol, why in world.quarantined.items()},
-        "link": None if parts.distant is None else _link(parts.distant.health(), world),
+        "link": None if parts.distant is None else _link(parts.distant.health(), parts),
     }
 
 
-def _link(health: VenueHealth, world: World) -> View:
-    link, now = world.link, world.clock.now()
+def _link(health: VenueHealth, parts: Assembly) -> View:
+    link, now = parts.world.link, parts.world.clock.now()
     facts, offset_s = link.facts, health.clock_offset_s
     return {
         "answers": health.state is BreakerState.CLOSED and health.started,
@@ -36,7 +37,7 @@ def _link(health: VenueHealth, world: World) -> View:
         "stream_up": link.stream_up,
         "stream_s": _age(link.stream_since, now),
         "stream_why": link.stream_why or None,
-        "reconciled_s": _age(link.reconciled_at, now),
+        "reconciled_s": _looked_s(parts),
         "checked_s": _age(link.checked_at, now),
         "clock_offset_s": None if offset_s is None else round(offset_s, 3),
         "account_id": None if facts is None else facts.account_id,
@@ -45,6 +46,15 @@ def _link(health: VenueHealth, world: World) -> View:
         "may_withdraw": None if facts is None else facts.may_withdraw,
         "stops_work": None if facts is None else facts.stops_work,
     }
+
+
+def _looked_s(parts: Assembly) -> float | None:
+    """Return seconds since the venue last told all orders and what others did."""
+    reconciler = parts.actor(names.RECONCILER)
+    looked: dict[Depth, float] = {} if reconciler is None else reconciler.looked_s
+    if not looked:
+        return None
+    return round(parts.world.clock.monotonic() - max(looked.values()), 1)
 
 
 def _age(at: datetime | None, now: datetime) -> float | None:

@@ -51,6 +51,7 @@ class EntryCase(msgspec.Struct, frozen=True):
     marks: Marks
     now: datetime
     held_risk: Decimal = ZERO  # quote lost of what is held at its stop, when it is added to
+    is_net: bool = False  # long and short of one swap are one position at the venue
 
     @property
     def holding(self) -> Holding | None:
@@ -172,7 +173,7 @@ def _instrument_problem(case: EntryCase) -> Refusal | None:
             message=f"{request.symbol} is spot: what is not owned cannot be sold.",
             remedy="Short a swap instead.",
         )
-    return _addition_problem(case)
+    return _addition_problem(case) or _opposite_problem(case)
 
 
 def _addition_problem(case: EntryCase) -> Refusal | None:
@@ -189,6 +190,25 @@ def _addition_problem(case: EntryCase) -> Refusal | None:
         f"{holding.pair.symbol} by {holding.trader} at leverage {plain(holding.leverage)}.",
         remedy="Add to it with the same, or open another position.",
     )
+
+
+def _opposite_problem(case: EntryCase) -> Refusal | None:
+    """In net mode an entry the other way would reduce what another position holds."""
+    request = case.request
+    if not case.is_net or case.instrument.kind is Kind.SPOT:
+        return None
+    for position_id, held in case.portfolio.holdings.items():
+        if held.pair.symbol == request.symbol and held.direction is not request.direction:
+            return Refusal(
+                rule="OPPOSITE_POSITION",
+                message=f"Position {position_id} by {held.trader} is {held.direction.value} in "
+                f"{request.symbol}: the venue keeps one net position, which a "
+                f"{request.direction.value} entry would reduce.",
+                remedy="Close it first, or set the account at the venue to long/short mode.",
+                actual=request.direction.value,
+                limit=held.direction.value,
+            )
+    return None
 
 
 def _leverage_problem(case: EntryCase) -> Refusal | None:

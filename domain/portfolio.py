@@ -121,13 +121,15 @@ def approve_entry(  # noqa: PLR0913 - everything an entry is judged by
     marks: Marks,
     now: datetime,
     held_risk: Decimal = ZERO,
+    is_net: bool = False,
 ) -> EntryReserved | Refusal:
     """Size an entry and reserve for it, or say why not and what would pass.
 
     `price` is the market's in quote; `extra_causes` are those not journaled (a stale feed). The
     share of a position is its notional / equity, whatever the leverage. Automatic entries need a
     stop or a trail; a person may enter without. An entry with the id of a position held adds to it:
-    `held_risk` is what that loses, in quote, at the stop in `request.plan`.
+    `held_risk` is what that loses, in quote, at the stop in `request.plan`. `is_net`: at the venue
+    long and short of one swap are one position.
     """
     case = EntryCase(
         portfolio=portfolio,
@@ -141,6 +143,7 @@ def approve_entry(  # noqa: PLR0913 - everything an entry is judged by
         marks=marks,
         now=now,
         held_risk=held_risk,
+        is_net=is_net,
     )
     problem = problem_of(case)
     return _sized(case) if problem is None else problem

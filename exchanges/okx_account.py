@@ -9,7 +9,7 @@ and leverage are certain. Exits, cancels and reads always try.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from domain.instrument import Instrument, Kind
 from domain.order import Fill, OrderTerms, OrderType
 from exchanges import okx_answers as okx
 from exchanges import okx_orders
-from exchanges.breaker import VenueHealth
+from exchanges.breaker import Breaker, VenueHealth
 from exchanges.ccxt_wire import Reply, Silence, Wire, WireSettings
 from exchanges.okx_account_reads import AccountReads, is_guard
 from exchanges.okx_account_rows import facts_from_row
@@ -139,7 +139,7 @@ class OkxAccount:
         if self._tasks:
             return
         self._on_update = on_update
-        self._tasks.append(asyncio.ensure_future(self._keep()))
+        self._run(self._keep())
         await self.wire.start()
         await asyncio.gather(self.wire.measure_clock(), self.rules.load())
         self._begin_pushing()
@@ -152,6 +152,11 @@ class OkxAccount:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.wire.close()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(_say_if_broken)
+        self._tasks.append(task)
 
     def health(self) -> VenueHealth:
         """Return how the connection is doing."""
@@ -168,6 +173,10 @@ class OkxAccount:
         An instrument that the venue does not list, or does not trade now, is left out.
         """
         return self.rules.tradable
+
+    def listed(self) -> tuple[Instrument, ...] | None:
+        """Return what the venue lists of what is traded here; None until it has told."""
+        return self.rules.tradable if self.rules.are_known else None
 
     # Orders
 
@@ -189,7 +198,7 @@ class OkxAccount:
             return instrument
         is_entry = not terms.reduce_only and terms.type not in okx_orders.RESTING
         if is_entry and self.wire.breaker.is_open:
-            return self._down()
+            return self._down(self.wire.breaker)
         modes = await self._modes(instrument)
         if isinstance(modes, Refused):
             return modes
@@ -271,8 +280,7 @@ class OkxAccount:
             mode = asked
         return AccountModes(self.settings.margin_mode, mode or PositionMode.NET)
 
-    def _down(self) -> Refused:
-        breaker = self.wire.breaker
+    def _down(self, breaker: Breaker) -> Refused:
         since = f" since {breaker.since:%H:%M:%S} UTC" if breaker.since is not None else ""
         return Refused(
             "VENUE_DOWN",
@@ -351,16 +359,22 @@ class OkxAccount:
     async def _keep(self) -> None:
         """Measure the clock, find out when the venue is back, and keep its rules up to date."""
         await self.wire.start()
-        until_rules = 0
+        is_well, rules_in = True, 0
         while True:
-            is_well = self.rules.are_known and not self.wire.breaker.is_open
+            is_well = is_well and self.rules.are_known and not self.wire.breaker.is_open
             await asyncio.sleep(_MEASURE_EVERY_S if is_well else _LOOK_AGAIN_AFTER_S)
-            until_rules -= 1
-            is_up = await self.wire.measure_clock()
-            if is_up and (until_rules <= 0 or not self.rules.are_known):
+            is_well = await self.wire.measure_clock()
+            if not is_well:
+                continue
+            rules_in -= 1
+            if rules_in <= 0 or not self.rules.are_known:
                 await self.rules.load()
-                until_rules = _MEASUREMENTS_A_RULE
+                rules_in = _MEASUREMENTS_A_RULE
                 self._begin_pushing()
+            if self.wire.order_breaker.is_open:
+                await self._stops_work()  # changes nothing, and is answered by who takes orders
+            if self.wire.read_breaker.is_open:
+                await self.wire.ask(okx.CONFIG)
 
     def _begin_pushing(self) -> None:
         """Start the stream once the venue's rules are known: its rows count contracts."""
@@ -369,7 +383,15 @@ class OkxAccount:
             return
         assert self._on_update is not None  # or it would be early
         self._stream = self._stream_of(self, self._on_update)
-        self._tasks.append(asyncio.ensure_future(self._stream.run()))
+        self._run(self._stream.run())
+
+
+def _say_if_broken(task: asyncio.Task[None]) -> None:
+    """Hand a bug to the loop's own handler at once; else nobody would hear of it."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        message = "the account's connection has a bug"
+        task.get_loop().call_exception_handler({"message": message, "exception": error})
 
 
 def _login_refusal(answer: Reply | Silence) -> Refused | None:

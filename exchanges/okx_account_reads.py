@@ -9,7 +9,7 @@ fills do not name the stop, so an order without an id of ours is looked up, once
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -45,7 +45,7 @@ from exchanges.translate import (
     outside_fill,
     owner_of,
     position_from_row,
-    with_child,
+    with_children,
 )
 from exchanges.verdict import Verdict
 from runtime.ports import Clock
@@ -130,13 +130,7 @@ class AccountReads:
         self._note_algo(order_id, algo.venue_order_id)
         if algo.status is not OrderStatus.TRIGGERED or not children:
             return algo
-        child = await self._by_venue_id(instrument, children[-1])
-        if isinstance(child, Unknown):
-            return child
-        if isinstance(child, NotFound):
-            return Unknown(f"triggered; its order {children[-1]} is not to be found")
-        self._note_owner(children[-1], order_id)
-        return with_child(algo, child)
+        return await self._with_children(instrument, algo, children)
 
     async def open_orders(self) -> tuple[VenueOrder, ...] | Unknown:
         """Return all that rest at the venue, with or without a trigger."""
@@ -224,6 +218,20 @@ class AccountReads:
 
     # What the reads share
 
+    async def _with_children(
+        self, instrument: Instrument, algo: VenueOrder, venue_ids: Sequence[str]
+    ) -> VenueOrder | Unknown:
+        children = []
+        for venue_id in venue_ids:
+            child = await self._by_venue_id(instrument, venue_id)
+            if isinstance(child, Unknown):
+                return child
+            if isinstance(child, NotFound):
+                return Unknown(f"triggered; its order {venue_id} is not to be found")
+            self._note_owner(venue_id, algo.terms.client_order_id)
+            children.append(child)
+        return with_children(algo, children)
+
     async def _plain_order(
         self, instrument: Instrument, order_id: ClientOrderId
     ) -> VenueOrder | NotFound | Unknown:
@@ -247,7 +255,28 @@ class AccountReads:
         answer = await self._wire.ask(okx.ORDER, parameters, urgent=True)
         if okx.is_not_found(answer):
             return NotFound()
-        return okx.read(answer, lambda rows: self._order(okx.only_row(rows)))
+        row = okx.read(answer, okx.only_row)
+        if not isinstance(row, Unknown):
+            row = await self._named(row)
+        if isinstance(row, Unknown):
+            return row
+        try:
+            return self._order(row)
+        except LieError as lie:
+            return Unknown(str(lie))
+
+    async def _named(self, row: Row) -> Row | Unknown:
+        """Return an order's row with the id of the stop that created it, which some rows lack."""
+        algo_id = row.get("algoId")
+        if not isinstance(algo_id, str) or not algo_id or row.get("algoClOrdId"):
+            return row
+        answer = await self._wire.ask(okx.ALGO, {"algoId": algo_id}, urgent=True)
+        if okx.is_not_found(answer):
+            return row
+        algo = okx.read(answer, okx.only_row)
+        if isinstance(algo, Unknown):
+            return algo
+        return {**row, "algoClOrdId": algo.get("algoClOrdId", "")}
 
     async def _listed_algo(
         self, instrument: Instrument, order_id: ClientOrderId

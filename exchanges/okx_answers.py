@@ -62,7 +62,7 @@ LEVERAGE = _reads("account_leverage_info", 20)
 BILLS = Endpoint("private_get_account_bills", Limit("account_bills", 5, 1.0))
 PAST_BILLS = Endpoint("private_get_account_bills_archive", Limit("bills_archive", 5))
 INSTRUMENTS = Endpoint("public_get_public_instruments", Limit("instruments", 20))
-TIME = Endpoint("public_get_public_time", Limit("time", 10), for_orders=True)
+TIME = Endpoint("public_get_public_time", Limit("time", 10), for_orders=True, proves=False)
 ENDPOINTS = (
     *(PLACE, CANCEL, AMEND, PLACE_ALGO, CANCEL_ALGO, AMEND_ALGO, SET_LEVERAGE, ORDER, OPEN_ORDERS),
     *(ALGO, OPEN_ALGOS, PAST_ALGOS, FILLS, PAST_FILLS, BALANCE, POSITIONS, CONFIG, LEVERAGE),

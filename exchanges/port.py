@@ -206,3 +206,6 @@ class DistantExchange(Exchange, Protocol):
 
     def health(self) -> VenueHealth:
         """Return how the line is doing; costs nothing."""
+
+    def listed(self) -> tuple[Instrument, ...] | None:
+        """Return what the venue lists of what is traded here, as told last; None: not told yet."""

@@ -52,7 +52,7 @@ class Order:
     client_id: str
     listing: Listing
     side: str
-    type: str  # market, limit, post_only, ioc, fok
+    type: str  # market, optimal_limit_ioc, limit, post_only, ioc, fok
     size: Decimal
     price: Decimal | None
     mode: str  # cash, cross, isolated
@@ -83,6 +83,11 @@ class Order:
     def is_working(self) -> bool:
         """Whether it may still fill."""
         return self.state in (LIVE, PARTLY)
+
+    @property
+    def at_market(self) -> bool:
+        """Whether it takes whatever price there is."""
+        return self.type in ("market", "optimal_limit_ioc")
 
     @property
     def by_quote(self) -> bool:

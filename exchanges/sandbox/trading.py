@@ -114,7 +114,7 @@ def match(account: Account, order: Order, *, as_maker: bool) -> None:
     is_reducing = order.reduce_only and not closable(account, order)
     if is_reducing:
         end(account, order, BY_POSITION)
-    elif order.type in ("market", "ioc", "fok"):
+    elif order.at_market or order.type in ("ioc", "fok"):
         end(account, order, BY_IOC)
 
 

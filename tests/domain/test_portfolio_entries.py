@@ -84,6 +84,7 @@ def ask(request, portfolio=None, **more):
         marks=more.pop("marks", {}),
         now=NOW,
         held_risk=D(more.pop("held_risk", 0)),
+        is_net=more.pop("is_net", False),
     )
 
 
@@ -581,3 +582,15 @@ def test_an_approved_entry_exceeds_no_limit(case):
 )
 def test_no_number_in_a_request_makes_the_decision_fail(request_):
     assert isinstance(ask(request_), EntryReserved | Refusal)
+
+
+def test_in_net_mode_nothing_is_opened_against_a_position_of_the_same_symbol():
+    held = holding(entry())
+    short = entry(position="p2", direction=SHORT, plan=ProtectionPlan(stop_price=D("2100")))
+
+    refusal = ask(short, held, is_net=True)
+
+    assert rule(refusal) == "OPPOSITE_POSITION"
+    assert "p1" in refusal.message
+    assert isinstance(ask(short, held), EntryReserved)  # where long and short are two positions
+    assert isinstance(ask(entry(position="p2"), held, is_net=True), EntryReserved)

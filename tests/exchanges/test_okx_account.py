@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from domain.ids import AccountName, PositionId, Symbol, client_order_id
 from domain.instrument import PriceSource, Side
 from domain.order import OrderStatus, OrderTerms, OrderType
-from exchanges.breaker import BreakerState
+from exchanges.breaker import Breaker, BreakerState
 from exchanges.budget import Budget
 from exchanges.okx_account import OkxSettings
 from exchanges.port import (
@@ -416,6 +416,7 @@ async def test_a_clock_that_is_wrong_is_corrected_and_the_order_sent_again() -> 
 async def test_while_the_venue_is_down_entries_are_refused_and_exits_tried() -> None:
     server = OkxServer()
     async with trading(server) as account:
+        account.wire.order_breaker = Breaker(lasts_s=0.0)
         server.says["trade/order"] = HANG_UP
         for _ in range(5):
             assert isinstance(await account.submit(EXIT), Unknown)
@@ -430,6 +431,47 @@ async def test_while_the_venue_is_down_entries_are_refused_and_exits_tried() -> 
         assert await account.submit(EXIT) == Accepted("42")
         assert await account.submit(BUY) == Accepted("42")
         assert account.health().state is BreakerState.CLOSED
+
+
+@on_loop
+async def test_the_time_alone_is_no_proof_that_orders_are_taken() -> None:
+    server = OkxServer(trade__order=html(502), trade__cancel_algos=html(502))
+    async with trading(server) as account:
+        account.wire.order_breaker = Breaker(lasts_s=0.0)
+        for _ in range(5):
+            await account.submit(EXIT)
+        assert await account.wire.measure_clock()
+        await account.account()
+        assert account.health().state is BreakerState.OPEN
+        server.says["trade/cancel-algos"] = row_failed("51400")
+        await account.account()
+        assert account.health().state is BreakerState.CLOSED
+
+
+@on_loop
+async def test_an_answer_that_is_too_long_is_none() -> None:
+    long = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 999999999\r\n\r\n"
+    async with trading(OkxServer(account__balance=long)) as account:
+        begun = datetime.now(UTC)
+        assert isinstance(await account.balances(), Unknown)
+
+    assert (datetime.now(UTC) - begun).total_seconds() < 0.9  # not by its deadline
+
+
+@on_loop
+async def test_an_order_that_names_its_stop_by_the_venues_id_only_is_looked_up_there() -> None:
+    now = datetime.now(UTC)
+    fill = fill_row(ordId="5", clOrdId="", fillTime=str(int(now.timestamp() * 1000)))
+    server = OkxServer(
+        trade__fills=said(fill),
+        trade__order=said(order_row(ordId="5", clOrdId="", algoId="77")),
+        trade__order_algo=said(algo_row(algoId="77", algoClOrdId=GUARD)),
+    )
+    async with trading(server) as account:
+        fills = await account.fills(now - timedelta(hours=1))
+
+    assert not isinstance(fills, Unknown)
+    assert [each.client_order_id for each in fills] == [GUARD]
 
 
 @on_loop

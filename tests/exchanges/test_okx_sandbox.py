@@ -1,6 +1,8 @@
 """The adapter against the sandbox venue, which has a ledger of its own."""
 
+import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,11 +12,21 @@ import pytest
 from msgspec.structs import replace
 
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, client_order_id
-from domain.instrument import Instrument, Side
+from domain.instrument import Direction, Instrument, Side
 from domain.order import Fill, OrderStatus, OrderTerms, OrderType
+from exchanges.budget import Budget
 from exchanges.okx_account import OkxAccount, OkxSettings
-from exchanges.port import Accepted, AccountFacts, NotFound, Refused, Unknown, VenueOrder
-from exchanges.sandbox import DEMO_KEY, Sandbox, SandboxSettings, running
+from exchanges.port import (
+    Accepted,
+    AccountFacts,
+    CashKind,
+    NotFound,
+    Outside,
+    Refused,
+    Unknown,
+    VenueOrder,
+)
+from exchanges.sandbox import DEMO_KEY, Sandbox, SandboxSettings, outside, running
 from runtime.clocks import SystemClock
 from tests.exchanges.okx_rows import BTC_SPOT, BTC_SWAP
 from tests.exchanges.okx_server import on_loop
@@ -260,3 +272,109 @@ async def test_balances_are_told() -> None:
 
     assert not isinstance(balances, Unknown)
     assert [(each.asset, each.total) for each in balances] == [("USDT", Decimal(10_000))]
+
+
+# --- what others do ---
+
+
+@on_loop
+async def test_what_a_person_closes_on_the_site_is_an_outside_fill() -> None:
+    async with at_sandbox() as (sandbox, account):
+        await account.submit(terms("entry-0", Side.BUY))
+        outside.close(sandbox.venue.account, SWAP)
+        found = await account.outside_fills(datetime.now(UTC) - HOUR)
+        assert await net(account) == 0
+
+    assert not isinstance(found, Unknown)
+    assert [(each.cause, each.fill.side, each.fill.quantity) for each in found] == [
+        (Outside.PERSON, Side.SELL, Decimal("0.02"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("category", "cause"), [("full_liquidation", Outside.LIQUIDATION), ("adl", Outside.ADL)]
+)
+@on_loop
+async def test_a_liquidation_is_told_as_one(category: str, cause: Outside) -> None:
+    async with at_sandbox(position_mode="long_short_mode") as (sandbox, account):
+        await account.submit(terms("entry-0", Side.BUY))
+        outside.liquidate(sandbox.venue.account, SWAP, category)
+        found = await account.outside_fills(datetime.now(UTC) - HOUR)
+
+    assert not isinstance(found, Unknown)
+    assert [(each.cause, each.direction) for each in found] == [(cause, Direction.LONG)]
+
+
+@on_loop
+async def test_funding_and_transfers_are_cash_flows() -> None:
+    async with at_sandbox() as (sandbox, account):
+        await account.submit(terms("entry-0", Side.BUY))
+        outside.transfer(sandbox.venue.account, "USDT", Decimal(500))
+        paid = outside.fund(sandbox.venue.account, SWAP, Decimal("0.0001"))
+        flows = await account.cash_flows(datetime.now(UTC) - HOUR)
+
+    assert not isinstance(flows, Unknown)
+    told = {(each.kind, each.amount, each.symbol) for each in flows}
+    assert (CashKind.TRANSFER, Decimal(500), None) in told
+    assert (CashKind.FUNDING, paid, BTC) in told
+    assert CashKind.OTHER not in {each.kind for each in flows}
+
+
+@on_loop
+async def test_a_stop_that_was_moved_on_the_site_is_told_where_it_stands() -> None:
+    async with at_sandbox() as (sandbox, account):
+        await account.submit(terms("entry-0", Side.BUY))
+        guard = stop(Side.SELL, "59000")
+        await account.submit(guard)
+        outside.move_stop(sandbox.venue.account, SWAP, Decimal(58500))
+        found = await account.order(BTC, guard.client_order_id)
+
+    assert isinstance(found, VenueOrder)
+    assert found.terms.trigger_price == Decimal(58500)
+
+
+# --- storms ---
+
+
+@on_loop
+async def test_with_half_of_the_answers_lost_nothing_is_doubled_or_called_refused() -> None:
+    async with at_sandbox(balances={"USDT": Decimal(10**7)}) as (sandbox, account):
+        account.wire.budget = Budget(scale=1000)
+        await account.submit(terms("entry-0", Side.BUY, "0.001", epoch=999))  # sets leverage
+        sandbox.fault("lost", "POST trade/order", count=None, probability=0.5)
+        orders = [terms("entry-0", Side.BUY, "0.001", epoch=number) for number in range(200)]
+        outcomes = await asyncio.gather(*map(account.submit, orders))
+        lost = [
+            order
+            for order, outcome in zip(orders, outcomes, strict=True)
+            if not isinstance(outcome, Accepted)
+        ]
+        found = [await account.order(BTC, each.client_order_id) for each in lost]
+        unsent = [
+            each
+            for each, outcome in zip(orders, outcomes, strict=True)
+            if isinstance(outcome, Refused)
+        ]
+        held = await net(account)
+
+    assert 60 < len(lost) < 140
+    assert {each.code for each in outcomes if isinstance(each, Refused)} <= {"VENUE_DOWN"}
+    assert held == Decimal("0.001") * (201 - len(unsent))
+    assert sum(isinstance(each, NotFound) for each in found) == len(unsent)
+    assert not [each for each in found if isinstance(each, Unknown)]
+
+
+@on_loop
+async def test_an_exit_gets_through_while_reads_use_up_their_budget() -> None:
+    async with at_sandbox() as (_, account):
+        await account.submit(terms("entry-0", Side.BUY))
+        reads = [asyncio.ensure_future(account.positions()) for _ in range(40)]
+        begun_s = time.monotonic()
+        closing = terms("close-1", Side.SELL, reduce_only=True)
+        assert isinstance(await account.submit(closing), Accepted)
+        took_s = time.monotonic() - begun_s
+        for each in reads:
+            each.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    assert took_s < 1.5  # the reads alone take eight seconds

@@ -92,3 +92,32 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     assert left.execute("SELECT name FROM sqlite_master").fetchall() == []
     left.close()
     Database(tmp_path / NAME).close()
+
+
+def test_old_rows_of_executions_are_carried_over(tmp_path: Path) -> None:
+    """A database of before: the last outcome of each order stays, the rest is rebuilt on demand."""
+    connection = sqlite3.connect(tmp_path / "old.db", isolation_level=None)
+    migrate.migrate(connection)
+    connection.execute("DROP TABLE executions")
+    connection.execute(
+        "CREATE TABLE executions (seq INTEGER PRIMARY KEY, client_order_id TEXT NOT NULL,"
+        " position_id TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL, type TEXT NOT NULL,"
+        " quantity TEXT NOT NULL, price TEXT NOT NULL, leverage TEXT NOT NULL,"
+        " status TEXT NOT NULL, venue_order_id TEXT NOT NULL, error TEXT NOT NULL,"
+        " at TEXT NOT NULL)"
+    )
+    for seq, status, venue_id, error in ((3, "FAILED", "", "lost"), (9, "PLACED", "v1", "")):
+        values = (seq, "c1", "p1", "BTC/USDT", "buy", "market", "1", "", "1", status, venue_id)
+        connection.execute(
+            f"INSERT INTO executions VALUES ({', '.join('?' * 13)})",
+            (*values, error, "2026-01-02T03:04:05.000000Z"),
+        )
+    connection.execute("UPDATE alembic_version SET version_num = '0002'")
+
+    migrate.migrate(connection)
+
+    rows = connection.execute(
+        "SELECT execution_id, seq, position_id, status, venue_order_id, times FROM executions"
+    ).fetchall()
+    assert rows == [("c1", 9, "p1", "PLACED", "v1", 1)]
+    connection.close()

@@ -65,6 +65,15 @@ def test_a_stop_that_is_too_small_does_not_protect_the_rest() -> None:
     assert verdict(desk)["unprotected"]
 
 
+def test_dust_that_no_lot_could_cover_needs_no_stop() -> None:
+    desk = Desk()
+    desk.place(sz="0.1")
+
+    desk.stop(sz="0.099", slTriggerPx="59000")
+
+    assert not verdict(desk)["unprotected"]
+
+
 def test_a_target_is_no_protection() -> None:
     desk = Desk()
     desk.place(SWAP, sz="10")

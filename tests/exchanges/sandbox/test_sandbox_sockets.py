@@ -46,6 +46,17 @@ def test_balances_and_positions_begin_with_a_snapshot() -> None:
     run(work)
 
 
+def test_account_and_positions_are_told_again_though_nothing_happened() -> None:
+    async def work() -> None:
+        async with trading(regular_s=0.05) as client, client.listen("private", login=True) as ear:
+            await ear.say(op="subscribe", args=[{"channel": "account"}])
+
+            for _ in range(3):
+                await ear.until(lambda frame: frame.get("eventType") == "snapshot")
+
+    run(work)
+
+
 def test_a_stop_that_fires_is_pushed_on_business_and_its_child_on_private() -> None:
     stop = {"instId": "BTC-USDT", "side": "sell", "ordType": "conditional", "sz": "0.00999"}
     stop |= {"tdMode": "cash", "slTriggerPx": "59000", "slOrdPx": "-1", "algoClOrdId": "stop1"}

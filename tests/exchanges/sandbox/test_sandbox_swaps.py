@@ -89,6 +89,25 @@ def test_hedge_mode_keeps_long_and_short_apart_and_needs_the_side() -> None:
     assert sizes == {"long": Decimal(5), "short": Decimal(3)}
 
 
+def test_hedge_mode_passes_reduce_only_over() -> None:
+    desk = Desk(HEDGE)
+
+    desk.place(SWAP, sz="5", posSide="long", reduceOnly="true")
+
+    assert desk.held() == 5
+
+
+def test_a_stop_of_the_short_side_leaves_the_long_alone() -> None:
+    desk = Desk(HEDGE)
+    desk.place(SWAP, sz="5", posSide="long")
+    desk.place(SWAP, side="sell", sz="3", posSide="short")
+    desk.stop(SWAP, side="buy", sz="3", posSide="short", slTriggerPx="61000")
+
+    desk.price("61000", SWAP)
+
+    assert {one.pos_side for one in desk.account.open_positions()} == {"long"}
+
+
 def test_hedge_mode_closes_only_what_is_there() -> None:
     desk = Desk(HEDGE)
     assert refusal(lambda: desk.place(SWAP, side="sell", sz="1", posSide="long")) == "51169"
