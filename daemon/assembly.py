@@ -26,7 +26,8 @@ from actors.feed import FeedActor
 from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
-from actors.reconciler import ReconcilerActor, ReconcileSettings
+from actors.reconcile_rules import ReconcileSettings
+from actors.reconciler import ReconcilerActor
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor

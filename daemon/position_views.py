@@ -157,6 +157,7 @@ def position_view(
         "intended_at": time_text(position.intended_at),
         "modified_at": time_text(position.modified_at),
         "fees": computed(position.fees),
+        "funding": computed(position.ledger.funding),
         "protection": _protection_view(position, seen, price),
         "acknowledged_version": position.acknowledged_version,
         "best_price": exact(best),
