@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
+from actors.doubting import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -31,7 +32,7 @@ from actors.messages import (
 )
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.sending import ACCEPTANCE_WINDOW_S, Sender, is_nameless
+from actors.sending import Sender
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import ClientOrderId, Symbol, identity_of
