@@ -44,6 +44,7 @@ docs: $(DEV) ## Write what is generated in docs/, build the site into ./site
 	$(BIN)/python -m docs.draw
 	$(BIN)/python -m docs.settings
 	$(BIN)/python -m docs.reference
+	$(BIN)/python -m docs.okx_tables
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documents are in site/index.html"
 

@@ -124,6 +124,9 @@ class Approvals:
                 f"{request.symbol} is watched, not traded.",
                 "To trade it, move it from market.watch to market.symbols in the configuration.",
             )
+        quarantined = world.quarantined.get(request.symbol)
+        if quarantined is not None:
+            return quarantined
         barred = world.barred.get(request.symbol)
         if barred is not None:
             return barred

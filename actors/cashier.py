@@ -15,7 +15,6 @@ from domain.inputs import FillReported, FundingTold
 from domain.money import ZERO
 from domain.portfolio import Portfolio
 from domain.portfolio_events import AnyPortfolioEvent
-from domain.portfolio_state import cash
 from domain.position import Position
 from runtime.actor import handles
 
@@ -68,10 +67,10 @@ class Cashier(Journaled):
     @handles(CorrectCash)
     def on_correct_cash(self, wanted: CorrectCash) -> None:
         """Take the venue's word for the balance, unless ours has moved since it was compared."""
-        if cash(self.portfolio, spot_is_paid=wanted.spot_is_paid) != wanted.ours:
+        if self.portfolio.balance != wanted.balance:
             return
         now, marks = self.world.clock.now(), self.world.prices.marks()
-        amount = wanted.told - wanted.ours
+        amount = wanted.amount
         log.warning("balance_corrected", amount=amount, why=wanted.why)
         self.world.telemetry.alarm("BALANCE_CORRECTED", f"{amount} {self.portfolio.quote}")
         self._record(

@@ -22,20 +22,22 @@ from actors.messages import (
     Beat,
     CheckVenue,
     ClearCause,
+    Compared,
     ExchangeRestarted,
     Finding,
     Findings,
     Reconciled,
     ReconcileFailed,
     SetCause,
+    Uncompared,
     VenueReported,
 )
+from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.sending import Sender
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import ClientOrderId, Symbol, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
 from domain.money import ZERO
@@ -66,10 +68,11 @@ log = structlog.get_logger("trade.execution")
 RECONCILE_AGAIN_AFTER_S = 1.0
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
+STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(Sender):
+class ExchangeActor(OrderList):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
     What leaves for the venue is in `sending.py`, how orders are kept and told of in `orders.py`.
@@ -165,12 +168,12 @@ class ExchangeActor(Sender):
             if order.status is _S.UNKNOWN:
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
+        self.tell(names.RECONCILER, Compared())
         new = sorted(self.streams.keys() - before)
         adopted: list[Order] = [self.streams[name].state for name in new]
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._let_go(effect, adopted)
-        self.world.link.reconciled_at = self.world.clock.now()
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
 
     def _stop_entries(self, cause: ModeCause) -> None:
@@ -187,10 +190,22 @@ class ExchangeActor(Sender):
             case VenueOrder() as venue_order:
                 self._apply(venue_order)
             case StreamUp() | StreamDown() as change:
-                self.world.link.note(change, self.world.clock.now())
-                self._check_venue()
+                self._stream_changed(change)
             case _:
-                pass
+                self.tell(names.RECONCILER, report)
+
+    def _stream_changed(self, change: StreamUp | StreamDown) -> None:
+        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        self.world.link.note(change, self.world.clock.now())
+        self._check_venue()
+        if isinstance(change, StreamDown):
+            log.warning("private_stream_down", why=change.why)
+            self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
+            return
+        self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
+        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.tell(names.RECONCILER, Uncompared())
+        self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)
@@ -210,6 +225,7 @@ class ExchangeActor(Sender):
             names.position(order.terms.position_id),
             names.PORTFOLIO,
         )
+        self.world.booked[fill.symbol] = self.world.clock.monotonic()
         self.journal(stream, (OrderFilled(fill),), evolve, (tell,))
         if stream.state.late_fill:
             self.world.telemetry.alarm("LATE_FILL", f"{fill.client_order_id} filled when over")
@@ -251,6 +267,8 @@ class ExchangeActor(Sender):
 
     def _apply(self, venue_order: VenueOrder) -> None:
         """Bring an order to the status the venue reports; fills are booked by their own reports."""
+        if venue_order.terms.client_order_id == NO_ORDER:
+            return  # a person's own: the reconciler shows it, nobody touches it
         stream = self._stream(venue_order.terms.client_order_id)
         if stream is None:
             stream = self._adopt(venue_order.terms)
@@ -366,6 +384,15 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderAccepted(venue_order.venue_order_id, at)
         case _:
             return None
+
+
+def _stream_down(why: str) -> ModeCause:
+    return ModeCause(
+        code=STREAM_DOWN,
+        mode=Mode.NO_ENTRY,
+        message=f"The venue's private stream is lost: {why}.",
+        way_out="It is being connected anew; orders and holdings are asked for meanwhile.",
+    )
 
 
 def _reconciling() -> ModeCause:

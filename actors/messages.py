@@ -151,6 +151,43 @@ class ReconcileFailed(msgspec.Struct, frozen=True):
     why: str
 
 
+class OrdersSeen(msgspec.Struct, frozen=True):
+    """All orders that rest at the venue, by a read that began at `began_s`, monotonic."""
+
+    lane: ClassVar[int] = EXITS
+    orders: tuple[VenueOrder, ...]
+    began_s: float
+
+
+class CancelOrphan(msgspec.Struct, frozen=True):
+    """An order of ours rests at the venue and no position is left that wants it."""
+
+    lane: ClassVar[int] = EXITS
+    symbol: Symbol
+    client_order_id: ClientOrderId
+
+
+class Uncompared(msgspec.Struct, frozen=True):
+    """The venue's private stream came back: what changed meanwhile was not told."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """The exchange actor has taken over orders and fills: holdings and money are next."""
+
+    lane: ClassVar[int] = EXITS
+
+
+class ReconcileNow(msgspec.Struct, frozen=True):
+    """A person wants the venue compared with us now."""
+
+    lane: ClassVar[int] = EXITS
+    request_id: RequestId
+    dry_run: bool = False  # say what would be done, do nothing
+    adopt: Symbol | None = None  # take over what is held there of it, and nobody here opened
+
+
 class OpenCash(msgspec.Struct, frozen=True):
     """The venue's balance of the quote asset, for an account that has none yet."""
 
@@ -169,9 +206,8 @@ class CorrectCash(msgspec.Struct, frozen=True):
     """The venue's balance differs from ours and nothing explains it."""
 
     lane: ClassVar[int] = EXITS
-    told: Decimal  # quote
-    ours: Decimal  # as it was compared
-    spot_is_paid: bool  # how ours was reckoned
+    amount: Decimal  # quote, what the venue has more
+    balance: Decimal  # ours, as it was compared
     why: str
 
 
@@ -192,7 +228,7 @@ class VenueChecked(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     answer: AccountFacts | Refused | Unknown
-    instruments: tuple[Instrument, ...]  # empty: not known yet
+    instruments: tuple[Instrument, ...] | None  # None: not told yet
     clock_offset_s: float | None  # the venue's clock less ours; None: not measured
 
 

@@ -8,6 +8,7 @@ EXCHANGE = "exchange"
 FEED = "feed"
 POSITIONS = "positions"
 TRADERS = "traders"
+RECONCILER = "reconciler"  # compares what the venue holds with what we believe
 VENUE_CHECK = "venue-check"  # of an account at a real venue
 CATCH_UP = "catch-up"  # after a start: what happened while nobody watched
 EDGE = "edge"  # where questions from outside wait for their answers

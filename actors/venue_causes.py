@@ -48,7 +48,7 @@ MAX_SKEW_S = 30.0  # OKX turns away what is stamped further off (50102)
 _AGAIN = "The daemon asks again by itself."
 _KEY = "Compare key, secret and passphrase with the venue's page of keys, then restart. " + _AGAIN
 _CLOCK = "Set this computer's clock: NTP, such as systemd-timesyncd or chrony. " + _AGAIN
-_REMEDIES = {
+REMEDIES = {
     WRONG_KEY: _KEY,
     WRONG_ENVIRONMENT: "A key of the demo account needs environment: demo, one of the live account"
     " environment: live. Change venues.<name>.environment or the key, then restart.",
@@ -102,9 +102,11 @@ class Held(msgspec.Struct, frozen=True):
     quantity: Decimal  # base units
 
 
-def unchecked() -> ModeCause:
+def unchecked(
+    message: str = "The venue has not told yet what this login is and may do.",
+) -> ModeCause:
     """Return the cause that stands until the venue has answered for the first time."""
-    return _cause(VENUE_UNCHECKED, "The venue has not told yet what this login is and may do.")
+    return _cause(VENUE_UNCHECKED, message)
 
 
 def causes_of(
@@ -176,4 +178,4 @@ def _of_clock(offset_s: float | None) -> Iterator[ModeCause]:
 
 
 def _cause(name: str, message: str) -> ModeCause:
-    return ModeCause(name, Mode.NO_ENTRY, message, _REMEDIES[name])
+    return ModeCause(name, Mode.NO_ENTRY, message, REMEDIES[name])

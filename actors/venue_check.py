@@ -14,23 +14,33 @@ from msgspec.structs import replace
 from actors import names
 from actors.doubt import within
 from actors.messages import CheckVenue, ClearCause, SetCause, VenueChecked
-from actors.venue_causes import Held, causes_of, unchecked
+from actors.venue_causes import VENUE_UNCHECKED, Held, causes_of, unchecked
 from actors.world import World
 from domain.errors import Refusal
 from domain.ids import Symbol
+from domain.inputs import EXITS
 from domain.instrument import Instrument, Kind
 from domain.modes import ModeCause
+from domain.portfolio_cash import is_opened
 from domain.position import Position
-from exchanges.port import AccountFacts, Exchange, PositionMode, Unknown
+from exchanges.port import AccountFacts, DistantExchange, PositionMode, Unknown
 from runtime.actor import Actor, handles
 from runtime.timers import Timer
 
 log = structlog.get_logger("trade.execution")
 CHECK_EVERY_S = 180.0
 TRY_AGAIN_AFTER_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+UNTOLD_AGAIN_AFTER_S = 0.05
 NO_CAPS: Mapping[Symbol, Decimal] = {}
 CONNECTED_WITHIN_S = 10.0  # the exchange actor says when; else it is asked all the same
 PATIENCE = 2  # answers that may be lost in a row before a venue that was fine counts as down
+
+
+class LookAgain:
+    """Message: are rules and balance known by now?"""
+
+    __slots__ = ()
+    lane = EXITS
 
 
 class VenueCheckActor(Actor):
@@ -39,7 +49,7 @@ class VenueCheckActor(Actor):
     def __init__(
         self,
         world: World,
-        port: Exchange,
+        port: DistantExchange,
         clock_offset_s: Callable[[], float | None] = lambda: None,
         max_leverage: Mapping[Symbol, Decimal] = NO_CAPS,
     ) -> None:
@@ -82,7 +92,7 @@ class VenueCheckActor(Actor):
     async def _look(self) -> None:
         answer = await within(self.port.account())
         offset_s = self.clock_offset_s()
-        self.tell(self.name, VenueChecked(answer, self.port.instruments(), offset_s))
+        self.tell(self.name, VenueChecked(answer, self.port.listed(), offset_s))
 
     @handles(VenueChecked)
     def on_checked(self, checked: VenueChecked) -> None:
@@ -94,26 +104,44 @@ class VenueCheckActor(Actor):
         was_fine = link.facts is not None and not self.causes
         if not (isinstance(answer, Unknown) and was_fine and self.failures < PATIENCE):
             held = self._held()
-            self._set(
-                causes_of(
-                    answer,
-                    mode_before=self.mode,
-                    held=held,
-                    clock_offset_s=checked.clock_offset_s,
-                )
+            found = causes_of(
+                answer, mode_before=self.mode, held=held, clock_offset_s=checked.clock_offset_s
             )
             if isinstance(answer, AccountFacts):
                 link.facts, link.checked_at = answer, self.world.clock.now()
                 if not held or self.mode is None:
                     self.mode = answer.position_mode
                 self._take_instruments(checked.instruments)
+                found = (*found, *self._unopened())
+            self._set(found)
         self.timer = self.after(self._pause_s(), CheckVenue())
         if self.again:
             self.again = False
             self._ask()
 
+    def _unopened(self) -> tuple[ModeCause, ...]:
+        """Return why nothing can be sized yet: rules or balance are still to be told."""
+        portfolio = self.world.portfolio()
+        if self.port.listed() is None:
+            missing = "the rules of what is traded"
+        elif portfolio is None or not is_opened(portfolio):
+            missing = "the account's balance"
+        else:
+            return ()
+        self.after(UNTOLD_AGAIN_AFTER_S, LookAgain())
+        return (unchecked(f"The venue has not told {missing} yet."),)
+
+    @handles(LookAgain)
+    def on_look_again(self, look: LookAgain) -> None:
+        """End the wait as soon as everything is there."""
+        del look
+        self._take_instruments(self.port.listed())
+        if VENUE_UNCHECKED in self.causes and self.world.link.facts is not None:
+            others = (each for each in self.causes.values() if each.code != VENUE_UNCHECKED)
+            self._set((*others, *self._unopened()))
+
     def _pause_s(self) -> float:
-        if not self.failures and not self.causes:
+        if not self.failures and not self.causes.keys() - {VENUE_UNCHECKED}:
             return CHECK_EVERY_S
         return TRY_AGAIN_AFTER_S[min(max(self.failures - 1, 0), len(TRY_AGAIN_AFTER_S) - 1)]
 
@@ -141,10 +169,10 @@ class VenueCheckActor(Actor):
 
     # --- what can be traded ---
 
-    def _take_instruments(self, told: tuple[Instrument, ...]) -> None:
+    def _take_instruments(self, told: tuple[Instrument, ...] | None) -> None:
         """Take the venue's rules over; positions keep the instrument that they were opened with."""
-        if not told:
-            return  # it has not been asked for them yet
+        if told is None:
+            return
         listed = {each.symbol: each for each in told}
         for symbol, ours in self.world.instruments.items():
             theirs = listed.get(symbol)

@@ -16,7 +16,6 @@ class VenueLink:
     facts: AccountFacts | None = None  # as last told
     checked_at: datetime | None = None
     clock_offset_s: float | None = None  # the venue's clock less ours
-    reconciled_at: datetime | None = None  # the last time that orders and fills were compared
 
     def note(self, update: StreamUp | StreamDown, now: datetime) -> None:
         """Take a change of the stream down; what is repeated does not begin anew."""

@@ -206,6 +206,8 @@ class World:
     started_at: datetime | None = None
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
+    booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
+    quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
     is_distant: bool = False  # the account is at a real venue, over a line that may break
     link: VenueLink = field(default_factory=VenueLink)  # to a real venue

@@ -342,6 +342,7 @@ _is_symbol = _text(r"[A-Z0-9]{1,20}/[A-Z0-9]{1,20}", "a symbol")
 _UNBOUNDED: tuple[str, _Check] = ("INVALID_ARGUMENT", _anything)
 _ARGUMENTS: dict[str, tuple[str, _Check]] = {
     "symbol": ("INVALID_SYMBOL", _is_symbol),
+    "adopt": ("INVALID_SYMBOL", _is_symbol),
     "direction": ("INVALID_DIRECTION", _anything),
     "quantity": ("INVALID_QUANTITY", _amount),
     "notional": ("INVALID_NOTIONAL", _amount),

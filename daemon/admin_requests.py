@@ -308,6 +308,13 @@ class Watch(AdminRequest, frozen=True, kw_only=True, tag="watch"):
     limit: int = _DEFAULT_ROWS
 
 
+class Reconcile(AdminRequest, frozen=True, kw_only=True, tag="reconcile"):
+    """Compare the venue with us now; say both sides and what is done about what differs."""
+
+    dry_run: bool = False  # do nothing about it
+    adopt: str | None = None  # a symbol: take over what the venue holds and nobody here opened
+
+
 class Snapshot(AdminRequest, frozen=True, tag="snapshot"):
     """Write a snapshot now."""
 
@@ -377,6 +384,7 @@ AnyAdminRequest = (
     | Reload
     | Mode
     | Watch
+    | Reconcile
     | Snapshot
     | Kill
     | JournalVerify

@@ -3,7 +3,7 @@
     root (rest for one)
     ├── persistence
     └── desk (one for one)
-        ├── edge, portfolio, exchange, feed, venue-check (of a real venue)
+        ├── edge, portfolio, exchange, reconciler, feed, venue-check (of a real venue)
         ├── positions ── position/…
         └── traders ──── trader/…
 
@@ -26,6 +26,7 @@ from actors.feed import FeedActor
 from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
+from actors.reconciler import ReconcilerActor, ReconcileSettings
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
@@ -81,6 +82,7 @@ class Ports:
     stream: Callable[["World"], MarketStream]
     reads: Callable[["World"], MarketReads | None] = lambda _world: None
     recorded_at: str = ""  # the venue whose instruments a recording has
+    reconcile: ReconcileSettings | None = None  # None: as the configuration says
     account: Callable[["World"], DistantExchange] | None = None  # at a venue; None: the paper venue
 
 
@@ -338,6 +340,12 @@ def _tree(
             backoff=Backoff(first_s=0.1, max_s=5.0, jitter_ratio=0.3),
         ),
         ChildSpec(
+            names.RECONCILER,
+            lambda: ReconcilerActor(world, venue, ports.reconcile or reconciling(in_force())),
+            intensity=Intensity(max_restarts=None),
+            backoff=Backoff(first_s=0.2, max_s=5.0, jitter_ratio=0.3),
+        ),
+        ChildSpec(
             names.FEED,
             lambda: FeedActor(
                 world,
@@ -370,6 +378,16 @@ def _tree(
             Strategy.REST_FOR_ONE,
         ),
         intensity=Intensity(max_restarts=0),
+    )
+
+
+def reconciling(config: Config) -> ReconcileSettings:
+    """Return how the venue is compared with us. The paper venue: only when a person asks."""
+    venue = config.venue
+    if venue is None:
+        return ReconcileSettings(active=False)
+    return ReconcileSettings(
+        adopts=venue.unknown_positions == "adopt", stop_ratio=venue.emergency_stop
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from daemon.config_section import SecretRef, Section, in_variable
-from daemon.config_types import HttpUrl, Ratio, WebsocketUrl
+from daemon.config_types import HttpUrl, PositiveRatio, Ratio, WebsocketUrl
 from domain.instrument import Kind
 
 PAPER = "paper"  # the venue that needs no entry
@@ -54,6 +54,8 @@ class Venue(Section):
     """of swaps: the whole account stands for each position, or each for itself"""
     unknown_positions: Literal["quarantine", "adopt"] = "quarantine"
     """what nobody here opened: hands off and an alarm, or taken over with an emergency stop"""
+    emergency_stop: PositiveRatio = Decimal("0.05")
+    """from the price, of a position taken over; at most `limits.max_stop_distance_ratio`"""
     taker_fee: Ratio | None = None
     """expected, of the value; else 0.05 % on swaps and 0.1 % on spot. What is charged is booked"""
     slippage: Ratio = Decimal("0.001")

@@ -15,6 +15,7 @@ from daemon.desk_executions import DeskExecutions
 from daemon.desk_owners import DeskOwners
 from daemon.desk_positions import DeskPositions
 from daemon.desk_reads import DeskReads, Result
+from daemon.desk_reconcile import DeskReconcile
 from daemon.desk_traders import DeskTraders
 from daemon.desk_watch import DeskWatch
 from daemon.maintenance import Maintenance
@@ -42,6 +43,7 @@ class Desk:
         self._positions = DeskPositions(assembly, reads, self._owners)
         self._executions = DeskExecutions(assembly, reads, self._owners, self._positions)
         self._traders = DeskTraders(assembly, reads, self._owners)
+        self._reconcile = DeskReconcile(assembly, self._owners)
         self.watch = watch
         self.drain = drain
         self.reload = reload
@@ -81,6 +83,8 @@ class Desk:
                 return await self.watch.answer(request)
             case ask.JournalVerify() | ask.JournalArchive() | ask.Backup():
                 return await self.maintenance.handle(request)
+            case ask.Reconcile():
+                return await self._reconcile.handle(request)
             case ask.Drain():
                 self.drain()
                 return {"draining": True, "positions": len(self.reads.open_positions())}

@@ -148,7 +148,7 @@ async def _asked(
         answer = Unknown(f"no answer within {_WITHIN_S:.0f} s")
     finally:
         await account.close()
-    return answer, account.health().clock_offset_s, account.instruments()
+    return answer, account.health().clock_offset_s, account.listed() or ()
 
 
 def _clock(offset_s: float | None) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from daemon.vitals import liveness, passed, readiness
 from domain.money import ZERO
 from domain.order import OrderStatus
 from domain.position import Position, PositionStatus
+from exchanges.breaker import BreakerState
 from runtime.ref import State
 
 _POSITION = "position/"
@@ -92,6 +93,8 @@ def _inside(assembly: Assembly, name: str) -> tuple[bool, str]:
             return _journal(assembly)
         case names.EXCHANGE:
             return _venue(assembly)
+        case names.RECONCILER:
+            return _reconciler(assembly)
         case names.FEED:
             return _prices(assembly)
         case names.POSITIONS:
@@ -118,9 +121,31 @@ def _venue(assembly: Assembly) -> tuple[bool, str]:
     actor = assembly.actor(names.EXCHANGE)
     if actor is None or not actor.reconciled:
         return False, "orders and fills are being compared with the venue"
+    if assembly.distant is not None:
+        health, link = assembly.distant.health(), assembly.world.link
+        if health.state is not BreakerState.CLOSED:
+            return False, f"the venue does not answer: {health.why}"
+        if link.stream_up is False:
+            return (
+                False,
+                f"no private stream, the venue is asked instead: {link.stream_why}",
+            )
     orders = assembly.world.states.of_kind("order")
     unknown = sum(order.status is OrderStatus.UNKNOWN for order in orders)
     return unknown == 0, f"{unknown} orders are unknown and being asked for" if unknown else ""
+
+
+def _reconciler(assembly: Assembly) -> tuple[bool, str]:
+    actor = assembly.actor(names.RECONCILER)
+    report = None if actor is None else actor.report
+    if report is None:
+        return True, ""
+    if report.failed:
+        return False, "; ".join(report.failed)
+    differing = [row.symbol for row in report.rows if row.differs]
+    if differing:
+        return False, f"the venue holds other than we believe of {', '.join(differing[:_SHOWN])}"
+    return True, ""
 
 
 def _prices(assembly: Assembly) -> tuple[bool, str]:

@@ -244,6 +244,8 @@ def _start(parts: Assembly, store: Store, began_s: float) -> None:
         log.error("recovery_problem", problem=problem)
         parts.world.telemetry.alarm("RECOVERY_PROBLEM", problem)
     positions = parts.world.states.latest_of("position")
+    if parts.config.venue is not None and parts.config.venue.is_live:
+        log.warning("live", venue=parts.world.venue)
     parts.start()
     parts.system.dispatcher.drain(ARMING_LIMIT)  # every level is armed before anything else runs
     gc.freeze()  # what lives long is not looked through again and again

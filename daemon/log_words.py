@@ -92,6 +92,7 @@ PHRASES = {
     "alarm": "{position_id:id} alarm {code}: {message}",
     "paper_ledger_failed": "the paper venue cannot write: {error}",
     # the venue
+    "live": "LIVE: orders at {venue} move real money",
     "venue_cause": "{venue}: nothing is opened: {why} ({code})",
     "venue_cause_over": "{venue}: {code} is over",
     "venue_down": "{venue} does not answer: {why}; asking again",

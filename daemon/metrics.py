@@ -68,6 +68,13 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     bad_frames: int | None = None  # since the start of the feed
     loop_lag_s: Mapping[str, float] = {}  # quantile ("0.5", "0.99", "1"): of the last minute
     unknown_orders: int | None = None
+    environment: str = ""  # paper, demo, live
+    # The line to a real venue; all None for the paper venue.
+    venue_up: bool | None = None  # it answers
+    venue_stream_up: bool | None = None  # the private stream
+    venue_clock_offset_s: float | None = None  # its clock less ours
+    venue_budget_used: float | None = None  # of its nearest rate limit, 0-1
+    venue_checked_age_s: float | None = None  # since it last told what the login is
     latency: LatencyBook | None = None
 
 
@@ -213,6 +220,23 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
             now.unprotected_s,
         ),
         ("orders_unknown", "Orders whose outcome is not known.", now.unknown_orders),
+        ("venue_up", "1 while the account's venue answers.", now.venue_up),
+        ("venue_stream_up", "1 while the account's private stream is up.", now.venue_stream_up),
+        (
+            "venue_clock_offset_seconds",
+            "The venue's clock less this computer's.",
+            now.venue_clock_offset_s,
+        ),
+        (
+            "venue_rate_budget_used_ratio",
+            "Used share of the venue's nearest rate limit, 0 to 1.",
+            now.venue_budget_used,
+        ),
+        (
+            "venue_checked_age_seconds",
+            "Since the venue last told what the login is and may do.",
+            now.venue_checked_age_s,
+        ),
     ):
         if value is not None:
             yield GaugeMetricFamily(name, text, value=value)
@@ -259,9 +283,11 @@ def _labeled_gauges(now: Observed) -> Iterator["Metric"]:
 
     if now.version:
         info = GaugeMetricFamily(
-            "holdfast_info", "Always 1; its labels tell what runs.", labels=["version", "venue"]
+            "holdfast_info",
+            "Always 1; its labels tell what runs.",
+            labels=["version", "venue", "environment"],
         )
-        info.add_metric([now.version, now.venue], 1)
+        info.add_metric([now.version, now.venue, now.environment], 1)
         yield info
     causes = GaugeMetricFamily("mode_cause", "1 for each cause of the mode.", labels=["code"])
     for code in now.causes:

@@ -1,14 +1,18 @@
 """What a scrape of the metrics sees: the daemon at that moment, read from its own states."""
 
 from collections import Counter
+from datetime import datetime
+from typing import Any
 
 from actors import names
 from daemon.assembly import Assembly
 from daemon.metrics import Observed
 from daemon.position_views import NOWHERE, where_stop_lives
+from daemon.venue_views import environment_of
 from daemon.version import installed_version
 from domain.order import OrderStatus
 from domain.portfolio import drawdown, equity
+from exchanges.breaker import BreakerState
 from runtime.watchdog import LoopWatchdog
 
 
@@ -60,7 +64,24 @@ def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:
         unknown_orders=sum(
             1 for each in world.states.of_kind("order") if each.status is OrderStatus.UNKNOWN
         ),
+        environment=environment_of(parts.config),
+        **_line(parts, now),
     )
+
+
+def _line(parts: Assembly, now: datetime) -> dict[str, Any]:
+    """Return how the line to a real venue is."""
+    if parts.distant is None:
+        return {}
+    health, link = parts.distant.health(), parts.world.link
+    checked_at = link.checked_at
+    return {
+        "venue_up": health.state is BreakerState.CLOSED and health.clock_offset_s is not None,
+        "venue_stream_up": bool(link.stream_up),
+        "venue_clock_offset_s": health.clock_offset_s,
+        "venue_budget_used": health.budget_used,
+        "venue_checked_age_s": None if checked_at is None else (now - checked_at).total_seconds(),
+    }
 
 
 def _by_kind(counts: "dict[str, int] | Counter[str]") -> dict[str, int]:

@@ -11,7 +11,7 @@ from daemon.errors import StartError
 from domain.errors import Refusal
 from domain.instrument import Instrument
 from domain.portfolio_state import Portfolio
-from exchanges.port import DistantExchange, VenueUpdate
+from exchanges.port import DistantExchange
 from runtime.ports import Chance, Clock
 from storage.store import Store
 
@@ -45,7 +45,7 @@ def okx_account(
 ) -> "OkxAccount":
     """Make an account at OKX, not yet started; where it is says its section."""
     from exchanges import okx_account as okx  # noqa: PLC0415 - only if used
-    from exchanges.okx_private import DEMO_URL, LIVE_URL, OkxPrivateStream  # noqa: PLC0415
+    from exchanges.okx_private import DEMO_URL, LIVE_URL, stream_of  # noqa: PLC0415
     from exchanges.real_net import RealNet  # noqa: PLC0415
 
     urls = section.urls
@@ -59,18 +59,7 @@ def okx_account(
         rest_url=okx.URL if urls is None else urls.rest,
     )
 
-    def stream(account: "OkxAccount", on_update: Callable[[VenueUpdate], None]) -> OkxPrivateStream:
-        return OkxPrivateStream(
-            RealNet(),
-            clock,
-            chance,
-            ws_url=ws_url if urls is None else urls.ws,
-            credentials=login,
-            instruments=lambda: account.reads.listed,
-            on_update=on_update,
-            offset_s=lambda: account.clock_offset_s,
-        )
-
+    stream = stream_of((RealNet(), clock, chance), ws_url if urls is None else urls.ws)
     return okx.OkxAccount(settings, clock, instruments, stream if with_stream else None)
 
 

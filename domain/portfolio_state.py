@@ -4,7 +4,6 @@ Balance changes by realized P&L, fees and funding, on spot as on swaps, and by w
 without a fill. What is held is valued apart, so one set of rules serves both kinds:
 
     equity    = balance + unrealized P&L
-    cash      = balance - cost of what is held on spot: what a venue calls the balance of the quote
     available = balance - margin of what is held - reservations - a loss not yet realized
     margin    = cost of what is held / leverage (spot: leverage 1, so the whole cost)
 
@@ -105,6 +104,7 @@ class SymbolBook(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+NO_COSTS: Mapping[Symbol, Decimal] = {}
 NO_HOLDINGS: Table[PositionId, Holding] = Table()
 
 
@@ -183,14 +183,22 @@ def lost_today(portfolio: Portfolio, value: Decimal) -> Decimal:
     return portfolio.day_start_equity - portfolio.day_offset - value
 
 
-def cash(portfolio: Portfolio, *, spot_is_paid: bool = True) -> Decimal:
+def cash(
+    portfolio: Portfolio, costs: Mapping[Symbol, Decimal] = NO_COSTS, *, spot_is_paid: bool = True
+) -> Decimal:
     """Quote that the venue should hold: what its balance of the quote asset, frozen included, says.
 
-    A swap ties up margin and pays realized P&L, fees and funding into that balance; unrealized P&L
-    is apart (OKX `cashBal`). On spot the cost of what is held has left it; the paper venue keeps
-    it there (`spot_is_paid=False`).
+    On spot the cost of what is held has left that balance (the paper venue keeps it there:
+    `spot_is_paid=False`). A swap pays realized P&L, fees and funding into it; unrealized P&L is
+    apart (OKX: `cashBal`). But a venue averages all that is held of a swap, and nets long and short
+    in net mode, where we keep positions apart: closing one of two realizes another part there than
+    here. So what counts is the balance less the signed cost of what is held, which is the same on
+    both sides; `costs` is the venue's: quantity * average price, of what it holds.
     """
-    if not spot_is_paid:
-        return portfolio.balance
-    spent = (book.gross_cost for book in portfolio.books.values() if book.is_spot)
-    return portfolio.balance - sum(spent, ZERO)
+    spent = ZERO
+    for symbol, book in portfolio.books.items():
+        if book.is_spot and spot_is_paid:
+            spent += book.gross_cost
+        else:
+            spent += book.net_cost - costs.get(symbol, ZERO)
+    return portfolio.balance - spent

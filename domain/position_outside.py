@@ -57,6 +57,7 @@ def adopt(decision: Draft, found: AdoptPosition) -> None:
             plan=found.plan,
             leverage=found.leverage,
             at=decision.now,
+            paper=decision.rules.paper,
             rationale=found.rationale,
         )
     )

@@ -1,8 +1,8 @@
 """Whether a venue can be reached: pure, time is an argument.
 
-CLOSED is normal. After several failures in a row, with no answer in between, the venue counts as
-down: entries are refused without being sent. Exits, cancels and reads go on, and the first of them
-that is answered closes it again.
+CLOSED is normal. After several failures in a row over some seconds, with no answer in between, the
+venue counts as down: entries are refused without being sent. Exits, cancels and reads go on, and
+the first of them that is answered closes it again.
 """
 
 from datetime import datetime
@@ -21,11 +21,16 @@ class BreakerState(Enum):
 class Breaker:
     """Counts failures of one venue."""
 
-    def __init__(self, *, failures: int = 5, window_s: float = 30.0) -> None:
-        """Open after that many `failures` in a row, the first no longer ago than `window_s`."""
+    def __init__(self, *, failures: int = 5, lasts_s: float = 2.0, window_s: float = 30.0) -> None:
+        """Open after that many `failures` in a row, over at least `lasts_s`.
+
+        Failures with a pause of more than `window_s` are no row.
+        """
         self._most = failures
+        self._lasts_s = lasts_s
         self._window_s = window_s
-        self._times_s: list[float] = []
+        self._count = 0
+        self._first_s = self._last_s = 0.0
         self.state = BreakerState.CLOSED
         self.since: datetime | None = None  # of the present state, once it has changed
         self.why = ""
@@ -37,17 +42,20 @@ class Breaker:
 
     def failed(self, why: str, now_s: float, at: datetime) -> bool:
         """Note a request without an answer; return whether this opened it."""
-        recent = [time_s for time_s in self._times_s if now_s - time_s < self._window_s]
-        self._times_s = [*recent, now_s][-self._most :]
+        if not self._count or now_s - self._last_s > self._window_s:
+            self._count, self._first_s = 0, now_s
+        self._count += 1
+        self._last_s = now_s
         self.why = why
-        if self.is_open or len(self._times_s) < self._most:
+        is_lasting = now_s - self._first_s >= self._lasts_s
+        if self.is_open or self._count < self._most or not is_lasting:
             return False
         self.state, self.since = BreakerState.OPEN, at
         return True
 
     def answered(self, at: datetime) -> bool:
         """Note an answer, whatever it says; return whether this closed it."""
-        self._times_s.clear()
+        self._count = 0
         if not self.is_open:
             return False
         self.state, self.since, self.why = BreakerState.CLOSED, at, ""

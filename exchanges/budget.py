@@ -26,9 +26,9 @@ class _Sent:
 
     __slots__ = ("blocked_until_s", "capacity", "limit", "times_s")
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: Limit, scale: float) -> None:
         self.limit = limit
-        self.capacity = max(1, int(limit.count * _MARGIN))
+        self.capacity = max(1, int(limit.count * _MARGIN * scale))
         self.times_s: deque[float] = deque()
         self.blocked_until_s = 0.0
 
@@ -38,14 +38,16 @@ class _Sent:
 
 
 class Budget:
-    """The limits of one login."""
+    """The limits of one login. Counts are kept apart by `key` where the venue does so."""
 
-    def __init__(self) -> None:
-        self._sent: dict[str, _Sent] = {}
+    def __init__(self, *, scale: float = 1.0) -> None:
+        """Multiply published limits by `scale`: above 1 for a server of one's own."""
+        self._scale = scale
+        self._sent: dict[tuple[str, str], _Sent] = {}
 
-    def take(self, limit: Limit, now_s: float, *, urgent: bool) -> float:
+    def take(self, limit: Limit, now_s: float, *, urgent: bool, key: str = "") -> float:
         """Take one request and return 0, or return how many seconds to wait before asking again."""
-        sent = self._of(limit)
+        sent = self._of(limit, key)
         sent.forget(now_s)
         if now_s < sent.blocked_until_s:
             return sent.blocked_until_s - now_s
@@ -57,9 +59,9 @@ class Budget:
         oldest = sent.times_s[len(sent.times_s) - allowed]
         return max(0.001, oldest + limit.window_s - now_s)
 
-    def refused(self, limit: Limit, now_s: float) -> None:
+    def refused(self, limit: Limit, now_s: float, key: str = "") -> None:
         """Note that the venue called it too often: somebody else asks too, or it counts harder."""
-        self._of(limit).blocked_until_s = now_s + limit.window_s / 4
+        self._of(limit, key).blocked_until_s = now_s + limit.window_s / 4
 
     def used(self, now_s: float) -> float:
         """Return the largest used share of any limit, 0-1."""
@@ -69,8 +71,8 @@ class Budget:
             shares.append(len(sent.times_s) / sent.capacity)
         return max(shares)
 
-    def _of(self, limit: Limit) -> _Sent:
-        sent = self._sent.get(limit.name)
+    def _of(self, limit: Limit, key: str) -> _Sent:
+        sent = self._sent.get((limit.name, key))
         if sent is None:
-            sent = self._sent[limit.name] = _Sent(limit)
+            sent = self._sent[limit.name, key] = _Sent(limit, self._scale)
         return sent

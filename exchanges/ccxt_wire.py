@@ -12,9 +12,11 @@ deadline lasts; nothing else ever is. Nothing here knows which venue it is: a `J
 """
 
 import asyncio
+import gc
 import importlib
 import logging
 import ssl
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,20 +36,22 @@ from runtime.ports import Clock
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
-_IDLE_S = 30.0  # how long a connection waits for its next request
+_IDLE_S = 15.0  # how long a connection waits for its next request
 _MAX_ROUND_TRIP_S = 2.0  # a slower measurement says too little about a clock
+_MAX_BYTES = 16 * 2**20  # of an answer
 _BROKEN = 500  # from here on a status says that nobody knows
 
 
 class _Trip:
     """What is known of one request on its way."""
 
-    __slots__ = ("left", "status")
+    __slots__ = ("left", "left_s", "status")
 
     def __init__(self) -> None:
         self.left = False
+        self.left_s = 0.0  # when its first byte did, on the monotonic clock of the process
         self.status: int | None = None
 
 
@@ -60,6 +64,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     method: str  # ccxt's name of it: "private_post_trade_order"
     limit: Limit
     for_orders: bool = False  # goes over the connection that is kept for orders and cancels
+    counted_by: str = ""  # the parameter by which the venue counts apart, "instId"
+    proves: bool = True  # whether its answer shows that the venue works
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -114,7 +120,8 @@ class Wire:
     def __init__(self, settings: WireSettings, clock: Clock, judge: Judge) -> None:
         """Prepare; nothing is imported or sent before `start`."""
         self.settings = settings
-        self.breaker = Breaker()
+        self.order_breaker = Breaker()
+        self.read_breaker = Breaker()
         self.budget = Budget()
         self.clock_offset_s: float | None = None
         self._round_trip_s: float | None = None
@@ -125,6 +132,7 @@ class Wire:
         self._orders: Any = None
         self._reads: Any = None
         self._sessions: list[ClientSession] = []
+        self.last_left_s = 0.0  # when the first byte of the latest order did
         self._lost: tuple[type[BaseException], ...] = (OSError, ValueError, RecursionError)
 
     async def start(self) -> None:
@@ -143,6 +151,12 @@ class Wire:
                 await library.close()
         for session in self._sessions:
             await session.close()
+
+    @property
+    def breaker(self) -> Breaker:
+        """The breaker that is open, that of orders first; a closed one when none is."""
+        reads_only = self.read_breaker.is_open and not self.order_breaker.is_open
+        return self.read_breaker if reads_only else self.order_breaker
 
     def health(self) -> VenueHealth:
         """Return how it is doing."""
@@ -177,7 +191,7 @@ class Wire:
                 return await self._ask(endpoint, parameters, until_s, trip, urgent=urgent)
         except TimeoutError:
             silence = Silence(f"no answer within {within_s:.1f} s", trip.left, trip.status)
-        self._failed(silence.why)
+        self._failed(endpoint, silence.why)
         return silence
 
     async def measure_clock(self) -> bool:
@@ -211,29 +225,34 @@ class Wire:
         if self._starting is not None:
             await asyncio.shield(self._starting)
         is_corrected = False
+        key = str(parameters.get(endpoint.counted_by, "")) if isinstance(parameters, dict) else ""
         while True:
             library = self._orders if endpoint.for_orders else self._reads
             if library is None or self._is_closed:
                 return Silence("not connected", left=False)
-            wait_s = self.budget.take(endpoint.limit, self._clock.monotonic(), urgent=urgent)
+            now_s = self._clock.monotonic()
+            wait_s = self.budget.take(endpoint.limit, now_s, urgent=urgent, key=key)
             if wait_s > 0:
-                if self._clock.monotonic() + wait_s >= until_s:
+                if now_s + wait_s >= until_s:
                     return Silence("our own rate budget is used up", left=False)
                 await asyncio.sleep(wait_s)
                 continue
             trip.left, trip.status = False, None
             said = await self._call(library, endpoint.method, parameters, trip)
+            if trip.left and endpoint.for_orders:
+                self.last_left_s = trip.left_s
             if isinstance(said, Silence):
-                self._failed(said.why)
+                self._failed(endpoint, said.why)
                 return said
             verdict = said.verdict
             if verdict is Verdict.DOWN:
-                self._failed(f"the venue says {excerpt(orjson.dumps(said.payload))}")
+                self._failed(endpoint, f"the venue says {excerpt(orjson.dumps(said.payload))}")
                 return said
-            self._answered()
+            if endpoint.proves:
+                self._answered(endpoint)
             if verdict is Verdict.LIMITED:
                 now_s = self._clock.monotonic()
-                self.budget.refused(endpoint.limit, now_s)
+                self.budget.refused(endpoint.limit, now_s, key)
                 if now_s + endpoint.limit.window_s / 4 < until_s:
                     continue  # it was turned away at the door
             elif verdict is Verdict.SKEWED and not is_corrected:
@@ -261,29 +280,35 @@ class Wire:
             return Silence(f"HTTP {trip.status}, with an answer", True, trip.status)
         return Reply(came, verdict)
 
-    def _failed(self, why: str) -> None:
-        if self.breaker.failed(why, self._clock.monotonic(), self._clock.now()):
-            log.warning("venue_down", venue=self._judge.exchange_id, why=why)
+    def _breaker_of(self, endpoint: Endpoint) -> Breaker:
+        return self.order_breaker if endpoint.for_orders else self.read_breaker
 
-    def _answered(self) -> None:
-        if self.breaker.answered(self._clock.now()):
-            log.info("venue_up", venue=self._judge.exchange_id)
+    def _failed(self, endpoint: Endpoint, why: str) -> None:
+        breaker = self._breaker_of(endpoint)
+        if breaker.failed(why, self._clock.monotonic(), self._clock.now()):
+            kind = "orders" if endpoint.for_orders else "reads"
+            log.warning("venue_down", venue=self._judge.exchange_id, requests=kind, why=why)
+
+    def _answered(self, endpoint: Endpoint) -> None:
+        if self._breaker_of(endpoint).answered(self._clock.now()):
+            kind = "orders" if endpoint.for_orders else "reads"
+            log.info("venue_up", venue=self._judge.exchange_id, requests=kind)
 
     # ccxt
 
     async def _start(self) -> None:
-        library = await asyncio.to_thread(importlib.import_module, "ccxt.async_support")
+        library = await asyncio.to_thread(_imported)
         aiohttp = importlib.import_module("aiohttp")  # ccxt's own
         context = await asyncio.to_thread(ssl.create_default_context)
         self._lost = (*self._lost, library.BaseError, aiohttp.ClientError)
         exchange_class = getattr(library, self._judge.exchange_id)
         self._sessions = [_session(aiohttp, context) for _ in range(2)]
         self._orders, self._reads = [
-            await asyncio.to_thread(self._library, exchange_class, session)
+            await asyncio.to_thread(self._library, exchange_class, session, context)
             for session in self._sessions
         ]
 
-    def _library(self, exchange_class: Any, session: Any) -> Any:
+    def _library(self, exchange_class: Any, session: Any, context: ssl.SSLContext) -> Any:
         """Make ccxt's object for one connection, which knows one address and no other."""
         settings = self.settings
         library = exchange_class(
@@ -300,9 +325,27 @@ class Wire:
         rest_url = settings.rest_url.rstrip("/")
         library.urls["api"] = dict.fromkeys(library.urls["api"], rest_url) | {"rest": rest_url}
         library.urls.pop("test", None)
+        library.ssl_context = context  # it would make one of its own, on the loop's thread
         library.aiohttp_proxy = proxy_for(rest_url)
         library.logger.setLevel(logging.WARNING)  # what it says below that has keys in it
         return library
+
+
+def _imported() -> Any:
+    """Import ccxt, with the collector of garbage at rest.
+
+    160,000 objects come with it and never go. Collecting among them stops every thread for a tenth
+    of a second, now and again later: so they are set aside for good.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        library = importlib.import_module("ccxt.async_support")
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
+    return library
 
 
 def _session(aiohttp: Any, context: ssl.SSLContext) -> "ClientSession":
@@ -311,12 +354,15 @@ def _session(aiohttp: Any, context: ssl.SSLContext) -> "ClientSession":
     async def on_headers_sent(*_: Any) -> None:
         trip = _trip.get()
         if trip is not None:
-            trip.left = True
+            trip.left, trip.left_s = True, time.monotonic()
 
     async def on_answer(_session: Any, _context: Any, event: Any) -> None:
         trip = _trip.get()
         if trip is not None:
             trip.status = event.response.status
+        if (event.response.content_length or 0) > _MAX_BYTES:
+            event.response.close()
+            raise aiohttp.ClientPayloadError("the answer is too long")
 
     async def on_redirect(_session: Any, _context: Any, event: Any) -> None:
         status = event.response.status

@@ -76,7 +76,7 @@ class Line(Generic[SinkT]):
         self.settings = route.settings
         self.sink = sink
         self.pace = pace
-        self.log = structlog.get_logger(category=route.category)
+        self.log = structlog.get_logger(route.category)
         self._health = health
         self._tap = tap
         self._read = route.dialect.reader(sink)

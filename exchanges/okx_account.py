@@ -9,7 +9,7 @@ and leverage are certain. Exits, cancels and reads always try.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,13 +21,14 @@ from domain.instrument import Instrument, Kind
 from domain.order import Fill, OrderTerms, OrderType
 from exchanges import okx_answers as okx
 from exchanges import okx_orders
-from exchanges.breaker import VenueHealth
+from exchanges.breaker import Breaker, VenueHealth
 from exchanges.ccxt_wire import Reply, Silence, Wire, WireSettings
 from exchanges.okx_account_reads import AccountReads, is_guard
-from exchanges.okx_account_rows import facts_from_row, instrument_from_row
+from exchanges.okx_account_rows import facts_from_row
 from exchanges.okx_entry_checks import EntryChecks
 from exchanges.okx_errors import code_of
 from exchanges.okx_orders import AccountModes
+from exchanges.okx_rules import Rules
 from exchanges.port import (
     Abilities,
     Accepted,
@@ -45,19 +46,18 @@ from exchanges.port import (
     VenuePosition,
     VenueUpdate,
 )
-from exchanges.rest import LieError
 from exchanges.translate import inst_id
 from exchanges.verdict import Verdict
 from runtime.ports import Clock
 
-log = structlog.get_logger(category="trade.execution")
+log = structlog.get_logger("trade.execution")
 
 URL = "https://www.okx.com"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
 _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known yet
 _NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
 _ABSENT_ALGO = "1"  # an id that no order can have
-_FEW = 8  # instruments that are asked for one by one
+_MEASUREMENTS_A_RULE = 60  # rules are read again after so many
 
 
 class OkxSettings(msgspec.Struct, frozen=True):
@@ -113,9 +113,9 @@ class OkxAccount:
         self.settings = settings
         self._clock = clock
         self._wanted = tuple(instruments)
-        self._told: tuple[Instrument, ...] = ()
         self._stream_of = stream
         self._stream: PrivateStream | None = None
+        self._on_update: Callable[[VenueUpdate], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         credentials = {
             "apiKey": settings.key,
@@ -125,7 +125,8 @@ class OkxAccount:
         self.wire = Wire(
             WireSettings(credentials, settings.rest_url, settings.is_demo), clock, okx.OkxJudge()
         )
-        self.reads = AccountReads(self.wire, clock, self._wanted)
+        self.rules = Rules(self.wire, self._wanted)
+        self.reads = AccountReads(self.wire, clock, self.rules)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
@@ -137,12 +138,11 @@ class OkxAccount:
         """Load ccxt, ask for time and rules, begin to push. Returns although the venue is away."""
         if self._tasks:
             return
-        self._tasks.append(asyncio.ensure_future(self._keep()))
+        self._on_update = on_update
+        self._run(self._keep())
         await self.wire.start()
-        await asyncio.gather(self.wire.measure_clock(), self._load_instruments())
-        if self._stream_of is not None:
-            self._stream = self._stream_of(self, on_update)
-            self._tasks.append(asyncio.ensure_future(self._stream.run()))
+        await asyncio.gather(self.wire.measure_clock(), self.rules.load())
+        self._begin_pushing()
 
     async def close(self) -> None:
         """Disconnect; what was acknowledged stays."""
@@ -152,6 +152,11 @@ class OkxAccount:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.wire.close()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(_say_if_broken)
+        self._tasks.append(task)
 
     def health(self) -> VenueHealth:
         """Return how the connection is doing."""
@@ -167,7 +172,11 @@ class OkxAccount:
 
         An instrument that the venue does not list, or does not trade now, is left out.
         """
-        return self._told
+        return self.rules.tradable
+
+    def listed(self) -> tuple[Instrument, ...] | None:
+        """Return what the venue lists of what is traded here; None until it has told."""
+        return self.rules.tradable if self.rules.are_known else None
 
     # Orders
 
@@ -184,12 +193,12 @@ class OkxAccount:
         return asyncio.ensure_future(self._amend(terms))
 
     async def _submit(self, terms: OrderTerms) -> Submission:
-        instrument = self.reads.of_symbol.get(terms.symbol)
-        if instrument is None:
-            return Refused("UNKNOWN_SYMBOL", f"{terms.symbol} is not traded here")
+        instrument = await self._instrument(terms.symbol)
+        if isinstance(instrument, Refused):
+            return instrument
         is_entry = not terms.reduce_only and terms.type not in okx_orders.RESTING
         if is_entry and self.wire.breaker.is_open:
-            return self._down()
+            return self._down(self.wire.breaker)
         modes = await self._modes(instrument)
         if isinstance(modes, Refused):
             return modes
@@ -214,9 +223,9 @@ class OkxAccount:
         return outcome
 
     async def _cancel(self, symbol: Symbol, order_id: ClientOrderId) -> Cancellation:
-        instrument = self.reads.of_symbol.get(symbol)
-        if instrument is None:
-            return Refused("UNKNOWN_SYMBOL", f"{symbol} is not traded here")
+        instrument = await self._instrument(symbol)
+        if isinstance(instrument, Refused):
+            return instrument
         if not is_guard(order_id) and order_id not in self.reads.algo_ids:
             body = {"instId": inst_id(instrument), "clOrdId": order_id}
             answer = await self.wire.ask(okx.CANCEL, body, urgent=True)
@@ -233,9 +242,9 @@ class OkxAccount:
         return okx.placed(answer, "algoId", ours=("algoId", venue_id))
 
     async def _amend(self, terms: OrderTerms) -> Cancellation:
-        instrument = self.reads.of_symbol.get(terms.symbol)
-        if instrument is None:
-            return Refused("UNKNOWN_SYMBOL", f"{terms.symbol} is not traded here")
+        instrument = await self._instrument(terms.symbol)
+        if isinstance(instrument, Refused):
+            return instrument
         body = okx_orders.amend(terms, instrument)
         if isinstance(body, Refused):
             return body
@@ -249,6 +258,19 @@ class OkxAccount:
         body = [{"algoId": venue_id, "instId": inst_id(instrument)}]
         return await self.wire.ask(okx.CANCEL_ALGO, body, urgent=True)
 
+    async def _instrument(self, symbol: Symbol) -> Instrument | Refused:
+        """Return the venue's own rules of a symbol, which say what a size means."""
+        instrument = self.rules.of(symbol)
+        if instrument is None and not self.rules.are_known:
+            await self.rules.load()
+            instrument = self.rules.of(symbol)
+        if instrument is not None:
+            return instrument
+        if self.rules.are_known:
+            return Refused("UNKNOWN_SYMBOL", f"{symbol} is not listed at OKX", "Remove it.")
+        text = f"OKX has not told the rules of {symbol}: {self.wire.breaker.why}"
+        return Refused("RULES_UNKNOWN", text, "Nothing was sent. It is asked again.")
+
     async def _modes(self, instrument: Instrument) -> AccountModes | Refused:
         mode = self._checks.mode
         if mode is None and instrument.kind is Kind.SWAP:
@@ -258,8 +280,7 @@ class OkxAccount:
             mode = asked
         return AccountModes(self.settings.margin_mode, mode or PositionMode.NET)
 
-    def _down(self) -> Refused:
-        breaker = self.wire.breaker
+    def _down(self, breaker: Breaker) -> Refused:
         since = f" since {breaker.since:%H:%M:%S} UTC" if breaker.since is not None else ""
         return Refused(
             "VENUE_DOWN",
@@ -315,8 +336,7 @@ class OkxAccount:
             answer, lambda rows: facts_from_row(okx.only_row(rows), stops_work=stops_work)
         )
         if isinstance(facts, AccountFacts):
-            if self._checks.mode is not facts.position_mode:
-                self._checks.forget()
+            self._checks.forget()  # somebody may have changed leverage too
             self._checks.mode = facts.position_mode
         return facts
 
@@ -324,60 +344,54 @@ class OkxAccount:
         if not self._wanted:
             return True
         answer = await self._cancel_algo(self._wanted[0], _ABSENT_ALGO)
+        if isinstance(answer, Silence):
+            return False if answer.status in _NO_SUCH_PLACE else Unknown(f"stops: {answer.why}")
         outcome = okx.placed(answer, "algoId")
-        if isinstance(outcome, Refused):
-            return code_of(outcome.code).verdict in {Verdict.GONE, Verdict.REFUSED}
-        if isinstance(answer, Silence) and answer.status not in _NO_SUCH_PLACE:
-            return Unknown(f"stops: {answer.why}")
-        return False
+        if isinstance(outcome, Unknown):
+            return Unknown(f"stops: {outcome.why}")
+        verdict = code_of(outcome.code).verdict if isinstance(outcome, Refused) else Verdict.FINE
+        if verdict in {Verdict.LIMITED, Verdict.SKEWED}:
+            return Unknown(f"stops: {outcome}")
+        return verdict in {Verdict.GONE, Verdict.REFUSED}
 
     # What goes on by itself
 
     async def _keep(self) -> None:
-        """Measure the clock, find out when the venue is back, and read its rules until known."""
+        """Measure the clock, find out when the venue is back, and keep its rules up to date."""
         await self.wire.start()
+        is_well, rules_in = True, 0
         while True:
-            is_well = self._told and not self.wire.breaker.is_open
+            is_well = is_well and self.rules.are_known and not self.wire.breaker.is_open
             await asyncio.sleep(_MEASURE_EVERY_S if is_well else _LOOK_AGAIN_AFTER_S)
-            if await self.wire.measure_clock() and not self._told:
-                await self._load_instruments()
+            is_well = await self.wire.measure_clock()
+            if not is_well:
+                continue
+            rules_in -= 1
+            if rules_in <= 0 or not self.rules.are_known:
+                await self.rules.load()
+                rules_in = _MEASUREMENTS_A_RULE
+                self._begin_pushing()
+            if self.wire.order_breaker.is_open:
+                await self._stops_work()  # changes nothing, and is answered by who takes orders
+            if self.wire.read_breaker.is_open:
+                await self.wire.ask(okx.CONFIG)
 
-    async def _load_instruments(self) -> None:
-        """Read the rules of what is traded; keep what was known where that fails."""
-        found: dict[str, Instrument] = {}
-        for kind in {each.kind for each in self._wanted}:
-            wanted = {inst_id(each): each for each in self._wanted if each.kind is kind}
-            asked: list[dict[str, str]] = [{"instType": kind.value.upper()}]
-            if len(wanted) <= _FEW:
-                asked = [asked[0] | {"instId": name} for name in wanted]
-            asking = [self.wire.ask(okx.INSTRUMENTS, each) for each in asked]
-            for answer in await asyncio.gather(*asking):
-                rows = okx.read(answer, lambda rows: rows)
-                if isinstance(rows, Unknown):
-                    continue
-                found |= _rules_in(rows, wanted)
-        if found:
-            self._told = tuple(
-                found[inst_id(each)] for each in self._wanted if inst_id(each) in found
-            )
-            self.reads.know([found.get(inst_id(each), each) for each in self._wanted])
+    def _begin_pushing(self) -> None:
+        """Start the stream once the venue's rules are known: its rows count contracts."""
+        is_early = self._on_update is None or not self.rules.are_known
+        if self._stream_of is None or self._stream is not None or is_early:
+            return
+        assert self._on_update is not None  # or it would be early
+        self._stream = self._stream_of(self, self._on_update)
+        self._run(self._stream.run())
 
 
-def _rules_in(rows: Sequence[Any], wanted: dict[str, Instrument]) -> dict[str, Instrument]:
-    """Return the instruments whose rows can be believed; one bad row spoils no other."""
-    found = {}
-    for row in rows:
-        known = wanted.get(str(row.get("instId")))
-        if known is None:
-            continue
-        try:
-            instrument = instrument_from_row(row, known)
-        except LieError as lie:
-            log.warning("instrument_unusable", symbol=known.symbol, why=str(lie))
-            continue
-        if instrument is not None:
-            found[inst_id(known)] = instrument
-    return found
+def _say_if_broken(task: asyncio.Task[None]) -> None:
+    """Hand a bug to the loop's own handler at once; else nobody would hear of it."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        message = "the account's connection has a bug"
+        task.get_loop().call_exception_handler({"message": message, "exception": error})
 
 
 def _login_refusal(answer: Reply | Silence) -> Refused | None:

@@ -18,9 +18,11 @@ from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Fill, OrderStatus
 from exchanges import okx_answers as okx
-from exchanges.ccxt_wire import Endpoint, Wire
+from exchanges.ccxt_wire import Silence, Wire
 from exchanges.okx_account_rows import cash_flow_from_row
 from exchanges.okx_fields import Row, maybe, optional, text
+from exchanges.okx_pages import Pages, Rows
+from exchanges.okx_rules import Rules
 from exchanges.port import (
     Balance,
     CashFlow,
@@ -43,21 +45,21 @@ from exchanges.translate import (
     outside_fill,
     owner_of,
     position_from_row,
-    with_child,
+    with_children,
 )
+from exchanges.verdict import Verdict
 from runtime.ports import Clock
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
-Rows = list[Mapping[str, Any]]
 
-_PAGE = 100  # rows; every endpoint takes it
-_MAX_PAGES = 100
+_NO_RULES = Unknown("the venue has not told yet what a contract is")
 _RESTING_KINDS = ("conditional", "oco", "move_order_stop", "trigger")
 _ENDED_STATES = ("effective", "canceled", "order_failed")
 _LATEST_FILLS = timedelta(days=3) - timedelta(minutes=5)  # what `trade/fills` goes back
 _LATEST_BILLS = timedelta(days=7) - timedelta(minutes=5)
+_SAYS_NO = frozenset({Verdict.REFUSED, Verdict.GONE})
 _MOST_OWNERS = 20_000
 _VENUES_OWN = range(100, 129)  # `subType` of fills that are nobody's order: liquidations, ADL
 
@@ -65,18 +67,22 @@ _VENUES_OWN = range(100, 129)  # `subType` of fills that are nobody's order: liq
 class AccountReads:
     """Reads one account; remembers which order belongs to which stop."""
 
-    def __init__(self, wire: Wire, clock: Clock, instruments: Sequence[Instrument]) -> None:
+    def __init__(self, wire: Wire, clock: Clock, rules: Rules) -> None:
         self._wire = wire
-        self._clock = clock
+        self._rules = rules
+        self._pages = Pages(wire, clock)
         self._owners: OrderedDict[str, ClientOrderId] = OrderedDict()  # by the venue's order id
         self.algo_ids: OrderedDict[ClientOrderId, str] = OrderedDict()
-        self.know(instruments)
 
-    def know(self, instruments: Sequence[Instrument]) -> None:
-        """Take the instruments whose rows are read."""
-        self.listed = {inst_id(each): each for each in instruments}
-        self.of_symbol = {each.symbol: each for each in instruments}
-        self._kinds = sorted({each.kind for each in instruments}, key=lambda kind: kind.value)
+    @property
+    def listed(self) -> Mapping[str, Instrument]:
+        """What is traded, by the venue's ids."""
+        return self._rules.listed
+
+    @property
+    def _kinds(self) -> list[Kind]:
+        kinds = {each.kind for each in self.listed.values()}
+        return sorted(kinds, key=lambda kind: kind.value)
 
     # Orders
 
@@ -84,9 +90,9 @@ class AccountReads:
         self, symbol: Symbol, order_id: ClientOrderId
     ) -> VenueOrder | NotFound | Unknown:
         """Look an order up by our id, among those in the book and those that wait to trigger."""
-        instrument = self.of_symbol.get(symbol)
+        instrument = self._rules.of(symbol)
         if instrument is None:
-            return Unknown(f"{symbol} is not traded here")
+            return Unknown(f"{symbol}: the venue has told no rules of it")
         looks = [self._plain_order, self.algo]
         if is_guard(order_id) or order_id in self.algo_ids:
             looks.reverse()
@@ -105,7 +111,9 @@ class AccountReads:
             return NotFound()
         rows = okx.read(answer, lambda rows: rows)
         if isinstance(rows, Unknown):
-            return rows
+            if isinstance(answer, Silence) or answer.verdict not in _SAYS_NO:
+                return rows
+            rows = []
         if not rows:  # not how the venue says "no such order": believe it only if the lists agree
             listed = await self._listed_algo(instrument, order_id)
             if isinstance(listed, Unknown) or listed is None:
@@ -122,19 +130,18 @@ class AccountReads:
         self._note_algo(order_id, algo.venue_order_id)
         if algo.status is not OrderStatus.TRIGGERED or not children:
             return algo
-        child = await self._by_venue_id(instrument, children[-1])
-        if isinstance(child, Unknown):
-            return child
-        if isinstance(child, NotFound):
-            return Unknown(f"triggered; its order {children[-1]} is not to be found")
-        self._note_owner(children[-1], order_id)
-        return with_child(algo, child)
+        return await self._with_children(instrument, algo, children)
 
     async def open_orders(self) -> tuple[VenueOrder, ...] | Unknown:
         """Return all that rest at the venue, with or without a trigger."""
+        if not self._rules.are_known:
+            return _NO_RULES
         lists = await asyncio.gather(
-            self._all(okx.OPEN_ORDERS, {}, "ordId"),
-            *(self._all(okx.OPEN_ALGOS, {"ordType": kind}, "algoId") for kind in _RESTING_KINDS),
+            self._pages.all(okx.OPEN_ORDERS, {}, "ordId"),
+            *(
+                self._pages.all(okx.OPEN_ALGOS, {"ordType": kind}, "algoId")
+                for kind in _RESTING_KINDS
+            ),
         )
         found: list[VenueOrder] = []
         for number, rows in enumerate(lists):
@@ -168,7 +175,9 @@ class AccountReads:
 
     async def cash_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
         """Return what moved money besides fills, oldest first."""
-        rows = await self._since(since, _LATEST_BILLS, (okx.BILLS, {}), ((okx.PAST_BILLS, {}),))
+        rows = await self._pages.since(
+            since, _LATEST_BILLS, (okx.BILLS, {}), ((okx.PAST_BILLS, {}),)
+        )
         if isinstance(rows, Unknown):
             return rows
         flows = self._each(rows, lambda row: cash_flow_from_row(row, self.listed))
@@ -188,6 +197,8 @@ class AccountReads:
         Of spot it is what the account holds of the base asset: purchases less the fees that were
         taken from them, and whatever was there before.
         """
+        if not self._rules.are_known:
+            return _NO_RULES
         found: list[VenuePosition] = []
         if Kind.SWAP in self._kinds:
             answer = await self._wire.ask(okx.POSITIONS, {"instType": "SWAP"})
@@ -206,6 +217,20 @@ class AccountReads:
         return tuple(each for each in found if each.quantity)
 
     # What the reads share
+
+    async def _with_children(
+        self, instrument: Instrument, algo: VenueOrder, venue_ids: Sequence[str]
+    ) -> VenueOrder | Unknown:
+        children = []
+        for venue_id in venue_ids:
+            child = await self._by_venue_id(instrument, venue_id)
+            if isinstance(child, Unknown):
+                return child
+            if isinstance(child, NotFound):
+                return Unknown(f"triggered; its order {venue_id} is not to be found")
+            self._note_owner(venue_id, algo.terms.client_order_id)
+            children.append(child)
+        return with_children(algo, children)
 
     async def _plain_order(
         self, instrument: Instrument, order_id: ClientOrderId
@@ -230,7 +255,28 @@ class AccountReads:
         answer = await self._wire.ask(okx.ORDER, parameters, urgent=True)
         if okx.is_not_found(answer):
             return NotFound()
-        return okx.read(answer, lambda rows: self._order(okx.only_row(rows)))
+        row = okx.read(answer, okx.only_row)
+        if not isinstance(row, Unknown):
+            row = await self._named(row)
+        if isinstance(row, Unknown):
+            return row
+        try:
+            return self._order(row)
+        except LieError as lie:
+            return Unknown(str(lie))
+
+    async def _named(self, row: Row) -> Row | Unknown:
+        """Return an order's row with the id of the stop that created it, which some rows lack."""
+        algo_id = row.get("algoId")
+        if not isinstance(algo_id, str) or not algo_id or row.get("algoClOrdId"):
+            return row
+        answer = await self._wire.ask(okx.ALGO, {"algoId": algo_id}, urgent=True)
+        if okx.is_not_found(answer):
+            return row
+        algo = okx.read(answer, okx.only_row)
+        if isinstance(algo, Unknown):
+            return algo
+        return {**row, "algoClOrdId": algo.get("algoClOrdId", "")}
 
     async def _listed_algo(
         self, instrument: Instrument, order_id: ClientOrderId
@@ -241,7 +287,7 @@ class AccountReads:
             asked = [(okx.OPEN_ALGOS, wanted)]
             asked += [(okx.PAST_ALGOS, wanted | {"state": state}) for state in _ENDED_STATES]
             for endpoint, parameters in asked:
-                rows = await self._all(endpoint, parameters, "algoId")
+                rows = await self._pages.all(endpoint, parameters, "algoId")
                 if isinstance(rows, Unknown):
                     return rows
                 for row in rows:
@@ -250,8 +296,10 @@ class AccountReads:
         return None
 
     async def _executions(self, since: datetime | None) -> list[tuple[Row, Fill]] | Unknown:
+        if not self._rules.are_known:
+            return _NO_RULES
         past = [(okx.PAST_FILLS, {"instType": kind.value.upper()}) for kind in self._kinds]
-        rows = await self._since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
+        rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
         if isinstance(rows, Unknown):
             return rows
         found: dict[str, tuple[Row, Fill]] = {}
@@ -288,44 +336,6 @@ class AccountReads:
         self._note_owner(venue_id, owner)
         return owner
 
-    async def _since(
-        self,
-        since: datetime | None,
-        latest: timedelta,
-        new: tuple[Endpoint, dict[str, str]],
-        past: Sequence[tuple[Endpoint, dict[str, str]]],
-    ) -> Rows | Unknown:
-        """Return rows from `since` on, from the latest ones and, further back, from the archive."""
-        is_recent = since is not None and self._clock.now() - since < latest
-        begin = {} if since is None else {"begin": str(int(since.timestamp() * 1000))}
-        found: Rows = []
-        for endpoint, parameters in [new] if is_recent else [new, *past]:
-            rows = await self._all(endpoint, parameters | begin, "billId")
-            if isinstance(rows, Unknown):
-                return rows
-            found += rows
-        return found
-
-    async def _all(
-        self, endpoint: Endpoint, parameters: dict[str, str], key: str
-    ) -> Rows | Unknown:
-        """Return the rows of all pages, newest first, as OKX lists them."""
-        found: Rows = []
-        after: dict[str, str] = {}
-        for _ in range(_MAX_PAGES):
-            answer = await self._wire.ask(endpoint, parameters | after | {"limit": str(_PAGE)})
-            page = okx.read(answer, lambda rows: [(text(row, key), row) for row in rows])
-            if isinstance(page, Unknown):
-                return page
-            found += [row for _, row in page]
-            if len(page) < _PAGE:
-                return found
-            last = page[-1][0]
-            if after.get("after") == last:
-                return Unknown(f"{endpoint.method}: the same page again")
-            after = {"after": last}
-        return Unknown(f"{endpoint.method}: more than {_MAX_PAGES * _PAGE} rows")
-
     async def _details(self) -> Rows | Unknown:
         return okx.read(await self._wire.ask(okx.BALANCE), _details)
 
@@ -333,7 +343,7 @@ class AccountReads:
         """Return what is held of the bases of spot instruments; each asset counts once."""
         held = {text(row, "ccy"): row for row in details}
         found = []
-        for instrument in self.of_symbol.values():
+        for instrument in self.listed.values():
             row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
             if row is not None:
                 price = maybe(row, "accAvgPx") or maybe(row, "openAvgPx") or ZERO

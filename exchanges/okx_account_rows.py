@@ -58,15 +58,18 @@ def cash_flow_from_row(row: Row, instruments: Instruments) -> CashFlow | None:
     )
 
 
-def instrument_from_row(row: Row, known: Instrument) -> Instrument | None:
-    """Read a row of `public/instruments` into an instrument of ours; None when it is not traded.
+def is_live(row: Row) -> bool:
+    """Whether an instrument is traded now."""
+    return optional(row, "state") == "live"
+
+
+def instrument_from_row(row: Row, known: Instrument) -> Instrument:
+    """Read a row of `public/instruments` into an instrument of ours, traded now or not.
 
     OKX has no lowest order value; ours stays.
     """
     if text(row, "instId") != inst_id(known):
         raise LieError(f"instId is {excerpt(row['instId'])}, not {inst_id(known)}")
-    if optional(row, "state") != "live":
-        return None
     contract_size, max_leverage = known.contract_size, known.max_leverage
     lot, least = above_zero(row, "lotSz"), above_zero(row, "minSz")
     if known.kind is Kind.SWAP:

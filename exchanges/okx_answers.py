@@ -4,7 +4,8 @@ Every answer is `{"code": "0", "msg": "", "data": […]}`. For orders a row has 
 the envelope says 0 when all rows are done, 1 when none is, 2 when some are: the row decides, and
 only together with an envelope that does not contradict it.
 
-Source: www.okx.com/docs-v5/en (overview, order book trading); limits are per login and 2 s.
+Source: www.okx.com/docs-v5/en (overview, order book trading); limits are per login and 2 s,
+those of orders also per instrument.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,21 +25,23 @@ Placed = Accepted | Refused | Unknown
 
 _V = Verdict
 _MAX_TEXT = 200  # characters of the venue's words that are kept
+_NOT_SENT = "Nothing left this computer. Check the network; it is tried again."
 _TURNED_AWAY = frozenset({_V.LIMITED, _V.SKEWED, _V.LOGIN})
 _OF_ORDERS = frozenset({"0", "1", "2"})  # envelopes of orders
 
 
-def _orders(method: str, count: int) -> Endpoint:
-    return Endpoint(f"private_post_trade_{method}", Limit(method, count), for_orders=True)
+def _orders(method: str, count: int, counted_by: str = "") -> Endpoint:
+    limit = Limit(method, count)
+    return Endpoint(f"private_post_trade_{method}", limit, True, counted_by)
 
 
 def _reads(method: str, count: int) -> Endpoint:
     return Endpoint(f"private_get_{method}", Limit(method, count))
 
 
-PLACE = _orders("order", 60)
-CANCEL = _orders("cancel_order", 60)
-AMEND = _orders("amend_order", 60)
+PLACE = _orders("order", 60, "instId")
+CANCEL = _orders("cancel_order", 60, "instId")
+AMEND = _orders("amend_order", 60, "instId")
 PLACE_ALGO = _orders("order_algo", 20)
 CANCEL_ALGO = _orders("cancel_algos", 20)
 AMEND_ALGO = _orders("amend_algos", 20)
@@ -59,7 +62,7 @@ LEVERAGE = _reads("account_leverage_info", 20)
 BILLS = Endpoint("private_get_account_bills", Limit("account_bills", 5, 1.0))
 PAST_BILLS = Endpoint("private_get_account_bills_archive", Limit("bills_archive", 5))
 INSTRUMENTS = Endpoint("public_get_public_instruments", Limit("instruments", 20))
-TIME = Endpoint("public_get_public_time", Limit("time", 10), for_orders=True)
+TIME = Endpoint("public_get_public_time", Limit("time", 10), for_orders=True, proves=False)
 ENDPOINTS = (
     *(PLACE, CANCEL, AMEND, PLACE_ALGO, CANCEL_ALGO, AMEND_ALGO, SET_LEVERAGE, ORDER, OPEN_ORDERS),
     *(ALGO, OPEN_ALGOS, PAST_ALGOS, FILLS, PAST_FILLS, BALANCE, POSITIONS, CONFIG, LEVERAGE),
@@ -135,10 +138,13 @@ def read(answer: Reply | Silence, reader: Callable[[list[Mapping[str, Any]]], T]
 
 def is_not_found(answer: Reply | Silence) -> bool:
     """Whether the venue said, and nothing else, that it does not know the id."""
-    if isinstance(answer, Silence) or not isinstance(answer.payload, dict):
-        return False
-    code = answer.payload.get("code")
-    return isinstance(code, str) and code == "51603"
+    return isinstance(answer, Reply) and code_in(answer) == "51603"
+
+
+def code_in(answer: Reply) -> str:
+    """Return the code of an envelope; "" when there is none."""
+    code = answer.payload.get("code") if isinstance(answer.payload, dict) else None
+    return code if isinstance(code, str) else ""
 
 
 def placed(
@@ -152,7 +158,7 @@ def placed(
         ours: field and value of our id; an answer about another order is none.
     """
     if isinstance(answer, Silence):
-        return Unknown(answer.why) if answer.left else Refused("NOT_SENT", answer.why)
+        return Unknown(answer.why) if answer.left else Refused("NOT_SENT", answer.why, _NOT_SENT)
     payload = answer.payload
     code = payload.get("code") if isinstance(payload, dict) else None
     if not isinstance(code, str):

@@ -85,6 +85,9 @@ CODES: Mapping[str, Code] = {
         "the key is not known here",
         "A demo key needs `environment: demo`, a live key `environment: live`.",
     ),
+    "404": Code(
+        _V.LOGIN, "the venue has no such endpoint (any more)", "See OKX's announcements; update."
+    ),
     # Nobody can say whether it was done
     "50001": Code(_V.DOWN, "maintenance", "Wait until the venue is back; stops there go on."),
     "50004": Code(_V.UNKNOWN, "the venue timed out", _WAIT),

@@ -4,7 +4,7 @@
 |---|---|---|
 | orders | private | the fill a row tells of, then the order; of what a stop created, under its id |
 | orders-algo, algo-advance | business | orders that wait for a trigger: open, fired, out, failed |
-| account | private | balances |
+| account | private | balances that changed |
 | positions | private | holdings with liquidation price and leverage |
 | balance_and_position | private | holdings, sooner; its balances say nothing of what is available |
 
@@ -147,11 +147,13 @@ def _notice_in(message: Mapping[str, Any]) -> Notice | None:
 
 
 def _refusal(code: str, text: Any) -> Notice:
-    error = f"{code} {excerpt(text)}".strip()
+    # What the venue could not read it repeats, a login with its passphrase too: not into any log.
+    words = text.partition("{")[0].strip() if type(text) is str else text
+    error = f"{code} {excerpt(words)}".strip()
     known = code_of(code)
     if known.verdict in (Verdict.LOGIN, Verdict.SKEWED):
-        words = f"{error}. {known.remedy}".removesuffix(". ")
-        return LoginRefused(words, is_final=known.verdict is Verdict.LOGIN)
+        told = f"{error}. {known.remedy}".removesuffix(". ")
+        return LoginRefused(told, is_final=known.verdict is Verdict.LOGIN)
     if code == _UNLISTED and type(text) is str:
         named = _CHANNEL.search(text)
         if named is not None and named[1] in OPTIONAL_CHANNELS:
@@ -236,12 +238,12 @@ def _read_account(
                 balance = balance_from_row(detail)
                 stamp = detail.get("uTime") or row.get("uTime")
                 at_ms = stamp_ms(stamp) if stamp else 0
-                if not told.is_older_balance(balance.asset, at_ms):
+                if told.is_balance_news(balance, at_ms):
                     fresh[balance.asset] = (at_ms, balance)
     if fresh:
         sink.on_update(BalanceReport(tuple(balance for _, balance in fresh.values())))
-    for asset, (at_ms, _) in fresh.items():
-        told.note_balance(asset, at_ms)
+    for at_ms, balance in fresh.values():
+        told.note_balance(balance, at_ms)
 
 
 def _read_positions(
@@ -262,11 +264,14 @@ def _read_positions(
 
 
 def _after(known: VenuePosition, told: VenuePosition, row: Row) -> VenuePosition | None:
-    """Return what a row adds to what is known of its side; None for nothing, or nothing new."""
+    """Return what a row adds to what is known of its side; None for nothing new.
+
+    The venue says the same every few seconds.
+    """
     if known.updated_at and told.updated_at and told.updated_at < known.updated_at:
         return None
     if "liqPx" in row:
-        return told
+        return told if replace(told, updated_at=known.updated_at) != known else None
     # The other channel tells no more than this; what only `positions` knows stands beside it.
     if (told.quantity, told.average_price) == (known.quantity, known.average_price):
         return None

@@ -18,8 +18,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from domain.ids import ClientOrderId, Symbol, TradeId
-from domain.order import TERMINAL, OrderStatus
-from exchanges.port import VenueOrder, VenuePosition
+from domain.order import TERMINAL, OrderStatus, OrderTerms
+from exchanges.port import Balance, VenueOrder, VenuePosition
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -62,16 +62,20 @@ class _Progress(msgspec.Struct, frozen=True):
     step: int
     filled: Decimal
     updated_at: datetime
+    terms: OrderTerms
 
     @classmethod
     def of(cls, order: VenueOrder) -> "_Progress":
         step = _OVER if order.status in TERMINAL else _STEPS.get(order.status, 0)
-        return cls(step, order.filled, order.updated_at)
+        return cls(step, order.filled, order.updated_at, order.terms)
 
     def is_beyond(self, told: "_Progress") -> bool:
         if (self.step, self.filled) != (told.step, told.filled):
             return (self.step, self.filled) > (told.step, told.filled)
-        return self.step < _OVER and self.updated_at > told.updated_at
+        if self.step == _OVER or self.updated_at < told.updated_at:
+            return False
+        # Some rows have no time of their latest change.
+        return self.updated_at > told.updated_at or self.terms != told.terms
 
 
 class Told:
@@ -82,7 +86,7 @@ class Told:
         self._fills: Recent[TradeId, None] = Recent(limit)
         self._orders: Recent[str, _Progress] = Recent(limit)
         self._owners: Recent[str, ClientOrderId] = Recent(limit)
-        self._balances: Recent[str, int] = Recent(limit)
+        self._balances: Recent[str, tuple[int, Balance]] = Recent(limit)
         self._sides: dict[Side, VenuePosition] = {}
 
     def begin(self) -> None:
@@ -119,13 +123,14 @@ class Told:
 
     # Balances and positions
 
-    def is_older_balance(self, asset: str, stamp_ms: int) -> bool:
-        """Whether a later state of that asset was told."""
-        return stamp_ms < (self._balances.get(asset) or 0)
+    def is_balance_news(self, balance: Balance, stamp_ms: int) -> bool:
+        """Whether it is another balance than was told, and no older one."""
+        told = self._balances.get(balance.asset)
+        return told is None or (stamp_ms >= told[0] and balance != told[1])
 
-    def note_balance(self, asset: str, stamp_ms: int) -> None:
-        """Remember of when the told state is."""
-        self._balances.set(asset, stamp_ms)
+    def note_balance(self, balance: Balance, stamp_ms: int) -> None:
+        """Remember what was told, and of when it is."""
+        self._balances.set(balance.asset, (stamp_ms, balance))
 
     def position(self, side: Side) -> VenuePosition | None:
         """Return what was told last of one side."""

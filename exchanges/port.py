@@ -88,6 +88,7 @@ class Abilities(msgspec.Struct, frozen=True):
     holds_stops: bool = False  # STOP and TARGET orders rest there and trigger without us
     amends_stops: bool = False  # their price and quantity can be changed in place
     holds_trails: bool = False  # TRAIL orders
+    spot_is_paid: bool = True  # what spot costs leaves the balance; not so at the paper venue
 
 
 class PositionMode(Enum):
@@ -205,3 +206,6 @@ class DistantExchange(Exchange, Protocol):
 
     def health(self) -> VenueHealth:
         """Return how the line is doing; costs nothing."""
+
+    def listed(self) -> tuple[Instrument, ...] | None:
+        """Return what the venue lists of what is traded here, as told last; None: not told yet."""

@@ -17,7 +17,7 @@ Three things are said here and nowhere else:
 Source: www.okx.com/docs-v5/en (order book trading: trade, algo trading; trading account).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -125,7 +125,7 @@ def algo_from_row(row: Row, instruments: Instruments) -> VenueOrder:
     """Read an order that rests to be triggered: `order-algo`, `orders-algo-*`, `orders-algo`.
 
     `conditional` is a STOP or a TARGET, `oco` a STOP (its target price is not told), `trigger` a
-    STOP, `move_order_stop` a TRAIL. Nothing is filled in such a row: see `with_child`. One that
+    STOP, `move_order_stop` a TRAIL. Nothing is filled in such a row: see `with_children`. One that
     closes the whole position, whatever it is, has no size of its own: quantity 0. Raises
     `LieError`.
     """
@@ -166,21 +166,29 @@ def children_of(row: Row) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*filter(None, listed), *([single] if single else ()))))
 
 
-def with_child(algo: VenueOrder, child: VenueOrder) -> VenueOrder:
-    """Return a triggered order together with what the order it created has come to."""
-    status = child.status
-    if status is _S.OPEN:
-        status = _S.TRIGGERED
-    elif status is _S.CANCELED and not child.filled:
-        status = _S.REJECTED
+def with_children(algo: VenueOrder, children: Sequence[VenueOrder]) -> VenueOrder:
+    """Return a triggered order together with what the orders it created have come to.
+
+    Usually it is one; the venue splits large ones.
+    """
+    filled = sum((each.filled for each in children), ZERO)
+    value = sum((each.filled * each.average_price for each in children), ZERO)
     return replace(
         algo,
-        status=status,
-        filled=child.filled,
-        average_price=child.average_price,
-        reason=child.reason or algo.reason,
-        updated_at=max(algo.updated_at, child.updated_at),
+        status=_of_children([each.status for each in children], filled),
+        filled=filled,
+        average_price=value / filled if filled else ZERO,
+        reason=next((each.reason for each in children if each.reason), algo.reason),
+        updated_at=max(each.updated_at for each in (algo, *children)),
     )
+
+
+def _of_children(statuses: Sequence[OrderStatus], filled: Decimal) -> OrderStatus:
+    if any(status in {_S.OPEN, _S.TRIGGERED, _S.PARTIAL} for status in statuses):
+        return _S.PARTIAL if filled else _S.TRIGGERED
+    if all(status is _S.FILLED for status in statuses):
+        return _S.FILLED
+    return _S.CANCELED if filled else _S.REJECTED
 
 
 def owner_of(row: Row) -> ClientOrderId:

@@ -41,6 +41,7 @@ FILES: dict[str, tuple[str, ...]] = {
     ),
     "executions": ("executions", "retry", "test-order", "latency"),
     "quotes": ("market",),
+    "reconcile": ("reconcile",),
     "limits": ("portfolio", "traders"),
     "trading": (
         "open",
@@ -70,6 +71,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "backup": ("backup", "restore"),
     "recorder": ("record",),
     "market": ("serve-recorded", "replay"),
+    "sandbox": ("sandbox",),
 }
 
 

@@ -71,7 +71,7 @@ class _Life(Enum):
 class PaperVenue:
     """One account at a simulated venue: an `Exchange`, and a listener to the market stream."""
 
-    abilities = Abilities()
+    abilities = Abilities(spot_is_paid=False)
 
     def __init__(
         self,

@@ -120,6 +120,18 @@ class Account:
         """Quote that positions bind."""
         return sum((one.margin(self.mark_of(one)) for one in self.open_positions()), ZERO)
 
+    def cross_equity(self) -> Decimal:
+        """Quote that stands behind cross positions; isolated ones keep their margin."""
+        isolated = sum(
+            (
+                one.margin(self.mark_of(one))
+                for one in self.open_positions()
+                if one.mode == "isolated"
+            ),
+            ZERO,
+        )
+        return self.asset(QUOTE).cash + self.profit("cross") - isolated
+
     def equity(self, name: str) -> Decimal:
         """Money of one kind with what positions are ahead."""
         return self.asset(name).cash + (self.profit() if name == QUOTE else ZERO)

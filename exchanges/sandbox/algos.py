@@ -23,7 +23,7 @@ from exchanges.sandbox.params import Params
 from exchanges.sandbox.pushes import push_algo
 from exchanges.sandbox.records import CANCELED, EFFECTIVE, ORDER_FAILED, Algo, Order
 from exchanges.sandbox.refusals import VenueRefusal
-from exchanges.sandbox.terms import client_id_of, mode_of, pos_side_of
+from exchanges.sandbox.terms import client_id_of, mode_of, pos_side_of, reduces
 from exchanges.sandbox.trading import admit
 
 TYPES = ("conditional", "oco", "trigger", "move_order_stop")
@@ -51,7 +51,7 @@ def place_algo(account: Account, params: Params) -> Algo:
         pos_side=pos_side,
         created_ms=account.now_ms,
         updated_ms=account.now_ms,
-        reduce_only=listing.is_swap and params.flag("reduceOnly"),
+        reduce_only=reduces(account, listing, params),
         whole_position=params.text("closeFraction") == "1" and listing.is_swap,
         cancel_with_position=params.flag("cxlOnClosePos"),
         leverage=account.leverage(listing.inst_id, mode, pos_side) if listing.is_swap else None,
@@ -63,8 +63,6 @@ def place_algo(account: Account, params: Params) -> Algo:
         raise VenueRefusal("51065")
     _read_levels(algo, quote, params)
     _check_size(algo)
-    if account.position_mode != "net_mode" and algo.whole_position:
-        algo.reduce_only = True
     _funds(account, algo)
     arm(account, algo)
     return algo
@@ -302,7 +300,7 @@ def _child(account: Account, algo: Algo, side: str, price: Decimal | None) -> Or
         created_ms=account.now_ms,
         updated_ms=account.now_ms,
         target=(algo.target or "base_ccy") if at_market and is_spot else "",
-        reduce_only=algo.reduce_only or algo.whole_position,
+        reduce_only=algo.pos_side == "net" and (algo.reduce_only or algo.whole_position),
         leverage=algo.leverage,
         tag=algo.tag,
         algo_id=algo.algo_id,

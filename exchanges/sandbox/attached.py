@@ -130,7 +130,7 @@ def attach(account: Account, order: Order) -> None:
                 pos_side=order.pos_side,
                 created_ms=account.now_ms,
                 updated_ms=account.now_ms,
-                reduce_only=order.listing.is_swap,
+                reduce_only=order.listing.is_swap and order.pos_side == "net",
                 leverage=order.leverage,
                 sl_trigger=one.sl_trigger,
                 sl_price=one.sl_price,

@@ -1,34 +1,15 @@
 """Private endpoints of the account: configuration, money, positions, leverage, bills."""
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
-
 from exchanges.sandbox.account import LONG_SHORT, Account
 from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.margin import set_leverage as change_leverage
 from exchanges.sandbox.margin import set_position_mode as change_position_mode
 from exchanges.sandbox.money_rows import balance_row, bill_row, position_row
 from exchanges.sandbox.numbers import text
+from exchanges.sandbox.pages import page, within
 from exchanges.sandbox.params import Params
 from exchanges.sandbox.refusals import VenueRefusal
 from exchanges.sandbox.rows import Row
-
-_T = TypeVar("_T")
-
-
-def page(found: Sequence[_T], ids: Iterable[str], params: Params) -> list[_T]:
-    """Return the newest `limit` of what is sorted oldest first, newest first.
-
-    `after`: only ids below it; `before`: only ids above it.
-    """
-    after, before = params.whole("after", 0), params.whole("before", 0)
-    most = min(params.whole("limit", 100), 100) or 100
-    chosen = [
-        one
-        for one, its_id in zip(found, ids, strict=True)
-        if (not after or int(its_id) < after) and (not before or int(its_id) > before)
-    ]
-    return chosen[-most:][::-1]
 
 
 def config(account: Account, params: Params) -> list[Row]:
@@ -163,17 +144,12 @@ def set_position_mode(account: Account, params: Params) -> list[Row]:
 def bills(account: Account, params: Params) -> list[Row]:
     """Return what moved money, newest first."""
     kind, asset, sub_type = params.text("type"), params.text("ccy"), params.text("subType")
-    begin, end = params.whole("begin", 0), params.whole("end", 0)
-    chosen = [
+    chosen = (
         one
-        for one in account.bills
-        if kind in ("", one.type)
-        and asset in ("", one.asset)
-        and sub_type in ("", one.sub_type)
-        and (not begin or one.at_ms >= begin)
-        and (not end or one.at_ms <= end)
-    ]
-    return [bill_row(one) for one in page(chosen, [one.bill_id for one in chosen], params)]
+        for one in within(reversed(account.bills), lambda one: one.at_ms, params)
+        if kind in ("", one.type) and asset in ("", one.asset) and sub_type in ("", one.sub_type)
+    )
+    return [bill_row(one) for one in page(chosen, lambda one: one.bill_id, params)]
 
 
 def trade_fee(account: Account, params: Params) -> list[Row]:

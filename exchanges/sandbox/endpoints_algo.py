@@ -1,10 +1,10 @@
 """Private endpoints of algo orders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from exchanges.sandbox.account import Account
 from exchanges.sandbox.algos import TYPES, amend_algo, cancel_algo, find_algo, place_algo
-from exchanges.sandbox.endpoints_account import page
+from exchanges.sandbox.pages import page
 from exchanges.sandbox.params import Params
 from exchanges.sandbox.records import CANCELED, EFFECTIVE, LIVE, ORDER_FAILED, Algo
 from exchanges.sandbox.refusals import VenueRefusal
@@ -62,25 +62,26 @@ def _types(params: Params) -> list[str]:
     return types
 
 
-def _chosen(algos: Sequence[Algo], params: Params) -> list[Row]:
+def _chosen(newest_first: Iterable[Algo], params: Params) -> list[Row]:
     types = _types(params)
     kind, name = params.text("instType"), params.text("instId")
     algo_id, client_id = params.text("algoId"), params.text("algoClOrdId")
-    found = [
+    found = (
         one
-        for one in algos
+        for one in newest_first
         if one.type in types
         and kind in ("", "ANY", one.listing.inst_type)
         and name in ("", one.listing.inst_id)
         and algo_id in ("", one.algo_id)
         and client_id in ("", one.client_id)
-    ]
-    return [algo_row(one) for one in page(found, [one.algo_id for one in found], params)]
+    )
+    return [algo_row(one) for one in page(found, lambda one: one.algo_id, params)]
 
 
 def pending(account: Account, params: Params) -> list[Row]:
     """Return those that wait, newest first."""
-    return _chosen([one for one in account.algos.values() if one.state == LIVE], params)
+    waiting = [one for some in account.armed.values() for one in some.values()]
+    return _chosen(sorted(waiting, key=lambda one: int(one.algo_id), reverse=True), params)
 
 
 def history(account: Account, params: Params) -> list[Row]:
@@ -90,5 +91,5 @@ def history(account: Account, params: Params) -> list[Row]:
         raise VenueRefusal("50015", "state", "algoId")
     if state and state not in (EFFECTIVE, CANCELED, ORDER_FAILED):
         raise VenueRefusal("51000", "state")
-    done = [one for one in account.algos.values() if one.state != LIVE]
-    return _chosen([one for one in done if state in ("", one.state)], params)
+    done = (one for one in reversed(account.algos.values()) if one.state != LIVE)
+    return _chosen((one for one in done if state in ("", one.state)), params)

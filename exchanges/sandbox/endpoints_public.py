@@ -124,7 +124,8 @@ def ticker_row(quote: Quote, now_ms: int) -> Row:
 
 def mark_price(venue: Venue, params: Params) -> list[Row]:
     """Return marks of a type, or of one instrument."""
-    kind = params.choice("instType", ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"))
+    types = ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION", "ANY")
+    kind = params.choice("instType", types, "ANY" if params.text("instId") else "")
     found = venue.market.of_type(kind if kind != "MARGIN" else "SPOT", params.text("instId"))
     if params.text("instId") and not found:
         raise VenueRefusal("51001")

@@ -4,11 +4,11 @@ What takes effect answers a row per order, `{"ordId", "clOrdId", "sCode", "sMsg"
 yes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from exchanges.sandbox.account import LONG_SHORT, Account
 from exchanges.sandbox.algos import end_algo
-from exchanges.sandbox.endpoints_account import page
+from exchanges.sandbox.pages import page, within
 from exchanges.sandbox.params import Params
 from exchanges.sandbox.records import CANCELED, FILLED, Fill, Order
 from exchanges.sandbox.refusals import VenueRefusal
@@ -93,41 +93,37 @@ def get_order(account: Account, params: Params) -> list[Row]:
     return [order_row(order)]
 
 
-def _chosen(orders: Sequence[Order], params: Params) -> list[Row]:
+def _chosen(newest_first: Iterable[Order], params: Params) -> list[Row]:
     kind, name = params.text("instType"), params.text("instId")
     types, state = params.text("ordType"), params.text("state")
-    begin, end_ms = params.whole("begin", 0), params.whole("end", 0)
-    found = [
+    found = (
         one
-        for one in orders
+        for one in within(newest_first, lambda one: one.created_ms, params)
         if kind in ("", "ANY", one.listing.inst_type)
         and name in ("", one.listing.inst_id)
         and (not types or one.type in types.split(","))
         and state in ("", one.state)
-        and (not begin or one.created_ms >= begin)
-        and (not end_ms or one.created_ms <= end_ms)
-    ]
-    return [order_row(one) for one in page(found, [one.order_id for one in found], params)]
+    )
+    return [order_row(one) for one in page(found, lambda one: one.order_id, params)]
 
 
 def orders_pending(account: Account, params: Params) -> list[Row]:
     """Return what rests, newest first."""
     resting = [one for some in account.working.values() for one in some.values()]
-    return _chosen(sorted(resting, key=lambda one: int(one.order_id)), params)
+    return _chosen(sorted(resting, key=lambda one: int(one.order_id), reverse=True), params)
 
 
 def orders_history(account: Account, params: Params) -> list[Row]:
     """Return what is over, newest first."""
     params.choice("instType", ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION", "ANY"))
-    done = [one for one in account.orders.values() if one.state in (FILLED, CANCELED)]
-    return _chosen(done, params)
+    newest_first = reversed(account.orders.values())
+    return _chosen((one for one in newest_first if one.state in (FILLED, CANCELED)), params)
 
 
 def fills(account: Account, params: Params) -> list[Row]:
     """Return executions, newest first; paged by bill id."""
     kind, name = params.text("instType"), params.text("instId")
     order_id, sub_type = params.text("ordId"), params.text("subType")
-    begin, end_ms = params.whole("begin", 0), params.whole("end", 0)
 
     def wanted(one: Fill) -> bool:
         return (
@@ -135,12 +131,10 @@ def fills(account: Account, params: Params) -> list[Row]:
             and name in ("", one.order.listing.inst_id)
             and order_id in ("", one.order.order_id)
             and sub_type in ("", one.sub_type)
-            and (not begin or one.at_ms >= begin)
-            and (not end_ms or one.at_ms <= end_ms)
         )
 
-    found = [one for one in account.fills if wanted(one)]
-    return [fill_row(one) for one in page(found, [one.bill_id for one in found], params)]
+    found = filter(wanted, within(reversed(account.fills), lambda one: one.at_ms, params))
+    return [fill_row(one) for one in page(found, lambda one: one.bill_id, params)]
 
 
 def close_position(account: Account, params: Params) -> list[Row]:

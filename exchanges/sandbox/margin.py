@@ -55,7 +55,7 @@ def liquidate(account: Account, quote: Quote) -> None:
     need = sum(
         (one.notional(account.mark_of(one)) * one.listing.maintenance for one in crossed), ZERO
     )
-    if crossed and account.asset(QUOTE).cash + account.profit("cross") <= need:
+    if crossed and account.cross_equity() <= need:
         for one in crossed:
             close_at(account, one, account.mark_of(one), category="full_liquidation")
 

@@ -24,7 +24,7 @@ def position_row(account: Account, position: Position) -> Row:
     is_flat = size == 0
     is_cross = position.mode == "cross"
     need = notional * listing.maintenance
-    held = account.equity(QUOTE) if is_cross else margin + profit
+    held = account.cross_equity() if is_cross else margin + profit
     return {
         "adl": "1",
         "availPos": text(abs(size)) if position.pos_side != "net" else "",
@@ -95,7 +95,7 @@ def _liquidation(account: Account, position: Position) -> str:
             ),
             ZERO,
         )
-        held = account.asset(QUOTE).cash + account.profit("cross") - others
+        held = account.cross_equity() - others
     # held + (p - mark) * signed * value = p * contracts * maintenance, solved for p
     sign = 1 if signed > 0 else -1
     price = (mark * sign * contracts - held) / (contracts * (sign - listing.maintenance))

@@ -1,10 +1,11 @@
 """Numbers as the venue prints and reads them: plain decimals in text."""
 
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
 _PLACES = Decimal("1e-16")
+_CENT = Decimal("1e-8")
 _MAX_TEXT = 40
 
 
@@ -33,6 +34,11 @@ def parse(printed: object) -> Decimal | None:
 def floor_to(value: Decimal, step: Decimal) -> Decimal:
     """Round toward zero to a multiple of `step`."""
     return (value / step).to_integral_value(rounding=ROUND_DOWN) * step
+
+
+def cents(value: Decimal) -> Decimal:
+    """Round up to 8 places, as money is bound."""
+    return value.quantize(_CENT, rounding=ROUND_UP)
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

@@ -20,6 +20,7 @@ from exchanges.sandbox.world import World
 
 Json = dict[str, Any]
 Book = tuple[int, list[list[str]], list[list[str]]]
+_STATES = ("account", "positions")
 _DEPTHS = {"books": 25, "books5": 5, "bbo-tbt": 1}
 
 
@@ -45,7 +46,9 @@ class Pushing:
                 for arg in socket.args:
                     if hears(arg, channel, inst_type, inst_id):
                         row = render() if row is None else row
-                        frame = {"arg": {**arg, "uid": account.uid}, "data": [row]}
+                        frame: Json = {"arg": {**arg, "uid": account.uid}, "data": [row]}
+                        if channel in _STATES:
+                            frame["eventType"] = "event_update"
                         self._send(socket, channel, frame)
 
         return push
@@ -140,9 +143,7 @@ class Pushing:
         channel, name = arg["channel"], arg.get("instId", "")
         account = socket.account
         if account is not None and channel in ("account", "positions", "balance_and_position"):
-            rows = _snapshot(account, channel, arg)
-            shown = {**arg, "uid": account.uid}
-            self._send(socket, channel, {"arg": shown, "eventType": "snapshot", "data": rows})
+            self._send_snapshot(socket, account, arg)
             return
         quote = self._world.venue.market.quotes.get(name)
         if quote is None:
@@ -150,6 +151,20 @@ class Pushing:
         frame = self._first(quote, channel)
         if frame is not None:
             self._send(socket, channel, {"arg": arg, **frame})
+
+    def regular(self) -> None:
+        """Send what account and positions are, though nothing happened, as the venue does."""
+        for socket in self.sockets.open:
+            for arg in socket.args:
+                if socket.account is not None and arg["channel"] in _STATES:
+                    self._send_snapshot(socket, socket.account, arg)
+
+    def _send_snapshot(self, socket: Socket, account: Account, arg: Json) -> None:
+        rows = _snapshot(account, arg["channel"], arg)
+        frame: Json = {"arg": {**arg, "uid": account.uid}, "data": rows}
+        if arg["channel"] in _STATES:
+            frame |= {"eventType": "snapshot", "curPage": 1, "lastPage": True}
+        self._send(socket, arg["channel"], frame)
 
     def _first(self, quote: Quote, channel: str) -> Json | None:
         now_ms = self._world.venue.market.now_ms

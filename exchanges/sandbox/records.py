@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from exchanges.sandbox.catalog import Listing
-from exchanges.sandbox.numbers import ZERO
+from exchanges.sandbox.numbers import ZERO, cents
 
 LIVE, PARTLY, FILLED, CANCELED = "live", "partially_filled", "filled", "canceled"
 EFFECTIVE, ORDER_FAILED = "effective", "order_failed"
@@ -52,7 +52,7 @@ class Order:
     client_id: str
     listing: Listing
     side: str
-    type: str  # market, limit, post_only, ioc, fok
+    type: str  # market, optimal_limit_ioc, limit, post_only, ioc, fok
     size: Decimal
     price: Decimal | None
     mode: str  # cash, cross, isolated
@@ -83,6 +83,11 @@ class Order:
     def is_working(self) -> bool:
         """Whether it may still fill."""
         return self.state in (LIVE, PARTLY)
+
+    @property
+    def at_market(self) -> bool:
+        """Whether it takes whatever price there is."""
+        return self.type in ("market", "optimal_limit_ioc")
 
     @property
     def by_quote(self) -> bool:
@@ -197,7 +202,7 @@ class Position:
     def margin(self, mark: Decimal) -> Decimal:
         """Quote that it binds: of the mark when cross, of the entry when isolated."""
         price = mark if self.mode == "cross" else self.average
-        return self.notional(price) / self.leverage
+        return cents(self.notional(price) / self.leverage)
 
 
 @dataclass(slots=True)

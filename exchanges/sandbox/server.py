@@ -98,7 +98,7 @@ async def running(
         await site.start()
         port = runner.addresses[0][1]
         sandbox = Sandbox(world, chosen.host, port, rest, pushing)
-        tasks = [asyncio.create_task(one) for one in _background(world)]
+        tasks = [asyncio.create_task(one) for one in _background(world, pushing)]
         try:
             yield sandbox
         finally:
@@ -112,9 +112,9 @@ async def running(
         await runner.cleanup()
 
 
-def _background(world: World) -> list[Coroutine[None, None, None]]:
+def _background(world: World, pushing: Pushing) -> list[Coroutine[None, None, None]]:
     prefill(world)
-    running = [_beat(world)]
+    running = [_beat(world), _repeat(world, pushing)]
     if world.settings.recorded:
         running.append(play(world, world.settings.recorded))
     elif world.settings.ticks_per_second > 0:
@@ -127,3 +127,11 @@ async def _beat(world: World) -> None:
     while True:
         await asyncio.sleep(_BEAT_S)
         world.advance()
+
+
+async def _repeat(world: World, pushing: Pushing) -> None:
+    """Send snapshots of what did not change."""
+    while True:
+        await asyncio.sleep(world.settings.regular_s)
+        world.advance()
+        pushing.regular()

@@ -25,5 +25,6 @@ class SandboxSettings(msgspec.Struct, frozen=True):
     history_minutes: int = 120  # candles there are at the start
     recorded: tuple[Path, ...] = ()  # prices come from these files instead
     limits: bool = False  # rate limits per endpoint
+    regular_s: float = 5.0  # between two snapshots of account and positions
     idle_s: float = 30.0  # a websocket that says nothing for so long is cut
     position_mode: str = "net_mode"  # or long_short_mode

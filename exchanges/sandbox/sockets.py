@@ -31,9 +31,16 @@ Json = dict[str, Any]
 class Socket:
     """One connection: where it is, who it is, what it is subscribed to."""
 
-    def __init__(self, path: str, response: web.WebSocketResponse, connection_id: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        response: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        connection_id: str,
+    ) -> None:
         self.path = path
         self.response = response
+        self._transport = transport
         self.id = connection_id
         self.account: Account | None = None
         self.args: list[Json] = []
@@ -50,9 +57,8 @@ class Socket:
 
     def cut(self) -> None:
         """Drop the connection."""
-        transport = self.response.get_extra_info("transport")
-        if transport is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class Sockets:
@@ -74,7 +80,7 @@ class Sockets:
         response = web.WebSocketResponse(autoping=True)
         await response.prepare(request)
         self._number += 1
-        socket = Socket(path, response, f"{self._number:08x}")
+        socket = Socket(path, response, request.transport, f"{self._number:08x}")
         self.open.append(socket)
         writer = asyncio.create_task(self._write(socket))
         try:

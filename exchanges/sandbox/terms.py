@@ -11,7 +11,8 @@ from exchanges.sandbox.params import Params
 from exchanges.sandbox.records import Order
 from exchanges.sandbox.refusals import VenueRefusal
 
-_TYPES = ("market", "limit", "post_only", "ioc", "fok")
+_AT_MARKET = ("market", "optimal_limit_ioc")
+_TYPES = (*_AT_MARKET, "limit", "post_only", "ioc", "fok")
 _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
@@ -30,13 +31,13 @@ def read_order(account: Account, params: Params) -> Order:
         side=side,
         type=kind,
         size=params.positive("sz") or ZERO,
-        price=None if kind == "market" else params.positive("px"),
+        price=None if kind in _AT_MARKET else params.positive("px"),
         mode=mode,
         pos_side=pos_side,
         created_ms=account.now_ms,
         updated_ms=account.now_ms,
         target=_target(listing, side, kind, params),
-        reduce_only=listing.is_swap and params.flag("reduceOnly"),
+        reduce_only=reduces(account, listing, params),
         leverage=account.leverage(listing.inst_id, mode, pos_side) if listing.is_swap else None,
         tag=params.text("tag"),
     )
@@ -46,7 +47,7 @@ def read_order(account: Account, params: Params) -> Order:
     if not order.size:
         raise VenueRefusal("51000", "sz")
     check_size(order)
-    if kind != "market":
+    if not order.at_market:
         check_price(quote, order)
     order.attached = attached_of(account, quote, order, params)
     return order
@@ -60,6 +61,12 @@ def mode_of(listing: Listing, params: Params) -> str:
     if listing.is_swap and mode == "cash":
         raise VenueRefusal("51000", "tdMode")
     return mode
+
+
+def reduces(account: Account, listing: Listing, params: Params) -> bool:
+    """Read `reduceOnly`, which counts for swaps in net mode only; elsewhere it is passed over."""
+    asked = params.flag("reduceOnly")
+    return asked and listing.is_swap and account.position_mode != LONG_SHORT
 
 
 def pos_side_of(account: Account, listing: Listing, params: Params) -> str:
@@ -104,7 +111,7 @@ def check_size(order: Order) -> None:
         raise VenueRefusal("51020")
     if not is_multiple(size, listing.lot):
         raise VenueRefusal("51121")
-    if order.type == "market" and size > listing.max_market:
+    if order.at_market and size > listing.max_market:
         raise VenueRefusal("51202")
     if size > listing.max_limit:
         raise VenueRefusal("51203")

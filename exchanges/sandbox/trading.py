@@ -11,7 +11,7 @@ from exchanges.sandbox.attached import attach
 from exchanges.sandbox.catalog import QUOTE, Listing
 from exchanges.sandbox.holdings import closable, is_closing, position_of, take_fill
 from exchanges.sandbox.market import Quote
-from exchanges.sandbox.numbers import ZERO, floor_to
+from exchanges.sandbox.numbers import ZERO, cents, floor_to
 from exchanges.sandbox.params import Params
 from exchanges.sandbox.pushes import push_money, push_order, push_state
 from exchanges.sandbox.records import CANCELED, FILLED, PARTLY, Fill, Order
@@ -68,14 +68,14 @@ def needed(account: Account, order: Order) -> tuple[str, Decimal]:
     price = order.price or (quote.ask if order.side == "buy" else quote.bid)
     if not listing.is_swap:
         if order.side == "sell":
-            return listing.base, left / price if order.by_quote else left
+            return listing.base, cents(left / price) if order.by_quote else left
         return QUOTE, left if order.by_quote else left * price
     if order.reduce_only or (account.position_mode == LONG_SHORT and is_closing(account, order)):
         return QUOTE, ZERO
     opens = max(ZERO, left - closable(account, order))
     notional = opens * listing.contract_value * price
     leverage = order.leverage or account.leverage(listing.inst_id, order.mode, order.pos_side)
-    return QUOTE, notional / leverage + notional * listing.taker_fee
+    return QUOTE, cents(notional / leverage + notional * listing.taker_fee)
 
 
 def _crosses(quote: Quote, order: Order) -> bool:
@@ -114,7 +114,7 @@ def match(account: Account, order: Order, *, as_maker: bool) -> None:
     is_reducing = order.reduce_only and not closable(account, order)
     if is_reducing:
         end(account, order, BY_POSITION)
-    elif order.type in ("market", "ioc", "fok"):
+    elif order.at_market or order.type in ("ioc", "fok"):
         end(account, order, BY_IOC)
 
 

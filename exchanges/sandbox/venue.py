@@ -39,8 +39,8 @@ class Venue:
         if due > self._funded_ms:
             self._funded_ms = due
             for account in self.accounts:
-                for one in account.open_positions():
-                    pay_funding(account, one.listing.inst_id)
+                for name in {one.listing.inst_id for one in account.open_positions()}:
+                    pay_funding(account, name)
         for account in self.accounts:
             at_ms = account.cancel_all_at_ms
             if at_ms is not None and self.market.now_ms >= at_ms:

@@ -2,15 +2,18 @@
 
 A holding is a position in a swap, or on spot what the account has more of a base asset than it
 began with. It is covered by algo orders that wait on the other side and have a stop trigger or
-trail, as far as their sizes reach.
+trail, as far as their sizes reach. A rest of less than 1 % is dust that no lot could cover.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
 
 from exchanges.sandbox.account import Account
+from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.numbers import ZERO
 from exchanges.sandbox.records import Algo
+
+_DUST = Decimal("0.01")  # of a holding
 
 
 @dataclass(slots=True)
@@ -39,14 +42,15 @@ class Watch:
     def look(self, account: Account) -> None:
         """Begin gaps that came, end those that went."""
         now_ms = account.now_ms
+        held = holdings(account)
         bare = {
             (name, side): abs(size) - covered(account, name, side, is_long=size > 0)
-            for (name, side), size in holdings(account).items()
+            for (name, side), size in held.items()
         }
         for key, size in bare.items():
             least = account.market.quotes[key[0]].listing.least
             gap = self._open.get(key)
-            if size < least:
+            if size < max(least, abs(held[key]) * _DUST):
                 self._close(key, now_ms)
             elif gap is None:
                 gap = Gap(key[0], key[1], now_ms, size)
@@ -69,14 +73,13 @@ class Watch:
 def holdings(account: Account) -> dict[tuple[str, str], Decimal]:
     """Return signed sizes by instrument and position side: contracts, on spot base units."""
     found = {(one.listing.inst_id, one.pos_side): one.signed for one in account.open_positions()}
-    for quote in account.market.quotes.values():
-        listing = quote.listing
-        asset = account.assets.get(listing.base)
-        if listing.is_swap or asset is None:
+    for name, asset in account.assets.items():
+        quote = account.market.quotes.get(f"{name}-{QUOTE}")
+        if quote is None:
             continue
-        more = asset.cash - account.deposited.get(listing.base, ZERO)
-        if more >= listing.least:
-            found[listing.inst_id, "net"] = more
+        more = asset.cash - account.deposited.get(name, ZERO)
+        if more >= quote.listing.least:
+            found[quote.listing.inst_id, "net"] = more
     return found
 
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.messages import Answered
+from actors.reconciler import ReconcileSettings
 from daemon import assembly
 from daemon.assembly import Assembly, Ports, assemble, open_store
 from daemon.config import load
@@ -231,6 +232,8 @@ class Box:
         seed: int = 1,
         commit_s: float = COMMIT_S,
         reads: MarketReads | None = None,
+        reconcile: ReconcileSettings | None = None,
+        venue: Callable[[PaperVenue, VirtualLoop], FaultyVenue] = FaultyVenue,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -256,10 +259,11 @@ class Box:
             paper_worker=self.paper_disk,
             stream=lambda _world: self.market,
             reads=lambda _world: reads,
+            reconcile=reconcile,
         )
         self.parts: Assembly = assemble(loaded, strategies or {}, ports, self.store, self.ears)
         self.paper: PaperVenue = self.parts.venue
-        self.venue = FaultyVenue(self.paper, loop)
+        self.venue = venue(self.paper, loop)
         # The same tree, with a venue in between that can go wrong.
         self.parts.root = assembly._tree(
             lambda: self.parts.config,

@@ -34,7 +34,7 @@ Fault = Callable[[Callable[[], Answer]], Answer]  # given the way to the venue
 class FaultyVenue:
     """An `Exchange` and a listener to the market, as the paper venue is."""
 
-    abilities = Abilities()
+    abilities = Abilities(spot_is_paid=False)
 
     def __init__(self, inner: PaperVenue, loop: asyncio.AbstractEventLoop) -> None:
         self.inner = inner

@@ -14,6 +14,7 @@ from domain.errors import Refusal
 from domain.ids import MANUAL, Symbol
 from domain.instrument import Instrument
 from domain.modes import Mode
+from domain.portfolio_cash import open_cash
 from exchanges.port import AccountFacts, PositionMode, Refused, Unknown
 from runtime.specs import ChildSpec
 from tests.actors.box import BTC, ETH, Box
@@ -26,9 +27,9 @@ WRONG = Refused("50111", "Invalid OK-ACCESS-KEY")
 class Login:
     """A login at a venue that answers what it is told to, the last answer for ever."""
 
-    def __init__(self, *answers: Any, listed: tuple[Instrument, ...] = ()) -> None:
+    def __init__(self, *answers: Any, listed: tuple[Instrument, ...] | None = None) -> None:
         self.answers = list(answers)
-        self.listed = listed
+        self.told = listed
         self.asked = 0
         self.offset_s: float | None = 0.0
 
@@ -37,13 +38,16 @@ class Login:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return await answer if isinstance(answer, Awaitable) else answer
 
-    def instruments(self) -> tuple[Instrument, ...]:
-        return self.listed
+    def listed(self) -> tuple[Instrument, ...] | None:
+        return self.told
 
 
 async def checked(box: Box, login: Login, **options: Any) -> Box:
     """Start a daemon, and beside it the check of a login."""
     await box.start("60000")
+    know_balance(box)
+    if login.told is None:
+        login.told = tuple(box.parts.world.instruments.values())
     box.parts.system.spawn_root(
         ChildSpec(
             names.VENUE_CHECK,
@@ -53,6 +57,12 @@ async def checked(box: Box, login: Login, **options: Any) -> Box:
     box.tell(names.VENUE_CHECK, CheckVenue())  # as the exchange actor does once it is connected
     await box.soon()
     return box
+
+
+def know_balance(box: Box) -> None:
+    """Let the venue have told the account's balance, as the reconciler sees to."""
+    portfolio = box.parts.actor(names.PORTFOLIO)
+    portfolio._record(open_cash(portfolio.portfolio, D(100_000), now=box.clock.now()))
 
 
 async def refused(box: Box, **others: Any) -> Refusal:
@@ -97,6 +107,27 @@ def test_a_venue_that_is_never_connected_is_asked_all_the_same(perform):
         assert (login.asked, causes(box)) == (0, {"VENUE_UNCHECKED"})
         await asyncio.sleep(10)
         assert causes(box) == {"VENUE_DOWN"}
+
+    perform(play)
+
+
+def test_until_rules_and_balance_are_told_nothing_is_opened(perform):
+    async def play(box):
+        await box.start("60000")
+        login = Login(FINE)
+        box.parts.system.spawn_root(
+            ChildSpec(names.VENUE_CHECK, lambda: VenueCheckActor(box.parts.world, login))
+        )
+        box.tell(names.VENUE_CHECK, CheckVenue())
+        await box.soon()
+        assert "rules" in box.parts.world.causes["VENUE_UNCHECKED"].message
+        login.told = tuple(box.parts.world.instruments.values())
+        await box.soon()
+        assert "balance" in box.parts.world.causes["VENUE_UNCHECKED"].message
+
+        know_balance(box)
+        await box.soon()
+        assert (causes(box), login.asked) == (set(), 1)
 
     perform(play)
 
@@ -191,12 +222,12 @@ def test_a_skewed_clock_is_told(perform):
 
 def test_rules_of_the_venue_are_taken_over_for_new_entries_only(perform):
     async def play(box):
-        ours = box.parts.world.instruments[BTC]
         login = Login(FINE)
         await checked(box, login, max_leverage={BTC: D(3)})
+        ours = box.parts.world.instruments[BTC]
         held = await box.open()
         theirs = replace(ours, lot_size=D("0.5"), max_leverage=D(50))
-        login.listed = (theirs, box.parts.world.instruments[ETH])
+        login.told = (theirs, box.parts.world.instruments[ETH])
         box.tell(names.VENUE_CHECK, CheckVenue())
         await box.soon()
 
@@ -217,7 +248,7 @@ def test_a_symbol_that_the_venue_does_not_list_is_refused_and_the_others_trade(p
         await box.open()
         assert (await refused(box, symbol=ETH, number=2)).rule == "UNKNOWN_SYMBOL"
 
-        login.listed = (*login.listed, box.parts.world.instruments[ETH])
+        login.told = (*login.told, box.parts.world.instruments[ETH])
         box.parts.system.tell(names.VENUE_CHECK, CheckVenue())
         await box.soon()
         assert not box.parts.world.barred

@@ -111,3 +111,13 @@ def test_where_a_secret_is_shows_as_changed_and_not_as_what(config):
 def test_every_key_is_counted_once(config):
     assert len(keys(config())) == len(set(keys(config())))
     assert keys(config())["traders.trend.timeframe"] == config().traders[0].timeframe
+
+
+def test_a_venue_waits_for_a_restart_and_where_its_secrets_are_is_not_repeated(config):
+    venue = "venues: {okx: {credentials: {key: {env: SOME_NAME}}}}\nlog: {"
+    before, after = config(), config(("log: {", venue))
+
+    assert merged(before, after) == before
+    found = {each.key: each.now for each in changes(before, after)}
+    assert found["venues.okx.environment"] == "demo"
+    assert found["venues.okx.credentials.key.env"] == "****"

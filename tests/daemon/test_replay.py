@@ -148,3 +148,14 @@ def test_the_recorded_market_is_played_to_the_last_frame(name, frames, ticks):
     report = played(DATA / name)
     assert (report["frames"], report["ticks"]) == (frames, ticks)
     assert report["positions_opened"] >= report["positions_closed"] > 0
+
+
+def test_an_account_at_a_venue_is_replayed_at_the_paper_venue(recording, tmp_path):
+    """Frames of the past and orders of today do not go together."""
+    text = shipped("replay.yaml").path.read_text(encoding="utf-8")
+    venue = "venues: {okx-demo: {}}\naccount: {name: paper, quote: USDT, venue: okx-demo}\n"
+    config = tmp_path / "config.yaml"
+    without = "\n".join(line for line in text.splitlines() if not line.startswith("account:"))
+    config.write_text(f"{venue}{without}\n", encoding="utf-8")
+
+    assert played(recording, config=config) == played(recording)

@@ -200,7 +200,21 @@ def test_what_nobody_explains_is_taken_from_the_venue_and_closes_nothing():
 
 
 def test_swaps_leave_the_cash_alone():
-    assert cash(account(*holding(1, "2"))) == 1000
+    assert cash(account(*holding(1, "2")), {BTC: D(200)}) == 1000
+
+
+def test_a_venue_that_averages_two_positions_realizes_another_part_and_still_agrees():
+    state = account(*holding(1, "1", at="100"), *holding(2, "1", at="110"))
+    sold = a_fill("1", "110", Side.SELL, "x", "t9")
+    state = after(state, FillBooked(position_id(1), sold, is_entry=False, at=NOW))
+    assert state.balance == 1010
+    assert cash(state, {BTC: D(105)}) == 1005  # the venue's average was 105
+
+
+def test_a_venue_that_nets_a_long_and_a_short_has_realized_both():
+    state = account(*holding(1, "1", at="100"), *holding(2, "1", "110", Direction.SHORT))
+    assert state.balance == 1000
+    assert cash(state) == 1010
 
 
 def test_spot_coins_are_paid_for_in_cash_their_fee_in_coins_included():

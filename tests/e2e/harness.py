@@ -138,6 +138,14 @@ class Daemon:
         assert done.returncode == 0, (arguments, done.returncode, done.stdout, done.stderr)
         return json.loads(done.stdout)
 
+    def cli_anyhow(self, *arguments: str) -> dict[str, Any]:
+        """Run a command with `--json`, whatever its exit code; return what it printed."""
+        command = [HOLDFAST, *arguments, "--config", str(self.config), "--json"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=CLI_WITHIN_S, check=False, cwd=ROOT
+        )
+        return json.loads(done.stdout)
+
     def health(self) -> dict[str, Any]:
         return self.ask(Health())
 

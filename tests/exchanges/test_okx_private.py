@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import io
 import time
+from decimal import Decimal
 from itertools import pairwise
 
 import msgspec
 import orjson
 import pytest
 
+from daemon.logs import Logs
 from domain.order import Fill, OrderStatus
-from exchanges.okx_private import SETTINGS, OkxPrivateStream
+from exchanges.okx_private import SETTINGS, OkxPrivateStream, stream_of
 from exchanges.port import BalanceReport, PositionReport, StreamDown, StreamUp, VenueOrder
 from exchanges.real_net import RealNet
 from exchanges.session import LineSettings
@@ -27,7 +30,7 @@ from tests.exchanges.okx_account_frames import (
     positions,
 )
 from tests.exchanges.okx_private_venue import Keys, PrivateVenue, Updates
-from tests.exchanges.okx_rows import OURS
+from tests.exchanges.okx_rows import BTC_SWAP, OURS
 
 NOTICE = orjson.dumps(
     {
@@ -77,6 +80,11 @@ def watching(clock, chance, told):
             assert task.cancelled() or task.result() is None
 
     return watch
+
+
+async def eventually(condition):
+    while not condition():  # noqa: ASYNC110 - what it waits for has no event of its own
+        await asyncio.sleep(0.01)
 
 
 def ups_and_downs(told):
@@ -242,8 +250,7 @@ def test_a_quiet_account_is_kept_alive_by_pings_alone(run, told, watching):
     async def work():
         async with PrivateVenue().open() as venue, watching(venue.url, settings=settings):
             await told.until(lambda: told.of(StreamUp))
-            while venue.pings < 8:  # noqa: ASYNC110 - the venue counts them, and that is all
-                await asyncio.sleep(0.01)
+            await eventually(lambda: venue.pings >= 8)
 
     run(work())
     assert ups_and_downs(told) == ["StreamUp"]
@@ -282,6 +289,25 @@ def test_what_is_pushed_again_after_a_reconnect_is_told_once(run, told, watching
     assert len(told.of(Fill)) == 1
 
 
+def test_its_lines_log_as_what_concerns_orders(run, told, watching):
+    said = io.StringIO()
+    log = Logs(format="json", stream=said)
+    log.start()
+
+    async def work():
+        async with PrivateVenue().open() as venue, watching(venue.url):
+            await told.until(lambda: told.of(StreamUp))
+
+    try:
+        run(work())
+    finally:
+        log.close()
+    lines = [orjson.loads(line) for line in said.getvalue().splitlines()]
+    assert {each["category"] for each in lines if each["event"] == "stream_connected"} == {
+        "trade.execution"
+    }
+
+
 def test_nonsense_is_counted_and_the_stream_goes_on(run, told, watching):
     async def work():
         async with PrivateVenue().open() as venue, watching(venue.url) as stream:
@@ -310,6 +336,37 @@ def test_what_the_owner_raises_ends_the_stream(run, clock, chance):
 
     with pytest.raises(RuntimeError, match="a bug"):
         run(work())
+
+
+def test_the_stream_of_an_account_reads_by_the_rules_that_the_venue_told_it(
+    run, clock, chance, told
+):
+    class Account:
+        settings = Keys
+        clock_offset_s = 120.0
+        rules = ()
+
+        def instruments(self):
+            return self.rules
+
+    account = Account()
+
+    async def work():
+        async with PrivateVenue(ahead_s=120.0).open() as venue:
+            make = stream_of((RealNet(close_timeout_s=0.2), clock, chance), venue.url)
+            stream = make(account, told)
+            task = asyncio.create_task(stream.run())
+            await told.until(lambda: told.of(StreamUp))
+            await venue.push("private", orders(filled_row("1")))
+            await eventually(lambda: stream.counts.unlisted == 1)
+            account.rules = (BTC_SWAP,)
+            await venue.push("private", orders(filled_row("2")))
+            await told.until(lambda: told.of(Fill))
+            await stream.close()
+            assert task.cancelled()
+
+    run(work())
+    assert [each.quantity for each in told.of(Fill)] == [Decimal("0.02")]
 
 
 def test_a_stream_may_be_closed_before_it_ran_and_twice(run, clock, chance, told):

@@ -123,6 +123,13 @@ def test_an_amended_order_is_told_again():
     assert [each.terms.price for each in sink.updates] == [D(59000), D(59100)]
 
 
+def test_a_stop_that_was_moved_is_told_even_if_its_row_has_no_time_of_that():
+    row = algo_row(algoClOrdId=STOP) | {"uTime": ""}
+    sink = read(algos(row), algos(row), algos(row | {"slTriggerPx": "58500"}))
+
+    assert [each.terms.trigger_price for each in sink.updates] == [D(58000), D(58500)]
+
+
 @pytest.mark.parametrize(
     ("category", "cause"),
     [
@@ -229,6 +236,20 @@ def test_balances_come_as_one_report_and_an_older_state_is_passed_over():
     assert sink.updates == [
         BalanceReport((Balance("USDT", D(10000), D("9000.2")), Balance("BTC", D("0.5"), D("0.4"))))
     ]
+
+
+def test_what_the_venue_says_every_few_seconds_is_told_when_it_changed():
+    sink = read(
+        account(balance_row()),
+        positions(position_row()),
+        account(balance_row(uTime="1718000005500")),
+        positions(position_row(uTime="1718000005500", markPx="60020")),
+        account(balance_row(uTime="1718000010500"), balance_row(ccy="BTC", cashBal="1")),
+        positions(position_row(uTime="1718000010500", liqPx="41000.6")),
+    )
+
+    assert [type(each) for each in sink.updates] == [BalanceReport, PositionReport] * 2
+    assert [each.asset for each in sink.updates[2].balances] == ["BTC"]
 
 
 def test_an_asset_that_cannot_be_read_does_not_spoil_the_others():
@@ -368,7 +389,7 @@ def event(**fields) -> bytes:
         ),
         (
             event(event="error", code="60012", msg="Invalid request: {}"),
-            Answer(None, "60012 Invalid request: {}"),
+            Answer(None, "60012 Invalid request:"),
         ),
         (event(event="error", code="50107", msg="No"), LoginRefused("50107 No", is_final=True)),
         (event(event="notice", code="64008", msg="The connection…"), ShutdownNotice()),
@@ -398,6 +419,13 @@ def test_a_login_refused_for_its_time_is_tried_again_soon(code):
 
     assert isinstance(refused, LoginRefused)
     assert not refused.is_final
+
+
+def test_a_login_that_the_venue_repeats_in_its_refusal_is_not_repeated_by_us():
+    echo = 'Invalid request: {"op":"login","args":[{"passphrase":"Open.Sesame.1"}]}'
+    refused = notice_in(event(event="error", code="60012", msg=echo))
+
+    assert "Sesame" not in refused.error
 
 
 def test_only_a_channel_one_can_do_without_may_be_missing():

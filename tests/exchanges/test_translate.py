@@ -20,7 +20,7 @@ from exchanges.translate import (
     order_from_row,
     outside_fill,
     position_from_row,
-    with_child,
+    with_children,
 )
 from tests.exchanges.okx_rows import (
     BTC_SWAP,
@@ -197,11 +197,24 @@ def test_a_triggered_stop_goes_on_as_its_order_does(
     algo = algo_from_row(algo_row(state="effective", ordId="5"), INSTRUMENTS)
     row = order_row(ordId="5", clOrdId="", state=state, accFillSz=filled, avgPx="57990")
 
-    both = with_child(algo, order_from_row(row, INSTRUMENTS))
+    both = with_children(algo, [order_from_row(row, INSTRUMENTS)])
 
     assert (both.status, both.filled) == (status, Decimal(filled) / 100)
     assert both.terms == algo.terms
     assert both.venue_order_id == algo.venue_order_id
+
+
+def test_a_triggered_stop_that_the_venue_split_is_the_sum_of_its_orders() -> None:
+    algo = algo_from_row(algo_row(state="effective", ordIdList=["5", "6"]), INSTRUMENTS)
+    rows = [
+        order_row(clOrdId="", sz="1", state="filled", accFillSz="1", avgPx="57990"),
+        order_row(clOrdId="", sz="1", state="partially_filled", accFillSz="0.5", avgPx="57960"),
+    ]
+
+    whole = with_children(algo, [order_from_row(row, INSTRUMENTS) for row in rows])
+
+    assert (whole.status, whole.filled) == (S.PARTIAL, Decimal("0.015"))
+    assert whole.average_price == 57980
 
 
 def test_a_fill_counts_base_units_and_a_fee_that_was_paid_is_above_zero() -> None:

@@ -1,0 +1,290 @@
+"""What the venue holds against what we believe: suspects, confirms, attributes, tells owners.
+
+Owned by the reconciler; nothing of it is journaled. After a restart it looks anew.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from actors import names
+from actors.local_truth import dust_of, held_of, live_positions, unsettled
+from actors.looking import Looked
+from actors.world import World
+from domain.adoption import emergency_plan
+from domain.errors import Refusal
+from domain.ids import PositionId, Symbol, TradeId
+from domain.inputs import AdoptPosition, OutsideReported
+from domain.instrument import Direction
+from domain.money import ONE, ZERO
+from domain.reconciliation import (
+    CONFIRM_S,
+    UNEXPLAINED_S,
+    Explanation,
+    Finding,
+    Key,
+    Reduction,
+    Seen,
+    Side,
+    Suspicion,
+    booked_of,
+    compare,
+    confirm,
+    explain,
+    whole_trade,
+)
+from domain.venue import OutsideFill, VenuePosition
+
+log = structlog.get_logger("trade.execution")
+
+KEPT = timedelta(minutes=10)  # what others traded explains nothing that is found later than this
+EXPLAINS_WITHIN_S = 10.0  # of being told: holdings read since agree with ours without it
+Tell = Callable[[str, Any], object]
+
+
+class Holdings:
+    """Knows what is suspected, what others traded, and what is in quarantine."""
+
+    def __init__(self, world: World, tell: Tell, *, adopts: bool, stop_ratio: Decimal) -> None:
+        self.world = world
+        self.tell = tell
+        self.adopts = adopts
+        self.stop_ratio = stop_ratio
+        self.hedged = False
+        self.sides: tuple[Side, ...] = ()  # as last read
+        self.unsettled: frozenset[Symbol] = frozenset()
+        self.suspicions: dict[Key, Suspicion] = {}
+        self.quarantined: dict[Key, Side] = {}
+        self.adopt_wanted: set[Symbol] = set()
+        self.seen: dict[TradeId, Seen] = {}
+        self.noted_s: dict[TradeId, float] = {}  # monotonic, of those
+        self.done: list[str] = []  # what was done about it, since somebody asked
+        self.drifts = 0  # since the start
+
+    # --- what others traded ---
+
+    def note_outside(self, fills: Iterable[OutsideFill]) -> bool:
+        """Remember executions by others; whether any was new."""
+        new = [each for each in fills if each.fill.trade_id not in self.seen]
+        if not new:
+            return False
+        positions = live_positions(self.world)
+        booked = booked_of(fill for each in positions for fill in each.outside_fills)
+        portfolio = self.world.portfolio()
+        closed = {} if portfolio is None else portfolio.closed
+        over = {whole_trade(trade_id) for ids in closed.values() for trade_id in ids}
+        for each in new:
+            trade_id = each.fill.trade_id
+            used = each.fill.quantity if trade_id in over else booked.get(trade_id, ZERO)
+            self.seen[trade_id] = Seen(each, min(used, each.fill.quantity))
+            self.noted_s[trade_id] = self.world.clock.monotonic()
+        return True
+
+    def _forget_old(self, now: datetime) -> None:
+        """Drop what explained nothing for long, or is used up and will not be told again."""
+        self.seen = {
+            trade_id: each
+            for trade_id, each in self.seen.items()
+            if each.outside.fill.at > now - KEPT
+        }
+        self.noted_s = {trade_id: self.noted_s[trade_id] for trade_id in self.seen}
+
+    # --- judging ---
+
+    def judge(self, looked: Looked, *, act: bool) -> None:
+        """Compare what was read; act on what it confirms."""
+        assert looked.positions is not None
+        if looked.hedged is not None:
+            self.hedged = looked.hedged
+        positions = live_positions(self.world)
+        self.sides = compare(
+            held_of(positions),
+            looked.positions,
+            self.world.instruments,
+            dust_of(self.world),
+            hedged=self.hedged,
+        )
+        differing = {side.symbol for side in self.sides if side.differs}
+        resting = None
+        if looked.orders is not None:
+            resting = {each.terms.client_order_id: each.filled for each in looked.orders}
+        self.unsettled = unsettled(self.world, differing, positions, resting, looked.began_s)
+        self.suspicions, findings = confirm(
+            self.suspicions,
+            self.sides,
+            self.unsettled,
+            began_s=looked.began_s,
+            ended_s=looked.ended_s,
+        )
+        self._release_quarantine()
+        if act:
+            for finding in findings:
+                self._act(finding)
+        if not self.suspicions:
+            self._settle_seen()
+            self._forget_old(looked.began)
+
+    def _settle_seen(self) -> None:
+        """What others traded in a symbol in which nothing is missing has explained itself away."""
+        before_s = self.world.clock.monotonic() - EXPLAINS_WITHIN_S
+        for trade_id, each in self.seen.items():
+            is_old = self.noted_s[trade_id] < before_s
+            if is_old and each.left and each.outside.fill.symbol not in self.unsettled:
+                self.seen[trade_id] = replace(each, used=each.outside.fill.quantity)
+
+    def explained(self, side: Side) -> Explanation:
+        """Return what a difference comes down to, at the price of now."""
+        price = self.world.prices.marks().get(side.symbol)
+        return explain(side, tuple(self.seen.values()), price, self.world.clock.now())
+
+    def _act(self, finding: Finding) -> None:
+        side = finding.side
+        explanation = self.explained(side)
+        if explanation.reductions and finding.age_s >= CONFIRM_S:
+            self._reduce(explanation.reductions)
+        elif finding.age_s < UNEXPLAINED_S:
+            return
+        elif explanation.guesses:
+            self._reduce(explanation.guesses)
+        elif explanation.surplus:
+            self._take_in(side, explanation)
+
+    def _reduce(self, reductions: Iterable[Reduction]) -> None:
+        for each in reductions:
+            fill = each.fill
+            self.drifts += 1
+            log.warning(
+                "closed_outside",
+                position_id=each.position_id,
+                symbol=fill.symbol,
+                quantity=fill.quantity,
+                price=fill.price,
+                cause=each.cause.value,
+                estimated=each.estimated,
+            )
+            report = OutsideReported(each.position_id, fill, each.cause, each.estimated)
+            if self.tell(names.position(each.position_id), report) is False:
+                self._alarm("DRIFT_STUCK", f"position {each.position_id} cannot be told of it")
+                continue
+            self._note_change(fill.symbol)
+            self.done.append(f"{fill.quantity} of position {each.position_id} booked as closed")
+            seen = self.seen.get(whole_trade(fill.trade_id))
+            if seen is not None:
+                self.seen[whole_trade(fill.trade_id)] = replace(
+                    seen, used=seen.used + fill.quantity
+                )
+
+    # --- more than ours ---
+
+    def _take_in(self, side: Side, explanation: Explanation) -> None:
+        """Adopt what nobody here opened, or leave it alone and open nothing beside it."""
+        before = self.quarantined.get(side.key)
+        if before is not None and before.venue == side.venue and not self.may_adopt(side.symbol):
+            return
+        problem = self._adopt(side, explanation) if self.may_adopt(side.symbol) else ""
+        if problem is None:
+            return
+        found = f"{explanation.surplus_direction.value} {explanation.surplus}"
+        what = f"{side.symbol}: the venue holds {found} more than was opened here"
+        self.quarantined[side.key] = side
+        self.world.quarantined[side.symbol] = _quarantine(side.symbol, f"{what}{problem}.")
+        if before is None or before.venue != side.venue:
+            self.drifts += 1
+            log.warning("unknown_position", symbol=side.symbol, quantity=explanation.surplus)
+            self._alarm("UNKNOWN_POSITION", f"{what}{problem}")
+            self.done.append(f"{side.symbol} is in quarantine")
+
+    def may_adopt(self, symbol: Symbol) -> bool:
+        """Whether what nobody here opened is taken over: by the configuration, or as asked."""
+        return self.adopts or symbol in self.adopt_wanted
+
+    def _adopt(self, side: Side, explanation: Explanation) -> str | None:
+        """Have a position born of it; return why not."""
+        instrument = self.world.instruments.get(side.symbol)
+        price = self.world.prices.marks().get(side.symbol)
+        if instrument is None:
+            return "; it cannot be adopted: the symbol is not configured"
+        if price is None:
+            return "; it cannot be adopted before the feed tells a price"
+        direction = explanation.surplus_direction
+        rules = self.world.rules.modifications
+        position_id = PositionId(self.world.ids.uuid())
+        self.adopt_wanted.discard(side.symbol)
+        self.drifts += 1
+        self._note_change(side.symbol)
+        log.warning("position_adopted", position_id=position_id, symbol=side.symbol)
+        self.tell(
+            names.POSITIONS,
+            AdoptPosition(
+                position_id=position_id,
+                account=self.world.account,
+                instrument=instrument,
+                direction=direction,
+                quantity=explanation.surplus,
+                price=side.price or price,
+                leverage=side.leverage or ONE,
+                plan=emergency_plan(
+                    instrument,
+                    direction,
+                    price,
+                    side.liquidation_price,
+                    min(self.stop_ratio, rules.max_stop_distance_ratio),
+                ),
+                rationale="found at the venue",
+            ),
+        )
+        self.done.append(f"{explanation.surplus} {side.symbol} adopted as position {position_id}")
+        return None
+
+    def _release_quarantine(self) -> None:
+        """Open a symbol again once nothing of it is unaccounted for."""
+        differing = {side.key for side in self.sides if side.differs}
+        for key in [key for key in self.quarantined if key not in differing]:
+            del self.quarantined[key]
+            log.info("quarantine_over", symbol=key[0])
+        for symbol in list(self.world.quarantined):
+            if all(symbol != each for each, _ in self.quarantined):
+                del self.world.quarantined[symbol]
+
+    def contradicts(self, told: Iterable[VenuePosition]) -> bool:
+        """Whether pushed holdings are other than ours."""
+        pushed = {each.symbol for each in told}
+        held = [each for each in held_of(live_positions(self.world)) if each.symbol in pushed]
+        sides = compare(held, told, self.world.instruments, {}, hedged=self.hedged)
+        if not self.hedged:
+            return any(side.differs for side in sides)
+        # A side that is not named did not change; a flat one does not say which side it was.
+        named = {(each.symbol, each.quantity > ZERO) for each in told if each.quantity}
+        flat = {each.symbol for each in told if not each.quantity}
+        return any(
+            side.differs
+            and (side.symbol in flat or (side.symbol, side.direction is Direction.LONG) in named)
+            for side in sides
+        )
+
+    def is_waiting(self) -> bool:
+        """Whether a difference is to be read again soon: none that is in quarantine as it is."""
+        return any(
+            key not in self.quarantined or self.quarantined[key].venue != each.venue
+            for key, each in self.suspicions.items()
+        )
+
+    def _note_change(self, symbol: Symbol) -> None:
+        """Let no read count that may still show what was before."""
+        self.world.booked[symbol] = self.world.clock.monotonic()
+
+    def _alarm(self, code: str, text: str) -> None:
+        self.world.telemetry.alarm(code, text)
+
+
+def _quarantine(symbol: Symbol, what: str) -> Refusal:
+    return Refusal(
+        "SYMBOL_IN_QUARANTINE",
+        what,
+        f"Close it at the venue, or take it over: holdfast reconcile --adopt {symbol}.",
+        actual=symbol,
+    )

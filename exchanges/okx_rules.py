@@ -1,0 +1,94 @@
+"""The rules of what is traded, as OKX tells them: grids, contract sizes, what is listed.
+
+How much a contract is, is never taken from elsewhere: until the venue has told, nothing is sent or
+read, since a size would mean another amount.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from domain.ids import Symbol
+from domain.instrument import Instrument
+from exchanges import okx_answers as okx
+from exchanges.ccxt_wire import Reply, Silence, Wire
+from exchanges.okx_account_rows import instrument_from_row, is_live
+from exchanges.okx_fields import Row
+from exchanges.port import Unknown
+from exchanges.rest import LieError
+from exchanges.translate import inst_id
+
+log = structlog.get_logger("trade.execution")
+
+_FEW = 8  # instruments that are asked for one by one
+_NO_SUCH_INSTRUMENT = "51001"
+
+
+class Rules:
+    """What the venue has told of the instruments that are wanted."""
+
+    def __init__(self, wire: Wire, wanted: Sequence[Instrument]) -> None:
+        self._wire = wire
+        self._wanted = {inst_id(each): each for each in wanted}
+        self._absent: set[str] = set()  # not listed, or nothing that can be used
+        self._live: set[str] = set()
+        self.listed: dict[str, Instrument] = {}  # by the venue's ids, whether they trade now or not
+        self.tradable: tuple[Instrument, ...] = ()  # the same object until something changes
+
+    @property
+    def are_known(self) -> bool:
+        """Whether the venue has answered about every one."""
+        return self.listed.keys() | self._absent >= self._wanted.keys()
+
+    def of(self, symbol: Symbol) -> Instrument | None:
+        """Return the instrument of a symbol; None while it is not known, or not listed."""
+        return next((each for each in self.listed.values() if each.symbol == symbol), None)
+
+    async def load(self) -> None:
+        """Ask for all; what cannot be read stays as it was known."""
+        kinds = {each.kind for each in self._wanted.values()}
+        await asyncio.gather(*(self._load_kind(kind.value.upper()) for kind in kinds))
+        tradable = tuple(self.listed[name] for name in self._wanted if name in self._live)
+        if tradable != self.tradable:
+            self.tradable = tradable
+
+    async def _load_kind(self, kind: str) -> None:
+        wanted = [name for name, each in self._wanted.items() if each.kind.value.upper() == kind]
+        if len(wanted) > _FEW:
+            self._take(wanted, await self._wire.ask(okx.INSTRUMENTS, {"instType": kind}))
+            return
+        asked = [{"instType": kind, "instId": name} for name in wanted]
+        asking = [self._wire.ask(okx.INSTRUMENTS, each, urgent=True) for each in asked]
+        for name, answer in zip(wanted, await asyncio.gather(*asking), strict=True):
+            self._take([name], answer)
+
+    def _take(self, names: Sequence[str], answer: Reply | Silence) -> None:
+        rows = okx.read(answer, lambda rows: {str(row.get("instId")): row for row in rows})
+        if isinstance(rows, Unknown):
+            if isinstance(answer, Silence) or okx.code_in(answer) != _NO_SUCH_INSTRUMENT:
+                return
+            rows = {}
+        for name in names:
+            self._take_one(name, rows.get(name))
+
+    def _take_one(self, name: str, row: Row | None) -> None:
+        self._live.discard(name)
+        instrument = None if row is None else _instrument(row, self._wanted[name])
+        if row is None or instrument is None:
+            self._absent.add(name)
+            self.listed.pop(name, None)
+            return
+        self._absent.discard(name)
+        self.listed[name] = instrument
+        if is_live(row):
+            self._live.add(name)
+
+
+def _instrument(row: Any, known: Instrument) -> Instrument | None:
+    try:
+        return instrument_from_row(row, known)
+    except LieError as lie:
+        log.warning("instrument_unusable", symbol=known.symbol, why=str(lie))
+        return None

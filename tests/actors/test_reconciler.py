@@ -1,0 +1,333 @@
+"""The reconciler against an account that others use too: it finds out, it never flattens."""
+
+import pytest
+
+from actors import names
+from actors.reconciler import ReconcileSettings
+from domain.modes import Mode
+from domain.position import PositionStatus
+from domain.protection import ExitReason
+from exchanges.port import CashKind, Outside
+from tests.actors.box import BTC, Box, D, stop_at
+from tests.actors.shared_account import SharedAccount
+
+_S = PositionStatus
+QUARANTINES = ReconcileSettings()
+ADOPTS = ReconcileSettings(adopts=True)
+
+
+@pytest.fixture
+def share(perform):
+    """Run plays with a shared account that is reconciled all the time."""
+
+    def run(*plays, reconcile=QUARANTINES, **options):
+        return perform(*plays, venue=SharedAccount, reconcile=reconcile, **options)
+
+    return run
+
+
+async def opened(box: Box, quantity: str = "0.01", **others) -> None:
+    await box.start("60000")
+    await box.soon(2)
+    await box.open(quantity, **others)
+    await box.soon(7)  # what was read of it before counts again
+
+
+def mode(box: Box) -> Mode:
+    return box.actor(names.PORTFOLIO).mode
+
+
+def causes(box: Box) -> set[str]:
+    return set(box.parts.world.causes)
+
+
+# --- closed by somebody else ---
+
+
+def test_what_a_person_closed_is_booked_at_their_price_within_a_second(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.trades("-0.01", "60100")
+        await box.soon(1)
+        position = box.position()
+        assert position.status is _S.CLOSED_EXTERNAL
+        assert position.exit_reason is ExitReason.EXTERNAL
+        assert position.fills[-1].price == 60_100
+        assert position.realized_pnl == D("0.01") * 100 - D("0.01") * 60_000 * D("0.0005")
+        assert not box.portfolio.holdings
+        assert "CLOSED_OUTSIDE" in box.ears.codes()
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+def test_without_a_stream_it_is_found_within_fifteen_seconds(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100")
+        await box.soon(15)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+        assert box.position().fills[-1].price == 60_100
+
+    share(play)
+
+
+def test_without_a_fill_that_tells_the_price_it_is_estimated_and_said(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells_fills = False
+        box.say("59500")
+        box.venue.trades("-0.01")
+        await box.soon(15)
+        position = box.position()
+        assert position.status is _S.CLOSED_EXTERNAL
+        assert position.fills[-1].price == 59_500
+        assert any("guess" in text for code, text in box.ears.alarms if code == "CLOSED_OUTSIDE")
+
+    share(play)
+
+
+def test_a_liquidation_ends_it_as_that(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.trades("-0.01", "55000", cause=Outside.LIQUIDATION)
+        await box.soon(1)
+        assert box.position().status is _S.LIQUIDATED
+        assert box.position().exit_reason is ExitReason.LIQUIDATED
+        assert "LIQUIDATED" in box.ears.codes()
+
+    share(play)
+
+
+def test_a_part_closed_by_a_person_leaves_the_rest_guarded(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.trades("-0.004", "60100")
+        await box.soon(1)
+        assert box.position().remaining == D("0.006")
+        assert box.position().status is _S.OPEN_PROTECTED
+        box.say("58900")
+        await box.soon(1)
+        assert box.venue.sent[-1].quantity == D("0.006")
+
+    share(play)
+
+
+def test_the_oldest_position_goes_first(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        await box.open("0.02", number=2)
+        await box.soon(7)
+        box.venue.trades("-0.015", "60100")
+        await box.soon(1)
+        assert box.position(1).status is _S.CLOSED_EXTERNAL
+        assert box.position(2).remaining == D("0.015")
+
+    share(play)
+
+
+def test_a_crash_before_the_portfolio_was_told_is_made_good(share):
+    async def first(box: Box) -> None:
+        await opened(box)
+        box.venue.trades("-0.01", "60100")
+        while not box.position().is_closed:
+            await box.soon(0.0001)
+        box.disk.on_told = box.kill
+        await box.soon(1)
+        assert box.is_dead
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+        assert not box.portfolio.holdings
+        assert box.portfolio.balance == 100_000 + 1 - D("0.3")
+
+    share(first, second)
+
+
+# --- more than ours ---
+
+
+def test_a_position_nobody_opened_here_is_left_alone_and_nothing_is_opened_beside_it(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.trades("0.02")
+        await box.soon(8)
+        assert not box.parts.world.states.latest_of("position")
+        assert "UNKNOWN_POSITION" in box.ears.codes()
+        assert box.ears.codes().count("UNKNOWN_POSITION") == 1
+        answered = await box.ask(names.trader("manual"), lambda rid: box.request(request_id=rid))
+        assert answered.refusal.rule == "SYMBOL_IN_QUARANTINE"
+        assert mode(box) is Mode.NORMAL
+        box.venue.trades("-0.02")
+        await box.soon(15)
+        box.say("60000")
+        await box.open()
+
+    share(play)
+
+
+def test_by_policy_it_is_adopted_under_an_emergency_stop(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.average_price = D(61_000)
+        box.venue.trades("0.02")
+        await box.soon(8)
+        (position,) = box.parts.world.states.latest_of("position")
+        assert position.status is _S.OPEN_PROTECTED
+        assert position.trader == "manual"
+        assert (position.remaining, position.entry_price) == (D("0.02"), 61_000)
+        assert position.protection.stop.price == 57_000
+        assert position.id in box.portfolio.holdings
+        assert box.portfolio.balance == 100_000
+        await box.soon(60)
+        assert len(box.parts.world.states.latest_of("position")) == 1
+
+    share(play, reconcile=ADOPTS)
+
+
+def test_a_find_is_never_averaged_into_a_position_of_ours(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.trades("0.02")
+        await box.soon(12)
+        mine, found = sorted(
+            box.parts.world.states.latest_of("position"), key=lambda each: each.intended_at
+        )
+        assert (mine.remaining, found.remaining) == (D("0.01"), D("0.02"))
+
+    share(play, reconcile=ADOPTS)
+
+
+# --- what must not happen ---
+
+
+def test_a_failed_read_is_not_flat(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.reads_fail = True
+        await box.soon(60)
+        assert box.position().status is _S.OPEN_PROTECTED
+        assert "HOLDINGS_UNREAD" in causes(box)
+        assert mode(box) is Mode.NO_ENTRY
+        box.venue.reads_fail = False
+        await box.soon(20)
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+def test_a_read_that_is_wrong_once_changes_nothing(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        real = box.venue.positions
+        answers = [()]
+
+        async def positions():
+            return answers.pop() if answers else await real()
+
+        box.venue.positions = positions
+        await box.soon(60)
+        assert box.position().status is _S.OPEN_PROTECTED
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+def test_reads_that_are_late_do_not_close_what_has_just_filled(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.lag_s = 4.0
+        await box.open()
+        for _ in range(60):
+            await box.venue.push_positions()
+            await box.soon(0.5)
+        assert box.position().status is _S.OPEN_PROTECTED
+        assert not set(box.ears.codes()) & {"CLOSED_OUTSIDE", "UNKNOWN_POSITION"}
+        await box.close()
+        for _ in range(60):
+            await box.soon(0.5)
+        assert box.position().status is _S.CLOSED
+        assert not set(box.ears.codes()) & {"CLOSED_OUTSIDE", "UNKNOWN_POSITION"}
+
+    share(play)
+
+
+# --- money ---
+
+
+def test_funding_is_a_cost_of_the_position(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.moves("-3", CashKind.FUNDING, BTC)
+        await box.soon(20)
+        assert box.position().ledger.funding == -3
+        assert box.portfolio.balance == 100_000 - D("0.3") - 3
+        await box.soon(60)
+        assert box.portfolio.balance == 100_000 - D("0.3") - 3
+
+    share(play)
+
+
+def test_a_deposit_is_no_gain_and_a_withdrawal_no_loss(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.moves("50000", CashKind.TRANSFER)
+        await box.soon(20)
+        assert box.portfolio.balance == 150_000 - D("0.3")
+        box.venue.moves("-100000", CashKind.TRANSFER)
+        await box.soon(20)
+        assert box.portfolio.balance == 50_000 - D("0.3")
+        box.say("60000")
+        await box.soon(2)
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+def test_what_nothing_explains_is_corrected_and_said(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.cash -= 1000
+        await box.soon(40)
+        assert box.portfolio.balance == 99_000 - D("0.3")
+        assert "BALANCE_CORRECTED" in box.ears.codes()
+
+    share(play)
+
+
+# --- orders ---
+
+
+def test_a_resting_order_that_is_gone_at_the_venue_is_asked_for(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        await box.open("0.01", stop_at("50000"), limit="59000")
+        entry = box.position().entry.client_order_id
+        box.venue.pushes = lambda update: ()
+        await box.paper.cancel(BTC, entry)
+        await box.soon(7)
+        assert box.position().exit_reason is ExitReason.NEVER_FILLED
+
+    share(play)
+
+
+def test_without_a_stream_a_fill_of_a_resting_order_is_found(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        await box.open("0.01", stop_at("50000"), limit="59000")
+        box.venue.pushes = lambda update: ()
+        box.say("58990")
+        await box.soon(7)
+        assert box.position().status is _S.OPEN_PROTECTED
+        await box.soon(30)
+        assert box.position().status is _S.OPEN_PROTECTED
+
+    share(play)

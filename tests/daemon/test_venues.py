@@ -1,0 +1,123 @@
+"""The account's venue: a start at another one than what is open, and live money unconfirmed."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.streams import registry
+from daemon.config import load
+from daemon.config_file import ConfigFile
+from daemon.errors import StartError
+from daemon.venues import account_of, check_venue
+from domain.errors import InvariantError, Refusal
+from domain.ids import AccountName
+from domain.modes import OPERATOR_STOP, operator_stop
+from domain.portfolio import evolve
+from domain.portfolio_events import AccountMoved, EntriesStopped, PortfolioOpened
+from runtime.chance import SeededChance
+from runtime.disk import RealDisk
+from runtime.virtual import run_virtual
+from storage.store import Store
+from tests.actors.box import START, Box
+from tests.domain.test_portfolio import account, reserved
+
+D = Decimal
+MARKET = "market: {source: okx, symbols: [BTC/USDT]}\n"
+DEMO = "account: {venue: okx-demo}\nvenues: {okx-demo: {}}\n"
+LIVE = "account: {venue: okx}\nvenues: {okx: {environment: live}}\n"
+
+
+def refusal_of(directory: Path, text: str) -> Refusal | None:
+    """Return why a start with this configuration is refused; None when it is not."""
+    path = directory / "start.yaml"
+    path.write_text(f"data_dir: ./var\n{MARKET}{text}", encoding="utf-8")
+    wanted = load(ConfigFile(path)).config
+    store = Store(wanted.data_dir, registry(), RealDisk())
+    try:
+        check_venue(wanted, store)
+    except StartError as error:
+        return error.refusal
+    finally:
+        store.close()
+    return None
+
+
+def lived(directory: Path, play: Callable[[Box], Any]) -> None:
+    """Let a daemon at the paper venue live in this directory."""
+
+    async def main() -> None:
+        box = Box(directory)
+        await box.start("60000")
+        await play(box)
+        await box.stop()
+        box.kill()
+
+    run_virtual(main)
+
+
+def test_what_is_open_at_one_venue_keeps_the_daemon_from_another(tmp_path: Path) -> None:
+    lived(tmp_path, lambda box: box.open())
+
+    refusal = refusal_of(tmp_path, DEMO)
+
+    assert refusal is not None
+    assert refusal.rule == "VENUE_CHANGED"
+    assert "1 open at paper" in refusal.message
+    assert "close --all" in refusal.remedy
+    assert refusal_of(tmp_path, "") is None
+
+
+def test_another_name_of_the_account_does_not_hide_what_is_open(tmp_path: Path) -> None:
+    lived(tmp_path, lambda box: box.open())
+
+    refusal = refusal_of(tmp_path, DEMO.replace("account: {", "account: {name: other, "))
+
+    assert refusal is not None
+    assert refusal.rule == "VENUE_CHANGED"
+
+
+def test_an_account_without_positions_may_move(tmp_path: Path) -> None:
+    async def play(box: Box) -> None:
+        await box.open()
+        await box.close()
+        await box.soon()
+
+    lived(tmp_path, play)
+
+    assert refusal_of(tmp_path, DEMO) is None
+
+
+def test_live_money_asks_for_a_word_in_the_configuration(tmp_path: Path) -> None:
+    refusal = refusal_of(tmp_path, LIVE)
+
+    assert refusal is not None
+    assert refusal.rule == "LIVE_NOT_CONFIRMED"
+    assert "confirm_live" in refusal.remedy
+    confirmed = LIVE.replace("environment: live", "environment: live, confirm_live: true")
+    assert refusal_of(tmp_path, confirmed) is None
+
+
+def test_a_moved_account_begins_anew_with_what_people_stopped() -> None:
+    opened = PortfolioOpened(account=AccountName("main"), quote="USDT", balance=D(10_000), at=START)
+    stopped = evolve(evolve(None, opened), EntriesStopped(operator_stop("somebody"), START))
+
+    moved = evolve(stopped, AccountMoved("okx-demo", D(0), START))
+
+    assert (stopped.venue, moved.venue) == ("paper", "okx-demo")
+    assert (moved.balance, moved.high_water_mark, moved.day_start_equity) == (0, 0, 0)
+    assert [cause.code for cause in moved.causes] == [OPERATOR_STOP]
+
+
+def test_an_account_with_something_open_does_not_move() -> None:
+    with pytest.raises(InvariantError, match="open positions"):
+        evolve(reserved(account()), AccountMoved("okx-demo", D(0), START))
+
+
+def test_the_paper_venue_has_no_account_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(MARKET, encoding="utf-8")
+
+    assert account_of(load(ConfigFile(path)).config, None, SeededChance(1)) is None
