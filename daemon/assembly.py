@@ -41,14 +41,14 @@ from domain.modifications import ModificationRules
 from domain.money import ZERO
 from domain.order import OrderStatus
 from domain.position import Position
-from domain.position_draft import PositionRules
+from domain.position_draft import OutsideChanges, PositionRules
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
 from exchanges.market import MarketStream, PriceListener
 from exchanges.market_reads import MarketReads
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
-from exchanges.port import Balance, DistantExchange, Exchange
+from exchanges.port import Abilities, Balance, DistantExchange, Exchange
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 from runtime.system import ActorSystem
@@ -167,6 +167,7 @@ def assemble(
     else:
         world.is_distant = True
         venue = distant = ports.account(world)
+    world.rules = position_rules(config, venue.abilities)
     stream = ports.stream(world)
     world.reads = ports.reads(world)
     settings = trader_settings(config)
@@ -210,9 +211,11 @@ def world_of(
     )
 
 
-def position_rules(config: Config) -> PositionRules:
-    """Return what every position goes by."""
+def position_rules(config: Config, abilities: Abilities | None = None) -> PositionRules:
+    """Return what every position goes by, at a venue that can do so much for us."""
     protection, costs = config.protection, costs_of(config)
+    can = Abilities() if abilities is None else abilities
+    changed = "restore" if config.venue is None else config.venue.changed_stops
     return PositionRules(
         modifications=ModificationRules(
             automatic_every_s=protection.automatic_modification_every_s,
@@ -222,6 +225,11 @@ def position_rules(config: Config) -> PositionRules:
         taker_fee_ratio=costs.taker_fee,
         unprotected_after_s=protection.unprotected_after_s,
         exit_after_s=protection.exit_after_s,
+        stops_at_venue=can.holds_stops,
+        amends_stops=can.amends_stops,
+        trails_at_venue=can.holds_trails,
+        grace_s=protection.grace_s,
+        outside_changes=OutsideChanges(changed),
         paper=config.venue is None or not config.venue.is_live,
     )
 
