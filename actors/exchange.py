@@ -205,8 +205,8 @@ class ExchangeActor(RestingOrders, OrderList):
             log.warning("private_stream_down", why=change.why)
             self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
             return
-        self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
         self.tell(names.RECONCILER, Uncompared())
         self.run(self._reconcile())
 

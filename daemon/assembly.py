@@ -26,7 +26,8 @@ from actors.feed import FeedActor
 from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
-from actors.reconciler import ReconcilerActor, ReconcileSettings
+from actors.reconcile_rules import ReconcileSettings
+from actors.reconciler import ReconcilerActor
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
@@ -61,6 +62,7 @@ IN_FLIGHT = frozenset(
 ROOT = "root"
 DESK = "desk"
 LEDGER = "paper.db"
+NO_ABILITIES = Abilities()
 # A person is bound by the account's limits and the market's rules, not by a strategy's.
 MANUAL_LIMITS = TraderLimits(
     max_positions=100_000, max_risk_ratio=Decimal(1), max_position_ratio=Decimal(1000)
@@ -167,7 +169,7 @@ def assemble(
     else:
         world.is_distant = True
         venue = distant = ports.account(world)
-    world.rules = position_rules(config, venue.abilities)
+        world.rules = position_rules(config, venue.abilities)
     stream = ports.stream(world)
     world.reads = ports.reads(world)
     settings = trader_settings(config)
@@ -211,11 +213,9 @@ def world_of(
     )
 
 
-def position_rules(config: Config, abilities: Abilities | None = None) -> PositionRules:
-    """Return what every position goes by, at a venue that can do so much for us."""
+def position_rules(config: Config, abilities: Abilities = NO_ABILITIES) -> PositionRules:
+    """Return what every position goes by; `abilities`: what the venue does for it."""
     protection, costs = config.protection, costs_of(config)
-    can = Abilities() if abilities is None else abilities
-    changed = "restore" if config.venue is None else config.venue.changed_stops
     return PositionRules(
         modifications=ModificationRules(
             automatic_every_s=protection.automatic_modification_every_s,
@@ -225,12 +225,14 @@ def position_rules(config: Config, abilities: Abilities | None = None) -> Positi
         taker_fee_ratio=costs.taker_fee,
         unprotected_after_s=protection.unprotected_after_s,
         exit_after_s=protection.exit_after_s,
-        stops_at_venue=can.holds_stops,
-        amends_stops=can.amends_stops,
-        trails_at_venue=can.holds_trails,
-        grace_s=protection.grace_s,
-        outside_changes=OutsideChanges(changed),
         paper=config.venue is None or not config.venue.is_live,
+        stops_at_venue=abilities.holds_stops,
+        amends_stops=abilities.amends_stops,
+        trails_at_venue=abilities.holds_trails,
+        grace_s=config.protection.grace_s,
+        outside_changes=OutsideChanges(
+            "restore" if config.venue is None else config.venue.outside_changes
+        ),
     )
 
 

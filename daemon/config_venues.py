@@ -54,12 +54,10 @@ class Venue(Section):
     """of swaps: the whole account stands for each position, or each for itself"""
     unknown_positions: Literal["quarantine", "adopt"] = "quarantine"
     """what nobody here opened: hands off and an alarm, or taken over with an emergency stop"""
-    changed_stops: Literal["restore", "adopt"] = "restore"
-    """a stop of ours that somebody moves on the venue's site: put back, or taken over. One that is
-    taken out there is placed again in any case
-    """
     emergency_stop: PositiveRatio = Decimal("0.05")
     """from the price, of a position taken over; at most `limits.max_stop_distance_ratio`"""
+    outside_changes: Literal["restore", "adopt"] = "restore"
+    """a person moves or cancels our stop at the venue: it is put back, or taken over"""
     taker_fee: Ratio | None = None
     """expected, of the value; else 0.05 % on swaps and 0.1 % on spot. What is charged is booked"""
     slippage: Ratio = Decimal("0.001")

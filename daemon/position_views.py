@@ -159,6 +159,7 @@ def position_view(
         "intended_at": time_text(position.intended_at),
         "modified_at": time_text(position.modified_at),
         "fees": computed(position.fees),
+        "funding": computed(position.ledger.funding),
         "protection": _protection_view(position, seen, price),
         "stop_at": stop_at(position),
         "acknowledged_version": position.acknowledged_version,

@@ -42,7 +42,7 @@ def print_position(position: Row) -> None:
                 "realized",
                 (
                     f"{signed_number(position.get('realized_pnl'))}, "
-                    f"fees {money(position.get('fees'))}"
+                    f"fees {money(position.get('fees'))}{_funding(position)}"
                 ),
             ),
             ("range", _range(position)),
@@ -174,6 +174,11 @@ def _current(position: Row) -> str:
         return ""
     stale = "" if position.get("price_is_fresh") else "  STALE"
     return short_number(position.get("current_price")) + stale
+
+
+def _funding(position: Row) -> str:
+    paid = position.get("funding")
+    return "" if paid in {None, "0"} else f", funding {signed_number(paid)}"
 
 
 def _unrealized(position: Row) -> str:

@@ -23,6 +23,7 @@ def print_status(status: Row) -> None:
             ("market", f"{clean(status.get('market_source'))}, {connected}"),
             ("venue", _venue(status)),
             *_link(status.get("link")),
+            *_quarantined(status.get("quarantined")),
             (
                 "equity",
                 (
@@ -78,6 +79,12 @@ def _link(link: object) -> list[tuple[str, str]]:
     compared = link.get("reconciled_s")
     told = "never" if compared is None else f"{short_span(compared)} ago"
     return [("account", f"{stream}; compared with the venue {told}")]
+
+
+def _quarantined(found: object) -> list[tuple[str, str]]:
+    if not isinstance(found, Mapping):
+        return []
+    return [("quarantine", f"{clean(why)} See holdfast reconcile.") for why in found.values()]
 
 
 def _print_prices(prices: Sequence[Row]) -> None:

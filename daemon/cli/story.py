@@ -258,6 +258,15 @@ def _closed(fields: Row) -> str:
     )
 
 
+def _reduced_outside(fields: Row) -> str:
+    fill = _part(fields, "fill")
+    guess = ", a guess: no fill was told" if fields.get("estimated") else ""
+    return (
+        f"{short_number(fill.get('quantity'))} closed at {short_number(fill.get('price'))} at the "
+        f"venue, not by us ({spoken(fields.get('cause'))}){guess}"
+    )
+
+
 def _judged(fields: Row) -> str:
     found = fields.get("crossed")
     crossed = ", ".join(map(str, found)) if isinstance(found, list) else ""
@@ -279,6 +288,19 @@ _SILENT = {
 _REASONS = ("why", "message", "text", "evidence")
 _TOLD: dict[str, Callable[[Row], str]] = {
     "PositionIntended": _intended,
+    "PositionAdopted": lambda fields: (
+        f"found at the venue: {short_number(_part(fields, 'fill').get('quantity'))} at "
+        f"{short_number(_part(fields, 'fill').get('price'))}"
+    ),
+    "PositionReducedOutside": _reduced_outside,
+    "PositionFunded": lambda fields: f"funding so far {signed_number(fields.get('total'))}",
+    "CashMoved": lambda fields: (
+        f"{fields.get('kind')} {signed_number(fields.get('amount'))} {clean(fields.get('asset'))}"
+        + (f" ({clean(fields['text'])})" if fields.get("text") else "")
+    ),
+    "BalanceCorrected": lambda fields: (
+        f"balance corrected by {signed_number(fields.get('amount'))}: {clean(fields.get('why'))}"
+    ),
     "AdditionIntended": _added,
     "TraderPaused": lambda fields: f"paused by {fields.get('by')}",
     "TraderResumed": lambda fields: f"resumed by {fields.get('by')}",
