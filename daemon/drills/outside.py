@@ -13,7 +13,7 @@ from exchanges.sandbox import outside
 from exchanges.sandbox.account import Account
 
 _BTC, _ETH = "BTC/USDT", "ETH/USDT"
-_BY_STREAM_S = 3.0
+_BY_STREAM_S = 12.0
 _BY_POLLING_S = 15.0
 _MENDED_BY_STREAM_S = 1.0  # what is promised
 _HALF = Decimal("0.5")
