@@ -63,6 +63,7 @@ from domain.position_events import (
 )
 from domain.position_life import evolve
 from domain.venue_stop import StopState
+from domain.venue_stop_reports import left_before_the_crash
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
@@ -91,7 +92,10 @@ class PositionActor(Journaled):
             return
         is_first = self.incarnation == 1
         now, rules = self.world.clock.now(), self.world.rules
-        for effect in resume(position, now, rules, after_crash=is_first):
+        if is_first:
+            self.journal(self.stream, left_before_the_crash(position, now), evolve)
+            position = self.position or position
+        for effect in resume(position, now, rules):
             if is_first and isinstance(effect, WakeAfter) and effect.purpose == "unprotected":
                 continue  # the supervisor asks all at once after a start
             self.release(effect)
@@ -193,11 +197,13 @@ class PositionActor(Journaled):
             if isinstance(effect, SubmitOrder)
         }
         now, rules = self.world.clock.now(), self.world.rules
-        for effect in resume(self.position, now, rules, after_crash=False):
+        for effect in resume(self.position, now, rules):
             if isinstance(effect, AskOrders):
                 ids = tuple(each for each in effect.client_order_ids if each not in waiting)
                 self.release(replace(effect, client_order_ids=ids))
-            elif isinstance(effect, CancelOrder) and effect.client_order_id not in waiting:
+            elif (
+                isinstance(effect, CancelOrder) and effect.client_order_id not in waiting
+            ) or isinstance(effect, AmendOrder):
                 self.release(effect)
 
     def _symbol(self, message: PositionInput) -> Any:

@@ -47,11 +47,13 @@ class RestingOrders(Sender):
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.amend_wanted: dict[ClientOrderId, OrderTerms] = {}  # until the venue was asked
+        self.changes: dict[ClientOrderId, int] = {}  # the last that was asked for
         self.suspects: set[ClientOrderId] = set()  # reported with other terms than ours, once
 
     def _drop(self, order_id: ClientOrderId) -> None:
         super()._drop(order_id)
         self.amend_wanted.pop(order_id, None)
+        self.changes.pop(order_id, None)
         self.suspects.discard(order_id)
 
     # --- what its owner is told ---
@@ -83,7 +85,8 @@ class RestingOrders(Sender):
         has_fired = order.status is _S.TRIGGERED or order.status is _S.PARTIAL
         if has_fired or (order.status is _S.OPEN and not is_changing):
             status = _S.TRIGGERED if has_fired else _S.OPEN
-            report = OrderReported(position_id, status, order.terms, refused, outside)
+            change = self.changes.get(order_id, 0)
+            report = OrderReported(position_id, status, order.terms, change, refused, outside)
             self._tell_soon(stream, Tell(report, names.position(position_id)))
 
     def _tell_soon(self, stream: Stream, tell: Tell) -> None:
@@ -121,6 +124,7 @@ class RestingOrders(Sender):
             self._tell_again(amend.terms.position_id, order_id)
         else:
             self.amend_wanted[order_id] = amend.terms
+            self.changes[order_id] = amend.number
             self._amend_if_wanted(stream)
 
     def _amend_if_wanted(self, stream: Stream) -> None:

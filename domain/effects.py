@@ -45,6 +45,7 @@ class AmendOrder(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     terms: OrderTerms
+    number: int = 0  # of the changes of this order
     at_once: bool = False  # an exit waits for it
 
 

@@ -132,7 +132,8 @@ class OrderReported(msgspec.Struct, frozen=True):
     position_id: PositionId
     status: OrderStatus  # OPEN or TRIGGERED
     terms: OrderTerms  # as the venue has them
-    refused: str = ""  # "code: text" when a change of it was just refused
+    change: int = 0  # the last change of ours that these terms are the outcome of
+    refused: str = ""  # "code: text" when it was refused
     outside: bool = False  # nobody here asked for these terms
 
 

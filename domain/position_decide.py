@@ -337,22 +337,19 @@ def _finish(decision: Draft, status: PositionStatus, reason: ExitReason) -> None
     )
 
 
-def resume(
-    position: Position, now: datetime, rules: PositionRules, *, after_crash: bool = True
-) -> tuple[PositionEffect, ...]:
+def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[PositionEffect, ...]:
     """Return what a restarted position asks.
 
     Its levels armed, its orders' fates told, its timers set.
 
     An exit that fired is asked for with its terms: its order may have left though nobody journaled
-    that. Not those that still wait to leave, unless the process died: then what is known of them
-    may be old.
+    that. Not those that still wait to leave (see `left_before_the_crash`).
     """
     if position.is_closed:
         return ()
     effects: list[PositionEffect] = [*guards(position, rules)]
     if position.exits or entry_is_working(position):
-        effects.extend(_questions(position, after_crash=after_crash))
+        effects.extend(_questions(position))
     effects.extend(resume_stops(position, rules))
     if position.status in HOLDS:
         if position.protection.guards_loss:
@@ -367,12 +364,12 @@ def resume(
     return tuple(effects)
 
 
-def _questions(position: Position, *, after_crash: bool) -> list[PositionEffect]:
+def _questions(position: Position) -> list[PositionEffect]:
     """Return what a restarted position asks about its orders under way."""
     working = [
         order
         for order in position.exits
-        if not order.done and not order.at_venue and (after_crash or not order.waits)
+        if not order.done and not order.at_venue and not order.waits
     ]
     entries = working_entries(position)
     ids = [entry.client_order_id for entry in entries]

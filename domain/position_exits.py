@@ -213,8 +213,8 @@ def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
 
 def failed_exits(position: Position) -> tuple[ExitId, ...]:
     """Return the exits whose last order ended short, but for targets: those are armed again."""
-    last = {order.exit_id: order for order in position.exits}
-    return tuple(
+    last = {order.exit_id: order for order in position.exits if not order.at_venue}
+    failed = tuple(
         order.exit_id
         for order in last.values()
         if order.done
@@ -224,6 +224,10 @@ def failed_exits(position: Position) -> tuple[ExitId, ...]:
             or position.protection.target(order.exit_id) is None
         )
     )
+    if failed or position.status is not PositionStatus.CLOSING:
+        return failed
+    left = position.instrument.whole_lots(position.free_quantity)
+    return (CLOSE,) if left > ZERO else ()  # of what an exit under way had claimed
 
 
 def closing_reason(decision: Draft) -> ExitReason:

@@ -47,6 +47,7 @@ class VenueStop(msgspec.Struct, frozen=True, omit_defaults=True):
     state: StopState = StopState.PLACING
     held: Resting | None = None  # what the venue confirmed; None before that
     may_amend: bool = True  # False once the venue refused to change it
+    changes: int = 0  # asked for so far; a report says which one it knows of
 
     @property
     def is_live(self) -> bool:

@@ -213,10 +213,10 @@ def _change(decision: Draft, current: VenueStop, wanted: Resting) -> None:
     position = decision.position
     if not position.at_venue.pausing:
         if decision.rules.amends_stops and current.may_amend and _is_alike(current.asked, wanted):
-            asked = VenueStop(current.client_order_id, wanted)
             decision.record(VenueStopChangeOrdered(current.client_order_id, wanted, decision.now))
+            asked = decision.position.at_venue.find(current.client_order_id) or current
             urgent = bool(waiting_exits(position))
-            decision.then(AmendOrder(stop_terms(position, asked), at_once=urgent))
+            decision.then(AmendOrder(stop_terms(position, asked), asked.changes, at_once=urgent))
             return
         if position.instrument.kind is not Kind.SPOT:
             place(decision, wanted)

@@ -40,7 +40,10 @@ def evolve_stop(position: Position, event: AnyVenueStopEvent) -> Position:
             position = _changed(position, order_id, state=StopState.OPEN, asked=held, held=held)
             return _settled(position) if settled else _unsettled(position)
         case VenueStopChangeOrdered(client_order_id=order_id, asked=asked):
-            return _unsettled(_changed(position, order_id, state=StopState.AMENDING, asked=asked))
+            changes = _found(position, order_id).changes + 1
+            state = StopState.AMENDING
+            position = _changed(position, order_id, state=state, asked=asked, changes=changes)
+            return _unsettled(position)
         case VenueStopChangeRefused(client_order_id=order_id):
             stop = _found(position, order_id)
             return _changed(

@@ -1,9 +1,19 @@
 """What a position makes of what it hears of its stop at the venue: confirmed, fired, gone."""
 
+from datetime import datetime
+
 from msgspec.structs import replace
 
 from domain.commands import ModificationType, RequestedBy
-from domain.effects import Alarm, AskOrders, CancelOrder, Disarm, PositionEffect, WakeAfter
+from domain.effects import (
+    Alarm,
+    AmendOrder,
+    AskOrders,
+    CancelOrder,
+    Disarm,
+    PositionEffect,
+    WakeAfter,
+)
 from domain.ids import ExitId, identity_of
 from domain.inputs import Crossed, FillReported, OrderEnded, OrderReported
 from domain.order import OrderStatus, OrderTerms
@@ -28,6 +38,7 @@ from domain.venue_stop_align import (
     waiting_exits,
 )
 from domain.venue_stop_events import (
+    ExitReleased,
     VenueStopChangeRefused,
     VenueStopConfirmed,
     VenueStopEnded,
@@ -52,6 +63,8 @@ def stop_reported(decision: Draft, report: OrderReported) -> None:
         triggered(decision, stop)
     elif stop.state in {StopState.CANCELING, StopState.TRIGGERED}:
         return  # it is going
+    elif stop.state is StopState.AMENDING and report.change != stop.changes:
+        return  # told before our change was known there; its outcome follows
     elif report.refused:
         _not_changed(decision, stop, report.refused)
     else:
@@ -117,6 +130,7 @@ def _adopt(decision: Draft, held: Resting) -> bool:
     )
     decision.record(ProtectionModified(change))
     decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
+    decision.then(arming(decision.position))
     return True
 
 
@@ -229,9 +243,6 @@ def _child_refused(decision: Draft, stop: VenueStop, why: str) -> None:
     position = decision.position
     text = f"the stop at the venue fired, its order failed: {why}"
     decision.then(Alarm("STOP_FAILED", text, position.id))
-    for waiting in waiting_exits(decision.position):
-        if waiting.whole:
-            return  # which leaves now
     fire_all(decision, stop.asked.exit_id, reason_of(position, stop.asked.exit_id), armed=True)
     if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves
         decision.then(arming(decision.position))
@@ -313,6 +324,18 @@ def _too_late(decision: Draft) -> None:
         decision.then(WakeAfter(decision.rules.exit_after_s, "overdue"))
 
 
+def left_before_the_crash(position: Position, now: datetime) -> tuple[ExitReleased, ...]:
+    """Return that exits which waited have left, when the process died: they may have.
+
+    The venue is asked for them as for any exit under way; one that never left is found absent.
+    """
+    return tuple(
+        ExitReleased(order.client_order_id, order.quantity, now)
+        for order in waiting_exits(position)
+        if not position.is_closed
+    )
+
+
 def resume_stops(position: Position, rules: PositionRules) -> tuple[PositionEffect, ...]:
     """Return what a restarted position asks about its stop at the venue."""
     if not rules.stops_at_venue and not position.at_venue.stops:
@@ -327,6 +350,11 @@ def resume_stops(position: Position, rules: PositionRules) -> tuple[PositionEffe
         CancelOrder(stop.client_order_id, position.instrument.symbol)
         for stop in at_venue.live
         if stop.state is StopState.CANCELING
+    )
+    effects.extend(
+        AmendOrder(stop_terms(position, stop), stop.changes)
+        for stop in at_venue.live
+        if stop.state is StopState.AMENDING
     )
     for order in waiting_exits(position):
         effects.extend(exit_timer(rules, position, order))

@@ -123,11 +123,11 @@ class FaultyVenue:
         self.amended.append(terms)
         return self._through(self.amends, lambda: self._amend(terms))
 
-    async def _amend(self, terms: OrderTerms) -> Cancellation:
+    def _amend(self, terms: OrderTerms) -> Awaitable[Cancellation]:
         """Change a stop where it rests, which the paper venue itself does not."""
         if not self.change(terms):
-            return Refused("NOT_FOUND", f"no stop {terms.client_order_id}")
-        return Accepted(VenueOrderId("amended"))
+            return _answer(Refused("NOT_FOUND", f"no stop {terms.client_order_id}"))
+        return _answer(Accepted(VenueOrderId("amended")))
 
     def change(self, terms: OrderTerms) -> bool:
         """Give a resting stop other terms, as we or a person on the site would; it is pushed."""
@@ -260,5 +260,7 @@ def refused(code: str, text: str = "as happens") -> Fault:
     return lambda _request: _answer(Refused(code, text))
 
 
-async def _answer(value: Any) -> Any:
-    return value
+def _answer(value: Any) -> Answer:
+    answer = asyncio.get_running_loop().create_future()
+    answer.set_result(value)
+    return answer

@@ -14,14 +14,24 @@ from msgspec.structs import replace
 
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
 from domain.effects import AmendOrder, Arm, AskOrders, CancelOrder, SubmitOrder, WakeAfter
-from domain.inputs import Armed, Crossed, FillReported, OrderEnded, OrderReported, Wake
+from domain.inputs import (
+    Armed,
+    Crossed,
+    FillReported,
+    OrderEnded,
+    OrderReported,
+    OutsideReported,
+    Wake,
+)
 from domain.instrument import Kind, PriceSource, Side
-from domain.order import OrderStatus, OrderTerms, OrderType
+from domain.order import RESTING, OrderStatus, OrderTerms, OrderType
 from domain.position import PositionStatus
 from domain.position_decide import resume
 from domain.position_draft import HOLDS, PositionRules
 from domain.position_life import evolve
+from domain.venue import Outside
 from domain.venue_stop_align import should_rest
+from domain.venue_stop_reports import left_before_the_crash
 from tests.builders import D, Life, a_fill, plan, swap
 
 _S = OrderStatus
@@ -44,16 +54,17 @@ class Order:
 
 
 class World:
-    """One position of 1 BTC at 100 with a stop at 90, and where it is traded."""
+    """One position of 1 BTC at 100 with a stop at 90, or a trail, and where it is traded."""
 
-    def __init__(self, kind: Kind, *, amends: bool) -> None:
-        self.rules = PositionRules(stops_at_venue=True, amends_stops=amends)
+    def __init__(self, kind: Kind, *, amends: bool, trails: bool = False) -> None:
+        self.rules = PositionRules(stops_at_venue=True, amends_stops=amends, trails_at_venue=trails)
         self.life = Life(self.rules)
         self.kind = kind
         self.orders: dict[str, Order] = {}
         self.bought = ZERO
         self.sold = ZERO
         self.wire: list[tuple[str, Any]] = []  # amends and cancels on their way
+        self.changes: dict[str, int] = {}
         self.told: list[Any] = []  # to the position, first in first out
         self.timers: list[WakeAfter] = []
         self.held: list[tuple[int, Any]] = []  # effects that wait for the disk
@@ -61,8 +72,13 @@ class World:
         self.durable = 0
         self.armed_on_disk: set[str] = set()
         self.moves = 0
+        self.outside: list[Any] = []
+        self.has_crashed = False
+        self.superseded: set[str] = set()
         instrument = swap(kind=kind)
-        self.life.begin("1", plan("90", [("110", "0.4")]), instrument=instrument)
+        stop, ratio = (None, D("0.1")) if trails else ("90", None)
+        protection = plan(stop, [("110", "0.4")], trail_ratio=ratio)
+        self.life.begin("1", protection, instrument=instrument)
         self._decided()
         self.commit()
 
@@ -75,6 +91,11 @@ class World:
         for order in flying:
             found += [lambda o=order: self.arrive(o), lambda o=order: self.refuse(o)]
             found.append(lambda o=order: self.lose(o))
+            if not order.terms.reduce_only:
+                found.append(lambda o=order: self.arrive_in_part(o))
+        for order in self.orders.values():
+            if order.status == "triggered" and not order.terms.reduce_only:
+                found += [lambda o=order: self.fill(o, o.left), lambda o=order: self.fill_part(o)]
         for order in self.stops("open"):
             found += [
                 lambda o=order: self.trigger(o),
@@ -84,6 +105,8 @@ class World:
         for order in self.stops("triggered"):
             found += [lambda o=order: self.fill(o, o.left), lambda o=order: self.fill_part(o)]
             found.append(lambda o=order: self.finish(o, _S.REJECTED, "51008: no balance"))
+        if self.bought > self.sold and self.kind is Kind.SWAP:
+            found.append(self.reduce_outside)
         for number in range(len(self.wire)):
             found += [lambda n=number: self.deliver(n), lambda n=number: self.refuse_change(n)]
         if self.told:
@@ -102,24 +125,28 @@ class World:
         return [
             each
             for each in self.orders.values()
-            if each.status == status and each.terms.type is OrderType.STOP
+            if each.status == status and each.terms.type in RESTING
         ]
 
     # --- the venue ---
 
     def arrive(self, order: Order) -> None:
         terms = order.terms
-        if terms.type is OrderType.STOP:
+        if terms.type in RESTING:
             order.status = "open"
             self.say(order, _S.OPEN)
             return
         order.status = "triggered"
         self.fill(order, order.left)
 
+    def arrive_in_part(self, order: Order) -> None:
+        order.status = "triggered"
+        self.fill_part(order)
+
     def refuse(self, order: Order) -> None:
         if not order.terms.reduce_only:
             return self.arrive(order)
-        code = "51280: wrong side" if order.terms.type is OrderType.STOP else "50013: busy"
+        code = "51280: wrong side" if order.terms.type in RESTING else "50013: busy"
         return self.finish(order, _S.REJECTED, code)
 
     def lose(self, order: Order) -> None:
@@ -164,7 +191,20 @@ class World:
         return OrderEnded(terms.position_id, terms.client_order_id, order.end, order.why)
 
     def say(self, order: Order, status: OrderStatus, **others: Any) -> None:
-        self.told.append(OrderReported(order.terms.position_id, status, order.terms, **others))
+        if status is _S.OPEN and self._is_changing(order):
+            return  # told when nothing that was asked is outstanding
+        change = self.changes.get(order.terms.client_order_id, 0)
+        report = OrderReported(order.terms.position_id, status, order.terms, change, **others)
+        self.told.append(report)
+
+    def reduce_outside(self) -> None:
+        """Close a part on the site."""
+        left = self.bought - self.sold
+        part = (left / 3).quantize(D("0.001")) or left
+        self.sold += part
+        fill = a_fill(str(part), "101", Side.SELL, "")
+        self.outside.append(OutsideReported(self.life.p.id, fill, Outside.PERSON))
+        self.told.append(self.outside[-1])
 
     def take_out(self, order: Order) -> None:
         """Cancel it on the site."""
@@ -173,7 +213,10 @@ class World:
     def move(self, order: Order) -> None:
         """Change it on the site."""
         self.moves += 1
-        order.terms = replace(order.terms, trigger_price=D(80 + self.moves % 5))
+        if order.terms.trigger_price is None:
+            order.terms = replace(order.terms, quantity=order.terms.quantity / 2)
+        else:
+            order.terms = replace(order.terms, trigger_price=D(80 + self.moves % 5))
         self.say(order, _S.OPEN, outside=True)
 
     def deliver(self, number: int) -> None:
@@ -191,6 +234,12 @@ class World:
         else:
             order.terms = payload
             self.say(order, _S.OPEN)
+
+    def _is_changing(self, order: Order) -> bool:
+        return any(
+            order.terms.client_order_id == (each if what == "cancel" else each.client_order_id)
+            for what, each in self.wire
+        )
 
     def refuse_change(self, number: int) -> None:
         what, payload = self.wire[number]
@@ -212,6 +261,12 @@ class World:
 
     def _decided(self) -> None:
         decision = self.life.decision
+        if self._has_not_heard():
+            self.superseded |= {
+                each.terms.client_order_id
+                for each in decision.effects
+                if isinstance(each, SubmitOrder) and each.terms.reduce_only
+            }
         self.journal += decision.events
         for effect in decision.effects:
             if self._leaves_at_once(effect):
@@ -243,8 +298,9 @@ class World:
                     self.wire.append(("cancel", order_id))
                 elif order_id[24] == "G":
                     self._say_denied(order_id)
-            case AmendOrder(terms=terms):
+            case AmendOrder(terms=terms, number=number):
                 self.wire.append(("amend", terms))
+                self.changes[terms.client_order_id] = number
             case WakeAfter():
                 self.timers.append(effect)
             case Arm(version=version):
@@ -256,7 +312,7 @@ class World:
 
     def _submit(self, terms: OrderTerms) -> None:
         order_id = terms.client_order_id
-        if terms.type is OrderType.STOP:
+        if terms.type in RESTING:
             stop = self.life.p.at_venue.find(order_id)
             if stop is None or stop.state.value != "placing":
                 self._say_denied(order_id)
@@ -264,20 +320,19 @@ class World:
         if order_id in self.orders:  # told again, never sent twice
             self._tell_again(self.orders[order_id])
             return
-        if terms.reduce_only and self._has_not_heard():
+        if order_id in self.superseded:
             self._say_denied(order_id)  # superseded: another exit had left before the crash
             return
         self.orders[order_id] = Order(terms)
 
     def _has_not_heard(self) -> bool:
         """Whether an exit that left before the crash is still news to the position."""
-        known = {each.client_order_id for each in self.life.p.exits}
-        return any(
-            each.terms.type is OrderType.MARKET
-            and each.terms.reduce_only
-            and bool(each.fills)
-            and each.terms.client_order_id not in known
+        booked = {fill.trade_id for fill in self.life.p.fills}
+        return self.has_crashed and any(
+            fill.trade_id not in booked
             for each in self.orders.values()
+            if each.terms.type is OrderType.MARKET and each.terms.reduce_only
+            for fill in each.fills
         )
 
     def _say_denied(self, order_id: Any) -> None:
@@ -287,7 +342,7 @@ class World:
         self.told += [FillReported(order.terms.position_id, fill) for fill in order.fills]
         if order.end is not None:
             self.told.append(self._end(order))
-        elif order.terms.type is OrderType.STOP and order.status != "flying":
+        elif order.terms.type in RESTING and order.status != "flying":
             self.say(order, _S.OPEN if order.status == "open" else _S.TRIGGERED)
 
     def _answer(self, ask: AskOrders) -> None:
@@ -295,7 +350,7 @@ class World:
             order = self.orders.get(terms.client_order_id)
             if order is not None:
                 self._tell_again(order)
-            elif terms.type is OrderType.STOP:
+            elif terms.type in RESTING:
                 self._say_denied(terms.client_order_id)
             else:  # from now on it is known, and not sent any more
                 self.orders[terms.client_order_id] = Order(terms)
@@ -314,15 +369,20 @@ class World:
             if order.status == "triggered" and order.terms.type is OrderType.MARKET:
                 self.fill(order, order.left)
         del self.journal[self.durable :]
+        self.changes, self.has_crashed = {}, True
         self.held, self.wire, self.told, self.timers = [], [], [], []
         position = None
         for event in self.journal:
             position = evolve(position, event)
         self.life.position = position
         assert position is not None
+        for event in left_before_the_crash(position, self.life.now):
+            self.journal.append(event)
+            self.life.position = position = evolve(position, event)
         for order in self.orders.values():
             if order.fills or order.end is None:  # the exchange looks what is missing
                 self._tell_again(order)
+        self.told += self.outside
         for effect in resume(position, self.life.now, self.rules):
             self.release(effect)
 
@@ -332,6 +392,8 @@ class World:
         stop = self.life.p.protection.stop
         if stop is not None:
             self._cross("stop", str(stop.price))
+        elif self.life.p.protection.trail is not None:
+            self._cross("trail", "50")
 
     def cross_target(self) -> None:
         if self.life.p.protection.open_targets():
@@ -390,7 +452,7 @@ class World:
                 self.arrive(flying[0])
             elif self.wire:
                 self.deliver(0)
-            elif triggered := self.stops("triggered"):
+            elif triggered := [x for x in self.orders.values() if x.status == "triggered"]:
                 self.fill(triggered[0], triggered[0].left)
             elif self.timers:
                 self.life.after(1)
@@ -415,10 +477,12 @@ class World:
         assert p.status in HOLDS, p.status
         wanted = should_rest(p, self.rules)
         assert wanted is not None
-        assert [(each.terms.trigger_price, each.terms.quantity) for each in resting] == [
-            (wanted.trigger_price, wanted.quantity)
-        ]
+        assert [_says(each.terms) for each in resting] == [_says(wanted)]
         assert p.status is PositionStatus.OPEN_PROTECTED
+
+
+def _says(one: Any) -> tuple[Any, Any, Any]:
+    return one.trigger_price, one.trail_ratio, one.quantity
 
 
 def replayed(world: World) -> Any:

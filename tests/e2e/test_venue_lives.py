@@ -160,3 +160,35 @@ def test_a_daemon_that_was_killed_goes_on_with_what_the_venue_holds(
     until(daemon, position, status="closed")
     assert held(desk) == []
     same_money(daemon, desk)
+
+
+PAPER = """
+account: {name: main}
+market: {source: simulated, symbols: [BTC/USDT]}
+metrics: {enabled: false}
+log: {format: json}
+"""
+
+
+@pytest.mark.parametrize("desk", ["net_mode"], indirect=True)
+def test_an_account_without_positions_moves_to_a_venue_and_back(
+    desk: Desk, processes: Processes
+) -> None:
+    daemon = processes.run(PAPER)
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--notional", "500", "--trail", "5%")
+    daemon.cli("close", position["position"]["id"])
+    until(daemon, position["position"]["id"], status="closed")
+    left = daemon.status()["equity"]
+    daemon.process.stop()
+
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    assert (daemon.status()["venue"], daemon.status()["environment"]) == ("okx-demo", "demo")
+    assert D(daemon.status()["equity"]) == 10_000
+    daemon.process.stop()
+
+    daemon = processes.run(PAPER)
+    ready(daemon)
+    assert daemon.status()["venue"] == "paper"
+    assert daemon.status()["equity"] == left

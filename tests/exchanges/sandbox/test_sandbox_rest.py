@@ -265,6 +265,20 @@ def test_a_stale_read_knows_nothing_of_what_just_happened() -> None:
     run(work)
 
 
+def test_one_stale_read_shows_what_was_before_the_last_order() -> None:
+    async def work() -> None:
+        async with trading() as client:
+            client.sandbox.fault("stale", "GET trade/order", delay_ms=60_000)
+            await client.buy("mine1")
+            path = "trade/order?instId=BTC-USDT&clOrdId=mine1"
+
+            codes = [(await client.get(path))["code"] for _ in range(2)]
+
+            assert codes == ["51603", "0"]
+
+    run(work)
+
+
 def test_an_endpoint_can_be_gone() -> None:
     async def work() -> None:
         async with trading() as client:
@@ -285,6 +299,18 @@ def test_a_fault_hits_as_often_as_it_was_told_to() -> None:
             codes = [(await client.get("account/balance"))["code"] for _ in range(4)]
 
             assert codes == ["0", "50013", "50013", "0"]
+
+    run(work)
+
+
+def test_a_fault_may_be_for_what_contains_a_text() -> None:
+    async def work() -> None:
+        async with trading() as client:
+            client.sandbox.fault("row", "POST trade/order", contains='"clOrdId":"mine2"')
+
+            rows = [(await client.buy(name))["data"][0]["sCode"] for name in ("mine1", "mine2")]
+
+            assert rows == ["0", "50013"]
 
     run(work)
 
