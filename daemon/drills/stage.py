@@ -34,6 +34,7 @@ from daemon.drills.process import DaemonProcess, SilentError
 from daemon.position_views import CLIENT_GUARD
 from domain.errors import Refusal
 from domain.instrument import Direction
+from domain.reconciliation import SETTLED_S
 from exchanges.sandbox import DEMO_KEY, Sandbox, SandboxSettings, running
 from exchanges.sandbox.account import Account
 from exchanges.sandbox.records import Algo, Position
@@ -43,6 +44,7 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "DOGE/USDT")
 SIZES = {"BTC": "0.02", "ETH": "0.4", "SOL": "8", "XRP": "2000", "DOGE": "8000"}  # about 1,200 USDT
 SOON_S = 10.0
 _TOLD_EVERY_S = 0.1
+_ROUNDED_MS = 500
 _POLL_S = 0.01
 _SAMPLED_EVERY_S = 0.1
 _CONFIG = """\
@@ -241,6 +243,13 @@ class Stage:
 
     async def _is_ready(self) -> bool:
         return not await self.causes()
+
+    async def until_settled(self) -> None:
+        """Wait until no fill is so fresh that a difference may be what was before it."""
+        last_ms = max((one.at_ms for one in self.account.fills), default=0)
+        due_ms = last_ms + round(SETTLED_S * 1000) + _ROUNDED_MS
+        await self.until(lambda: self.sandbox.world.now_ms > due_ms, "fills have settled")
+        await self.until_ready()
 
     async def until_guarded(self, position_id: str, *, within_s: float = SOON_S) -> float:
         """Wait until the daemon says it is protected, and the venue holds its stop there."""
