@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
+from actors.doubting import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -35,7 +36,6 @@ from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
 from actors.resting import RestingOrders
-from actors.sending import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of

@@ -42,9 +42,10 @@ def _reads(method: str, count: int) -> Endpoint:
 PLACE = _orders("order", 60, "instId")
 CANCEL = _orders("cancel_order", 60, "instId")
 AMEND = _orders("amend_order", 60, "instId")
-PLACE_ALGO = _orders("order_algo", 20)
-CANCEL_ALGO = _orders("cancel_algos", 20)
-AMEND_ALGO = _orders("amend_algos", 20)
+# Counted by instrument too (www.okx.com/docs-v5/en: algo trading, "Rate limit rule").
+PLACE_ALGO = _orders("order_algo", 20, "instId")
+CANCEL_ALGO = _orders("cancel_algos", 20, "instId")
+AMEND_ALGO = _orders("amend_algos", 20, "instId")
 SET_LEVERAGE = Endpoint(
     "private_post_account_set_leverage", Limit("set_leverage", 20), for_orders=True
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from daemon.cli.answers import list_of, mapping_of
 from daemon.cli.cells import (
+    failure_said,
     is_waiting,
     moment,
     money,
@@ -56,6 +57,7 @@ def print_position(position: Row) -> None:
             ("held", _maybe(short_span, position.get("holding_s"))),
             ("rationale", _maybe(clean, position.get("rationale"))),
             ("decision", _maybe(clean, position.get("decision_id"))),
+            ("last failure", failure_said(position.get("latest_execution_error"))),
         ]
     )
     _print_lists(position, protection)

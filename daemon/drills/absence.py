@@ -53,6 +53,7 @@ async def _away(
     second = await stage.open(_ETH, Direction.SHORT)
     await stage.until_guarded(first)
     await stage.until_guarded(second)
+    await stage.until_ready()
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     await go()
@@ -103,6 +104,7 @@ async def silent_feed(stage: Stage) -> None:
     first, second = await stage.open(_BTC), await stage.open(_ETH)
     await stage.until_guarded(first)
     await stage.until_guarded(second)
+    await stage.until_ready()
     stage.sandbox.sockets.silent = True
     _fall(stage, _BTC)
     stage.expect(not stage.held(_BTC), "the venue's stop did not fire")
@@ -154,6 +156,7 @@ async def clock_skew(stage: Stage) -> None:
     first, second = await stage.open(_BTC), await stage.open(_ETH)
     await stage.until_guarded(first)
     await stage.until_guarded(second)
+    await stage.until_ready()
     stage.sandbox.world.skew_ms = _SKEW_MS
     took_s = await stage.until(
         lambda: _has_cause(stage, "CLOCK_SKEW"), "the skew is named", within_s=_LEARNED_WITHIN_S
@@ -167,7 +170,7 @@ async def clock_skew(stage: Stage) -> None:
     await stage.until_over(second)
     stage.tell("stops are moved and positions closed meanwhile")
     stage.sandbox.world.skew_ms = 0
-    took_s = await stage.until_ready()
+    took_s = await stage.until_ready(within_s=45.0)
     stage.tell(f"entries go on {took_s:.1f} s after the clocks agree")
 
 

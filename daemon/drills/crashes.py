@@ -62,6 +62,7 @@ async def _kill_at_move(stage: Stage) -> None:
 
 
 async def _kill_at_exit(stage: Stage) -> None:
+    await stage.until_ready()
     position_id = await stage.open(_BTC)
     await stage.until_guarded(position_id)
     request = Close(position=position_id)
@@ -74,6 +75,7 @@ async def _kill_at_exit(stage: Stage) -> None:
 
 async def _kill_before_it_arrives(stage: Stage) -> None:
     """Hold an entry back on the line, kill the daemon, lose it: it must be found absent."""
+    await stage.until_ready()
     before = len(stage.account.orders)
     position_id = str(uuid4())
     stage.line.hang()
@@ -128,5 +130,6 @@ DRILLS = (
         injects="SIGKILL between request and answer: of an entry, a stop, a move, an exit",
         run=kill_9_mid_order,
         within_s=150.0,
+        unprotected_within_s=5.0,  # a daemon that starts must ask the venue before it knows
     ),
 )

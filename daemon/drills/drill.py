@@ -25,6 +25,7 @@ class Drill(msgspec.Struct, frozen=True):
     unprotected_within_s: float = PROTECTED_WITHIN_S
     is_hedged: bool = False  # long and short of a symbol beside each other
     has_limits: bool = False  # the venue's rate limits are on
+    counts_client_guard: bool = False  # the venue cannot hold stops: the daemon's own guard counts
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class Outcome(msgspec.Struct, frozen=True):
     passed: bool
     unprotected_s: float  # longest time a holding was without a working stop; see `exposure`
     unprotected_within_s: float  # what is allowed
+    bare_s: float  # the same with nothing left out: without a stop at the venue
     orders: int  # that reached the venue, stops included
     duplicates: int  # beyond one of an intent; sold beyond what was held
     seconds: float

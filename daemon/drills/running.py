@@ -7,11 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from daemon.drills.drill import Drill, FailedError, Outcome
 from daemon.drills.stage import Stage, set_up
 from daemon.drills.verdict import bugs_in, duplicates_of, judge
 
-Told = Callable[[str, str], None]  # a drill's name, what it is at
+
+class Measured(msgspec.Struct, frozen=True):
+    """What the venue's ledger says."""
+
+    unprotected_s: float = 0.0
+    bare_s: float = 0.0
+    orders: int = 0
+    duplicates: int = 0
 
 
 async def run_all(
@@ -55,7 +64,7 @@ async def run_one(drill: Drill, *, logs: Path | None = None, is_small: bool = Fa
     began_s = time.monotonic()
     stage: Stage | None = None
     failed: str | None = None
-    measured = (0.0, 0, 0)
+    measured = Measured()
     try:
         async with (
             asyncio.timeout(drill.within_s),
@@ -70,7 +79,6 @@ async def run_one(drill: Drill, *, logs: Path | None = None, is_small: bool = Fa
         failed = str(error)
     except TimeoutError:
         failed = f"not over within {drill.within_s:.0f} s"
-    unprotected_s, orders, duplicates = measured
     wrong = [*(stage.wrong if stage else ()), *([failed] if failed else ())]
     wrong += bugs_in(directory / "daemon.log")
     keeps = bool(wrong) or logs is not None
@@ -79,10 +87,11 @@ async def run_one(drill: Drill, *, logs: Path | None = None, is_small: bool = Fa
     return Outcome(
         name=drill.name,
         passed=not wrong,
-        unprotected_s=round(unprotected_s, 3),
+        unprotected_s=measured.unprotected_s,
         unprotected_within_s=drill.unprotected_within_s,
-        orders=orders,
-        duplicates=duplicates,
+        bare_s=measured.bare_s,
+        orders=measured.orders,
+        duplicates=measured.duplicates,
         seconds=round(time.monotonic() - began_s, 1),
         injects=drill.injects,
         guard="venue, client" if stage and stage.exposure.client_guarded else "venue",
@@ -92,13 +101,17 @@ async def run_one(drill: Drill, *, logs: Path | None = None, is_small: bool = Fa
     )
 
 
-def _measure(stage: Stage, drill: Drill) -> tuple[float, int, int]:
-    """Return what the venue's ledger says: seconds without a stop, orders, duplicates."""
-    world = stage.sandbox.world
+def _measure(stage: Stage, drill: Drill) -> Measured:
+    world, account = stage.sandbox.world, stage.account
     world.advance()
-    unprotected_s = stage.exposure.longest_s(world.watch.gaps, world.now_ms)
+    gaps, now_ms = world.watch.gaps, world.now_ms
+    longest = stage.exposure.longest(gaps, now_ms)
     bound_s = drill.unprotected_within_s
-    told = f"{unprotected_s:.2f} s without a working stop, allowed are {bound_s:g} s"
-    stage.expect(unprotected_s <= bound_s, told)
-    orders = sum(not one.algo_id for one in stage.account.orders.values())
-    return unprotected_s, orders + len(stage.account.algos), duplicates_of(stage)
+    told = f"without a working stop: {longest}; allowed are {bound_s:g} s"
+    stage.expect(longest.seconds <= bound_s, told)
+    return Measured(
+        unprotected_s=longest.seconds,
+        bare_s=stage.exposure.longest(gaps, now_ms, all_counts=True).seconds,
+        orders=sum(not one.algo_id for one in account.orders.values()) + len(account.algos),
+        duplicates=duplicates_of(stage),
+    )

@@ -28,11 +28,13 @@ from daemon.admin_requests import (
     TargetRequest,
 )
 from daemon.drills.drill import Drill, FailedError
-from daemon.drills.exposure import Exposure
+from daemon.drills.exposure import EVERYTHING, Exposure
 from daemon.drills.line import Line, line_to
 from daemon.drills.process import DaemonProcess, SilentError
+from daemon.position_views import CLIENT_GUARD
 from domain.errors import Refusal
 from domain.instrument import Direction
+from domain.reconciliation import SETTLED_S
 from exchanges.sandbox import DEMO_KEY, Sandbox, SandboxSettings, running
 from exchanges.sandbox.account import Account
 from exchanges.sandbox.records import Algo, Position
@@ -42,7 +44,9 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "DOGE/USDT")
 SIZES = {"BTC": "0.02", "ETH": "0.4", "SOL": "8", "XRP": "2000", "DOGE": "8000"}  # about 1,200 USDT
 SOON_S = 10.0
 _TOLD_EVERY_S = 0.1
+_ROUNDED_MS = 500
 _POLL_S = 0.01
+_SAMPLED_EVERY_S = 0.1
 _CONFIG = """\
 data_dir: {data}
 account: {{ name: drill, quote: USDT, venue: sandbox }}
@@ -121,11 +125,11 @@ class Stage:
             await self.daemon.start()
         except SilentError as error:
             raise FailedError(str(error)) from error
-        self.exposure.end("away", self.sandbox.world.now_ms)
+        self.exposure.end(EVERYTHING, self.sandbox.world.now_ms)
 
     async def kill(self) -> None:
         """SIGKILL."""
-        self.exposure.begin("away", self.sandbox.world.now_ms)
+        self.exposure.begin(EVERYTHING, self.sandbox.world.now_ms)
         await self.daemon.kill()
 
     async def ask(self, request: AnyAdminRequest) -> Answer:
@@ -240,6 +244,13 @@ class Stage:
     async def _is_ready(self) -> bool:
         return not await self.causes()
 
+    async def until_settled(self) -> None:
+        """Wait until no fill is so fresh that a difference may be what was before it."""
+        last_ms = max((one.at_ms for one in self.account.fills), default=0)
+        due_ms = last_ms + round(SETTLED_S * 1000) + _ROUNDED_MS
+        await self.until(lambda: self.sandbox.world.now_ms > due_ms, "fills have settled")
+        await self.until_ready()
+
     async def until_guarded(self, position_id: str, *, within_s: float = SOON_S) -> float:
         """Wait until the daemon says it is protected, and the venue holds its stop there."""
         return await self.until(
@@ -275,19 +286,25 @@ class Stage:
         if not holds:
             self.wrong.append(otherwise)
 
-    async def client_guards(self, position_id: str) -> None:
-        """From now on the venue holds no stop: wait for the daemon's own guard, which counts."""
-
-        async def is_armed() -> bool:
-            return bool((await self.position(position_id))["stop_lives"] == "client guard")
-
-        await self.until(is_armed, f"the daemon guards {position_id} itself")
-        self.exposure.client_guarded = True
-        self.exposure.begin("client", self.sandbox.world.now_ms)
-
-    def venue_guards(self) -> None:
-        """From now on the venue holds stops again."""
-        self.exposure.end("client", self.sandbox.world.now_ms)
+    async def watch_client_guard(self) -> None:
+        """Note again and again where the daemon alone guards, which counts where it must."""
+        while True:
+            try:
+                answer = await self.daemon.ask(ListPositions())
+            except SilentError:
+                answer = {}
+            now_ms = self.sandbox.world.now_ms
+            rows = [] if isinstance(answer, Refusal) else answer.get("positions", [])
+            lives: dict[str, list[str]] = {}
+            for row in msgspec.convert(rows, list[dict[str, Any]]):
+                lives.setdefault(inst(row["symbol"]), []).append(row["stop_lives"])
+            for name in self.prices:
+                if set(lives.get(name, ())) == {CLIENT_GUARD}:
+                    self.exposure.begin(name, now_ms)
+                    self.exposure.client_guarded = True
+                else:
+                    self.exposure.end(name, now_ms)
+            await asyncio.sleep(_SAMPLED_EVERY_S)
 
 
 @contextlib.asynccontextmanager
@@ -319,12 +336,15 @@ async def set_up(drill: Drill, directory: Path, *, is_small: bool) -> AsyncItera
             },
         )
         stage = Stage(sandbox, line, daemon, is_small=is_small)
-        telling = asyncio.create_task(stage.tell_prices())
+        watching = [asyncio.create_task(stage.tell_prices())]
+        if drill.counts_client_guard:
+            watching.append(asyncio.create_task(stage.watch_client_guard()))
         try:
             await stage.start()
             await stage.until_ready()
             yield stage
         finally:
             await daemon.stop()
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)

@@ -7,11 +7,13 @@ from decimal import Decimal
 from daemon.admin_requests import Close, MoveStop, Open
 from daemon.drills.drill import Drill
 from daemon.drills.stage import SYMBOLS, Stage
+from daemon.position_views import CLIENT_GUARD
 from domain.instrument import Direction
 
 _BTC, _ETH, _SOL, _XRP = "BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT"
 _JITTER_S = 0.04
 _LATE_MS = 300
+_AT_ONCE = 16
 _BACK_WITHIN_S = 20.0
 _EXIT_WITHIN_S = 5.0
 _STOPPED = Decimal("0.03")
@@ -63,8 +65,7 @@ async def stop_rejected(stage: Stage) -> None:
     """The venue takes no stop; later one fires there, and its order is refused."""
     rule = stage.sandbox.fault("code", "POST trade/order-algo", count=None, code="51009")
     first, second = await stage.open(_BTC), await stage.open(_SOL)
-    await stage.client_guards(first)
-    await stage.client_guards(second)
+    await stage.until(lambda: _is_guarded_here(stage, first, second), "the daemon guards itself")
     stage.expect(rule.hits, "no stop was asked for")
     stage.tell("no stop is taken: the daemon guards alone")
     stage.price(_BTC, stage.away(_BTC, Direction.LONG, _STOPPED))
@@ -74,7 +75,6 @@ async def stop_rejected(stage: Stage) -> None:
     stage.expect(over["exit_reason"] == "STOP_LOSS", f"BTC closed by {over['exit_reason']}")
     stage.sandbox.faults.clear()
     took_s = await stage.until_guarded(second, within_s=_BACK_WITHIN_S)
-    stage.venue_guards()
     stage.tell(f"stops are taken again: the other rests there after {took_s:.1f} s")
     third = await stage.open(_ETH)
     await stage.until_guarded(third)
@@ -87,6 +87,11 @@ async def stop_rejected(stage: Stage) -> None:
     stage.expect(failed, "the order of the stop was not refused")
     stage.tell(f"a stop fires, its order is refused: exit at market after {took_s:.2f} s")
     await stage.until_over(third)
+
+
+async def _is_guarded_here(stage: Stage, *position_ids: str) -> bool:
+    found = [await stage.position(each) for each in position_ids]
+    return all(each["stop_lives"] == CLIENT_GUARD for each in found)
 
 
 async def rate_limit(stage: Stage) -> None:
@@ -102,7 +107,8 @@ async def rate_limit(stage: Stage) -> None:
     )
     stage.tell(f"5 stops moved 3 times each through 50011: all there {took_s:.1f} s after the last")
     flood = 20 if stage.is_small else 60
-    asked = [asyncio.create_task(stage.ask_anyhow(_far(stage))) for _ in range(flood)]
+    slots = asyncio.Semaphore(_AT_ONCE)
+    asked = [asyncio.create_task(_ask_far(stage, slots)) for _ in range(flood)]
     took_s = 0.0
     for position_id, symbol in zip(opened[:2], SYMBOLS[:2], strict=True):
         await stage.close(position_id)
@@ -134,6 +140,11 @@ def _all_moved(stage: Stage) -> bool:
     )
 
 
+async def _ask_far(stage: Stage, slots: asyncio.Semaphore) -> None:
+    async with slots:
+        await stage.ask_anyhow(_far(stage))
+
+
 def _far(stage: Stage) -> Open:
     """Return an entry that rests far from the price."""
     price = stage.away(_XRP, Direction.LONG, "0.1")
@@ -158,6 +169,8 @@ DRILLS = (
         injects="the venue takes no stop; later one fires and its order is refused",
         run=stop_rejected,
         within_s=90.0,
+        unprotected_within_s=3.0,  # protection.unprotected_after_s, then the daemon says it guards
+        counts_client_guard=True,
     ),
     Drill(
         name="rate-limit",

@@ -66,7 +66,7 @@ class Rest:
                 who = account.uid
             fields = _fields(request, body)
             weight = len(fields) if isinstance(fields, list) and endpoint.limit >= 300 else 1  # noqa: PLR2004
-            world.gate.count(endpoint, who, world.now_ms, weight)
+            world.gate.count(endpoint, who + _counted_by(endpoint, fields), world.now_ms, weight)
             if account is not None and fault is not None and fault.kind == "stale":
                 account = self._as_of(fault.delay_ms) or account
             data = _call(world, endpoint, account, fields)
@@ -108,6 +108,12 @@ def _call(world: World, endpoint: Endpoint, account: Account | None, fields: Any
     if not isinstance(fields, dict):
         raise VenueRefusal("50002")
     return list(endpoint.private(account, Params(fields)))
+
+
+def _counted_by(endpoint: Endpoint, fields: Any) -> str:
+    """Return the instrument: orders are counted by user and instrument, all else by user."""
+    row = fields[0] if isinstance(fields, list) and fields else fields
+    return f"/{row.get('instId')}" if endpoint.changes and isinstance(row, dict) else ""
 
 
 def _text_of(body: bytes) -> str:

@@ -387,6 +387,19 @@ async def test_an_exit_needs_no_proof_of_leverage() -> None:
 
 
 @on_loop
+async def test_stops_are_counted_by_instrument_as_orders_are() -> None:
+    async with trading(OkxServer()) as account:
+        await account.submit(STOP)
+        await account.cancel(STOP.symbol, STOP.client_order_id)
+        await account.amend(STOP)
+
+        counted = set(account.wire.budget._sent)
+
+    for name in ("order_algo", "cancel_algos", "amend_algos"):
+        assert (name, "BTC-USDT-SWAP") in counted
+
+
+@on_loop
 async def test_an_order_that_came_too_often_is_sent_again() -> None:
     server = OkxServer(
         trade__order=OneAfterAnother(said(code="50011", msg="Too Many Requests"), placed)

@@ -124,6 +124,22 @@ def test_more_requests_than_the_limit_are_refused_for_a_while() -> None:
     run(work)
 
 
+def test_orders_are_counted_by_instrument() -> None:
+    async def work() -> None:
+        async with trading(limits=True) as client:
+
+            async def cancel(name: str) -> int:
+                asked = [{"instId": name, "algoId": "1"}]
+                return (await client.ask("POST", "trade/cancel-algos", asked)).status
+
+            of_btc = [await cancel("BTC-USDT-SWAP") for _ in range(21)]
+
+            assert of_btc == [200] * 20 + [429]
+            assert await cancel("ETH-USDT-SWAP") == 200
+
+    run(work)
+
+
 def test_pages_go_back_by_id() -> None:
     async def work() -> None:
         async with trading(balances={"USDT": Decimal(1_000_000)}) as client:
