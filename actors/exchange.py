@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
+from actors.doubting import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -34,7 +35,7 @@ from actors.messages import (
 from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.sending import ACCEPTANCE_WINDOW_S, is_nameless
+from actors.resting import RestingOrders
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
@@ -42,6 +43,7 @@ from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
 from domain.money import ZERO
 from domain.order import (
+    RESTING,
     TERMINAL,
     TRANSITIONS,
     AnyOrderEvent,
@@ -72,10 +74,11 @@ STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(OrderList):
+class ExchangeActor(RestingOrders, OrderList):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
-    What leaves for the venue is in `sending.py`, how orders are kept and told of in `orders.py`.
+    What leaves for the venue is in `sending.py`, what rests there in `resting.py`, how orders are
+    kept and told of in `orders.py`.
     """
 
     def __init__(self, world: World, port: Exchange) -> None:
@@ -161,7 +164,7 @@ class ExchangeActor(OrderList):
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
-            self._apply(venue_order)
+            self._apply(venue_order, is_sure=True)
         self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
@@ -234,6 +237,10 @@ class ExchangeActor(OrderList):
         self.journal(stream, (OrderFilled(fill),), evolve, (tell,))
         if stream.state.late_fill:
             self.world.telemetry.alarm("LATE_FILL", f"{fill.client_order_id} filled when over")
+        if stream.state.over_fill and not order.over_fill:
+            self.world.telemetry.alarm(
+                "OVER_FILL", f"{fill.client_order_id} filled beyond its size"
+            )
         if stream.state.status is _S.FILLED:
             self._ended(stream)
 
@@ -270,8 +277,11 @@ class ExchangeActor(OrderList):
         self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
-    def _apply(self, venue_order: VenueOrder) -> None:
-        """Bring an order to the status the venue reports; fills are booked by their own reports."""
+    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
+        """Bring an order to the status the venue reports; fills are booked by their own reports.
+
+        `is_sure`: the venue was asked; else it told by itself, and that may be old.
+        """
         if venue_order.terms.client_order_id == NO_ORDER:
             return  # a person's own: the reconciler shows it, nobody touches it
         stream = self._stream(venue_order.terms.client_order_id)
@@ -304,7 +314,9 @@ class ExchangeActor(OrderList):
             self._name(stream, venue_order)
             if stream.state.is_terminal:
                 self._ended(stream)
-        self._cancel_if_wanted(stream)
+                return
+        self._compare(stream, venue_order, is_sure=is_sure)
+        self._go_on(stream)
 
     def _name(self, stream: Stream, venue_order: VenueOrder) -> None:
         """Note the venue's id of an order that was told of without it: its answer was lost."""
@@ -324,7 +336,7 @@ class ExchangeActor(OrderList):
         agree: dict[Symbol, bool] = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
-                self._apply(found.order)
+                self._apply(found.order, is_sure=True)
             elif found.not_found and found.client_order_id not in told:
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
@@ -362,12 +374,17 @@ class ExchangeActor(OrderList):
                 continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
-            elif order_id in terms and terms[order_id].reduce_only:
+            elif order_id in terms and _may_have_left(terms[order_id]):
                 stream = self._adopt(terms[order_id])
                 if stream is not None:
                     self._doubt(order_id)
             elif order_id in terms:
                 self._never_send(terms[order_id])
+
+
+def _may_have_left(terms: OrderTerms) -> bool:
+    """Whether an order could have been sent though nobody journaled it: an armed exit's."""
+    return terms.reduce_only and terms.type not in RESTING
 
 
 def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:

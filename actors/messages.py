@@ -101,6 +101,15 @@ class CancelAnswered(msgspec.Struct, frozen=True):
     after_s: float = 0.0  # since the request left
 
 
+class AmendAnswered(msgspec.Struct, frozen=True):
+    """The venue's answer to the change of an order, or the lack of one."""
+
+    lane: ClassVar[int] = FILLS
+    client_order_id: ClientOrderId
+    outcome: Submission
+    after_s: float = 0.0  # since the request left
+
+
 class VenueReported(msgspec.Struct, frozen=True):
     """The venue's private stream reported."""
 

@@ -21,6 +21,7 @@ from actors.world import World
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
 from domain.effects import (
     Alarm,
+    AmendOrder,
     AnnounceClosed,
     AnnounceOpened,
     Answer,
@@ -46,11 +47,12 @@ from domain.inputs import (
     GuardLost,
     Offline,
     OrderEnded,
+    OrderReported,
     OutsideReported,
     ResolveConflict,
     Wake,
 )
-from domain.order import OrderStatus
+from domain.order import RESTING, OrderStatus, OrderTerms
 from domain.position import Modification, Position
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_events import (
@@ -60,6 +62,8 @@ from domain.position_events import (
     ProtectionModified,
 )
 from domain.position_life import evolve
+from domain.venue_stop import StopState
+from domain.venue_stop_reports import left_before_the_crash
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
@@ -87,7 +91,11 @@ class PositionActor(Journaled):
         if position is None:
             return
         is_first = self.incarnation == 1
-        for effect in resume(position, self.world.clock.now(), self.world.rules):
+        now, rules = self.world.clock.now(), self.world.rules
+        if is_first:
+            self.journal(self.stream, left_before_the_crash(position, now), evolve)
+            position = self.position or position
+        for effect in resume(position, now, rules):
             if is_first and isinstance(effect, WakeAfter) and effect.purpose == "unprotected":
                 continue  # the supervisor asks all at once after a start
             self.release(effect)
@@ -114,6 +122,7 @@ class PositionActor(Journaled):
         FundingTold,
         FillReported,
         OrderEnded,
+        OrderReported,
         Armed,
         Crossed,
         GuardLost,
@@ -187,11 +196,14 @@ class PositionActor(Journaled):
             for _, effect in self.stream.held
             if isinstance(effect, SubmitOrder)
         }
-        for effect in resume(self.position, self.world.clock.now(), self.world.rules):
+        now, rules = self.world.clock.now(), self.world.rules
+        for effect in resume(self.position, now, rules):
             if isinstance(effect, AskOrders):
                 ids = tuple(each for each in effect.client_order_ids if each not in waiting)
                 self.release(replace(effect, client_order_ids=ids))
-            elif isinstance(effect, CancelOrder) and effect.client_order_id not in waiting:
+            elif (
+                isinstance(effect, CancelOrder) and effect.client_order_id not in waiting
+            ) or isinstance(effect, AmendOrder):
                 self.release(effect)
 
     def _symbol(self, message: PositionInput) -> Any:
@@ -210,6 +222,8 @@ class PositionActor(Journaled):
             return effect.armed and self._is_durable(effect.terms.client_order_id)
         if isinstance(effect, Arm):
             return effect.at_once
+        if isinstance(effect, CancelOrder | AmendOrder):
+            return effect.at_once
         return isinstance(effect, WakeAfter | Alarm | RejectCrossing)
 
     def _is_durable(self, order_id: ClientOrderId) -> bool:
@@ -219,10 +233,21 @@ class PositionActor(Journaled):
             each.client_order_id == order_id for each in durable.armed
         )
 
+    def _is_unwanted(self, terms: OrderTerms) -> bool:
+        """Whether a stop for the venue was canceled while its order waited for the disk."""
+        if terms.type not in RESTING or self.position is None:
+            return False
+        stop = self.position.at_venue.find(terms.client_order_id)
+        return stop is None or stop.state is not StopState.PLACING
+
     def release(self, effect: Any) -> None:
         """Tell whom it concerns."""
         match effect:
-            case SubmitOrder() | CancelOrder() | AskOrders():
+            case SubmitOrder(terms=terms) if self._is_unwanted(terms):
+                order_id = terms.client_order_id
+                ended = OrderEnded(self.position_id, order_id, OrderStatus.DENIED, "not wanted")
+                self.tell(self.name, ended)
+            case SubmitOrder() | CancelOrder() | AmendOrder() | AskOrders():
                 self.tell(names.EXCHANGE, effect)
             case FreeReservation(client_order_id=order_id, why=why):
                 ended = OrderEnded(effect.position_id, order_id, OrderStatus.DENIED, why)
@@ -236,7 +261,7 @@ class PositionActor(Journaled):
             case Disarm() | RejectCrossing():
                 self.tell(names.FEED, effect)
             case WakeAfter(delay_s=delay, purpose=purpose, exit_id=exit_id, version=version):
-                self.after(delay, Wake(purpose, exit_id, version))
+                self.after(delay, Wake(purpose, exit_id, version, effect.crossed))
             case Answer(request_id=request_id, refusal=refusal, position_id=position_id):
                 self.tell(names.EDGE, Answered(request_id, refusal, position_id))
             case AnnounceOpened(trader=trader):

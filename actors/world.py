@@ -209,6 +209,7 @@ class World:
     booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
+    opening: Decimal | None = None  # quote: what the paper venue holds, for a new account
     is_distant: bool = False  # the account is at a real venue, over a line that may break
     link: VenueLink = field(default_factory=VenueLink)  # to a real venue
     on_stream_end: asyncio.Future[None] | None = None  # a recording has one, good or bad

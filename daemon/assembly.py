@@ -42,14 +42,14 @@ from domain.modifications import ModificationRules
 from domain.money import ZERO
 from domain.order import OrderStatus
 from domain.position import Position
-from domain.position_draft import PositionRules
+from domain.position_draft import OutsideChanges, PositionRules
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
 from exchanges.market import MarketStream, PriceListener
 from exchanges.market_reads import MarketReads
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
-from exchanges.port import Balance, DistantExchange, Exchange
+from exchanges.port import Abilities, Balance, DistantExchange, Exchange
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 from runtime.system import ActorSystem
@@ -62,6 +62,7 @@ IN_FLIGHT = frozenset(
 ROOT = "root"
 DESK = "desk"
 LEDGER = "paper.db"
+NO_ABILITIES = Abilities()
 # A person is bound by the account's limits and the market's rules, not by a strategy's.
 MANUAL_LIMITS = TraderLimits(
     max_positions=100_000, max_risk_ratio=Decimal(1), max_position_ratio=Decimal(1000)
@@ -168,6 +169,7 @@ def assemble(
     else:
         world.is_distant = True
         venue = distant = ports.account(world)
+        world.rules = position_rules(config, venue.abilities)
     stream = ports.stream(world)
     world.reads = ports.reads(world)
     settings = trader_settings(config)
@@ -211,8 +213,8 @@ def world_of(
     )
 
 
-def position_rules(config: Config) -> PositionRules:
-    """Return what every position goes by."""
+def position_rules(config: Config, abilities: Abilities = NO_ABILITIES) -> PositionRules:
+    """Return what every position goes by; `abilities`: what the venue does for it."""
     protection, costs = config.protection, costs_of(config)
     return PositionRules(
         modifications=ModificationRules(
@@ -224,6 +226,13 @@ def position_rules(config: Config) -> PositionRules:
         unprotected_after_s=protection.unprotected_after_s,
         exit_after_s=protection.exit_after_s,
         paper=config.venue is None or not config.venue.is_live,
+        stops_at_venue=abilities.holds_stops,
+        amends_stops=abilities.amends_stops,
+        trails_at_venue=abilities.holds_trails,
+        grace_s=config.protection.grace_s,
+        outside_changes=OutsideChanges(
+            "restore" if config.venue is None else config.venue.outside_changes
+        ),
     )
 
 
@@ -333,7 +342,7 @@ def _tree(
     )
     desk = [
         ChildSpec(names.EDGE, EdgeActor),
-        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, _opening(in_force()))),
+        ChildSpec(names.PORTFOLIO, lambda: PortfolioActor(world, _opening(in_force(), world))),
         ChildSpec(
             names.EXCHANGE,
             lambda: ExchangeActor(world, venue),
@@ -423,9 +432,11 @@ def _leverage_caps(config: Config) -> dict[Symbol, Decimal]:
     }
 
 
-def _opening(config: Config) -> Balance:
+def _opening(config: Config, world: World) -> Balance:
     """Return what a new account begins with: at a venue, nothing until it says what there is."""
-    balance = ZERO if config.venue is not None else config.paper.balance
+    balance = config.paper.balance if world.opening is None else world.opening
+    if config.venue is not None:
+        balance = ZERO
     return Balance(config.account.quote, balance, balance)
 
 

@@ -229,6 +229,9 @@ async def _paper_opened(venue: PaperVenue, parts: Assembly, store: Store) -> Non
         raise StartError(Refusal("PAPER_LEDGER_LOCKED", f"{error}.", remedy)) from error
     except LedgerError as error:
         raise StartError(Refusal("PAPER_LEDGER_UNUSABLE", f"{error}.", _PAIR)) from error
+    balances = await venue.balances()
+    if isinstance(balances, tuple) and balances:
+        parts.world.opening = balances[0].total  # an account that comes back finds what it left
     if store.recovered.last_seq:
         return
     fills = await venue.fills(None)

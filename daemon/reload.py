@@ -123,7 +123,7 @@ class Reloader:
         parts, world, tell = self._parts, self._parts.world, self._parts.system.tell
         before = parts.config
         parts.config = now
-        world.rules = position_rules(now)
+        world.rules = position_rules(now, parts.venue.abilities)
         world.prices.stale_after_s = now.market.stale_after_s
         if now.limits != before.limits:
             tell(names.PORTFOLIO, SettingsChanged(account_limits(now)))

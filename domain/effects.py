@@ -11,7 +11,7 @@ import msgspec
 
 from domain.errors import Refusal
 from domain.ids import ClientOrderId, ExitId, PositionId, RequestId, Symbol, TraderName
-from domain.inputs import EXITS, FILLS
+from domain.inputs import EXITS, FILLS, Crossed
 from domain.instrument import Direction
 from domain.order import Fill, OrderTerms
 from domain.protection import ExitReason, Level, TrailLevel
@@ -37,6 +37,16 @@ class CancelOrder(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = EXITS
     client_order_id: ClientOrderId
     symbol: Symbol
+    at_once: bool = False  # an exit waits for it: it does not wait for the disk
+
+
+class AmendOrder(msgspec.Struct, frozen=True):
+    """Give an order that rests at the venue the quantity and trigger of `terms`."""
+
+    lane: ClassVar[int] = EXITS
+    terms: OrderTerms
+    number: int = 0  # of the changes of this order
+    at_once: bool = False  # an exit waits for it
 
 
 class FreeReservation(msgspec.Struct, frozen=True):
@@ -110,6 +120,7 @@ class WakeAfter(msgspec.Struct, frozen=True):
     purpose: str
     exit_id: ExitId | None = None
     version: int = 0
+    crossed: Crossed | None = None  # what the wake is about
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -152,6 +163,7 @@ class Alarm(msgspec.Struct, frozen=True):
 PositionEffect = (
     SubmitOrder
     | CancelOrder
+    | AmendOrder
     | FreeReservation
     | BookOutside
     | AskOrders

@@ -25,7 +25,7 @@ from domain.ids import (
     TraderName,
 )
 from domain.instrument import Direction, Instrument, PriceSource
-from domain.order import Fill, OrderStatus
+from domain.order import Fill, OrderStatus, OrderTerms
 from domain.venue import Outside
 
 FILLS, EXITS, COMMANDS, PRICES = range(4)
@@ -121,6 +121,22 @@ class OrderEnded(msgspec.Struct, frozen=True):
     why: str
 
 
+class OrderReported(msgspec.Struct, frozen=True):
+    """What has become of a stop, target or trail of ours that rests at the venue.
+
+    OPEN: it rests there with these terms, and nothing we asked of it is outstanding. TRIGGERED: it
+    fired; fills follow, or an end.
+    """
+
+    lane: ClassVar[int] = FILLS
+    position_id: PositionId
+    status: OrderStatus  # OPEN or TRIGGERED
+    terms: OrderTerms  # as the venue has them
+    change: int = 0  # the last change of ours that these terms are the outcome of
+    refused: str = ""  # "code: text" when it was refused
+    outside: bool = False  # nobody here asked for these terms
+
+
 class Armed(msgspec.Struct, frozen=True):
     """The feed watches the levels of this protection version from now on."""
 
@@ -171,9 +187,12 @@ class Wake(msgspec.Struct, frozen=True):
     """A timer the position asked for has run out."""
 
     lane: ClassVar[int] = EXITS
-    purpose: str  # "time_exit", "retry_exit", "unprotected", "overdue"
+    # "time_exit", "retry_exit", "unprotected", "overdue"; of the stop at the venue "grace",
+    # "release_exit", "venue_stop", "venue_stop_retry", "align"
+    purpose: str
     exit_id: ExitId | None = None
     version: int = 0
+    crossed: Crossed | None = None  # of a grace
 
 
 class ResolveConflict(msgspec.Struct, frozen=True):

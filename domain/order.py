@@ -83,11 +83,17 @@ TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
 class OrderType(Enum):
     """How an order meets the book."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
+
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"  # market order once the trigger price is crossed against the position
     TARGET = "target"  # market order once the trigger price is crossed in its favor
     TRAIL = "trail"  # market order once the price falls back from its best by a ratio
+
+
+# Rest at the venue and trigger there.
+RESTING = frozenset({OrderType.STOP, OrderType.TARGET, OrderType.TRAIL})
 
 
 class TimeInForce(Enum):
@@ -199,6 +205,29 @@ class OrderTriggered(OrderEvent, frozen=True):
     at: datetime
 
 
+class OrderAmendRequested(OrderEvent, frozen=True):
+    """We asked the venue to change what it does."""
+
+    terms: OrderTerms
+    at: datetime
+
+
+class OrderAmended(OrderEvent, frozen=True):
+    """It rests with these terms now."""
+
+    terms: OrderTerms
+    at: datetime
+    outside: bool = False  # nobody here asked for that
+
+
+class OrderAmendRefused(OrderEvent, frozen=True):
+    """It rests as before; the venue's code and text."""
+
+    code: str
+    text: str
+    at: datetime
+
+
 class OrderCancelRequested(OrderEvent, frozen=True):
     """We asked the venue to take it out."""
 
@@ -240,6 +269,9 @@ AnyOrderEvent = (
     | OrderRejected
     | OrderFilled
     | OrderTriggered
+    | OrderAmendRequested
+    | OrderAmended
+    | OrderAmendRefused
     | OrderCancelRequested
     | OrderCanceled
     | OrderExpired
@@ -262,6 +294,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     fills: tuple[Fill, ...] = ()  # kept until its position and portfolio have booked them
     reason: str = ""  # why it is denied, rejected, unknown or absent
     late_fill: bool = False  # filled after a terminal state: an alarm
+    over_fill: bool = False  # filled beyond what was asked: an alarm
+    asked: OrderTerms | None = None  # a change that the venue has not answered
     updated_at: datetime | None = None
     attempt: Attempt | None = None
     answered_s: float | None = None  # from request to answer; None: no answer came
@@ -325,8 +359,8 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             return _to(order, _S.SENDING, at, sent_at=at)
         case OrderAccepted(venue_order_id=venue_order_id, at=at, after_s=after_s):
             status = _S.PARTIAL if order.filled else _S.OPEN
-            if order.is_terminal or order.status is status:
-                status = order.status  # the acknowledgement came after the fill it acknowledges
+            if order.is_terminal or order.status in {status, _S.TRIGGERED}:
+                status = order.status  # the acknowledgement came after what it acknowledges
             after_s = order.answered_s if after_s is None else after_s
             return _to(order, status, at, venue_order_id=venue_order_id, answered_s=after_s)
         case OrderDenied(rule=rule, message=text, at=at):
@@ -336,7 +370,13 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             reason = f"{code}: {text}"
             return _to(order, _S.REJECTED, at, reason=reason, answered_s=after_s, remedy=remedy)
         case OrderTriggered(at=at):
-            return _to(order, _S.TRIGGERED, at)
+            return _to(order, _S.TRIGGERED, at, asked=None)
+        case OrderAmendRequested(terms=terms, at=at):
+            return _to(order, _S.AMEND_PENDING, at, asked=terms)
+        case OrderAmended(terms=terms, at=at):
+            return _to(order, _resting(order), at, terms=terms, asked=None)
+        case OrderAmendRefused(code=code, text=text, at=at):
+            return _to(order, _resting(order), at, asked=None, reason=f"{code}: {text}")
         case OrderCancelRequested(at=at):
             return _to(order, _S.CANCEL_PENDING, at)
         case OrderCanceled(at=at):
@@ -352,6 +392,13 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             raise InvariantError(message)
 
 
+def _resting(order: Order) -> OrderStatus:
+    """Return its status once a change of it is answered."""
+    if order.status in {_S.AMEND_PENDING, _S.UNKNOWN}:
+        return _S.PARTIAL if order.filled else _S.OPEN
+    return order.status
+
+
 def _to(order: Order, status: OrderStatus, at: datetime, **changes: object) -> Order:
     if status is not order.status and status not in TRANSITIONS[order.status]:
         change = f"{order.status.value} cannot become {status.value}"
@@ -363,11 +410,8 @@ def _filled(order: Order, fill: Fill) -> Order:
     if order.has(fill.trade_id):
         return order
     filled = order.filled + fill.quantity
-    if filled > order.terms.quantity:
-        message = f"order {order.terms.client_order_id} filled {filled} of {order.terms.quantity}"
-        raise InvariantError(message)
     late = order.is_terminal
-    if filled == order.terms.quantity:
+    if filled >= order.terms.quantity:
         status = _S.FILLED
     elif late or order.status in {_S.CANCEL_PENDING, _S.AMEND_PENDING}:
         status = order.status
@@ -383,6 +427,7 @@ def _filled(order: Order, fill: Fill) -> Order:
         fees=_add_fee(order.fees, fill.fee),
         fills=(*order.fills, fill),
         late_fill=order.late_fill or late,
+        over_fill=order.over_fill or filled > order.terms.quantity,
     )
 
 

@@ -114,11 +114,9 @@ def reduced(
 ) -> Ledger:
     """Return the ledger after a fill of an exit.
 
-    Raises `InvariantError` when it exceeds what is held.
+    What exceeds what is held closed something else; of it only the fee is counted here. It is for
+    the caller to raise an alarm.
     """
-    if fill.quantity > ledger.remaining:
-        message = f"fill {fill.trade_id} closes {fill.quantity} of {ledger.remaining}"
-        raise InvariantError(message)
     # A fee in base beyond what is left here was paid from elsewhere; it still counts as a fee.
     quantity = min(net_quantity(fill, instrument), ledger.remaining)
     after = msgspec.structs.replace(

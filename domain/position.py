@@ -11,6 +11,7 @@ from enum import Enum
 import msgspec
 
 from domain.commands import ModificationType, ModifyProtection, ProtectionPlan, RequestedBy
+from domain.errors import InvariantError
 from domain.ids import AccountName, ClientOrderId, DecisionId, ExitId, PositionId, TraderName
 from domain.instrument import Direction, Instrument, PriceSource
 from domain.money import ONE, ZERO
@@ -18,6 +19,7 @@ from domain.order import Fill, OrderStatus, OrderType
 from domain.pnl import Ledger
 from domain.protection import ExitReason, Protection
 from domain.venue import Outside
+from domain.venue_stop import NOTHING_AT_VENUE, AtVenue
 
 
 class PositionStatus(Enum):
@@ -99,6 +101,8 @@ class ExitOrder(msgspec.Struct, frozen=True):
     trigger: Trigger | None = None
     frame: int = 0  # how many frames the feed had received when it fired
     price: Decimal | None = None  # last price when it fired, or the price that crossed
+    waits: bool = False  # not sent: the stop at the venue must let go of its units first
+    at_venue: bool = False  # it is the order of the stop that rested at the venue
 
     @property
     def outstanding(self) -> Decimal:
@@ -202,6 +206,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     failed_exits: int = 0  # in a row; slows down how fast a refused exit is tried again
     additions: tuple[Entry, ...] = ()  # scaled in, oldest first
     judged_until: datetime | None = None  # candles of a downtime have done what they could
+    at_venue: AtVenue = NOTHING_AT_VENUE  # the stop that rests there
     outside: Outside | None = None  # who reduced it last at the venue, when it was not us
 
     @property
@@ -261,3 +266,12 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     def unrealized_pnl(self, price: Decimal) -> Decimal:
         """Quote, of what remains, at `price`."""
         return self.ledger.unrealized_pnl(price, self.direction)
+
+
+def to_status(position: Position, status: PositionStatus, **changes: object) -> Position:
+    """Return the position with another status. Raises `InvariantError` where the table says no."""
+    if status is not position.status and status not in TRANSITIONS[position.status]:
+        raise InvariantError(
+            f"position {position.id}: {position.status.value} cannot become {status.value}"
+        )
+    return msgspec.structs.replace(position, status=status, **changes)

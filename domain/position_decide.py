@@ -33,6 +33,7 @@ from domain.inputs import (
     GuardLost,
     Offline,
     OrderEnded,
+    OrderReported,
     OutsideReported,
     ResolveConflict,
     Wake,
@@ -52,6 +53,7 @@ from domain.position_events import (
     PositionIntended,
 )
 from domain.position_exits import (
+    arming,
     cancel_entries,
     closing_reason,
     exit_terms,
@@ -61,7 +63,6 @@ from domain.position_exits import (
     target_quantity,
 )
 from domain.position_guards import (
-    arming,
     confirm_armed,
     crossed_level,
     guards,
@@ -74,6 +75,8 @@ from domain.position_life import entry_is_working, is_known_fill, working_entrie
 from domain.position_offline import judge_downtime
 from domain.position_outside import note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
+from domain.venue_stop_align import align
+from domain.venue_stop_reports import booked_by_stop, resume_stops, stop_ended, stop_reported
 
 PositionInput = (
     BeginEntry
@@ -83,6 +86,7 @@ PositionInput = (
     | FundingTold
     | FillReported
     | OrderEnded
+    | OrderReported
     | Armed
     | Crossed
     | GuardLost
@@ -113,13 +117,13 @@ def decide(
         case BeginAddition():
             add(decision, message)
         case AdoptPosition() | OutsideReported() | FundingTold():
-            is_birth = isinstance(message, AdoptPosition)
-            if is_birth is (position is None) and note_outside(decision, message):
-                _close_if_nothing_remains(decision)
+            _outside(decision, message)
         case FillReported():
             _fill(decision, message)
         case OrderEnded():
             _order_ended(decision, message)
+        case OrderReported():
+            stop_reported(decision, message)
         case Armed():
             confirm_armed(decision, message)
         case Crossed():
@@ -138,7 +142,21 @@ def decide(
             resolve(decision, message, market)
         case _:
             assert_never(message)
+    _see_to_the_stop(decision)
     return decision.finish()
+
+
+def _outside(decision: Draft, message: AdoptPosition | OutsideReported | FundingTold) -> None:
+    is_birth = isinstance(message, AdoptPosition)
+    if is_birth is not decision.is_born and note_outside(decision, message):
+        _close_if_nothing_remains(decision)
+
+
+def _see_to_the_stop(decision: Draft) -> None:
+    """Let what rests at the venue follow what was decided."""
+    align(decision)
+    if decision.is_born and decision.position.at_venue.round and not decision.position.is_closed:
+        _close_if_nothing_remains(decision)  # an exit may have had nothing left to do
 
 
 def _begin(decision: Draft, begin: BeginEntry) -> None:
@@ -176,14 +194,18 @@ def _fill(decision: Draft, report: FillReported) -> None:
     if position.entry_of(fill.client_order_id) is not None:
         _entry_fill(decision, report)
         return
-    exit_id = _exit_of(position, fill.client_order_id)
+    exit_id = booked_by_stop(decision, report) or _exit_of(position, fill.client_order_id)
     if exit_id is None:
         decision.then(
             Alarm("FOREIGN_FILL", f"order {fill.client_order_id} is not ours", position.id)
         )
         return
-    if not any(order.client_order_id == fill.client_order_id for order in position.exits):
+    exits = decision.position.exits
+    if not any(order.client_order_id == fill.client_order_id for order in exits):
         _fired_before_the_crash(decision, exit_id, report)
+    if fill.quantity > position.remaining:
+        text = f"{fill.quantity} closed of {position.remaining}: the rest was not this position's"
+        decision.then(Alarm("OVER_FILL", text, position.id))
     decision.record(PositionFilled(fill, exit_id))
     _close_if_nothing_remains(decision)
 
@@ -244,6 +266,9 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
             if not _close_if_nothing_remains(decision) and entry is not position.entry:
                 keep_breakeven_apart(decision)
         return
+    if stop_ended(decision, ended):
+        _close_if_nothing_remains(decision)
+        return
     order = next(
         (each for each in position.exits if each.client_order_id == ended.client_order_id), None
     )
@@ -270,7 +295,8 @@ def _close_if_nothing_remains(decision: Draft) -> bool:
     position = decision.position
     if position.is_closed:
         return True
-    if entry_is_working(position) or position.outstanding_exits > ZERO:
+    is_working = entry_is_working(position) or position.at_venue.live
+    if is_working or position.outstanding_exits > ZERO:
         if position.remaining == ZERO and position.fills:
             decision.then(*cancel_entries(position))
         return False
@@ -317,13 +343,14 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
     Its levels armed, its orders' fates told, its timers set.
 
     An exit that fired is asked for with its terms: its order may have left though nobody journaled
-    that.
+    that. Not those that still wait to leave (see `left_before_the_crash`).
     """
     if position.is_closed:
         return ()
     effects: list[PositionEffect] = [*guards(position, rules)]
     if position.exits or entry_is_working(position):
         effects.extend(_questions(position))
+    effects.extend(resume_stops(position, rules))
     if position.status in HOLDS:
         if position.protection.guards_loss:
             effects.append(WakeAfter(rules.unprotected_after_s, "unprotected"))
@@ -339,7 +366,11 @@ def resume(position: Position, now: datetime, rules: PositionRules) -> tuple[Pos
 
 def _questions(position: Position) -> list[PositionEffect]:
     """Return what a restarted position asks about its orders under way."""
-    working = [order for order in position.exits if not order.done]
+    working = [
+        order
+        for order in position.exits
+        if not order.done and not order.at_venue and not order.waits
+    ]
     entries = working_entries(position)
     ids = [entry.client_order_id for entry in entries]
     ids += [order.client_order_id for order in working]

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 
 import msgspec
 
@@ -23,6 +24,13 @@ HOLDS = frozenset(
 )
 
 
+class OutsideChanges(Enum):
+    """What to do when a person moves our stop on the venue's site."""
+
+    RESTORE = "restore"  # back to what the position says
+    ADOPT = "adopt"  # the position says what the person did
+
+
 class PositionRules(msgspec.Struct, frozen=True):
     """Limits and delays that hold for every position of the daemon."""
 
@@ -32,6 +40,15 @@ class PositionRules(msgspec.Struct, frozen=True):
     exit_after_s: float = 5.0  # then out at market
     retry_first_s: float = 0.1
     retry_max_s: float = 5.0
+    stops_at_venue: bool = False  # stops rest there; the daemon's own guard stays beside them
+    amends_stops: bool = False  # their price and quantity can be changed in place
+    trails_at_venue: bool = False  # trails by a ratio, too
+    grace_s: float = 1.0  # a crossed stop that rests at the venue has so long to trigger there
+    exit_waits_s: float = 0.3  # an exit of a swap, for the stop to let go of its units
+    outside_changes: OutsideChanges = OutsideChanges.RESTORE
+    # What a venue calls a stop on the wrong side of the price: it would trigger at once. OKX says
+    # 51278 of a buy, 51280 of a sell.
+    wrong_side_codes: tuple[str, ...] = ("51278", "51280", "WOULD_TRIGGER")
     paper: bool = True  # no real money: other rules of retention
 
 
@@ -49,11 +66,17 @@ class Draft:
         self, position: Position | None, rules: PositionRules, now: datetime, market: Market
     ) -> None:
         self._position = position
+        self.before = position
         self.market = market
         self.rules = rules
         self.now = now
         self.events: list[AnyPositionEvent] = []
         self.effects: list[PositionEffect] = []
+
+    @property
+    def is_born(self) -> bool:
+        """Whether there is a position."""
+        return self._position is not None
 
     @property
     def position(self) -> Position:

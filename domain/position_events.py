@@ -12,6 +12,7 @@ from domain.order import Fill, OrderStatus
 from domain.position import ArmedExit, Conflict, Entry, ExitOrder, Modification, PositionStatus
 from domain.protection import ExitReason, Protection
 from domain.venue import Outside
+from domain.venue_stop_events import AnyVenueStopEvent
 
 
 class PositionEvent(msgspec.Struct, frozen=True):
@@ -115,6 +116,7 @@ class ProtectionAcknowledged(PositionEvent, frozen=True):
     version: int
     since: datetime  # the feed's stamp; a new trail counts extremes from here
     at: datetime
+    protects: bool = True  # False: the daemon watches, but the stop is to rest at the venue
 
 
 class ProtectionLost(PositionEvent, frozen=True):
@@ -227,4 +229,5 @@ AnyPositionEvent = (
     | PositionQuarantined
     | PositionClosed
     | PositionSettled
+    | AnyVenueStopEvent
 )

@@ -2,16 +2,18 @@
 
 from decimal import Decimal
 
-from domain.effects import CancelOrder, Disarm, SubmitOrder
+from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
 from domain.ids import ClientOrderId, ExitId, client_order_id
 from domain.inputs import Crossed
+from domain.instrument import Kind
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
 from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trigger
-from domain.position_draft import Draft
+from domain.position_draft import Draft, PositionRules
 from domain.position_events import ExitFired
-from domain.position_life import epoch_of, working_entries
-from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection
+from domain.position_life import working_entries
+from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection, levels_of
+from domain.venue_stop_life import epoch_of
 
 
 def fire_all(
@@ -93,8 +95,12 @@ def fire(
     whole: bool,
     armed: bool,
 ) -> None:
-    """Send an exit order; only an id that was durable before may leave at once."""
+    """Send an exit order; only an id that was durable before may leave at once.
+
+    While a stop rests at the venue the exit waits until that one has let go of its units.
+    """
     position = decision.position
+    exit_id = _not_under_way(position, exit_id)
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=order_id_of(position, exit_id),
@@ -104,6 +110,7 @@ def fire(
         trigger=trigger,
         frame=decision.market.frame if trigger is None else trigger.frame,
         price=decision.market.last if trigger is None else trigger.price,
+        waits=bool(position.at_venue.live),
     )
     # Only an id that was durable before may leave at once.
     known = ArmedExit(exit_id, order.client_order_id) in position.armed
@@ -112,10 +119,33 @@ def fire(
         best, worst = crossed.high, crossed.low
     decision.record(ExitFired(order, decision.now, best, worst))
     symbol = position.instrument.symbol
-    decision.then(
-        SubmitOrder(exit_terms(position, order), armed=armed and known, decided_at=decision.now),
-        Disarm(position.id, symbol, None if whole else exit_id),
-    )
+    if order.waits:
+        decision.then(*exit_timer(decision.rules, position, order))
+    else:
+        decision.then(
+            SubmitOrder(exit_terms(position, order), armed=armed and known, decided_at=decision.now)
+        )
+    decision.then(Disarm(position.id, symbol, None if whole else exit_id))
+
+
+def _not_under_way(position: Position, exit_id: ExitId) -> ExitId:
+    """Return an exit whose order id is not in use: of several parts each has its own order."""
+    used = {order.client_order_id for order in position.exits}
+    for each in (exit_id, CLOSE):
+        if order_id_of(position, each) not in used:
+            return each
+    return ExitId(f"close-{len(position.exits) + 1}")
+
+
+def exit_timer(rules: PositionRules, position: Position, order: ExitOrder) -> tuple[WakeAfter, ...]:
+    """Return the limit of an exit's wait for the stop at the venue; none where it has none.
+
+    The exit of a swap only reduces, so that a stop that fires beside it cannot turn the position.
+    On spot both would sell, the second what belongs to somebody else.
+    """
+    if position.instrument.kind is Kind.SPOT:
+        return ()
+    return (WakeAfter(rules.exit_waits_s, "release_exit", order.exit_id),)
 
 
 def exit_terms(position: Position, order: ExitOrder) -> OrderTerms:
@@ -129,6 +159,20 @@ def exit_terms(position: Position, order: ExitOrder) -> OrderTerms:
         quantity=order.quantity,
         reduce_only=True,
         leverage=position.leverage,
+    )
+
+
+def arming(position: Position, without: ExitId | None = None) -> Arm:
+    """Return what lets the feed watch the present levels, but for one."""
+    levels = levels_of(position.protection, position.direction)
+    if without is not None:
+        levels = tuple(level for level in levels if level.exit_id != without)
+    return Arm(
+        position_id=position.id,
+        symbol=position.instrument.symbol,
+        version=position.protection.version,
+        levels=levels,
+        since=position.armed_since,
     )
 
 
@@ -169,8 +213,8 @@ def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
 
 def failed_exits(position: Position) -> tuple[ExitId, ...]:
     """Return the exits whose last order ended short, but for targets: those are armed again."""
-    last = {order.exit_id: order for order in position.exits}
-    return tuple(
+    last = {order.exit_id: order for order in position.exits if not order.at_venue}
+    failed = tuple(
         order.exit_id
         for order in last.values()
         if order.done
@@ -180,6 +224,10 @@ def failed_exits(position: Position) -> tuple[ExitId, ...]:
             or position.protection.target(order.exit_id) is None
         )
     )
+    if failed or position.status is not PositionStatus.CLOSING:
+        return failed
+    left = position.instrument.whole_lots(position.free_quantity)
+    return (CLOSE,) if left > ZERO else ()  # of what an exit under way had claimed
 
 
 def closing_reason(decision: Draft) -> ExitReason:

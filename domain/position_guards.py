@@ -9,7 +9,7 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from domain.commands import ModificationType, RequestedBy
-from domain.effects import Alarm, Arm, PositionEffect, RejectCrossing, WakeAfter
+from domain.effects import Alarm, PositionEffect, RejectCrossing, WakeAfter
 from domain.ids import ExitId
 from domain.inputs import Armed, Crossed, Wake
 from domain.money import ONE, ZERO, ceil_to, floor_to
@@ -23,6 +23,7 @@ from domain.position_events import (
 )
 from domain.position_exits import (
     armed_exits,
+    arming,
     closing_reason,
     fire,
     fire_all,
@@ -43,8 +44,9 @@ from domain.protection import (
     Trail,
     has_crossed,
     is_tighter,
-    levels_of,
 )
+from domain.venue_stop_align import is_settled
+from domain.venue_stop_reports import may_trigger, wake_stop
 
 
 def protect(decision: Draft) -> None:
@@ -103,20 +105,6 @@ def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ..
     return (arming(position),)
 
 
-def arming(position: Position, without: ExitId | None = None) -> Arm:
-    """Return what lets the feed watch the present levels, but for one."""
-    levels = levels_of(position.protection, position.direction)
-    if without is not None:
-        levels = tuple(level for level in levels if level.exit_id != without)
-    return Arm(
-        position_id=position.id,
-        symbol=position.instrument.symbol,
-        version=position.protection.version,
-        levels=levels,
-        since=position.armed_since,
-    )
-
-
 def confirm_armed(decision: Draft, armed: Armed) -> None:
     """Note that the feed watches the present version."""
     position = decision.position
@@ -126,11 +114,17 @@ def confirm_armed(decision: Draft, armed: Armed) -> None:
         return  # armed again after a restart: nothing new
     if position.status is PositionStatus.CLOSING:
         return
-    decision.record(ProtectionAcknowledged(armed.version, armed.since, decision.now))
+    protects = position.at_venue.missing or is_settled(position, decision.rules)
+    decision.record(
+        ProtectionAcknowledged(armed.version, armed.since, decision.now, protects=protects)
+    )
 
 
-def crossed_level(decision: Draft, crossed: Crossed) -> None:
-    """Judge a reported crossing exactly, and fire."""
+def crossed_level(decision: Draft, crossed: Crossed, *, grace_is_over: bool = False) -> None:
+    """Judge a reported crossing exactly, and fire.
+
+    A stop that rests at the venue as well has a grace to trigger there.
+    """
     position = decision.position
     if position.status not in HOLDS:
         return  # closing absorbs further triggers
@@ -148,6 +142,14 @@ def crossed_level(decision: Draft, crossed: Crossed) -> None:
     if crossed.exit_id == BREAKEVEN:
         to_breakeven(decision)
         return
+    is_target = position.protection.target(crossed.exit_id) is not None
+    if not is_target and not grace_is_over and may_trigger(decision, crossed):
+        decision.then(
+            WakeAfter(
+                decision.rules.grace_s, "grace", crossed.exit_id, crossed.version, crossed=crossed
+            )
+        )
+        return
     trigger = Trigger(
         price=crossed.price,
         level=price,
@@ -156,7 +158,7 @@ def crossed_level(decision: Draft, crossed: Crossed) -> None:
         tick_id=crossed.tick_id,
         at=crossed.at,
     )
-    if position.protection.target(crossed.exit_id) is None:
+    if not is_target:
         reason = reason_of(position, crossed.exit_id)
         fire_all(decision, crossed.exit_id, reason, trigger, crossed, armed=True)
     else:
@@ -253,6 +255,10 @@ def wake_up(decision: Draft, wake: Wake) -> None:
             _time_is_up(decision)
         case "retry_exit":
             _retry(decision, wake)
+        case "grace" if wake.crossed is not None:
+            crossed_level(decision, wake.crossed, grace_is_over=True)
+        case "unprotected" if position.at_venue.settled:
+            decision.then(*guards(position, decision.rules))  # the venue guards it meanwhile
         case "unprotected" if position.status in HOLDS:
             decision.record(ProtectionLost("no guard in time", decision.now))
             decision.then(
@@ -261,9 +267,18 @@ def wake_up(decision: Draft, wake: Wake) -> None:
                 WakeAfter(decision.rules.exit_after_s, "overdue", version=wake.version),
             )
         case "overdue" if position.status is PositionStatus.OPEN_UNPROTECTED:
-            fire_all(decision, CLOSE, ExitReason.UNPROTECTED, armed=True)
+            if not _is_guarded(position):
+                fire_all(decision, CLOSE, ExitReason.UNPROTECTED, armed=True)
         case _:
-            pass
+            wake_stop(decision, wake.purpose, wake.exit_id, wake.version)
+
+
+def _is_guarded(position: Position) -> bool:
+    """Whether a stop rests at the venue, or the daemon watches while that is being put right."""
+    at_venue = position.at_venue
+    is_armed = position.acknowledged_version == position.protection.version
+    rests = any(stop.held is not None for stop in at_venue.live)
+    return at_venue.round > 0 and (is_armed or rests)
 
 
 def _time_is_up(decision: Draft) -> None:

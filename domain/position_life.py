@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from domain import pnl
 from domain.errors import InvariantError
-from domain.ids import MANUAL, ClientOrderId, ExitId
+from domain.ids import MANUAL, ClientOrderId
 from domain.order import Fill, OrderStatus
-from domain.position import TRANSITIONS, Conflict, Entry, ExitOrder, Position, PositionStatus
+from domain.position import Conflict, Entry, ExitOrder, Position, PositionStatus
+from domain.position import to_status as _to
 from domain.position_events import (
     AdditionIntended,
     AnyPositionEvent,
@@ -37,6 +38,8 @@ from domain.position_events import (
     SuggestionHeld,
 )
 from domain.protection import ExitReason
+from domain.venue_stop_events import AnyVenueStopEvent
+from domain.venue_stop_life import evolve_stop, next_epoch
 
 _S = PositionStatus
 KEPT_MODIFICATIONS = 10  # in memory; the read table has all
@@ -88,7 +91,8 @@ def _changed(
     | ConflictResolved
     | DowntimeJudged
     | PositionReducedOutside
-    | PositionFunded,
+    | PositionFunded
+    | AnyVenueStopEvent,
 ) -> Position:
     match event:
         case PositionReducedOutside():
@@ -117,6 +121,8 @@ def _changed(
         case ConflictResolved(conflict_id=conflict_id):
             left = tuple(each for each in position.conflicts if each.conflict_id != conflict_id)
             return replace(position, conflicts=left)
+        case _:
+            return evolve_stop(position, event)
 
 
 def _held(position: Position, conflict: Conflict) -> Position:
@@ -132,14 +138,6 @@ def _held(position: Position, conflict: Conflict) -> Position:
         conflict_count=position.conflict_count + 1,
         last_automatic_at=conflict.modification.at,
     )
-
-
-def _to(position: Position, status: PositionStatus, **changes: object) -> Position:
-    if status is not position.status and status not in TRANSITIONS[position.status]:
-        raise InvariantError(
-            f"position {position.id}: {position.status.value} cannot become {status.value}"
-        )
-    return replace(position, status=status, **changes)
 
 
 def _born(event: PositionIntended) -> Position:
@@ -224,8 +222,8 @@ def _exit_filled(position: Position, fill: Fill) -> Position:
     best, worst = _extremes_with(position, fill.price, fill.price)
     epochs = position.epochs
     for before, after in zip(position.exits, exits, strict=True):
-        if after.done and not before.done:  # should it fire again, that is another order
-            epochs = _next_epoch(position, after.exit_id)
+        if after.done and not before.done and not after.at_venue:
+            epochs = next_epoch(position, after.exit_id)  # should it fire again: another order
     return replace(
         position,
         fills=(*position.fills, fill),
@@ -257,7 +255,9 @@ def _acknowledged(position: Position, event: ProtectionAcknowledged) -> Position
     if protection.trail is not None and protection.trail.since is None:
         protection = replace(protection, trail=replace(protection.trail, since=event.since))
     status = position.status
-    if status in {_S.OPEN_UNPROTECTED, _S.MODIFYING, _S.ADOPTED} and protection.guards_loss:
+    if not event.protects:
+        pass  # until the venue has its stop
+    elif status in {_S.OPEN_UNPROTECTED, _S.MODIFYING, _S.ADOPTED} and protection.guards_loss:
         status = _S.OPEN_PROTECTED
     elif status is _S.MODIFYING:
         status = _S.OPEN_UNPROTECTED
@@ -312,9 +312,9 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
     position = replace(
         position,
         exits=exits,
-        epochs=_next_epoch(position, ended.exit_id),
+        epochs=position.epochs if ended.at_venue else next_epoch(position, ended.exit_id),
         protection=replace(position.protection, targets=targets),
-        failed_exits=position.failed_exits + 1,
+        failed_exits=position.failed_exits + (not ended.waits),  # what never left did not fail
     )
     if position.status is not _S.CLOSING or any(_closes(each) for each in exits):
         return position
@@ -331,16 +331,6 @@ def _closes(order: ExitOrder) -> bool:
         return False
     did_all = order.filled >= order.quantity and order.reason is not ExitReason.TAKE_PROFIT
     return did_all or not order.done
-
-
-def epoch_of(position: Position, exit_id: ExitId) -> int:
-    """How many orders of this exit have ended: an id is used once."""
-    return next((epoch for leg, epoch in position.epochs if leg == exit_id), 0)
-
-
-def _next_epoch(position: Position, exit_id: ExitId) -> tuple[tuple[ExitId, int], ...]:
-    others = tuple(pair for pair in position.epochs if pair[0] != exit_id)
-    return (*others, (exit_id, epoch_of(position, exit_id) + 1))
 
 
 def _extremes_with(

@@ -225,7 +225,7 @@ class Wire:
         if self._starting is not None:
             await asyncio.shield(self._starting)
         is_corrected = False
-        key = str(parameters.get(endpoint.counted_by, "")) if isinstance(parameters, dict) else ""
+        key = _key_of(endpoint, parameters)
         while True:
             library = self._orders if endpoint.for_orders else self._reads
             if library is None or self._is_closed:
@@ -329,6 +329,12 @@ class Wire:
         library.aiohttp_proxy = proxy_for(rest_url)
         library.logger.setLevel(logging.WARNING)  # what it says below that has keys in it
         return library
+
+
+def _key_of(endpoint: Endpoint, parameters: Mapping[str, Any] | list[Any] | None) -> str:
+    """Return what a request is counted by; of a list, the first row's: ours have one."""
+    first = parameters[0] if isinstance(parameters, list) and parameters else parameters
+    return str(first.get(endpoint.counted_by, "")) if isinstance(first, Mapping) else ""
 
 
 def _imported() -> Any:

@@ -141,7 +141,8 @@ class OkxAccount:
         self._on_update = on_update
         self._run(self._keep())
         await self.wire.start()
-        await asyncio.gather(self.wire.measure_clock(), self.rules.load())
+        reading = (self.rules.load(), self._checks.positions_mode())
+        await asyncio.gather(self.wire.measure_clock(), *reading)
         self._begin_pushing()
 
     async def close(self) -> None:
@@ -214,7 +215,7 @@ class OkxAccount:
             ours = ("algoClOrdId", terms.client_order_id)
             outcome = okx.placed(answer, "algoId", ours=ours)
             if isinstance(outcome, Accepted):
-                self.reads.note_algo(terms.client_order_id, outcome.venue_order_id)
+                self.reads.algo_ids.set(terms.client_order_id, outcome.venue_order_id)
         else:
             answer = await self.wire.ask(okx.PLACE, body, urgent=not is_entry)
             outcome = okx.placed(answer, "ordId", ours=("clOrdId", terms.client_order_id))

@@ -8,7 +8,6 @@ fills do not name the stop, so an order without an id of ours is looked up, once
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -32,6 +31,7 @@ from exchanges.port import (
     VenueOrder,
     VenuePosition,
 )
+from exchanges.recent import Recent
 from exchanges.rest import LieError
 from exchanges.translate import (
     NOBODY,
@@ -51,8 +51,6 @@ from exchanges.verdict import Verdict
 from runtime.ports import Clock
 
 T = TypeVar("T")
-K = TypeVar("K")
-V = TypeVar("V")
 
 _NO_RULES = Unknown("the venue has not told yet what a contract is")
 _RESTING_KINDS = ("conditional", "oco", "move_order_stop", "trigger")
@@ -60,7 +58,7 @@ _ENDED_STATES = ("effective", "canceled", "order_failed")
 _LATEST_FILLS = timedelta(days=3) - timedelta(minutes=5)  # what `trade/fills` goes back
 _LATEST_BILLS = timedelta(days=7) - timedelta(minutes=5)
 _SAYS_NO = frozenset({Verdict.REFUSED, Verdict.GONE})
-_MOST_OWNERS = 20_000
+_MOST_KNOWN = 20_000  # orders whose stop, stops whose id at the venue
 _VENUES_OWN = range(100, 129)  # `subType` of fills that are nobody's order: liquidations, ADL
 
 
@@ -71,8 +69,8 @@ class AccountReads:
         self._wire = wire
         self._rules = rules
         self._pages = Pages(wire, clock)
-        self._owners: OrderedDict[str, ClientOrderId] = OrderedDict()  # by the venue's order id
-        self.algo_ids: OrderedDict[ClientOrderId, str] = OrderedDict()
+        self._owners: Recent[str, ClientOrderId] = Recent(_MOST_KNOWN)  # by the venue's order id
+        self.algo_ids: Recent[ClientOrderId, str] = Recent(_MOST_KNOWN)  # the venue's, of stops
 
     @property
     def listed(self) -> Mapping[str, Instrument]:
@@ -127,7 +125,7 @@ class AccountReads:
             return Unknown(str(lie))
         if algo.terms.client_order_id != order_id:
             return Unknown("the answer is about another order")
-        self._note_algo(order_id, algo.venue_order_id)
+        self.algo_ids.set(order_id, algo.venue_order_id)
         if algo.status is not OrderStatus.TRIGGERED or not children:
             return algo
         return await self._with_children(instrument, algo, children)
@@ -228,7 +226,7 @@ class AccountReads:
                 return child
             if isinstance(child, NotFound):
                 return Unknown(f"triggered; its order {venue_id} is not to be found")
-            self._note_owner(venue_id, algo.terms.client_order_id)
+            self._owners.set(venue_id, algo.terms.client_order_id)
             children.append(child)
         return with_children(algo, children)
 
@@ -325,15 +323,16 @@ class AccountReads:
             return Unknown(str(lie))
         if identity_of(own) is not None:
             return own
-        if venue_id in self._owners:
-            return self._owners[venue_id]
+        known = self._owners.get(venue_id)
+        if known is not None:
+            return known
         if subtype.isascii() and subtype.isdigit() and int(subtype[:4]) in _VENUES_OWN:
             return NOBODY
         order = await self._by_venue_id(self.listed[optional_id(row)], venue_id)
         if isinstance(order, Unknown):
             return order
         owner = own if isinstance(order, NotFound) else order.terms.client_order_id
-        self._note_owner(venue_id, owner)
+        self._owners.set(venue_id, owner)
         return owner
 
     async def _details(self) -> Rows | Unknown:
@@ -366,22 +365,14 @@ class AccountReads:
     def _order(self, row: Row) -> VenueOrder:
         order = order_from_row(row, self.listed)
         if optional(row, "algoClOrdId"):
-            self._note_owner(order.venue_order_id, order.terms.client_order_id)
+            self._owners.set(order.venue_order_id, order.terms.client_order_id)
         return order
 
     def _resting(self, row: Row) -> VenueOrder:
         order = algo_from_row(row, self.listed)
-        self._note_algo(order.terms.client_order_id, order.venue_order_id)
+        if order.terms.client_order_id:
+            self.algo_ids.set(order.terms.client_order_id, order.venue_order_id)
         return order
-
-    def _note_owner(self, venue_id: str, owner: ClientOrderId) -> None:
-        _remember(self._owners, venue_id, owner)
-
-    def _note_algo(self, order_id: ClientOrderId, venue_id: str) -> None:
-        if order_id:
-            _remember(self.algo_ids, order_id, venue_id)
-
-    note_algo = _note_algo
 
 
 def _details(rows: Rows) -> Rows:
@@ -403,9 +394,3 @@ def optional_id(row: Row) -> str:
     """Return the instrument of a row as far as it is one."""
     name = row.get("instId")
     return name if isinstance(name, str) else ""
-
-
-def _remember(memory: "OrderedDict[K, V]", key: K, value: V) -> None:
-    memory[key] = value
-    while len(memory) > _MOST_OWNERS:
-        memory.popitem(last=False)

@@ -25,7 +25,7 @@ Placed = Accepted | Refused | Unknown
 
 _V = Verdict
 _MAX_TEXT = 200  # characters of the venue's words that are kept
-_NOT_SENT = "Nothing left this computer. Check the network; it is tried again."
+_NOT_SENT = "Nothing left this computer. If it stays so: check the network, or ask less often."
 _TURNED_AWAY = frozenset({_V.LIMITED, _V.SKEWED, _V.LOGIN})
 _OF_ORDERS = frozenset({"0", "1", "2"})  # envelopes of orders
 
@@ -42,9 +42,10 @@ def _reads(method: str, count: int) -> Endpoint:
 PLACE = _orders("order", 60, "instId")
 CANCEL = _orders("cancel_order", 60, "instId")
 AMEND = _orders("amend_order", 60, "instId")
-PLACE_ALGO = _orders("order_algo", 20)
-CANCEL_ALGO = _orders("cancel_algos", 20)
-AMEND_ALGO = _orders("amend_algos", 20)
+# Counted by instrument too (www.okx.com/docs-v5/en: algo trading, "Rate limit rule").
+PLACE_ALGO = _orders("order_algo", 20, "instId")
+CANCEL_ALGO = _orders("cancel_algos", 20, "instId")
+AMEND_ALGO = _orders("amend_algos", 20, "instId")
 SET_LEVERAGE = Endpoint(
     "private_post_account_set_leverage", Limit("set_leverage", 20), for_orders=True
 )
@@ -79,12 +80,14 @@ class OkxJudge:
     def verdict(self, payload: Any) -> Verdict:
         """Say what an envelope means; rows of orders are not looked at, unless all failed."""
         code = payload.get("code") if isinstance(payload, dict) else None
+        if not isinstance(code, str):
+            return _V.UNKNOWN
         if code in _OF_ORDERS:
             rows = payload.get("data")
             codes = {_row_code(row) for row in rows} if isinstance(rows, list) else set()
             verdict = code_of(codes.pop()).verdict if code == "1" and len(codes) == 1 else _V.FINE
             return verdict if verdict in _TURNED_AWAY | {_V.DOWN} else _V.FINE
-        return code_of(code).verdict if isinstance(code, str) else _V.UNKNOWN
+        return code_of(code).verdict
 
     def time_ms(self, payload: Any) -> int | None:
         """Read `public/time`."""

@@ -4,6 +4,8 @@ Each is asked once and kept; leverage is set where it differs, and believed only
 repeats it. What cannot be proven refuses the entry, of which nothing was sent then.
 """
 
+import asyncio
+from collections import defaultdict
 from decimal import Decimal
 
 from domain.instrument import Instrument, Kind
@@ -30,6 +32,9 @@ class EntryChecks:
         self._wire = wire
         self._margin = margin
         self._leverage: dict[tuple[str, str], Decimal] = {}  # of a position that an entry opens
+        # Of many entries at once one asks, and the others wait for what it learns.
+        self._asking_mode = asyncio.Lock()
+        self._asking: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self.mode: PositionMode | None = None
 
     def forget(self) -> None:
@@ -39,14 +44,17 @@ class EntryChecks:
 
     async def positions_mode(self) -> PositionMode | Refused:
         """Return whether long and short are one position; asks once."""
-        if self.mode is None:
-            answer = await self._wire.ask(okx.CONFIG, urgent=True)
-            mode = okx.read(answer, lambda rows: position_mode(okx.only_row(rows)))
-            if isinstance(mode, Unknown):
-                text = f"the position mode cannot be read: {mode.why}"
-                return Refused("POSITION_MODE_UNKNOWN", text, _REMEDY)
-            self.mode = mode
-        return self.mode
+        if self.mode is not None:
+            return self.mode
+        async with self._asking_mode:
+            if self.mode is None:
+                answer = await self._wire.ask(okx.CONFIG, urgent=True)
+                mode = okx.read(answer, lambda rows: position_mode(okx.only_row(rows)))
+                if isinstance(mode, Unknown):
+                    text = f"the position mode cannot be read: {mode.why}"
+                    return Refused("POSITION_MODE_UNKNOWN", text, _REMEDY)
+                self.mode = mode
+            return self.mode
 
     async def leverage(self, terms: OrderTerms, instrument: Instrument) -> Refused | None:
         """Make sure that an entry meets the leverage it was decided with; None when it does."""
@@ -58,17 +66,22 @@ class EntryChecks:
         key = (inst_id(instrument), side)
         if self._leverage.get(key) == terms.leverage:
             return None
+        async with self._asking[key]:
+            if self._leverage.get(key) == terms.leverage:
+                return None
+            return await self._make_sure(terms.leverage, key)
+
+    async def _make_sure(self, leverage: Decimal, key: tuple[str, str]) -> Refused | None:
         self._leverage.pop(key, None)
-        wanted = {"instId": key[0], "mgnMode": self._margin}
-        answer = await self._wire.ask(okx.LEVERAGE, wanted)
+        answer = await self._wire.ask(okx.LEVERAGE, {"instId": key[0], "mgnMode": self._margin})
         present = okx.read(answer, lambda rows: _leverage_in(rows, key, self._margin))
         if isinstance(present, Unknown):
             return Refused(UNVERIFIED, f"leverage cannot be read: {present.why}", _REMEDY)
-        if present != terms.leverage:
-            refused = await self._set(terms.leverage, key)
+        if present != leverage:
+            refused = await self._set(leverage, key)
             if refused is not None:
                 return refused
-        self._leverage[key] = terms.leverage
+        self._leverage[key] = leverage
         return None
 
     async def _set(self, leverage: Decimal, key: tuple[str, str]) -> Refused | None:

@@ -10,50 +10,21 @@ told is remembered after it was handed on, never before. All memory is bounded; 
 is told again, and whoever hears it knows fills by their ids.
 """
 
-from collections.abc import Hashable
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, TypeVar
 
 import msgspec
 
 from domain.ids import ClientOrderId, Symbol, TradeId
 from domain.order import TERMINAL, OrderStatus, OrderTerms
 from exchanges.port import Balance, VenueOrder, VenuePosition
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
+from exchanges.recent import Recent
 
 MOST_REMEMBERED = 20_000  # fills and orders each; some 10 MB when full
 _OVER = 3
 _STEPS = {OrderStatus.TRIGGERED: 1, OrderStatus.PARTIAL: 2}
 
 Side = tuple[str, str, str]  # the venue's id, margin mode, side in hedge mode
-
-
-class Recent(Generic[K, V]):
-    """A mapping that forgets what was set longest ago."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._values: dict[K, V] = {}
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __contains__(self, key: K) -> bool:
-        return key in self._values
-
-    def get(self, key: K) -> V | None:
-        """Return the value, if it is remembered."""
-        return self._values.get(key)
-
-    def set(self, key: K, value: V) -> None:
-        """Remember, as the latest."""
-        self._values.pop(key, None)
-        self._values[key] = value
-        if len(self._values) > self._limit:
-            del self._values[next(iter(self._values))]
 
 
 class _Progress(msgspec.Struct, frozen=True):

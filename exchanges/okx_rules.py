@@ -34,6 +34,7 @@ class Rules:
         self._wanted = {inst_id(each): each for each in wanted}
         self._absent: set[str] = set()  # not listed, or nothing that can be used
         self._live: set[str] = set()
+        self._loading: asyncio.Task[None] | None = None
         self.listed: dict[str, Instrument] = {}  # by the venue's ids, whether they trade now or not
         self.tradable: tuple[Instrument, ...] = ()  # the same object until something changes
 
@@ -48,6 +49,11 @@ class Rules:
 
     async def load(self) -> None:
         """Ask for all; what cannot be read stays as it was known."""
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.ensure_future(self._load())
+        await asyncio.shield(self._loading)  # whoever else needs them waits for the same
+
+    async def _load(self) -> None:
         kinds = {each.kind for each in self._wanted.values()}
         await asyncio.gather(*(self._load_kind(kind.value.upper()) for kind in kinds))
         tradable = tuple(self.listed[name] for name in self._wanted if name in self._live)

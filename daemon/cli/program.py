@@ -72,6 +72,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "recorder": ("record",),
     "market": ("serve-recorded", "replay"),
     "sandbox": ("sandbox",),
+    "drill": ("drill",),
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon.cli.answers import causes_of, list_of
-from daemon.cli.cells import money, short_age, short_span, short_time, text
+from daemon.cli.cells import failure_said, money, short_age, short_span, short_time, text
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
 from daemon.words import alike, signed_number
 from daemon.words import downtime as said_downtime
@@ -50,6 +50,7 @@ def print_status(status: Row) -> None:
                 ),
             ),
             *_last_downtime(status),
+            ("last failure", failure_said(status.get("latest_execution_error"))),
         ]
     )
     _print_prices(list_of(status.get("prices")))

@@ -23,7 +23,7 @@ from exchanges.sandbox.params import Params
 from exchanges.sandbox.pushes import push_algo
 from exchanges.sandbox.records import CANCELED, EFFECTIVE, ORDER_FAILED, Algo, Order
 from exchanges.sandbox.refusals import VenueRefusal
-from exchanges.sandbox.terms import client_id_of, mode_of, pos_side_of, reduces
+from exchanges.sandbox.terms import client_id_of, mode_of, open_quote, pos_side_of, reduces
 from exchanges.sandbox.trading import admit
 
 TYPES = ("conditional", "oco", "trigger", "move_order_stop")
@@ -34,7 +34,7 @@ _LEAST_RATIO, _MOST_RATIO = Decimal("0.001"), ONE
 
 def place_algo(account: Account, params: Params) -> Algo:
     """Take an algo order in. Raises `VenueRefusal`; then nothing changed."""
-    quote = account.market.quote(params.need("instId"))
+    quote = open_quote(account, params)
     listing = quote.listing
     kind = params.choice("ordType", TYPES)
     mode = mode_of(listing, params)

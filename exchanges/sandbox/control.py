@@ -5,6 +5,7 @@
 | GET `/sandbox` | where everything is |
 | GET `/sandbox/ledger`, `/sandbox/judge` | all that happened; what was wrong with it |
 | POST `/sandbox/price` | `{instId, last, bid?, ask?, mark?}`; `{frozen: true}` stops the walk |
+| POST `/sandbox/suspend` | `{instId, on: true}`: no new orders in it |
 | POST `/sandbox/liquidity` | `{instId, sz}`: so much may still trade; `sz: null` lifts it |
 | GET, POST, DELETE `/sandbox/faults` | list, add (the fields of `faults.Fault`), clear |
 | POST `/sandbox/outside/order` | the fields of `trade/order`, without an id of the client's |
@@ -155,6 +156,12 @@ def _liquidity(control: Control, params: Params) -> Answer:
     return {"liquidity": None if quote.liquidity is None else text(quote.liquidity)}
 
 
+def _suspend(control: Control, params: Params) -> Answer:
+    quote = control.world.venue.market.quote(params.need("instId"))
+    quote.is_suspended = params.flag("on")
+    return {"instId": quote.listing.inst_id, "on": quote.is_suspended}
+
+
 def _faults(control: Control, params: Params) -> Answer:
     del params
     return [msgspec.to_builtins(one) for one in control.world.faults.rules]
@@ -262,6 +269,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("DELETE", "faults"): _clear_faults,
     ("POST", "price"): _price,
     ("POST", "liquidity"): _liquidity,
+    ("POST", "suspend"): _suspend,
     ("POST", "outside/order"): _order,
     ("POST", "outside/close"): _close,
     ("POST", "outside/cancel-stops"): _cancel_stops,

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from exchanges.sandbox.catalog import QUOTE, Listing
+from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.margin import FUNDING_EVERY_MS
 from exchanges.sandbox.market import MINUTE_MS, Bar, Quote, Trade
 from exchanges.sandbox.numbers import ZERO, text
@@ -34,14 +34,15 @@ def instruments(venue: Venue, params: Params) -> list[Row]:
     """Return what is listed."""
     kind = params.choice("instType", ("SPOT", "SWAP", "MARGIN", "FUTURES", "OPTION"))
     name = params.text("instId")
-    found = [instrument_row(one.listing) for one in venue.market.of_type(kind, name)]
+    found = [instrument_row(one) for one in venue.market.of_type(kind, name)]
     if name and not found:
         raise VenueRefusal("51001")
     return found
 
 
-def instrument_row(listing: Listing) -> Row:
+def instrument_row(quote: Quote) -> Row:
     """Print an instrument."""
+    listing = quote.listing
     is_swap = listing.is_swap
     return {
         "alias": "",
@@ -78,7 +79,7 @@ def instrument_row(listing: Listing) -> Row:
         "quoteCcy": "" if is_swap else QUOTE,
         "ruleType": "normal",
         "settleCcy": QUOTE if is_swap else "",
-        "state": "live",
+        "state": "suspend" if quote.is_suspended else "live",
         "stk": "",
         "tickSz": text(listing.tick),
         "tradeQuoteCcyList": [QUOTE] if not is_swap else [],

@@ -17,7 +17,8 @@
 
 `html`, `code`, `row` and `empty` come instead of the effect; with `acts` the request is done first.
 A rule hits what `match` names: a pattern over `METHOD path` or `path` ("trade/order", "POST
-trade/*"), for pushes over the channel ("orders"). It lets `skip` matches pass, hits with
+trade/*"), for pushes over the channel ("orders"), and only what has `contains` in its query, body
+or frame. It lets `skip` matches pass, hits with
 `probability`, and ends after `count` hits.
 """
 
@@ -53,6 +54,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
 
     kind: Kind
     match: str = "*"
+    contains: str = ""  # in query, body or frame
     count: int | None = 1  # hits, None: without end
     probability: float = 1.0
     skip: int = 0
@@ -88,19 +90,21 @@ class Faults:
         """End one rule, or all."""
         self.rules = [one for one in self.rules if number is not None and one.number != number]
 
-    def on_request(self, method: str, path: str) -> Fault | None:
+    def on_request(self, method: str, path: str, text: str = "") -> Fault | None:
         """Return the fault that this request meets; `path` without `/api/v5/`."""
-        return self._take(f"{method} {path}", path, pushes=False)
+        return self._take(f"{method} {path}", path, text, pushes=False)
 
-    def on_push(self, channel: str) -> Fault | None:
+    def on_push(self, channel: str, text: str = "") -> Fault | None:
         """Return the fault that this push meets."""
-        return self._take(channel, channel, pushes=True)
+        return self._take(channel, channel, text, pushes=True)
 
-    def _take(self, long: str, short: str, *, pushes: bool) -> Fault | None:
+    def _take(self, long: str, short: str, text: str, *, pushes: bool) -> Fault | None:
         for rule in self.rules:
             if (rule.kind in ON_PUSHES) != pushes:
                 continue
             if not (fnmatchcase(long, rule.match) or fnmatchcase(short, rule.match)):
+                continue
+            if rule.contains not in text:
                 continue
             if rule.skip > 0:
                 rule.skip -= 1

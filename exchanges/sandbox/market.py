@@ -52,6 +52,7 @@ class Quote:
         self.ask = listing.start_price + listing.tick
         self.at_ms = self.mark_ms = now_ms
         self.liquidity: Decimal | None = None  # size that may still trade; None: without end
+        self.is_suspended = False  # nothing new is taken, what rests stays
         self.seq = 1
         self.trades: deque[Trade] = deque(maxlen=_TRADES)
         self.bars: deque[Bar] = deque(maxlen=_MINUTES)
@@ -182,6 +183,14 @@ class Market:
         quote.count(trade)
         for listener in self.on_move:
             listener(quote, trade)
+
+    def repeat(self, quote: Quote) -> Trade:
+        """Count a trade at the same price, which fills and fires nothing; tell nobody."""
+        quote.at_ms = quote.mark_ms = self.now_ms
+        quote.seq += 1
+        trade = Trade(quote.next_trade_id(), quote.last, quote.lot_size(), "buy", self.now_ms)
+        quote.count(trade)
+        return trade
 
     def mark(self, inst_id: str, mark: Decimal) -> None:
         """Move the mark alone."""

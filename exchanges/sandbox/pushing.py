@@ -57,7 +57,7 @@ class Pushing:
         if self.sockets.silent or self.sockets.half_open:
             return
         raw = orjson.dumps(frame).decode()
-        fault = self._world.faults.on_push(channel)
+        fault = self._world.faults.on_push(channel, raw)
         kind = fault.kind if fault is not None else ""
         if kind == "drop":
             return
@@ -151,6 +151,13 @@ class Pushing:
         frame = self._first(quote, channel)
         if frame is not None:
             self._send(socket, channel, {"arg": arg, **frame})
+
+    def repeat_prices(self, quiet_ms: int) -> None:
+        """Send prices that have stood still for so long again."""
+        market = self._world.venue.market
+        for quote in market.quotes.values():
+            if quote.at_ms <= market.now_ms - quiet_ms:
+                self._on_move(quote, market.repeat(quote))
 
     def regular(self) -> None:
         """Send what account and positions are, though nothing happened, as the venue does."""

@@ -39,6 +39,7 @@ _TEXTS: dict[str, tuple[int, str]] = {  # code: HTTP status, text
     "51010": (200, "Request unsupported under current account mode"),
     "51016": (200, "Client order ID already exists."),
     "51020": (200, "Your order should meet or exceed the minimum order amount."),
+    "51022": (200, "Contract suspended."),
     "51023": (200, "Position doesn't exist."),
     "51054": (200, "Request timed out. Please try again."),
     "51065": (200, "algoClOrdId already exists."),

@@ -17,6 +17,7 @@ from exchanges.sandbox.world import World
 _JSON = "application/json"
 _PAGE = b"<html><head><title>%d</title></head><body><h1>Something went wrong</h1></body></html>"
 _COPIES = 200
+_COPY_EVERY_MS = 20
 
 
 class Rest:
@@ -25,6 +26,7 @@ class Rest:
     def __init__(self, world: World) -> None:
         self._world = world
         self._past: deque[tuple[int, Account]] = deque(maxlen=_COPIES)
+        self._keeps = False  # the rule of a stale read is gone before the read is answered
         self.requests = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -32,8 +34,9 @@ class Rest:
         self.requests += 1
         world = self._world
         endpoint = ENDPOINTS.get((request.method, request.path))
-        fault = world.faults.on_request(request.method, request.path.removeprefix(PREFIX))
         body = await request.read()
+        text = request.query_string + _text_of(body)
+        fault = world.faults.on_request(request.method, request.path.removeprefix(PREFIX), text)
         world.advance()
         if fault is not None and fault.kind == "unsent":
             return _dropped(request)
@@ -41,6 +44,7 @@ class Rest:
             return _json({"code": "404", "data": {}, "msg": "Not Found"}, 404)
         if fault is not None and fault.is_before:
             return _instead(fault, endpoint)
+        self._remember()
         answer, status = self._answer(request, endpoint, body, fault)
         if fault is None:
             return _json(answer, status)
@@ -62,20 +66,31 @@ class Rest:
                 who = account.uid
             fields = _fields(request, body)
             weight = len(fields) if isinstance(fields, list) and endpoint.limit >= 300 else 1  # noqa: PLR2004
-            world.gate.count(endpoint, who, world.now_ms, weight)
+            world.gate.count(endpoint, who + _counted_by(endpoint, fields), world.now_ms, weight)
             if account is not None and fault is not None and fault.kind == "stale":
-                account = self._as_of(account, fault.delay_ms)
+                account = self._as_of(fault.delay_ms) or account
             data = _call(world, endpoint, account, fields)
         except VenueRefusal as refusal:
             return {"code": refusal.code, "data": [], "msg": refusal.text}, refusal.status
         return _enveloped(endpoint, data), 200
 
-    def _as_of(self, account: Account, delay_ms: int) -> Account:
-        """Return the account as it was about `delay_ms` ago; never before the first such read."""
+    def _remember(self) -> None:
+        """Keep a copy of the account before the next request, while some reads are to be stale."""
+        if not any(rule.kind == "stale" for rule in self._world.faults.rules):
+            if self._past and not self._keeps:
+                self._past.clear()
+            self._keeps = False
+            return
+        self._keeps = True
         now_ms = self._world.now_ms
-        self._past.append((now_ms, account.copy()))
-        old = [copy for at_ms, copy in self._past if at_ms <= now_ms - delay_ms]
-        return old[-1] if old else self._past[0][1]
+        if not self._past or now_ms - self._past[-1][0] >= _COPY_EVERY_MS:
+            self._past.append((now_ms, self._world.venue.account.copy()))
+
+    def _as_of(self, delay_ms: int) -> Account | None:
+        """Return the account as it was about `delay_ms` ago, or as long ago as it is known."""
+        until_ms = self._world.now_ms - delay_ms
+        old = [copy for at_ms, copy in self._past if at_ms <= until_ms]
+        return old[-1] if old else (self._past[0][1] if self._past else None)
 
 
 def _call(world: World, endpoint: Endpoint, account: Account | None, fields: Any) -> list[Any]:
@@ -93,6 +108,12 @@ def _call(world: World, endpoint: Endpoint, account: Account | None, fields: Any
     if not isinstance(fields, dict):
         raise VenueRefusal("50002")
     return list(endpoint.private(account, Params(fields)))
+
+
+def _counted_by(endpoint: Endpoint, fields: Any) -> str:
+    """Return the instrument: orders are counted by user and instrument, all else by user."""
+    row = fields[0] if isinstance(fields, list) and fields else fields
+    return f"/{row.get('instId')}" if endpoint.changes and isinstance(row, dict) else ""
 
 
 def _text_of(body: bytes) -> str:

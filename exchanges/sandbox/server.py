@@ -115,6 +115,8 @@ async def running(
 def _background(world: World, pushing: Pushing) -> list[Coroutine[None, None, None]]:
     prefill(world)
     running = [_beat(world), _repeat(world, pushing)]
+    if world.settings.quiet_s > 0:
+        running.append(_stand_still(world, pushing))
     if world.settings.recorded:
         running.append(play(world, world.settings.recorded))
     elif world.settings.ticks_per_second > 0:
@@ -127,6 +129,15 @@ async def _beat(world: World) -> None:
     while True:
         await asyncio.sleep(_BEAT_S)
         world.advance()
+
+
+async def _stand_still(world: World, pushing: Pushing) -> None:
+    """Let what does not move trade nevertheless: nobody is to take it for dead."""
+    quiet_s = world.settings.quiet_s
+    while True:
+        await asyncio.sleep(quiet_s / 4)
+        world.advance()
+        pushing.repeat_prices(int(quiet_s * 1000))
 
 
 async def _repeat(world: World, pushing: Pushing) -> None:

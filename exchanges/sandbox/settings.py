@@ -20,6 +20,7 @@ class SandboxSettings(msgspec.Struct, frozen=True):
     balances: dict[str, Decimal] = msgspec.field(default_factory=lambda: {"USDT": Decimal(10_000)})
     listings: tuple[Listing, ...] = msgspec.field(default_factory=listings)
     ticks_per_second: float = 0.0  # per base asset; 0: prices move only by `set_price`
+    quiet_s: float = 1.0  # a price that stands still trades again so often; 0: never
     volatility: float = 0.0004  # of the log price, per square root of a second
     seed: int = 1
     history_minutes: int = 120  # candles there are at the start

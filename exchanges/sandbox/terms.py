@@ -18,7 +18,7 @@ _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
 def read_order(account: Account, params: Params) -> Order:
     """Read and check the terms of an order, funds aside. Raises `VenueRefusal`."""
-    quote = account.market.quote(params.need("instId"))
+    quote = open_quote(account, params)
     listing = quote.listing
     side = params.choice("side", ("buy", "sell"))
     kind = params.choice("ordType", _TYPES)
@@ -51,6 +51,14 @@ def read_order(account: Account, params: Params) -> Order:
         check_price(quote, order)
     order.attached = attached_of(account, quote, order, params)
     return order
+
+
+def open_quote(account: Account, params: Params) -> Quote:
+    """Return the instrument that `instId` names, unless it is suspended."""
+    quote = account.market.quote(params.need("instId"))
+    if quote.is_suspended:
+        raise VenueRefusal("51022")
+    return quote
 
 
 def mode_of(listing: Listing, params: Params) -> str:

@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from domain.ids import ClientOrderId, Symbol
+from msgspec.structs import replace
+
+from domain.ids import ClientOrderId, Symbol, VenueOrderId
 from domain.instrument import Instrument
-from domain.order import Fill, OrderTerms
+from domain.order import Fill, OrderStatus, OrderTerms, OrderType
 from exchanges.paper.venue import PaperVenue
 from exchanges.port import (
     Abilities,
+    Accepted,
     AccountFacts,
     Cancellation,
     CashFlow,
@@ -41,8 +44,10 @@ class FaultyVenue:
         self.loop = loop
         self.submits: list[Fault] = []
         self.cancels: list[Fault] = []
+        self.amends: list[Fault] = []
         self.sent: list[OrderTerms] = []  # whatever was asked for, arrived or not
         self.canceled: list[ClientOrderId] = []
+        self.amended: list[OrderTerms] = []
         self.asked: list[ClientOrderId] = []  # orders looked up
         self.reads_fail = False
         self.reads_hang = False
@@ -115,7 +120,38 @@ class FaultyVenue:
         return Unknown("the read failed") if self.reads_fail else await self.inner.positions()
 
     def amend(self, terms: OrderTerms) -> Awaitable[Cancellation]:
-        return self.inner.amend(terms)
+        self.amended.append(terms)
+        return self._through(self.amends, lambda: self._amend(terms))
+
+    def _amend(self, terms: OrderTerms) -> Awaitable[Cancellation]:
+        """Change a stop where it rests, which the paper venue itself does not."""
+        if not self.change(terms):
+            return _answer(Refused("NOT_FOUND", f"no stop {terms.client_order_id}"))
+        return _answer(Accepted(VenueOrderId("amended")))
+
+    def change(self, terms: OrderTerms) -> bool:
+        """Give a resting stop other terms, as we or a person on the site would; it is pushed."""
+        matching = self.inner._matching
+        order = matching.open.get(terms.client_order_id)
+        if order is None or order.status is not OrderStatus.OPEN:
+            return False
+        book = matching.books[terms.symbol]
+        book.remove(order)
+        now = self.inner._clock.now()
+        changed = replace(order, terms=replace(terms, client_order_id=order.id))
+        book.add(matching._become(changed, order.status, now))
+        self.inner._settle()
+        return True
+
+    def take_out(self, symbol: Symbol, order_id: ClientOrderId) -> None:
+        """Cancel an order as a person on the site would."""
+        self.inner._matching.cancel(symbol, order_id, self.inner._clock.now())
+        self.inner._settle()
+
+    def resting(self) -> list[OrderTerms]:
+        """Return the stops that rest at the venue."""
+        orders = self.inner._matching.open.values()
+        return [each.terms for each in orders if each.terms.type is OrderType.STOP]
 
     def account(self) -> Awaitable[AccountFacts | Refused | Unknown]:
         return self.inner.account()
@@ -224,5 +260,7 @@ def refused(code: str, text: str = "as happens") -> Fault:
     return lambda _request: _answer(Refused(code, text))
 
 
-async def _answer(value: Any) -> Any:
-    return value
+def _answer(value: Any) -> Answer:
+    answer = asyncio.get_running_loop().create_future()
+    answer.set_result(value)
+    return answer

@@ -237,13 +237,12 @@ def test_a_message_that_cannot_be_handled_is_put_aside_and_changes_nothing(perfo
         await box.open(number=1)
         await box.open(number=2)
         before, sibling = box.position(), box.actor(names.position(pid(2)))
-        stop = next(each for each in before.armed if each.exit_id == "stop")
         fill = Fill(
             TradeId("x"),
-            stop.client_order_id,
+            before.entry.client_order_id,
             BTC,
-            Side.SELL,
-            D(99),  # more than there ever was
+            Side.BUY,
+            D(0),  # no fill at all
             D(60_000),
             Fee(D(0), "USDT"),
             box.now,

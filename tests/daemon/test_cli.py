@@ -609,6 +609,26 @@ def test_the_status_page_points_at_what_is_wrong(ask: Callable[..., Ran], filled
     assert "up 1h01m" in out
 
 
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [("live", "okx, LIVE: REAL MONEY, account main"), ("demo", "okx, DEMO: practice money")],
+)
+def test_the_status_page_says_whose_money_moves(
+    ask: Callable[..., Ran], filled: Any, environment: str, words: str
+) -> None:
+    filled.desk.answers[Status] |= {
+        "venue": "okx",
+        "environment": environment,
+        "account": "main",
+        "link": {"stream_up": False, "stream_s": 65, "stream_why": "reset", "reconciled_s": 3},
+    }
+
+    out = ask("status").out
+
+    assert words in out
+    assert "stream DOWN 1m05s: reset; compared with the venue 3s ago" in out
+
+
 def test_an_account_is_shown_with_its_limits(ask: Callable[..., Ran], filled: Any) -> None:
     out = ask("portfolio").out
 

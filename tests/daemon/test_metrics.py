@@ -117,6 +117,27 @@ def test_what_has_a_current_value_is_read_at_the_scrape() -> None:
     assert value(text, "orders_unknown") == 0
 
 
+def test_the_line_to_a_venue_is_shown_where_there_is_one() -> None:
+    now = Observed(
+        venue="okx-demo",
+        environment="demo",
+        version="1",
+        venue_up=True,
+        venue_stream_up=False,
+        venue_clock_offset_s=-0.25,
+        venue_budget_used=0.5,
+        venue_checked_age_s=12.0,
+    )
+    text = Metrics().exposition(lambda: now)
+
+    assert (value(text, "venue_up"), value(text, "venue_stream_up")) == (1, 0)
+    assert value(text, "venue_clock_offset_seconds") == -0.25
+    assert value(text, "venue_rate_budget_used_ratio") == 0.5
+    assert value(text, "venue_checked_age_seconds") == 12
+    assert value(text, "holdfast_info", version="1", venue="okx-demo", environment="demo") == 1
+    assert "venue_up" not in {name for name, _ in samples(Metrics().exposition(everything))}
+
+
 def test_what_is_not_known_is_not_shown() -> None:
     names = {name for name, _ in samples(Metrics().exposition(Observed))}
 

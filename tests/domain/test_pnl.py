@@ -139,11 +139,11 @@ def test_a_fee_in_a_third_asset_is_kept_apart():
     assert fee_in_quote(bought("1", "100", fee="0.01", asset="BNB"), SPOT) is None
 
 
-def test_an_exit_of_more_than_is_held_is_a_bug():
-    ledger = opened(Ledger(), bought("1", "100"), SPOT)
+def test_an_exit_of_more_than_is_held_closes_what_is_held():
+    ledger = reduced(opened(Ledger(), bought("1", "100"), SPOT), sold("1.1", "110"), SPOT, LONG)
 
-    with pytest.raises(InvariantError, match="closes"):
-        reduced(ledger, sold("1.1", "100"), SPOT, LONG)
+    assert ledger.remaining == 0
+    assert ledger.gross_pnl == 10
 
 
 def test_an_entry_eaten_up_by_its_fee_is_a_bug():

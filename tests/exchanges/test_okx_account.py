@@ -1,3 +1,4 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -383,6 +384,19 @@ async def test_an_exit_needs_no_proof_of_leverage() -> None:
 
 
 # --- limits, clock, breaker ---
+
+
+@on_loop
+async def test_stops_are_counted_by_instrument_as_orders_are() -> None:
+    async with trading(OkxServer()) as account:
+        await account.submit(STOP)
+        await account.cancel(STOP.symbol, STOP.client_order_id)
+        await account.amend(STOP)
+
+        counted = set(account.wire.budget._sent)
+
+    for name in ("order_algo", "cancel_algos", "amend_algos"):
+        assert (name, "BTC-USDT-SWAP") in counted
 
 
 @on_loop
@@ -856,3 +870,27 @@ async def test_one_symbol_with_rules_that_are_nonsense_stops_no_other() -> None:
     async with trading(OkxServer(public__instruments=rules), [BTC_SWAP, eth]) as account:
         assert [each.symbol for each in account.instruments()] == [BTC]
         assert await account.submit(BUY) == Accepted("42")
+
+
+@on_loop
+async def test_a_cancel_and_a_change_whose_answers_lie_are_unknown() -> None:
+    server = OkxServer()
+    outcomes = {}
+    async with trading(server) as account:
+        await account.submit(STOP)
+        for name, lie in LIES.items():
+            account.wire.settings = within(account, 0.3)
+            account.wire.budget = Budget()
+            server.says |= {
+                "trade/cancel-order": lie,
+                "trade/cancel-algos": lie,
+                "trade/amend-algos": lie,
+            }
+            answers = await asyncio.gather(
+                account.cancel(BTC, ENTRY), account.cancel(BTC, GUARD), account.amend(STOP)
+            )
+            outcomes[name] = [type(each) for each in answers]
+
+    of_our_id = ("a row of another order",)  # the row of a stop carries no `clOrdId`
+    expected = {name: [Unknown] * 3 for name in LIES if name not in of_our_id}
+    assert {name: each for name, each in outcomes.items() if name not in of_our_id} == expected

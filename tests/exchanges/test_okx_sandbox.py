@@ -378,3 +378,17 @@ async def test_an_exit_gets_through_while_reads_use_up_their_budget() -> None:
         await asyncio.gather(*reads, return_exceptions=True)
 
     assert took_s < 1.5  # the reads alone take eight seconds
+
+
+@on_loop
+async def test_twenty_orders_at_once_stay_within_the_venues_limits() -> None:
+    async with at_sandbox(limits=True) as (_, account):
+        orders = [terms("entry-0", Side.BUY, "0.001", epoch=number) for number in range(20)]
+        outcomes = await asyncio.gather(*map(account.submit, orders))
+        guards = [
+            replace(stop(Side.SELL, "59000", "0.001"), client_order_id=order_id("guard-0", number))
+            for number in range(20)
+        ]
+        placed = await asyncio.gather(*map(account.submit, guards))
+
+    assert [each for each in (*outcomes, *placed) if not isinstance(each, Accepted)] == []

@@ -177,6 +177,7 @@ def test_everything_can_be_done_over_http() -> None:
                     ("outside/transfer", {"ccy": "USDT", "amt": "-10"}),
                     ("liquidity", {"instId": SWAP, "sz": "5"}),
                     ("liquidity", {"instId": SWAP, "sz": None}),
+                    ("suspend", {"instId": SWAP, "on": True}),
                     ("reject-children", {"codes": ["51008"]}),
                     ("faults", {"kind": "lost", "match": "POST trade/order", "count": 2}),
                     ("clock", {"skew_ms": "0"}),
@@ -189,7 +190,7 @@ def test_everything_can_be_done_over_http() -> None:
             ]
             cleared = await client.control("DELETE", "faults")
 
-            assert [one["status"] for one in [*done, *reads, cleared]] == [200] * 22
+            assert [one["status"] for one in [*done, *reads, cleared]] == [200] * 23
             assert reads[0]["answer"]["prices"][SWAP] == "61000"
             assert reads[3]["answer"][0]["kind"] == "lost"
             assert not client.sandbox.faults.rules

@@ -154,6 +154,15 @@ def test_an_order_that_breaks_a_rule_is_refused_with_the_venues_code(
     assert not desk.pushed
 
 
+def test_nothing_new_is_taken_in_a_suspended_instrument() -> None:
+    desk = Desk()
+    resting = desk.place(sz="0.01", px="59000")
+    desk.venue.market.quote(SPOT).is_suspended = True
+
+    assert refusal(lambda: desk.place(sz="0.01")) == "51022"
+    assert desk.cancel(resting)["state"] == "canceled"
+
+
 def test_a_client_order_id_is_taken_once_for_ever() -> None:
     desk = Desk()
     row = desk.place(sz="0.001", px="59000", clOrdId="mine1")

@@ -124,6 +124,22 @@ def test_more_requests_than_the_limit_are_refused_for_a_while() -> None:
     run(work)
 
 
+def test_orders_are_counted_by_instrument() -> None:
+    async def work() -> None:
+        async with trading(limits=True) as client:
+
+            async def cancel(name: str) -> int:
+                asked = [{"instId": name, "algoId": "1"}]
+                return (await client.ask("POST", "trade/cancel-algos", asked)).status
+
+            of_btc = [await cancel("BTC-USDT-SWAP") for _ in range(21)]
+
+            assert of_btc == [200] * 20 + [429]
+            assert await cancel("ETH-USDT-SWAP") == 200
+
+    run(work)
+
+
 def test_pages_go_back_by_id() -> None:
     async def work() -> None:
         async with trading(balances={"USDT": Decimal(1_000_000)}) as client:
@@ -265,6 +281,20 @@ def test_a_stale_read_knows_nothing_of_what_just_happened() -> None:
     run(work)
 
 
+def test_one_stale_read_shows_what_was_before_the_last_order() -> None:
+    async def work() -> None:
+        async with trading() as client:
+            client.sandbox.fault("stale", "GET trade/order", delay_ms=60_000)
+            await client.buy("mine1")
+            path = "trade/order?instId=BTC-USDT&clOrdId=mine1"
+
+            codes = [(await client.get(path))["code"] for _ in range(2)]
+
+            assert codes == ["51603", "0"]
+
+    run(work)
+
+
 def test_an_endpoint_can_be_gone() -> None:
     async def work() -> None:
         async with trading() as client:
@@ -285,6 +315,18 @@ def test_a_fault_hits_as_often_as_it_was_told_to() -> None:
             codes = [(await client.get("account/balance"))["code"] for _ in range(4)]
 
             assert codes == ["0", "50013", "50013", "0"]
+
+    run(work)
+
+
+def test_a_fault_may_be_for_what_contains_a_text() -> None:
+    async def work() -> None:
+        async with trading() as client:
+            client.sandbox.fault("row", "POST trade/order", contains='"clOrdId":"mine2"')
+
+            rows = [(await client.buy(name))["data"][0]["sCode"] for name in ("mine1", "mine2")]
+
+            assert rows == ["0", "50013"]
 
     run(work)
 

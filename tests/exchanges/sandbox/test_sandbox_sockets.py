@@ -171,12 +171,29 @@ async def last(ear, client, channel: str, name: str) -> dict:
             return row
 
 
+def test_a_price_that_stands_still_trades_and_fills_nothing() -> None:
+    arg = {"channel": "trades", "instId": "BTC-USDT"}
+    resting = {"ordType": "limit", "px": "60000", "tgtCcy": ""}
+
+    async def work() -> None:
+        async with trading(quiet_s=0.05) as client, client.listen("public", arg) as ear:
+            await client.buy("mine1", **resting)
+
+            rows = [await ear.row("trades") for _ in range(3)]
+
+            assert len({row["tradeId"] for row in rows}) == 3
+            assert {row["px"] for row in rows} == {"60000"}
+            assert client.sandbox.venue.account.order_by_client["mine1"].is_working
+
+    run(work)
+
+
 def test_book_updates_chain_and_add_up_to_the_book() -> None:
     name = "BTC-USDT"
     arg = {"channel": "books", "instId": name}
 
     async def work() -> None:
-        async with trading() as client, client.listen("public", arg) as ear:
+        async with trading(quiet_s=0) as client, client.listen("public", arg) as ear:
             first = await ear.until(lambda one: one.get("action") == "snapshot")
             book = {level[0]: level[1] for level in first["data"][0]["asks"]}
             seq = first["data"][0]["seqId"]

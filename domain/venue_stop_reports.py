@@ -1,0 +1,366 @@
+"""What a position makes of what it hears of its stop at the venue: confirmed, fired, gone."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from domain.commands import ModificationType, RequestedBy
+from domain.effects import (
+    Alarm,
+    AmendOrder,
+    AskOrders,
+    CancelOrder,
+    Disarm,
+    PositionEffect,
+    WakeAfter,
+)
+from domain.ids import ExitId, identity_of
+from domain.inputs import Crossed, FillReported, OrderEnded, OrderReported
+from domain.order import OrderStatus, OrderTerms
+from domain.position import (
+    ExitOrder,
+    Modification,
+    Position,
+    PositionStatus,
+    Validation,
+)
+from domain.position_draft import HOLDS, Draft, OutsideChanges, PositionRules
+from domain.position_events import ExitEnded, ExitFired, ProtectionModified, ProtectionSet
+from domain.position_exits import armed_exits, arming, exit_timer, fire_all, reason_of
+from domain.protection import STOP, TRAIL, Stop, has_crossed, is_tighter
+from domain.venue_stop import Resting, StopState, VenueStop
+from domain.venue_stop_align import (
+    drop,
+    is_settled,
+    release_exits,
+    should_rest,
+    stop_terms,
+    waiting_exits,
+)
+from domain.venue_stop_events import (
+    ExitReleased,
+    VenueStopChangeRefused,
+    VenueStopConfirmed,
+    VenueStopEnded,
+    VenueStopFailed,
+    VenueStopMissing,
+    VenueStopTried,
+    VenueStopTriggered,
+)
+
+_S = OrderStatus
+_IN_A_ROW_S = 60.0  # a failure this long after the one before is a first one again
+_GOING = HOLDS | {PositionStatus.CLOSING}
+
+
+def stop_reported(decision: Draft, report: OrderReported) -> None:
+    """Take what the venue says of the stop, or of one that nobody here knows any more."""
+    position = decision.position
+    stop = position.at_venue.find(report.terms.client_order_id)
+    if position.is_closed or position.status not in _GOING or stop is None:
+        _forgotten(decision, report)
+    elif report.status is _S.TRIGGERED:
+        triggered(decision, stop)
+    elif stop.state in {StopState.CANCELING, StopState.TRIGGERED}:
+        return  # it is going
+    elif stop.state is StopState.AMENDING and report.change != stop.changes:
+        return  # told before our change was known there; its outcome follows
+    elif report.refused:
+        _not_changed(decision, stop, report.refused)
+    else:
+        _confirmed(decision, stop, report)
+
+
+def _forgotten(decision: Draft, report: OrderReported) -> None:
+    position, order_id = decision.position, report.terms.client_order_id
+    if report.status is _S.OPEN and position.at_venue.find(order_id) is None:
+        decision.then(CancelOrder(order_id, position.instrument.symbol))
+
+
+def _confirmed(decision: Draft, stop: VenueStop, report: OrderReported) -> None:
+    position, terms = decision.position, report.terms
+    held = Resting(
+        exit_id=stop.asked.exit_id,
+        quantity=terms.quantity,
+        trigger_price=terms.trigger_price,
+        trail_ratio=terms.trail_ratio,
+        watches=stop.asked.watches,
+    )
+    if report.outside:
+        decision.then(
+            Alarm(
+                "STOP_CHANGED_OUTSIDE",
+                f"stop {stop.client_order_id} was changed at the venue: {_says(held)}, "
+                f"instead of {_says(stop.asked)}",
+                position.id,
+            )
+        )
+        if not _adopt(decision, held):
+            _failed(decision, "changed outside")
+    settled = held == should_rest(decision.position, decision.rules)
+    decision.record(VenueStopConfirmed(stop.client_order_id, held, settled, decision.now))
+
+
+def _says(resting: Resting) -> str:
+    if resting.trail_ratio is not None:
+        return f"{resting.quantity} trailing by {resting.trail_ratio}"
+    return f"{resting.quantity} at {resting.trigger_price}"
+
+
+def _adopt(decision: Draft, held: Resting) -> bool:
+    """Let the position say what a person did at the venue, where the policy and the price allow."""
+    position, price = decision.position, held.trigger_price
+    stop, last = position.protection.stop, decision.market.last
+    if decision.rules.outside_changes is not OutsideChanges.ADOPT or stop is None or price is None:
+        return False
+    if price == stop.price or position.status not in HOLDS:
+        return False
+    if last is not None and not is_tighter(position.direction, new=last, old=price):
+        return False
+    version = position.protection.version + 1
+    new = replace(position.protection, stop=Stop(price, stop.watches), version=version)
+    change = Modification(
+        type=ModificationType.MOVE_SL,
+        requested_by=RequestedBy.USER_MANUAL,
+        reason="moved at the venue",
+        previous=position.protection,
+        new=new,
+        validation=Validation(),
+        at=decision.now,
+    )
+    decision.record(ProtectionModified(change))
+    decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
+    decision.then(arming(decision.position))
+    return True
+
+
+def _not_changed(decision: Draft, stop: VenueStop, why: str) -> None:
+    decision.record(VenueStopChangeRefused(stop.client_order_id, why, decision.now))
+    if not _leave_if_crossed(decision, stop, why):
+        _failed(decision, why)
+
+
+def triggered(decision: Draft, stop: VenueStop) -> None:
+    """Note that the stop fired: an exit under way, which closes what it covers.
+
+    What it does not cover leaves at market: the level was crossed.
+    """
+    if not stop.is_live:
+        return
+    position = decision.position
+    decision.record(VenueStopTriggered(stop.client_order_id, decision.now))
+    exit_id = stop.asked.exit_id
+    resting = stop.held or stop.asked
+    order = ExitOrder(
+        exit_id=exit_id,
+        client_order_id=stop.client_order_id,
+        reason=reason_of(position, exit_id),
+        quantity=stop.may_sell,
+        frame=decision.market.frame,
+        price=resting.trigger_price or decision.market.last,
+        at_venue=True,
+    )
+    decision.record(ExitFired(order, decision.now))
+    decision.then(Disarm(position.id, position.instrument.symbol))
+    for waiting in waiting_exits(decision.position):
+        drop(decision, waiting, "the stop at the venue came first")
+    fire_all(decision, exit_id, order.reason, armed=True)
+
+
+def booked_by_stop(decision: Draft, report: FillReported) -> ExitId | None:
+    """Return the exit that a fill of the stop belongs to; None when it is no fill of one.
+
+    A fill may be the first that is heard of a trigger. It may also come after the end of the order
+    it belongs to: the money moved, so it is booked, with an alarm.
+    """
+    position, fill = decision.position, report.fill
+    known = next(
+        (each for each in position.exits if each.client_order_id == fill.client_order_id), None
+    )
+    if known is not None:
+        return known.exit_id if known.at_venue else None
+    stop = position.at_venue.find(fill.client_order_id)
+    if stop is not None:
+        triggered(decision, stop)
+        return stop.asked.exit_id
+    identity = identity_of(fill.client_order_id)
+    if identity is None or identity.position_id != position.id or identity.leg != "guard-0":
+        return None
+    order = ExitOrder(
+        exit_id=STOP,
+        client_order_id=fill.client_order_id,
+        reason=reason_of(position, STOP),
+        quantity=fill.quantity,
+        whole=False,
+        at_venue=True,
+    )
+    decision.record(ExitFired(order, decision.now))
+    text = f"{fill.quantity} filled of stop {fill.client_order_id}, which was over"
+    decision.then(Alarm("LATE_FILL", text, position.id))
+    return STOP
+
+
+def stop_ended(decision: Draft, ended: OrderEnded) -> bool:
+    """Take the end of a stop; return whether it was one of this position."""
+    position = decision.position
+    stop = position.at_venue.find(ended.client_order_id)
+    if stop is None:
+        return False
+    decision.record(VenueStopEnded(stop.client_order_id, ended.status, ended.why, decision.now))
+    if not stop.is_live:
+        _fired_and_ended(decision, stop, ended)
+    elif ended.status is _S.REJECTED and stop.held is not None:
+        _child_refused(decision, stop, ended.why)
+    elif stop.state is StopState.CANCELING:
+        pass  # as asked
+    elif ended.status in {_S.CANCELED, _S.EXPIRED}:
+        text = f"stop {stop.client_order_id} was taken out at the venue; it is placed again"
+        decision.then(Alarm("STOP_CHANGED_OUTSIDE", text, position.id))
+        _failed(decision, "taken out at the venue")
+    elif not _leave_if_crossed(decision, stop, ended.why):
+        if ended.status is _S.REJECTED:
+            text = f"the venue holds no stop: {ended.why}"
+            decision.then(Alarm("VENUE_STOP_REFUSED", text, position.id))
+        _failed(decision, ended.why or ended.status.value)
+    return True
+
+
+def _fired_and_ended(decision: Draft, stop: VenueStop, ended: OrderEnded) -> None:
+    order = next(
+        each for each in decision.position.exits if each.client_order_id == stop.client_order_id
+    )
+    if order.done:
+        return
+    decision.record(ExitEnded(stop.client_order_id, ended.status, ended.why, decision.now))
+    if ended.status is not _S.FILLED:
+        _child_refused(decision, stop, ended.why)
+    elif decision.position.free_quantity > 0:  # it had been made smaller before it fired
+        fire_all(decision, stop.asked.exit_id, order.reason, armed=True)
+
+
+def _child_refused(decision: Draft, stop: VenueStop, why: str) -> None:
+    """Leave at market at once: the stop fired, and its order came to nothing."""
+    position = decision.position
+    text = f"the stop at the venue fired, its order failed: {why}"
+    decision.then(Alarm("STOP_FAILED", text, position.id))
+    fire_all(decision, stop.asked.exit_id, reason_of(position, stop.asked.exit_id), armed=True)
+    if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves
+        decision.then(arming(decision.position))
+
+
+def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
+    """Leave at market when the venue says that the stop would fire at once, or the price does.
+
+    Not when an exit has failed already: that is tried again, ever slower.
+    """
+    position, price = decision.position, stop.asked.trigger_price
+    if position.status not in HOLDS:
+        return True
+    code = why.partition(":")[0].strip()
+    last = decision.market.last if decision.market.is_fresh else None
+    crossed = code in decision.rules.wrong_side_codes or (
+        price is not None
+        and last is not None
+        and has_crossed(level=price, below=position.direction.sign > 0, price=last)
+    )
+    if not crossed or position.failed_exits:
+        return False
+    exit_id = stop.asked.exit_id
+    fire_all(decision, exit_id, reason_of(position, exit_id), armed=True)
+    return True
+
+
+def _failed(decision: Draft, why: str) -> None:
+    """Count a failure; after the first it is tried again at once, then ever slower."""
+    at_venue, rules = decision.position.at_venue, decision.rules
+    failures = 1
+    if at_venue.failed_at is not None:
+        passed = (decision.now - at_venue.failed_at).total_seconds()
+        failures = at_venue.failures + 1 if passed < _IN_A_ROW_S else 1
+    decision.record(VenueStopFailed(why, failures, decision.now))
+    if failures > 1:
+        delay = min(rules.retry_first_s * 2 ** min(failures - 1, 16), rules.retry_max_s)
+        decision.then(WakeAfter(delay, "venue_stop_retry"))
+
+
+def may_trigger(decision: Draft, crossed: Crossed) -> bool:
+    """Whether the venue's stop should be firing, too, at the price that crossed ours."""
+    position = decision.position
+    stop = position.at_venue.current
+    if stop is None or stop.state is not StopState.OPEN or stop.held is None:
+        return False
+    if stop.held.trail_ratio is not None:
+        return crossed.exit_id == TRAIL
+    level = stop.held.trigger_price
+    below = position.direction.sign > 0
+    return level is not None and has_crossed(level=level, below=below, price=crossed.price)
+
+
+def wake_stop(decision: Draft, purpose: str, exit_id: ExitId | None, version: int) -> None:
+    """Do what a timer of the stop was set for."""
+    position, rules = decision.position, decision.rules
+    match purpose:
+        case "release_exit":
+            release_exits(decision, overdue=exit_id)
+        case "venue_stop_retry" if position.at_venue.pausing:
+            decision.record(VenueStopTried(decision.now))
+        case "venue_stop" if version == position.at_venue.round:
+            if position.status in HOLDS and not is_settled(position, rules):
+                _too_late(decision)
+        case _:
+            pass  # `align` follows every decision
+
+
+def _too_late(decision: Draft) -> None:
+    position = decision.position
+    if position.at_venue.missing:
+        return
+    why = "the venue has not confirmed the stop in time"
+    decision.record(VenueStopMissing(why, decision.now))
+    is_armed = position.acknowledged_version == position.protection.version
+    alone = "the daemon alone guards" if is_armed else "nothing guards"
+    decision.then(Alarm("VENUE_STOP_MISSING", f"{why}: {alone}", position.id))
+    if not is_armed:
+        decision.then(WakeAfter(decision.rules.exit_after_s, "overdue"))
+
+
+def left_before_the_crash(position: Position, now: datetime) -> tuple[ExitReleased, ...]:
+    """Return that exits which waited have left, when the process died: they may have.
+
+    The venue is asked for them as for any exit under way; one that never left is found absent.
+    """
+    return tuple(
+        ExitReleased(order.client_order_id, order.quantity, now)
+        for order in waiting_exits(position)
+        if not position.is_closed
+    )
+
+
+def resume_stops(position: Position, rules: PositionRules) -> tuple[PositionEffect, ...]:
+    """Return what a restarted position asks about its stop at the venue."""
+    if not rules.stops_at_venue and not position.at_venue.stops:
+        return ()
+    at_venue = position.at_venue
+    effects: list[PositionEffect] = []
+    if at_venue.stops:
+        ids = tuple(stop.client_order_id for stop in at_venue.stops)
+        terms: tuple[OrderTerms, ...] = tuple(stop_terms(position, stop) for stop in at_venue.stops)
+        effects.append(AskOrders(position.id, ids, terms))
+    effects.extend(
+        CancelOrder(stop.client_order_id, position.instrument.symbol)
+        for stop in at_venue.live
+        if stop.state is StopState.CANCELING
+    )
+    effects.extend(
+        AmendOrder(stop_terms(position, stop), stop.changes)
+        for stop in at_venue.live
+        if stop.state is StopState.AMENDING
+    )
+    for order in waiting_exits(position):
+        effects.extend(exit_timer(rules, position, order))
+    if at_venue.pausing:
+        effects.append(WakeAfter(rules.retry_first_s, "venue_stop_retry"))
+    if position.status in HOLDS and not at_venue.settled:
+        effects.append(WakeAfter(rules.unprotected_after_s, "venue_stop", version=at_venue.round))
+    effects.append(WakeAfter(0.0, "align"))
+    return tuple(effects)

@@ -1,0 +1,47 @@
+"""A stop at the venue, whatever comes in whatever order."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.instrument import Kind
+from tests.domain.stop_world import World, replayed
+
+VENUES = [
+    pytest.param(kind, amends, trails, id=f"{kind.value}-{name}")
+    for kind in (Kind.SPOT, Kind.SWAP)
+    for amends, trails, name in (
+        (True, False, "amends"),
+        (False, False, "replaces"),
+        (True, True, "trails"),
+    )
+]
+
+
+def live(world: World, steps: list[int]) -> None:
+    for step in steps:
+        options = world.options()
+        options[step % len(options)]()
+        world.check()
+    assert replayed(world) == world.life.position
+    world.settle()
+    world.check_end()
+
+
+@pytest.mark.parametrize(("kind", "amends", "trails"), VENUES)
+@given(steps=st.lists(st.integers(0, 10_000), min_size=8, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected(
+    kind, amends, trails, steps
+):
+    live(World(kind, amends=amends, trails=trails), steps)
+
+
+@pytest.mark.parametrize(("kind", "amends", "trails"), VENUES)
+def test_the_same_holds_over_long_histories(kind, amends, trails):
+    for seed in range(25):
+        chance = random.Random(seed)
+        world = World(kind, amends=amends, trails=trails)
+        live(world, [chance.randrange(10_000) for _ in range(chance.choice((20, 60, 100)))])
