@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
+from actors.doubting import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -35,7 +36,6 @@ from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
 from actors.resting import RestingOrders
-from actors.sending import ACCEPTANCE_WINDOW_S, is_nameless
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
@@ -198,16 +198,21 @@ class ExchangeActor(RestingOrders, OrderList):
                 self.tell(names.RECONCILER, report)
 
     def _stream_changed(self, change: StreamUp | StreamDown) -> None:
-        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        """Open nothing while the stream is down, nor until what it did not tell is known.
+
+        The first time it has lost nothing, only what came before it may not have been told.
+        """
+        is_first = self.world.link.stream_up is None
         self.world.link.note(change, self.world.clock.now())
         self._check_venue()
         if isinstance(change, StreamDown):
             log.warning("private_stream_down", why=change.why)
             self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
             return
+        if not is_first:
+            self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+            self.tell(names.RECONCILER, Uncompared())
         self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
-        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
-        self.tell(names.RECONCILER, Uncompared())
         self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:

@@ -3,6 +3,7 @@
 Owned by the reconciler; nothing of it is journaled. After a restart it looks anew.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -43,6 +44,7 @@ log = structlog.get_logger("trade.execution")
 
 KEPT = timedelta(minutes=10)  # what others traded explains nothing that is found later than this
 EXPLAINS_WITHIN_S = 10.0  # of being told: holdings read since agree with ours without it
+MOST_TOLD = 50
 Tell = Callable[[str, Any], object]
 
 
@@ -62,7 +64,8 @@ class Holdings:
         self.adopt_wanted: set[Symbol] = set()
         self.seen: dict[TradeId, Seen] = {}
         self.noted_s: dict[TradeId, float] = {}  # monotonic, of those
-        self.done: list[str] = []  # what was done about it, since somebody asked
+        self.done: deque[str] = deque(maxlen=MOST_TOLD)  # about it, since somebody asked
+        self.deeds = 0  # since the start
         self.drifts = 0  # since the start
 
     # --- what others traded ---
@@ -171,7 +174,7 @@ class Holdings:
                 self._alarm("DRIFT_STUCK", f"position {each.position_id} cannot be told of it")
                 continue
             self._note_change(fill.symbol)
-            self.done.append(f"{fill.quantity} of position {each.position_id} booked as closed")
+            self._did(f"{fill.quantity} of position {each.position_id} booked as closed")
             seen = self.seen.get(whole_trade(fill.trade_id))
             if seen is not None:
                 self.seen[whole_trade(fill.trade_id)] = replace(
@@ -195,8 +198,8 @@ class Holdings:
         if before is None or before.venue != side.venue:
             self.drifts += 1
             log.warning("unknown_position", symbol=side.symbol, quantity=explanation.surplus)
-            self._alarm("UNKNOWN_POSITION", f"{what}{problem}")
-            self.done.append(f"{side.symbol} is in quarantine")
+            self._alarm("FOREIGN_POSITION", f"{what}{problem}")
+            self._did(f"{side.symbol} is in quarantine")
 
     def may_adopt(self, symbol: Symbol) -> bool:
         """Whether what nobody here opened is taken over: by the configuration, or as asked."""
@@ -237,7 +240,7 @@ class Holdings:
                 rationale="found at the venue",
             ),
         )
-        self.done.append(f"{explanation.surplus} {side.symbol} adopted as position {position_id}")
+        self._did(f"{explanation.surplus} {side.symbol} adopted as position {position_id}")
         return None
 
     def _release_quarantine(self) -> None:
@@ -272,6 +275,10 @@ class Holdings:
             key not in self.quarantined or self.quarantined[key].venue != each.venue
             for key, each in self.suspicions.items()
         )
+
+    def _did(self, what: str) -> None:
+        self.done.append(what)
+        self.deeds += 1
 
     def _note_change(self, symbol: Symbol) -> None:
         """Let no read count that may still show what was before."""

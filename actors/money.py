@@ -3,6 +3,7 @@
 Owned by the reconciler; the portfolio books.
 """
 
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,6 +11,7 @@ from math import inf
 from typing import Any
 
 from actors import names
+from actors.holdings import MOST_TOLD
 from actors.looking import Looked
 from actors.messages import CorrectCash, FlowsTold, OpenCash
 from actors.world import World
@@ -40,7 +42,8 @@ class Money:
         self.costs: dict[Symbol, Decimal] | None = None  # of what the venue holds, quote, signed
         self.gap = ZERO
         self.since_s: float | None = None
-        self.done: list[str] = []
+        self.done: deque[str] = deque(maxlen=MOST_TOLD)  # about it, since somebody asked
+        self.deeds = 0  # since the start
 
     def flows_since(self, otherwise: datetime) -> datetime:
         """Return from when on the venue is to tell what moved."""
@@ -94,13 +97,13 @@ class Money:
         if self.books and act:
             if not is_opened(portfolio):
                 self.tell(names.PORTFOLIO, OpenCash(self.told))
-                self.done.append(f"account opened with {self.told} {portfolio.quote}")
+                self._did(f"account opened with {self.told} {portfolio.quote}")
                 return
             marks = self.world.prices.marks()
             new = tuple(each for each in looked.flows if move_cash(portfolio, each, marks))
             if new:
                 self.tell(names.PORTFOLIO, FlowsTold(new))
-                self.done.append(f"{len(new)} flows of money booked")
+                self._did(f"{len(new)} flows of money booked")
                 self.since_s = None
                 return
         self._compare(looked, act=act)
@@ -124,8 +127,12 @@ class Money:
         if act and self.books and stood_s >= enough_s and portfolio is not None:
             why = "no fill of ours and no flow of money that the venue tells explains it"
             self.tell(names.PORTFOLIO, CorrectCash(gap, portfolio.balance, why))
-            self.done.append(f"balance corrected by {gap}")
+            self._did(f"balance corrected by {gap}")
             self.gap, self.since_s = ZERO, None
+
+    def _did(self, what: str) -> None:
+        self.done.append(what)
+        self.deeds += 1
 
     def _is_busy(self, now_s: float) -> bool:
         return max(self.world.booked.values(), default=-inf) > now_s - SETTLED_S

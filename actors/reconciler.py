@@ -5,9 +5,8 @@ holdings to positions, money to the portfolio. Nothing of its own is journaled. 
 answer: nothing is concluded from it, and when answers stay away nothing new is opened.
 """
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
+from math import inf
 
 import structlog
 
@@ -28,13 +27,27 @@ from actors.messages import (
     VenueReported,
 )
 from actors.money import Money
+from actors.reconcile_questions import Questions
 from actors.reconcile_report import Report, report_of
+from actors.reconcile_rules import (
+    AGAIN_AFTER_S,
+    BOOKED_WITHIN_S,
+    DRIFT,
+    FIRST_LOOK_WITHIN_S,
+    FIRST_OUTSIDE,
+    MISSED_LOOKS,
+    MONEY_AGAIN_AFTER_S,
+    OUTSIDE_MARGIN,
+    PUSHED_EVERY_S,
+    UNREAD,
+    UNSETTLED_AGAIN_AFTER_S,
+    ReconcileSettings,
+    drift,
+    unread,
+)
 from actors.world import World
-from domain.errors import Refusal
-from domain.ids import ClientOrderId, Symbol, account_tag, identity_of
+from domain.ids import ClientOrderId, account_tag, identity_of
 from domain.inputs import EXITS
-from domain.instrument import Kind
-from domain.modes import Mode, ModeCause
 from exchanges.port import (
     BalanceReport,
     CashFlow,
@@ -46,46 +59,6 @@ from exchanges.port import (
 from runtime.actor import Actor, handles
 
 log = structlog.get_logger("trade.execution")
-
-PUSHED_EVERY_S = 0.5
-UNSETTLED_AGAIN_AFTER_S = 2.0
-AGAIN_AFTER_S = 0.35  # a suspicion is read again
-MONEY_AGAIN_AFTER_S = 3.0
-ANSWER_WITHIN_S = 8.0  # a person waits no longer for suspicions to be confirmed
-DRIFT = "DRIFT"
-UNREAD = "HOLDINGS_UNREAD"
-FIRST_LOOK_WITHIN_S = 10.0  # of the start; the exchange actor says when it is connected
-MISSED_LOOKS = 4  # so many in a row without an answer stop entries
-_OUTSIDE_MARGIN = timedelta(minutes=2)  # the venue's clock is not ours
-_FIRST_OUTSIDE = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileSettings:
-    """How often a venue is looked at, and what becomes of a position that nobody here opened."""
-
-    active: bool = True  # False: only when a person asks
-    adopts: bool = False  # else: quarantine
-    stop_ratio: Decimal = Decimal("0.05")  # from the price, of an adopted position's stop
-    orders_every_s: float = 5.0
-    holdings_every_s: float = 10.0
-    money_every_s: float = 15.0
-
-    def every_s(self, depth: Depth) -> float:
-        """Return the period of looks of a depth, or deeper."""
-        return {
-            Depth.ORDERS: self.orders_every_s,
-            Depth.HOLDINGS: self.holdings_every_s,
-            Depth.MONEY: self.money_every_s,
-        }[depth]
-
-
-@dataclass(slots=True)
-class _Question:
-    asked: ReconcileNow
-    since_s: float
-    looks: int = field(default=0)
-    done: int = field(default=0)  # how much had been done at the last of them
 
 
 class LookAgain:
@@ -119,11 +92,12 @@ class ReconcilerActor(Actor):
         self.asked_s: dict[Depth, float] = {}
         self.is_looking = False
         self.wanted = Depth.NOTHING
-        self.soon: set[Depth] = set()  # looks that are timed
+        self.soon: dict[Depth, float] = {}  # looks that are timed, monotonic
         self.mode_known = False
         self.outside_since: datetime | None = None
         self.orphans: set[ClientOrderId] = set()  # seen once; canceled when seen again
-        self.questions: list[_Question] = []
+        self.questions = Questions(self.holdings)
+        self.acted_s = -inf  # monotonic, when owners were told to do something last
         self.report: Report | None = None  # of the last look at holdings
 
     def _tell(self, name: str, message: object) -> object:
@@ -136,7 +110,7 @@ class ReconcilerActor(Actor):
         if not self.settings.active:
             return
         self.every(1.0, Beat())
-        self.tell(names.PORTFOLIO, SetCause(_unread("yet")))
+        self.tell(names.PORTFOLIO, SetCause(unread("yet")))
         if self.incarnation > 1:
             self._want(Depth.MONEY)
         else:
@@ -148,7 +122,7 @@ class ReconcilerActor(Actor):
         del message
         if self.settings.active:
             self.looked_s.pop(Depth.HOLDINGS, None)
-            self.tell(names.PORTFOLIO, SetCause(_unread("since its stream came back")))
+            self.tell(names.PORTFOLIO, SetCause(unread("since its stream came back")))
 
     @handles(Compared)
     def on_compared(self, message: Compared) -> None:
@@ -177,12 +151,12 @@ class ReconcilerActor(Actor):
             return
         silent_s = now_s - answered_s
         if silent_s > MISSED_LOOKS * self.settings.holdings_every_s:
-            self.tell(names.PORTFOLIO, SetCause(_unread(f"for {silent_s:.0f} s")))
+            self.tell(names.PORTFOLIO, SetCause(unread(f"for {silent_s:.0f} s")))
 
     @handles(LookAgain)
     def on_look_again(self, again: LookAgain) -> None:
         """Read a suspicion again."""
-        self.soon.discard(again.depth)
+        self.soon.pop(again.depth, None)
         self._want(again.depth)
 
     def _want(self, depth: Depth) -> None:
@@ -196,14 +170,14 @@ class ReconcilerActor(Actor):
         for each in Depth:
             if each <= depth:
                 self.asked_s[each] = now_s
-        since = Since(self._outside_since(now), self.money.flows_since(now - _FIRST_OUTSIDE))
+        since = Since(self._outside_since(now), self.money.flows_since(now - FIRST_OUTSIDE))
         self.run(self._look(depth, since))
 
     def _outside_since(self, now: datetime) -> datetime:
         if self.outside_since is not None:
-            return self.outside_since - _OUTSIDE_MARGIN
+            return self.outside_since - OUTSIDE_MARGIN
         opened = [each.opened_at for each in live_positions(self.world) if each.opened_at]
-        return min((*opened, now - _FIRST_OUTSIDE)) - _OUTSIDE_MARGIN
+        return min((*opened, now - FIRST_OUTSIDE)) - OUTSIDE_MARGIN
 
     async def _look(self, depth: Depth, since: Since) -> None:
         looked = await look(self.port, self.world.clock, depth, since, ask_mode=not self.mode_known)
@@ -218,7 +192,8 @@ class ReconcilerActor(Actor):
         self.mode_known = self.mode_known or looked.hedged is not None
         if looked.failed:
             log.warning("venue_not_read", failed=looked.failed)
-        acts = not any(each.asked.dry_run for each in self.questions)
+        before = self.holdings.deeds + self.money.deeds
+        acts = not self.questions.is_dry
         if looked.outside is not None:
             self.outside_since = looked.began
             if self.holdings.note_outside(looked.outside) and looked.positions is None:
@@ -229,8 +204,6 @@ class ReconcilerActor(Actor):
                 self.tell(names.EXCHANGE, OrdersSeen(looked.orders, looked.began_s))
         if looked.positions is not None:
             self._note_answer(Depth.HOLDINGS, looked)
-            if UNREAD in self.world.causes and self.settings.active:
-                self.tell(names.PORTFOLIO, ClearCause(UNREAD))
             self.holdings.judge(looked, act=acts)
             agree = not any(side.differs for side in self.holdings.sides)
             self.money.note_holdings(looked.positions, agree=agree)
@@ -239,7 +212,11 @@ class ReconcilerActor(Actor):
         if looked.balances is not None:
             self._note_answer(Depth.MONEY, looked)
         self.money.judge(looked, act=acts)
+        if self.holdings.deeds + self.money.deeds > before:
+            self.acted_s = self.world.clock.monotonic()
         self._note_drift()
+        if looked.positions is not None and UNREAD in self.world.causes and self.settings.active:
+            self.tell(names.PORTFOLIO, ClearCause(UNREAD))
         if looked.depth >= Depth.HOLDINGS:
             done = (*self.holdings.done, *self.money.done)
             self.report = report_of(self.world, self.holdings, self.money, looked, done)
@@ -252,7 +229,7 @@ class ReconcilerActor(Actor):
 
     def _look_again_soon(self, looked: Looked) -> None:
         """Read suspicions again, but leave a venue that does not answer its time."""
-        if looked.failed or not (self.settings.active or self.questions):
+        if looked.failed or not (self.settings.active or self.questions.waiting):
             return
         if self.holdings.is_waiting():
             self._look_after(AGAIN_AFTER_S, Depth.HOLDINGS)
@@ -262,8 +239,10 @@ class ReconcilerActor(Actor):
             self._look_after(MONEY_AGAIN_AFTER_S, Depth.MONEY)
 
     def _look_after(self, delay_s: float, depth: Depth) -> None:
-        if depth not in self.soon:
-            self.soon.add(depth)
+        """Look later, unless a look as deep comes about then: a venue counts requests."""
+        due_s = self.world.clock.monotonic() + delay_s
+        if all(each < depth or at > due_s + PUSHED_EVERY_S for each, at in self.soon.items()):
+            self.soon[depth] = due_s
             self.after(delay_s, LookAgain(depth))
 
     def _note_drift(self) -> None:
@@ -271,7 +250,7 @@ class ReconcilerActor(Actor):
         if self.holdings.is_waiting():
             symbols = sorted({symbol for symbol, _ in self.holdings.suspicions})
             if DRIFT not in self.world.causes:
-                self.tell(names.PORTFOLIO, SetCause(_drift(", ".join(symbols))))
+                self.tell(names.PORTFOLIO, SetCause(drift(", ".join(symbols))))
         elif DRIFT in self.world.causes:
             self.tell(names.PORTFOLIO, ClearCause(DRIFT))
 
@@ -313,7 +292,7 @@ class ReconcilerActor(Actor):
                 if self.holdings.contradicts(positions):
                     self._look_soon(Depth.HOLDINGS)
             case BalanceReport(balances=balances):
-                if self.money.contradicts(balances):
+                if not self.holdings.is_waiting() and self.money.contradicts(balances):
                     self._look_soon(Depth.MONEY)
             case _:
                 pass  # the exchange actor's affair
@@ -332,91 +311,18 @@ class ReconcilerActor(Actor):
     @handles(ReconcileNow)
     def on_reconcile_now(self, asked: ReconcileNow) -> None:
         """Look at everything for a person; the answer follows the look."""
-        problem = None if asked.adopt is None else self._cannot_adopt(asked.adopt)
+        problem = self.questions.take(asked, self.world)
         if problem is not None:
             self.tell(names.EDGE, Answered(asked.request_id, problem))
             return
-        if asked.adopt is not None and not asked.dry_run:
-            self.holdings.adopt_wanted.add(asked.adopt)
         self.holdings.done.clear()
         self.money.done.clear()
-        self.questions.append(_Question(asked, self.world.clock.monotonic()))
         self._want(Depth.MONEY)
 
-    def _cannot_adopt(self, symbol: Symbol) -> Refusal | None:
-        instrument = self.world.instruments.get(symbol)
-        if instrument is None:
-            known = ", ".join(sorted(self.world.instruments))
-            return Refusal(
-                "UNKNOWN_SYMBOL",
-                f"{symbol} is not configured, so nothing could guard it.",
-                f"Add it to market.symbols, or close it at the venue. Configured: {known}.",
-                actual=symbol,
-            )
-        if instrument.kind is Kind.SPOT:
-            return Refusal(
-                "SPOT_IS_NOT_ADOPTED",
-                f"Coins of {symbol} that were not bought here may be anybody's savings.",
-                "Sell them at the venue, or buy here what is to be guarded.",
-                actual=symbol,
-            )
-        return None
-
     def _answer(self, looked: Looked) -> None:
-        """Answer whoever asked: at once to a dry run, else when nothing is left to be confirmed."""
-        waiting: list[_Question] = []
-        for question in self.questions:
-            asked = question.asked
-            if looked.depth < Depth.MONEY and not question.looks:
-                waiting.append(question)
-                continue
-            question.looks += 1
-            if not asked.dry_run and self._is_unfinished(question):
-                question.done = self._done_count()
-                waiting.append(question)
-                continue
-            self.tell(names.EDGE, Answered(asked.request_id, self._refusal(asked)))
-        self.questions = waiting
-        if any(not each.looks or each.done for each in waiting):
-            self._want(Depth.MONEY)
-
-    def _is_unfinished(self, question: _Question) -> bool:
-        if self.world.clock.monotonic() - question.since_s > ANSWER_WITHIN_S:
-            return False
-        adopt = question.asked.adopt
-        is_there = any(side.symbol == adopt and side.differs for side in self.holdings.sides)
-        is_due = is_there and adopt in self.holdings.adopt_wanted
-        has_acted = self._done_count() > question.done  # what became of it the next look tells
-        return is_due or has_acted or self.holdings.is_waiting()
-
-    def _done_count(self) -> int:
-        return len(self.holdings.done) + len(self.money.done)
-
-    def _refusal(self, asked: ReconcileNow) -> Refusal | None:
-        if asked.adopt is None or asked.dry_run or asked.adopt not in self.holdings.adopt_wanted:
-            return None
-        self.holdings.adopt_wanted.discard(asked.adopt)
-        return Refusal(
-            "NOTHING_TO_ADOPT",
-            f"The venue holds no {asked.adopt} that could be taken over.",
-            "See what it holds: holdfast reconcile --dry-run.",
-            actual=asked.adopt,
-        )
-
-
-def _drift(symbols: str) -> ModeCause:
-    return ModeCause(
-        code=DRIFT,
-        mode=Mode.NO_ENTRY,
-        message=f"The venue holds other than we believe of {symbols}.",
-        way_out="It ends by itself once it is explained; see holdfast reconcile --dry-run.",
-    )
-
-
-def _unread(since: str) -> ModeCause:
-    return ModeCause(
-        code=UNREAD,
-        mode=Mode.NO_ENTRY,
-        message=f"The venue has not told what it holds {since}.",
-        way_out="It ends by itself once the venue answers; see holdfast health.",
-    )
+        now_s = self.world.clock.monotonic()
+        is_booked = looked.began_s >= self.acted_s + BOOKED_WITHIN_S
+        for request_id, refusal in self.questions.answered(looked, now_s, is_booked=is_booked):
+            self.tell(names.EDGE, Answered(request_id, refusal))
+        if self.questions.waiting:
+            self._look_after(AGAIN_AFTER_S, Depth.MONEY)

@@ -10,10 +10,11 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.messages import AmendAnswered, ResolveOrder
 from actors.orders import Tell
-from actors.sending import ASK_AGAIN_AFTER_S, Sender
+from actors.sending import Sender
 from actors.world import World
 from domain.effects import AmendOrder
 from domain.ids import ClientOrderId

@@ -1,31 +1,22 @@
-"""What leaves for the venue: orders, their cancels, and questions about what is in doubt.
+"""What leaves for the venue: orders and their cancels.
 
 An entry's intent is durable before it leaves; an armed exit leaves at once and is journaled behind.
-An answer that does not come makes the order UNKNOWN, and the venue is asked until it owes no news.
+An answer that does not come makes the order UNKNOWN; `doubting.py` finds out what became of it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from actors import names
 from actors.attempts import attempt_of
-from actors.inquiry import Inquiry, Question
+from actors.doubting import ASK_AGAIN_AFTER_S, Doubting, is_nameless
 from actors.journaled import Stream
 from actors.latency import Step
-from actors.messages import (
-    AmendAnswered,
-    CancelAnswered,
-    Finding,
-    ForgetOrders,
-    ResolveOrder,
-    Submitted,
-)
-from actors.orders import OrderKeeper
+from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
 from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, identity_of
@@ -41,7 +32,6 @@ from domain.order import (
     OrderSent,
     OrderStatus,
     OrderTerms,
-    OrderType,
     evolve,
 )
 from domain.venue_stop import GUARD
@@ -51,12 +41,6 @@ from runtime.actor import handles
 log = structlog.get_logger("trade.execution")
 
 ANSWER_WITHIN_S = 5.0
-ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
-FORGET_AFTER_S = 1.0
-A_TICK_S = 0.001  # past a deadline, whatever floats make of it
-NAME_WITHIN = timedelta(minutes=10)  # a venue that does not tell its id of an order by then
-PROVE_AGAIN_AFTER_S = 0.5  # other fills came between two answers, which then do not agree
 _S = OrderStatus
 _DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
 
@@ -71,20 +55,13 @@ class _Send:
         self.expires_at = expires_at
 
 
-class Sender(OrderKeeper):
+class Sender(Doubting):
     """Sends the orders of one account, once the venue has told what it knows of them."""
 
     def __init__(self, world: World, port: Exchange) -> None:
-        super().__init__(world)
-        self.port = port
-        self.reconciled = False
-        self.inquiry = Inquiry(port, world.clock, self._known)
+        super().__init__(world, port)
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
-
-    def _known(self, order_id: ClientOrderId) -> Order | None:
-        stream = self._stream(order_id)
-        return None if stream is None else stream.state
 
     # --- sending ---
 
@@ -324,96 +301,6 @@ class Sender(OrderKeeper):
                 within_s = ASK_AGAIN_AFTER_S[0]
         self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
         self._doubt(answered.client_order_id, within_s)
-
-    @handles(ForgetOrders)
-    def on_forget(self, forget: ForgetOrders) -> None:
-        """Drop the orders of a position that is over, once the venue has told its ids of them."""
-        orders = self.of_position.get(forget.position_id, ())
-        if any(order is not None and self._lacks_name(order) for order in map(self._known, orders)):
-            self.after(FORGET_AFTER_S, forget)
-            return
-        super().on_forget(forget)
-
-    # --- doubt ---
-
-    def _doubt(self, order_id: ClientOrderId, within_s: float = ASK_AGAIN_AFTER_S[0]) -> None:
-        if order_id not in self.in_doubt and self.reconciled:
-            self.in_doubt.add(order_id)
-            self.after(within_s, ResolveOrder(order_id, 0))
-
-    @handles(ResolveOrder)
-    def on_resolve(self, resolve: ResolveOrder) -> None:
-        """Ask the venue what became of an order."""
-        stream = self._stream(resolve.client_order_id)
-        if stream is None or not self._owes_news(stream.state):
-            self.in_doubt.discard(resolve.client_order_id)
-            return
-        symbol = stream.state.terms.symbol
-        self.run(self._ask(resolve.client_order_id, symbol, resolve.attempt, repeats=True))
-
-    async def _ask(
-        self, order_id: ClientOrderId, symbol: Any, attempt: int, *, repeats: bool = False
-    ) -> None:
-        """Find out what became of an order, together with others that are asked about."""
-        stream = self._stream(order_id)
-        order: Order | None = None if stream is None else stream.state
-        self.inquiry.add(
-            Question(
-                client_order_id=order_id,
-                symbol=symbol,
-                since=None if order is None else order.intended_at,
-                attempt=attempt,
-                repeats=repeats,
-                is_exit=order is not None and order.terms.reduce_only,
-            )
-        )
-        if not self.inquiry.is_under_way:
-            await self.inquiry.rounds(partial(self.tell, self.name))
-
-    def _ask_again(self, found: Finding) -> None:
-        """Ask later about what the venue still owes news of; once is enough for each order."""
-        order_id = found.client_order_id
-        stream = self._stream(order_id)
-        if stream is None or not self._owes_news(stream.state):
-            self.in_doubt.discard(order_id)
-            return
-        if not found.repeats and order_id in self.in_doubt:
-            return  # it is asked about already
-        self.in_doubt.add(order_id)
-        again = min(found.attempt + 1, len(ASK_AGAIN_AFTER_S) - 1)
-        delay = ASK_AGAIN_AFTER_S[again]
-        proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(stream.state)
-        if 0 < proof < delay:
-            delay = (
-                proof + A_TICK_S
-            )  # an exit that never left is sent anew the moment that is proven
-        elif -ACCEPTANCE_WINDOW_S < proof <= 0:
-            delay = min(delay, PROVE_AGAIN_AFTER_S)
-        self.after(delay, ResolveOrder(order_id, again))
-
-    def _owes_news(self, order: Order) -> bool:
-        return _is_owed(order) or self._lacks_name(order)
-
-    def _lacks_name(self, order: Order) -> bool:
-        """Whether the venue's id of an order is still being asked for."""
-        since = order.updated_at or order.intended_at
-        return is_nameless(order) and self.world.clock.now() - since < NAME_WITHIN
-
-
-def _is_owed(order: Order) -> bool:
-    """Whether the venue should say more: about a doubt, or that a market order is done by now.
-
-    A stop that fired has become one.
-    """
-    is_at_market = order.terms.type is OrderType.MARKET and order.status in {_S.OPEN, _S.PARTIAL}
-    has_fired = order.terms.type in RESTING and order.status in {_S.TRIGGERED, _S.PARTIAL}
-    return order.status is _S.UNKNOWN or is_at_market or has_fired
-
-
-def is_nameless(order: Order) -> bool:
-    """Whether the venue has it, and nobody has told its id there: the answer was lost."""
-    was_there = order.filled or order.status in {_S.CANCELED, _S.EXPIRED}
-    return order.venue_order_id is None and bool(was_there)
 
 
 def _may_be_canceled(order: Order) -> bool:

@@ -151,7 +151,7 @@ def _of_mode(
     if held and before is not None and mode is not before:
         yield _cause(
             POSITION_MODE,
-            f"The position mode was {before.value} when {len(held)} open positions began, and is"
+            f"The position mode was {before.value} when what is open ({len(held)}) began, and is"
             f" {mode.value} now.",
         )
         return

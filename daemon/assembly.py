@@ -26,7 +26,8 @@ from actors.feed import FeedActor
 from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
-from actors.reconciler import ReconcilerActor, ReconcileSettings
+from actors.reconcile_rules import ReconcileSettings
+from actors.reconciler import ReconcilerActor
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
@@ -228,6 +229,7 @@ def position_rules(config: Config, abilities: Abilities = NO_ABILITIES) -> Posit
         stops_at_venue=abilities.holds_stops,
         amends_stops=abilities.amends_stops,
         trails_at_venue=abilities.holds_trails,
+        grace_s=config.protection.grace_s,
         outside_changes=OutsideChanges(
             "restore" if config.venue is None else config.venue.outside_changes
         ),

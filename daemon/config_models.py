@@ -223,6 +223,10 @@ class Protection(Section):
     """so long after that alarm, still none: the position is closed; not below
     `unprotected_after_s`
     """
+    grace_s: Pause = 1.0
+    """a stop that rests at the venue has so long to fire there once the daemon sees its price
+    crossed; then the daemon takes it out and leaves at market
+    """
     automatic_modification_every_s: Pause = 300.0
     """a strategy may change a position's protection once in this time"""
 

@@ -32,6 +32,8 @@ from domain.portfolio import Portfolio
 from domain.portfolio_events import (
     AccountLimitsChanged,
     AccountMoved,
+    BalanceCorrected,
+    CashMoved,
     DayRolled,
     EntriesResumed,
     EntriesStopped,
@@ -64,6 +66,8 @@ _CHANGES: tuple[type, ...] = (
     KillSwitchTripped,
     KillSwitchReset,
     AccountLimitsChanged,
+    CashMoved,
+    BalanceCorrected,
 )
 
 

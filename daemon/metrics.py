@@ -24,7 +24,10 @@ _ORDER_STATUSES = (
     "filled", "canceled", "rejected", "expired", "absent", "denied",  # ends
 )  # fmt: skip
 _RESULTS = ("decision", "nothing", "failed")
-_MISMATCHES = ("FOREIGN_ORDER", "FOREIGN_FILL", "ORPHAN_ORDER", "LATE_FILL")
+_MISMATCHES = (
+    "FOREIGN_ORDER", "FOREIGN_FILL", "ORPHAN_ORDER", "LATE_FILL",
+    "CLOSED_OUTSIDE", "LIQUIDATED", "FOREIGN_POSITION", "ADOPTED", "BALANCE_CORRECTED",
+)  # fmt: skip
 _ALARMS = (
     *_MISMATCHES,
     "ACTOR_CRASHED",
@@ -68,6 +71,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     bad_frames: int | None = None  # since the start of the feed
     loop_lag_s: Mapping[str, float] = {}  # quantile ("0.5", "0.99", "1"): of the last minute
     unknown_orders: int | None = None
+    drifting: int | None = None  # symbols of which the venue holds other than we believe
+    reconciled_s: float | None = None  # since the venue's holdings were compared with ours
     environment: str = ""  # paper, demo, live
     # The line to a real venue; all None for the paper venue.
     venue_up: bool | None = None  # it answers
@@ -220,6 +225,16 @@ def _gauges(now: Observed) -> Iterator["Metric"]:
             now.unprotected_s,
         ),
         ("orders_unknown", "Orders whose outcome is not known.", now.unknown_orders),
+        (
+            "reconciliation_drifts",
+            "Symbols of which the venue holds other than the daemon believes.",
+            now.drifting,
+        ),
+        (
+            "reconciliation_age_seconds",
+            "Since the venue's holdings were last compared with the daemon's.",
+            now.reconciled_s,
+        ),
         ("venue_up", "1 while the account's venue answers.", now.venue_up),
         ("venue_stream_up", "1 while the account's private stream is up.", now.venue_stream_up),
         (

@@ -32,6 +32,8 @@ def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:
     marks = world.prices.marks()
     actor = parts.actor(names.PORTFOLIO)
     feed = parts.actor(names.FEED)
+    reconciler = parts.actor(names.RECONCILER)
+    report = None if reconciler is None else reconciler.report
     return Observed(
         version=installed_version(),
         venue=world.venue,
@@ -61,6 +63,8 @@ def observe(parts: Assembly, watchdog: LoopWatchdog | None) -> Observed:
         bad_frames=None if feed is None else feed.bad_frames,
         latency=world.latency,
         loop_lag_s={} if watchdog is None else watchdog.quantiles(),
+        drifting=None if report is None else sum(row.differs for row in report.rows),
+        reconciled_s=None if report is None else (now - report.at).total_seconds(),
         unknown_orders=sum(
             1 for each in world.states.of_kind("order") if each.status is OrderStatus.UNKNOWN
         ),

@@ -17,11 +17,13 @@ from domain.order import Fill
 from domain.position import CLOSED_STATUSES, ExitOrder, Modification, Position, PositionStatus
 from domain.position_changes import is_outdated
 from domain.protection import Protection, Target, Trail
+from domain.venue_stop import StopState, VenueStop
 from storage.rows import ClosedPositionRow
 
+VENUE = "venue"  # an order rests there; the daemon watches as well
 CLIENT_GUARD = "client guard"  # the daemon watches the price itself
 NOWHERE = "nowhere"
-_UNGUARDED = frozenset({PositionStatus.OPEN_UNPROTECTED, PositionStatus.QUARANTINED})
+_RESTS = frozenset({StopState.OPEN, StopState.AMENDING})
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -157,7 +159,9 @@ def position_view(
         "intended_at": time_text(position.intended_at),
         "modified_at": time_text(position.modified_at),
         "fees": computed(position.fees),
+        "funding": computed(position.ledger.funding),
         "protection": _protection_view(position, seen, price),
+        "stop_at": stop_at(position),
         "acknowledged_version": position.acknowledged_version,
         "best_price": exact(best),
         "worst_price": exact(worst),
@@ -202,10 +206,37 @@ def conflict_rows(position: Position) -> list[View]:
 
 
 def where_stop_lives(position: Position) -> str:
-    """Return what guards against loss: the daemon itself, or nothing."""
-    if position.status in CLOSED_STATUSES | _UNGUARDED or not position.protection.guards_loss:
+    """Return what guards against loss: an order at the venue, the daemon itself, or nothing."""
+    if position.status in CLOSED_STATUSES or not position.protection.guards_loss:
         return NOWHERE
-    return CLIENT_GUARD if position.acknowledged_version else NOWHERE
+    if _resting(position) is not None:
+        return VENUE
+    if position.status is PositionStatus.QUARANTINED or not position.acknowledged_version:
+        return NOWHERE
+    return CLIENT_GUARD
+
+
+def _resting(position: Position) -> VenueStop | None:
+    """Return the stop that the venue holds, as far as is known."""
+    stops = (each for each in reversed(position.at_venue.stops) if each.state in _RESTS)
+    return next(stops, None)
+
+
+def stop_at(position: Position) -> View:
+    """Return where the stop lives, and the order that holds it at the venue."""
+    lives, stop = where_stop_lives(position), _resting(position)
+    if stop is None or stop.held is None or lives != VENUE:
+        return {"at": lives.partition(" ")[0], "order": None}
+    held = stop.held
+    return {
+        "at": lives,
+        "order": stop.client_order_id,
+        "price": exact(held.trigger_price),
+        "trail_pct": None if held.trail_ratio is None else pct(held.trail_ratio),
+        "quantity": plain(held.quantity),
+        "state": stop.state.value,
+        "as_it_should": position.at_venue.settled,
+    }
 
 
 def is_unprotected(position: Position) -> bool:

@@ -22,6 +22,7 @@ def venue_view(parts: Assembly) -> View:
         "venue": world.venue,
         "environment": environment_of(config),
         "account": world.account,
+        "quarantined": {symbol: why.message for symbol, why in world.quarantined.items()},
         "link": None if parts.distant is None else _link(parts.distant.health(), parts),
     }
 

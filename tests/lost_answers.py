@@ -35,7 +35,6 @@ from domain.ids import MANUAL, PositionId, Symbol
 from domain.instrument import Direction
 from exchanges.port import VenueUpdate
 from runtime.virtual import run_virtual
-from storage import queries
 from tests.actors.box import Box, D
 from tests.actors.faulty_venue import Fault, answer_lost, broken_line, never_arrives, reset
 
@@ -212,9 +211,9 @@ class Storm:
             "were_unknown": sum(1 for row in rows if row[3]),
             "positions_left": self._alive(),
             "venue_positions": len(await box.paper.positions()),
-            "closed_positions": len(
-                queries.closed_positions(box.store.database.connection, queries.MAX_LIMIT)
-            ),
+            "closed_positions": box.store.database.connection.execute(
+                "SELECT count(*) FROM closed_positions"
+            ).fetchone()[0],
         }
 
 

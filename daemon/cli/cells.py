@@ -109,6 +109,18 @@ def short_time(value: object) -> str:
     return clean(value)[:19].replace("T", " ")
 
 
+def failure_said(failure: object) -> str:
+    """Say what failed last, when, and what would help; empty when nothing did."""
+    if not isinstance(failure, Mapping):
+        return ""
+    remedy = f" → {clean(failure.get('remedy'))}" if failure.get("remedy") else ""
+    what = f"{clean(failure.get('side'))} {clean(failure.get('symbol'))}"
+    return (
+        f"{short_time(failure.get('at'))} {what}, {clean(failure.get('code'))}: "
+        f"{clean(failure.get('message'))}{remedy} (holdfast retry)"
+    )
+
+
 def listed(value: object) -> str:
     """Print a list of numbers."""
     if not isinstance(value, list) or not value:

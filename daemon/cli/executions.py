@@ -60,7 +60,9 @@ def executions(  # noqa: PLR0913 - one option each
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List attempts to place orders, newest first, also those refused before there was an order.
+    """List all attempts to place orders, newest first.
+
+    Also those refused before there was an order.
 
     \b
     holdfast executions --failed
@@ -139,9 +141,9 @@ def retry(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide an entry that failed anew; without an ID the last one.
+    """Decide an entry that failed anew.
 
-    The same checks, fresh ids.
+    Without an ID the last one; the same checks, fresh ids.
 
     \b
     holdfast retry
@@ -170,9 +172,10 @@ def order_test(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Buy a little at market and close it again, through all that any order goes through.
+    """Buy a little at market and close it again.
 
-    It asks first where real money would move; exit code 1 if a step is missing.
+    It goes through all that any order goes through, and asks first where real money would move.
+    Exit code 1 if a step is missing.
 
     \b
     holdfast test-order paper BTC/USDT
@@ -214,7 +217,9 @@ def _print_test(answer: Row) -> None:
 def latency(
     *, config: ConfigOption = None, socket: SocketOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show how long orders take on their way, by venue, type and step, since the start.
+    """Show how long orders take on their way.
+
+    By venue, type and step, since the start.
 
     \b
     holdfast latency

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from daemon.cli.answers import list_of, mapping_of
 from daemon.cli.cells import (
+    failure_said,
     is_waiting,
     moment,
     money,
@@ -42,11 +43,12 @@ def print_position(position: Row) -> None:
                 "realized",
                 (
                     f"{signed_number(position.get('realized_pnl'))}, "
-                    f"fees {money(position.get('fees'))}"
+                    f"fees {money(position.get('fees'))}{_funding(position)}"
                 ),
             ),
             ("range", _range(position)),
             ("stop", _stop(position, protection)),
+            ("at the venue", _at_venue(mapping_of(position.get("stop_at")))),
             ("trail", _trail(mapping_of(protection.get("trail")))),
             ("breakeven", _breakeven(mapping_of(protection.get("breakeven")))),
             ("time exit", _maybe_time(protection.get("time_exit"))),
@@ -55,6 +57,7 @@ def print_position(position: Row) -> None:
             ("held", _maybe(short_span, position.get("holding_s"))),
             ("rationale", _maybe(clean, position.get("rationale"))),
             ("decision", _maybe(clean, position.get("decision_id"))),
+            ("last failure", failure_said(position.get("latest_execution_error"))),
         ]
     )
     _print_lists(position, protection)
@@ -175,6 +178,11 @@ def _current(position: Row) -> str:
     return short_number(position.get("current_price")) + stale
 
 
+def _funding(position: Row) -> str:
+    paid = position.get("funding")
+    return "" if paid in {None, "0"} else f", funding {signed_number(paid)}"
+
+
 def _unrealized(position: Row) -> str:
     if position.get("unrealized_pnl") is None:
         return ""
@@ -205,6 +213,17 @@ def _stop(position: Row, protection: Row) -> str:
         f"{short_number(stop.get('price'))}  watches {clean(stop.get('watches'))}, "
         f"lives: {clean(stop.get('lives'))}{_away(stop.get('distance_pct'))}{moved}"
     )
+
+
+def _at_venue(stop: Row) -> str:
+    if not stop.get("order"):
+        return ""
+    price = stop.get("price")
+    level = f"trails by {short_number(stop.get('trail_pct'))} %"
+    if price is not None:
+        level = f"at {short_number(price)}"
+    change = "" if stop.get("as_it_should") else ", being changed"
+    return f"{short_number(stop.get('quantity'))} {level}, order {clean(stop.get('order'))}{change}"
 
 
 def _trail(trail: Row) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon.cli.answers import causes_of, list_of
-from daemon.cli.cells import money, short_age, short_span, short_time, text
+from daemon.cli.cells import failure_said, money, short_age, short_span, short_time, text
 from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
 from daemon.words import alike, signed_number
 from daemon.words import downtime as said_downtime
@@ -23,6 +23,7 @@ def print_status(status: Row) -> None:
             ("market", f"{clean(status.get('market_source'))}, {connected}"),
             ("venue", _venue(status)),
             *_link(status.get("link")),
+            *_quarantined(status.get("quarantined")),
             (
                 "equity",
                 (
@@ -49,6 +50,7 @@ def print_status(status: Row) -> None:
                 ),
             ),
             *_last_downtime(status),
+            ("last failure", failure_said(status.get("latest_execution_error"))),
         ]
     )
     _print_prices(list_of(status.get("prices")))
@@ -78,6 +80,12 @@ def _link(link: object) -> list[tuple[str, str]]:
     compared = link.get("reconciled_s")
     told = "never" if compared is None else f"{short_span(compared)} ago"
     return [("account", f"{stream}; compared with the venue {told}")]
+
+
+def _quarantined(found: object) -> list[tuple[str, str]]:
+    if not isinstance(found, Mapping):
+        return []
+    return [("quarantine", f"{clean(why)} See holdfast reconcile.") for why in found.values()]
 
 
 def _print_prices(prices: Sequence[Row]) -> None:

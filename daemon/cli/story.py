@@ -115,6 +115,15 @@ def _order(fields: Row) -> str:
     )
 
 
+def _rests(fields: Row, name: str) -> str:
+    stop = _part(fields, name)
+    ratio = stop.get("trail_ratio")
+    level = f"at {short_number(stop.get('trigger_price'))}"
+    if ratio is not None:
+        level = f"trailing by {_percent(ratio)}"
+    return f"{short_number(stop.get('quantity'))} {level}"
+
+
 def _filled(fields: Row) -> str:
     fill = _part(fields, "fill")
     fee = _part(fill, "fee")
@@ -249,6 +258,15 @@ def _closed(fields: Row) -> str:
     )
 
 
+def _reduced_outside(fields: Row) -> str:
+    fill = _part(fields, "fill")
+    guess = ", a guess: no fill was told" if fields.get("estimated") else ""
+    return (
+        f"{short_number(fill.get('quantity'))} closed at {short_number(fill.get('price'))} at the "
+        f"venue, not by us ({spoken(fields.get('cause'))}){guess}"
+    )
+
+
 def _judged(fields: Row) -> str:
     found = fields.get("crossed")
     crossed = ", ".join(map(str, found)) if isinstance(found, list) else ""
@@ -260,10 +278,29 @@ def _judged(fields: Row) -> str:
     )
 
 
-_SILENT = {"OrderSent", "OrderAccepted", "PositionSettled"}
+_SILENT = {
+    "OrderSent",
+    "OrderAccepted",
+    "PositionSettled",
+    "VenueStopOutdated",
+    "VenueStopTried",
+}
 _REASONS = ("why", "message", "text", "evidence")
 _TOLD: dict[str, Callable[[Row], str]] = {
     "PositionIntended": _intended,
+    "PositionAdopted": lambda fields: (
+        f"found at the venue: {short_number(_part(fields, 'fill').get('quantity'))} at "
+        f"{short_number(_part(fields, 'fill').get('price'))}"
+    ),
+    "PositionReducedOutside": _reduced_outside,
+    "PositionFunded": lambda fields: f"funding so far {signed_number(fields.get('total'))}",
+    "CashMoved": lambda fields: (
+        f"{fields.get('kind')} {signed_number(fields.get('amount'))} {clean(fields.get('asset'))}"
+        + (f" ({clean(fields['text'])})" if fields.get("text") else "")
+    ),
+    "BalanceCorrected": lambda fields: (
+        f"balance corrected by {signed_number(fields.get('amount'))}: {clean(fields.get('why'))}"
+    ),
     "AdditionIntended": _added,
     "TraderPaused": lambda fields: f"paused by {fields.get('by')}",
     "TraderResumed": lambda fields: f"resumed by {fields.get('by')}",
@@ -293,6 +330,15 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "SuggestionHeld": _suggested,
     "ConflictResolved": _decided,
     "ExitFired": _fired,
+    "ExitReleased": lambda fields: f"the exit leaves: {short_number(fields.get('quantity'))}",
+    "VenueStopOrdered": lambda fields: f"a stop is asked of the venue: {_rests(fields, 'asked')}",
+    "VenueStopChangeOrdered": lambda fields: f"changed at the venue: {_rests(fields, 'asked')}",
+    "VenueStopConfirmed": lambda fields: f"the venue holds the stop: {_rests(fields, 'held')}",
+    "VenueStopCancelOrdered": lambda _fields: "the venue is asked to let the stop go",
+    "VenueStopTriggered": lambda _fields: "the stop fired at the venue",
+    "VenueStopEnded": lambda fields: f"the stop at the venue is {spoken(fields.get('status'))}",
+    "OrderAmendRequested": lambda fields: f"to be changed: {_order(fields)}",
+    "OrderAmended": lambda fields: f"changed: {_order(fields)}",
     "ExitEnded": _exit_ended,
     "PositionClosed": _closed,
 }

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.messages import Answered
-from actors.reconciler import ReconcileSettings
+from actors.reconcile_rules import ReconcileSettings
 from daemon import assembly
 from daemon.assembly import Assembly, Ports, assemble, open_store
 from daemon.config import load

@@ -1,5 +1,6 @@
 """The audit of attempts: one row for each, whoever made it and whatever came of it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -233,5 +234,26 @@ def test_the_steps_of_orders_are_measured_by_venue_and_type(perform):
         }
         sent = dict(box.parts.world.latency)["paper", "market", Step.SEND]
         assert 0 < sent.quantile(0.5) < 0.02  # three commits of a millisecond
+
+    perform(play)
+
+
+def test_twenty_orders_at_once_all_get_their_answer(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        asked = [
+            box.ask(
+                names.trader(MANUAL),
+                lambda request_id, number=number: replace(
+                    box.request(number=number), request_id=request_id
+                ),
+            )
+            for number in range(1, 21)
+        ]
+        assert [answer.refusal for answer in await asyncio.gather(*asked)] == [None] * 20
+        await box.soon()
+
+        assert [row.status for row in rows(box)] == ["PLACED"] * 20
+        assert len({row.venue_order_id for row in rows(box)}) == 20
 
     perform(play)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from actors.sending import ACCEPTANCE_WINDOW_S
+from actors.doubting import ACCEPTANCE_WINDOW_S
 from domain.instrument import Direction
 from domain.order import OrderStatus
 from tests.actors.box import Box, stop_at

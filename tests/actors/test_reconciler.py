@@ -3,12 +3,16 @@
 import pytest
 
 from actors import names
-from actors.reconciler import ReconcileSettings
+from actors.messages import ReconcileNow
+from actors.reconcile_rules import ReconcileSettings
+from domain.ids import client_order_id
+from domain.instrument import Direction, Side
 from domain.modes import Mode
+from domain.order import OrderStatus, OrderTerms, OrderType
 from domain.position import PositionStatus
 from domain.protection import ExitReason
-from exchanges.port import CashKind, Outside
-from tests.actors.box import BTC, Box, D, stop_at
+from exchanges.port import CashKind, Outside, StreamDown, StreamUp, VenueOrder
+from tests.actors.box import BTC, START, Box, D, pid, stop_at
 from tests.actors.shared_account import SharedAccount
 
 _S = PositionStatus
@@ -157,8 +161,8 @@ def test_a_position_nobody_opened_here_is_left_alone_and_nothing_is_opened_besid
         box.venue.trades("0.02")
         await box.soon(8)
         assert not box.parts.world.states.latest_of("position")
-        assert "UNKNOWN_POSITION" in box.ears.codes()
-        assert box.ears.codes().count("UNKNOWN_POSITION") == 1
+        assert "FOREIGN_POSITION" in box.ears.codes()
+        assert box.ears.codes().count("FOREIGN_POSITION") == 1
         answered = await box.ask(names.trader("manual"), lambda rid: box.request(request_id=rid))
         assert answered.refusal.rule == "SYMBOL_IN_QUARANTINE"
         assert mode(box) is Mode.NORMAL
@@ -248,12 +252,12 @@ def test_reads_that_are_late_do_not_close_what_has_just_filled(share):
             await box.venue.push_positions()
             await box.soon(0.5)
         assert box.position().status is _S.OPEN_PROTECTED
-        assert not set(box.ears.codes()) & {"CLOSED_OUTSIDE", "UNKNOWN_POSITION"}
+        assert not set(box.ears.codes()) & {"CLOSED_OUTSIDE", "FOREIGN_POSITION"}
         await box.close()
         for _ in range(60):
             await box.soon(0.5)
         assert box.position().status is _S.CLOSED
-        assert not set(box.ears.codes()) & {"CLOSED_OUTSIDE", "UNKNOWN_POSITION"}
+        assert not set(box.ears.codes()) & {"CLOSED_OUTSIDE", "FOREIGN_POSITION"}
 
     share(play)
 
@@ -331,3 +335,208 @@ def test_without_a_stream_a_fill_of_a_resting_order_is_found(share):
         assert box.position().status is _S.OPEN_PROTECTED
 
     share(play)
+
+
+def left_over(box: Box, position: int = 9, leg: str = "guard-0") -> VenueOrder:
+    order_id = client_order_id(box.parts.world.account, pid(position), leg, 0)
+    return at_venue(order_id)
+
+
+def at_venue(order_id: str) -> VenueOrder:
+    terms = OrderTerms(
+        order_id, pid(9), BTC, Side.SELL, OrderType.STOP, D("0.02"), trigger_price=D(55_000)
+    )
+    return VenueOrder(terms, "v1", OrderStatus.OPEN, D(0), D(0), "", START)
+
+
+def test_an_order_whose_position_is_over_is_canceled_by_its_id_once_seen_twice(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        order = left_over(box)
+        box.venue.foreign = [order]
+        await box.soon(11)
+        assert box.venue.canceled == []
+        await box.soon(11)
+        assert box.venue.canceled[0] == order.terms.client_order_id
+
+    share(play)
+
+
+def test_the_stop_of_what_nobody_here_remembers_is_left_where_it_is(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.trades("0.02")
+        box.venue.foreign = [left_over(box)]
+        await box.soon(60)
+        assert box.venue.canceled == []
+
+    share(play)
+
+
+def test_an_order_that_a_person_placed_by_hand_is_shown_and_not_touched(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.foreign = [at_venue("")]
+        await box.soon(30)
+        assert box.venue.canceled == []
+        assert "FOREIGN_ORDER" not in box.ears.codes()
+        assert mode(box) is Mode.NORMAL
+        (strange,) = box.actor(names.RECONCILER).report.strange
+        assert strange.whose == "a person's"
+
+    share(play)
+
+
+# --- the stream ---
+
+
+def test_while_the_private_stream_is_down_nothing_is_opened(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.push(StreamDown("cut"))
+        await box.soon(0.1)
+        assert "STREAM_DOWN" in causes(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100")
+        box.venue.push(StreamUp())
+        await box.soon(0.01)
+        assert {"RECONCILING", "HOLDINGS_UNREAD", "DRIFT"} & causes(box)
+        await box.soon(1)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+def test_after_a_reconnect_nothing_is_opened_before_holdings_are_read(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.push(StreamDown("cut"))
+        box.venue.failing = {"positions"}
+        box.venue.push(StreamUp())
+        await box.soon(20)
+        assert "HOLDINGS_UNREAD" in causes(box)
+        box.venue.failing = set()
+        await box.soon(15)
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+# --- people ---
+
+
+async def reconciled(box: Box, **wishes):
+    answered = await box.ask(names.RECONCILER, lambda rid: ReconcileNow(rid, **wishes))
+    return answered.refusal, box.actor(names.RECONCILER).report
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100")
+        refusal, report = await reconciled(box, dry_run=True)
+        assert refusal is None
+        (row,) = report.rows
+        assert (row.ours, row.venue, row.state) == (D("0.01"), 0, "differs")
+        assert "60100" in row.action
+        assert box.position().status is _S.OPEN_PROTECTED
+
+    share(play, reconcile=ReconcileSettings(active=False))
+
+
+def test_asked_by_a_person_it_deals_with_what_differs_before_it_answers(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100", pnl="1")
+        _, report = await reconciled(box)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+        assert report.balance_ours == report.balance_venue
+        assert report.agrees
+        assert len(report.done) == 1
+
+    share(play, reconcile=ReconcileSettings(active=False))
+
+
+def test_a_person_takes_over_what_is_in_quarantine(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.trades("-0.02")
+        await box.soon(8)
+        refusal, report = await reconciled(box, adopt=BTC)
+        assert refusal is None
+        await box.soon()
+        (position,) = box.parts.world.states.latest_of("position")
+        assert position.status is _S.OPEN_PROTECTED
+        assert position.direction is Direction.SHORT
+        assert [row.state for row in report.rows] == ["equal"]
+        assert not box.parts.world.quarantined
+
+    share(play)
+
+
+def test_there_must_be_something_to_take_over(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        refusal, _ = await reconciled(box, adopt=BTC)
+        assert refusal.rule == "NOTHING_TO_ADOPT"
+        refusal, _ = await reconciled(box, adopt="XRP/USDT")
+        assert refusal.rule == "UNKNOWN_SYMBOL"
+
+    share(play)
+
+
+def test_the_paper_venue_agrees_and_is_looked_at_only_when_asked(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        await box.open("0.02", number=2)
+        box.say("61000")
+        await box.close(1)
+        await box.soon(30)
+        assert box.actor(names.RECONCILER).report is None
+        _, report = await reconciled(box)
+        assert report.agrees
+        assert (report.rows[0].ours, report.balance_ours) == (D("0.02"), report.balance_venue)
+
+    perform(play)
+
+
+def test_after_a_crash_of_its_own_it_looks_anew(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        await box.restarted(names.RECONCILER)
+        box.venue.trades("-0.01", "60100")
+        await box.soon(2)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+def test_what_a_person_closed_while_the_daemon_was_down_is_found(share):
+    trades = []
+
+    async def first(box: Box) -> None:
+        await opened(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100")
+        trades.extend(box.venue.outside)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.venue.outside = trades
+        box.venue.shifts[BTC] -= D("0.01")
+        await box.start("60000")
+        await box.soon(2)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+        assert box.position().fills[-1].price == 60_100
+
+    share(first, second, pause_s=600)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from actors import names
-from actors.reconciler import ReconcileSettings
+from actors.reconcile_rules import ReconcileSettings
 from domain.instrument import Direction
 from domain.money import ZERO
 from domain.position import PositionStatus
@@ -14,7 +14,7 @@ from tests.actors.box import CONFIG, Box, D, pid, stop_at
 from tests.actors.faulty_venue import answer_lost, answered_after, arrives_after, reset
 from tests.actors.shared_account import SharedAccount
 
-REPAIRS = {"CLOSED_OUTSIDE", "LIQUIDATED", "UNKNOWN_POSITION", "ADOPTED", "BALANCE_CORRECTED"}
+REPAIRS = {"CLOSED_OUTSIDE", "LIQUIDATED", "FOREIGN_POSITION", "ADOPTED", "BALANCE_CORRECTED"}
 IN_PARTS = CONFIG.replace("latency_ms: 0", "latency_ms: [5, 400], partial_fill_chance: 0.5")
 
 

@@ -153,6 +153,20 @@ def test_a_clock_that_is_a_minute_off_is_named(desk: Desk, processes: Processes)
     assert 59 < offset_s < 61
 
 
+def test_a_position_mode_that_changes_under_an_open_position_is_named(
+    desk: Desk, processes: Processes
+) -> None:
+    daemon = processes.run(desk.config())
+    over(daemon)
+    daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.01", "--stop", "59000")
+
+    desk.do(lambda: setattr(desk.account, "position_mode", "long_short_mode"))
+    desk.do(desk.sandbox.sockets.cut)  # the login is looked at again once the stream is back
+
+    told = cause(daemon, "POSITION_MODE")
+    assert "was net when what is open (1) began, and is hedge now" in told["message"]
+
+
 def test_stop_orders_that_are_not_taken_stop_entries(desk: Desk, processes: Processes) -> None:
     desk.do(lambda: desk.sandbox.fault("gone", "trade/cancel-algos", count=None))
     daemon = processes.run(desk.config())

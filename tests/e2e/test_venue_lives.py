@@ -58,6 +58,17 @@ def held(desk: Desk) -> list[Any]:
     return desk.do(lambda: list(desk.account.open_positions()))
 
 
+def resting(desk: Desk, *stops: tuple[str, str]) -> None:
+    """Wait until exactly these stops rest at the venue: price and size as it counts."""
+
+    def found() -> set[tuple[Decimal, Decimal]]:
+        live = (each for each in desk.account.algos.values() if each.state == "live")
+        return {(each.sl_trigger, each.size) for each in live}
+
+    wanted = {(D(price), D(size)) for price, size in stops}
+    wait_until(lambda: desk.do(found) == wanted, WITHIN_S, f"{wanted} rest at the venue")
+
+
 def same_money(daemon: Daemon, desk: Desk) -> None:
     def is_same() -> bool:
         return D(daemon.status()["equity"]) == cash(desk)
@@ -76,9 +87,11 @@ def test_swaps_live_whole_lives_long_and_short(desk: Desk, processes: Processes)
     until(daemon, long, status="open_protected")
     until(daemon, short, status="open_protected")
     assert len(held(desk)) == 2
+    resting(desk, ("59000", "2"), ("3100", "5"))
 
     daemon.cli("move-stop", long, "59500")
     daemon.cli("move-stop", short, "3050")
+    resting(desk, ("59500", "2"), ("3050", "5"))
     desk.price("BTC-USDT-SWAP", "61010")
     desk.price("ETH-USDT-SWAP", "2899")
     assert (
@@ -87,6 +100,8 @@ def test_swaps_live_whole_lives_long_and_short(desk: Desk, processes: Processes)
     assert (
         D(until(daemon, short, remaining_quantity="0.25", status="open_protected")["stop"]) == 3_050
     )
+
+    resting(desk, ("59500", "1"), ("3050", "2.5"))
 
     desk.price("BTC-USDT-SWAP", "59490")
     desk.price("ETH-USDT-SWAP", "3051")
@@ -159,6 +174,29 @@ def test_a_daemon_that_was_killed_goes_on_with_what_the_venue_holds(
 
     until(daemon, position, status="closed")
     assert held(desk) == []
+    same_money(daemon, desk)
+
+
+@pytest.mark.parametrize("desk", ["net_mode"], indirect=True)
+def test_a_stop_that_fires_at_the_venue_while_nobody_is_there_is_found(
+    desk: Desk, processes: Processes
+) -> None:
+    config = desk.config()
+    daemon = processes.run(config)
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.01", "--stop", "59000")[
+        "position"
+    ]["id"]
+    resting(desk, ("59000", "1"))
+    daemon.process.kill()
+
+    desk.price("BTC-USDT-SWAP", "58990")
+    wait_until(lambda: not held(desk), WITHIN_S, "the venue closed it")
+    daemon = processes.run(config)
+
+    over = until(daemon, position, status="closed")
+    assert [each["reason"] for each in over["exits"]] == ["STOP_LOSS"]
+    ready(daemon)
     same_money(daemon, desk)
 
 

@@ -1,0 +1,124 @@
+"""A stop rests at the venue, and guards a position without the daemon: a real daemon, a sandbox."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from exchanges.sandbox import SandboxSettings, outside
+from tests.e2e.harness import Processes, wait_until
+from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.test_venue_lives import WITHIN_S, held, ready, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+D = Decimal
+
+
+@pytest.fixture(autouse=True)
+def login(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in key_variables().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with sandbox_desk(SandboxSettings()) as running:
+        yield running
+
+
+def resting(desk: Desk) -> list[tuple[Decimal | None, Decimal]]:
+    """Return trigger price and size (contracts, for a swap) of what rests."""
+    return desk.do(
+        lambda: [
+            (each.sl_trigger, each.size) for each in desk.account.algos.values() if each.is_working
+        ]
+    )
+
+
+def rests(desk: Desk, *stops: tuple[str, str]) -> None:
+    wanted = [(D(price), D(size)) for price, size in stops]
+    wait_until(lambda: resting(desk) == wanted, WITHIN_S, f"{wanted}, not {resting(desk)}")
+
+
+@pytest.mark.parametrize(("kind", "last"), [("swap", "BTC-USDT-SWAP"), ("spot", "BTC-USDT")])
+def test_the_stop_rests_at_the_venue_and_fires_there_though_the_daemon_is_dead(
+    desk: Desk, processes: Processes, kind: str, last: str
+) -> None:
+    config = desk.config(kind=kind)
+    daemon = processes.run(config)
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.02", "--stop", "59000")[
+        "position"
+    ]["id"]
+    size = "2" if kind == "swap" else "0.01998"  # a contract is 0.01; spot pays its fee in coin
+    found = until(daemon, position, status="open_protected", stop_lives="venue")
+    assert found["stop_at"]["price"] == "59000"
+    rests(desk, ("59000", size))
+
+    daemon.cli("move-stop", position, "59500")
+    rests(desk, ("59500", size))
+    until(daemon, position, status="open_protected", stop_lives="venue")
+
+    daemon.process.kill()
+    desk.price(last, "59400")
+    wait_until(lambda: not resting(desk), WITHIN_S, "it fires at the venue")
+
+    daemon = processes.run(config)
+    over = until(daemon, position, status="closed")
+    assert over["exit_reason"] == "STOP_LOSS"
+    assert [each["reason"] for each in over["exits"]] == ["STOP_LOSS"]
+    assert held(desk) == []
+
+
+@pytest.mark.parametrize("kind", ["swap", "spot"])
+def test_a_target_shrinks_it_a_close_removes_it(
+    desk: Desk, processes: Processes, kind: str
+) -> None:
+    daemon = processes.run(desk.config(kind=kind))
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.04", "--stop", "59000",
+                          "--target", "61000:50%")["position"]["id"]  # fmt: skip
+    until(daemon, position, status="open_protected", stop_lives="venue")
+    desk.price("BTC-USDT-SWAP" if kind == "swap" else "BTC-USDT", "61010")
+    wait_until(lambda: len(daemon.position(position)["exits"]) == 1, WITHIN_S, "the target fires")
+    rests(desk, ("59000", "2" if kind == "swap" else "0.01998"))
+    until(daemon, position, status="open_protected", stop_lives="venue")
+
+    daemon.cli("close", position)
+    until(daemon, position, status="closed", exit_reason="MANUAL_CLOSE")
+    assert resting(desk) == []
+    assert held(desk) == []
+
+
+def test_a_trailing_stop_follows_the_price_at_the_venue(desk: Desk, processes: Processes) -> None:
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.02", "--trail", "2%")[
+        "position"
+    ]["id"]
+    found = until(daemon, position, status="open_protected", stop_lives="venue")
+    assert found["stop_at"]["trail_pct"] == "2"
+
+    daemon.process.kill()
+    desk.price("BTC-USDT-SWAP", "62000")
+    desk.do(lambda: None)
+    desk.price("BTC-USDT-SWAP", "60700")
+    wait_until(lambda: not held(desk), WITHIN_S, "it fires 2 % below the best price")
+
+
+@pytest.mark.parametrize("action", ["canceled", "moved"])
+def test_what_a_person_does_to_it_on_the_site_is_undone(
+    desk: Desk, processes: Processes, action: str
+) -> None:
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.02", "--stop", "59000")[
+        "position"
+    ]["id"]
+    until(daemon, position, status="open_protected", stop_lives="venue")
+    if action == "canceled":
+        desk.do(lambda: outside.cancel_stops(desk.account, "BTC-USDT-SWAP"))
+    else:
+        desk.do(lambda: outside.move_stop(desk.account, "BTC-USDT-SWAP", D(58_000)))
+    rests(desk, ("59000", "2"))
+    until(daemon, position, status="open_protected", stop_lives="venue")
