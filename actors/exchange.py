@@ -198,16 +198,21 @@ class ExchangeActor(RestingOrders, OrderList):
                 self.tell(names.RECONCILER, report)
 
     def _stream_changed(self, change: StreamUp | StreamDown) -> None:
-        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        """Open nothing while the stream is down, nor until what it did not tell is known.
+
+        The first time it has lost nothing, only what came before it may not have been told.
+        """
+        is_first = self.world.link.stream_up is None
         self.world.link.note(change, self.world.clock.now())
         self._check_venue()
         if isinstance(change, StreamDown):
             log.warning("private_stream_down", why=change.why)
             self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
             return
-        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        if not is_first:
+            self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+            self.tell(names.RECONCILER, Uncompared())
         self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
-        self.tell(names.RECONCILER, Uncompared())
         self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:

@@ -414,6 +414,7 @@ def test_while_the_private_stream_is_down_nothing_is_opened(share):
 def test_after_a_reconnect_nothing_is_opened_before_holdings_are_read(share):
     async def play(box: Box) -> None:
         await opened(box)
+        box.venue.push(StreamDown("cut"))
         box.venue.failing = {"positions"}
         box.venue.push(StreamUp())
         await box.soon(20)
