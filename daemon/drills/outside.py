@@ -56,9 +56,9 @@ async def _end(stage: Stage, act: Callable[[Account, str], object], status: str)
     for symbol, position_id, within_s, how in await _open_two(stage):
         _lose_pushes(stage, symbol)
         act(stage.account, inst(symbol))
-        began_ms = stage.sandbox.world.now_ms
+        began_ms = stage.now_ms
         over = await stage.until_over(position_id, within_s=within_s)
-        took_s = (stage.sandbox.world.now_ms - began_ms) / 1000
+        took_s = (stage.now_ms - began_ms) / 1000
         stage.tell(f"{symbol} {over['status']} after {took_s:.2f} s, {how}")
         _promised(stage, symbol, took_s)
         stage.expect(over["status"] == status, f"{symbol} is {over['status']}, not {status}")
@@ -76,7 +76,7 @@ async def external_partial(stage: Stage) -> None:
         before = Decimal((await stage.position(position_id))["remaining_quantity"])
         _lose_pushes(stage, symbol)
         outside.close(stage.account, inst(symbol), share=_HALF)
-        began_ms = stage.sandbox.world.now_ms
+        began_ms = stage.now_ms
 
         async def is_known(named: str = position_id, was: Decimal = before) -> bool:
             found = await stage.position(named)
@@ -87,7 +87,7 @@ async def external_partial(stage: Stage) -> None:
             lambda name=symbol: _fits(stage, name),
             f"the stop of {symbol} is for what is left",
         )
-        took_s = (stage.sandbox.world.now_ms - began_ms) / 1000
+        took_s = (stage.now_ms - began_ms) / 1000
         stage.tell(f"half of {symbol} gone: known, and the stop resized, {took_s:.2f} s, {how}")
         _promised(stage, symbol, took_s)
     stage.sandbox.faults.clear()

@@ -89,6 +89,12 @@ class Stage:
         """The venue's side of the account."""
         return self.sandbox.venue.account
 
+    @property
+    def now_ms(self) -> int:
+        """The venue's time."""
+        self.sandbox.world.advance()
+        return self.account.now_ms
+
     def price(self, symbol: str, last: Decimal | str) -> None:
         """Let a swap trade at this price from now on."""
         self.prices[inst(symbol)] = Decimal(last)
@@ -125,11 +131,11 @@ class Stage:
             await self.daemon.start()
         except SilentError as error:
             raise FailedError(str(error)) from error
-        self.exposure.end(EVERYTHING, self.sandbox.world.now_ms)
+        self.exposure.end(EVERYTHING, self.now_ms)
 
     async def kill(self) -> None:
         """SIGKILL."""
-        self.exposure.begin(EVERYTHING, self.sandbox.world.now_ms)
+        self.exposure.begin(EVERYTHING, self.now_ms)
         await self.daemon.kill()
 
     async def ask(self, request: AnyAdminRequest) -> Answer:
@@ -248,7 +254,7 @@ class Stage:
         """Wait until no fill is so fresh that a difference may be what was before it."""
         last_ms = max((one.at_ms for one in self.account.fills), default=0)
         due_ms = last_ms + round(SETTLED_S * 1000) + _ROUNDED_MS
-        await self.until(lambda: self.sandbox.world.now_ms > due_ms, "fills have settled")
+        await self.until(lambda: self.now_ms > due_ms, "fills have settled")
         await self.until_ready()
 
     async def until_guarded(self, position_id: str, *, within_s: float = SOON_S) -> float:
@@ -293,7 +299,7 @@ class Stage:
                 answer = await self.daemon.ask(ListPositions())
             except SilentError:
                 answer = {}
-            now_ms = self.sandbox.world.now_ms
+            now_ms = self.now_ms
             rows = [] if isinstance(answer, Refusal) else answer.get("positions", [])
             lives: dict[str, list[str]] = {}
             for row in msgspec.convert(rows, list[dict[str, Any]]):
