@@ -9,7 +9,7 @@ from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.sandbox.faults import Kind
 
-_ENTERED_WITHIN_S = 30.0
+_ENTERED_WITHIN_S = 45.0
 _DEAF_S = 4.0
 
 
@@ -22,9 +22,9 @@ async def lost_ack_storm(stage: Stage) -> None:
 async def html_answers(stage: Stage) -> None:
     """Pages of HTML instead of answers, with good and bad status, done or not; reads as well."""
     for status in (200, 502, 524):
-        _spoil(stage, "html", "POST trade/*", 0.15, status=status, acts=True)
-        _spoil(stage, "html", "POST trade/*", 0.1, status=status)
-        _spoil(stage, "html", "GET *", 0.1, status=status)
+        _spoil(stage, "html", "POST trade/*", 0.12, status=status, acts=True)
+        _spoil(stage, "html", "POST trade/*", 0.05, status=status)
+        _spoil(stage, "html", "GET *", 0.05, status=status)
     await _storm(stage, rounds=1 if stage.is_small else 3)
 
 
