@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import ACCEPTANCE_WINDOW_S, is_nameless
+from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -168,7 +168,7 @@ class ExchangeActor(RestingOrders, OrderList):
         self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
-            if order.status is _S.UNKNOWN:
+            if self._owes_news(order):
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
         self.tell(names.RECONCILER, Compared())
@@ -243,6 +243,8 @@ class ExchangeActor(RestingOrders, OrderList):
             )
         if stream.state.status is _S.FILLED:
             self._ended(stream)
+        elif stream.state.terms.type in RESTING:
+            self._doubt(fill.client_order_id, ASK_AGAIN_AFTER_S[2])  # it fired: its end follows
 
     def _adopt_later(self, fill: Fill) -> None:
         """Ask for the terms of an order of ours that nobody knows.
@@ -400,6 +402,8 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderExpired(at)
         case _S.REJECTED:
             return OrderRejected("VENUE", venue_order.reason, at)
+        case _S.FILLED if order.filled:
+            return OrderCanceled(at)  # it was smaller there than here: no more will come
         case _S.TRIGGERED if order.status is not _S.TRIGGERED:
             return OrderTriggered(at)
         case _S.OPEN | _S.PARTIAL if order.venue_order_id is None or order.status is _S.UNKNOWN:

@@ -176,6 +176,13 @@ class CancelOrphan(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
 
 
+class Revive(msgspec.Struct, frozen=True):
+    """Give a position in quarantine another life."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+
+
 class Uncompared(msgspec.Struct, frozen=True):
     """The venue's private stream came back: what changed meanwhile was not told."""
 

@@ -53,12 +53,13 @@ from domain.inputs import (
     Wake,
 )
 from domain.order import RESTING, OrderStatus, OrderTerms
-from domain.position import Modification, Position
+from domain.position import Modification, Position, PositionStatus
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_events import (
     DowntimeJudged,
     PositionFilled,
     PositionSettled,
+    ProtectionLost,
     ProtectionModified,
 )
 from domain.position_life import evolve
@@ -92,6 +93,10 @@ class PositionActor(Journaled):
             return
         is_first = self.incarnation == 1
         now, rules = self.world.clock.now(), self.world.rules
+        if position.status is PositionStatus.QUARANTINED and position.remaining:
+            lives = ProtectionLost("it lives again after its quarantine", now)
+            self.journal(self.stream, (lives,), evolve)
+            position = self.position or position
         if is_first:
             self.journal(self.stream, left_before_the_crash(position, now), evolve)
             position = self.position or position

@@ -30,12 +30,13 @@ async def html_answers(stage: Stage) -> None:
 
 async def _storm(stage: Stage, rounds: int) -> None:
     """Trade whole lives under faults, in all symbols at once."""
+    symbols = SYMBOLS[:2] if stage.is_small else SYMBOLS
     for number in range(rounds):
         direction = Direction.LONG if number % 2 == 0 else Direction.SHORT
-        entered = await asyncio.gather(*(_enter(stage, each, direction) for each in SYMBOLS))
+        entered = await asyncio.gather(*(_enter(stage, each, direction) for each in symbols))
         if number == 0:
             await _deafen(stage)
-        for position_id, symbol in zip(entered, SYMBOLS, strict=True):
+        for position_id, symbol in zip(entered, symbols, strict=True):
             await stage.move_stop(position_id, stage.away(symbol, direction, "0.015"))
         await asyncio.gather(*(stage.until_guarded(each, within_s=30.0) for each in entered))
         await asyncio.gather(*(stage.close(each) for each in entered))
@@ -44,7 +45,7 @@ async def _storm(stage: Stage, rounds: int) -> None:
     hits = sum(rule.hits for rule in stage.sandbox.faults.rules)
     stage.sandbox.faults.clear()
     stage.expect(hits, "no answer was spoiled")
-    stage.tell(f"{len(SYMBOLS) * rounds} positions, {hits} answers spoiled")
+    stage.tell(f"{len(symbols) * rounds} positions, {hits} answers spoiled")
 
 
 async def _enter(stage: Stage, symbol: str, direction: Direction) -> str:
