@@ -361,8 +361,8 @@ class ExchangeActor(RestingOrders, OrderList):
             return
         if symbol not in agree:
             agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        if agree[symbol]:
-            text = f"order query, fills and position agree after {waited_s:.1f} s"
+        text = self._absence(order, nets.get(symbol, ZERO), waited_s, agree=agree[symbol])
+        if text is not None:
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
             self._ended(stream)
 

@@ -194,6 +194,7 @@ class Holdings:
         found = f"{explanation.surplus_direction.value} {explanation.surplus}"
         what = f"{side.symbol}: the venue holds {found} more than was opened here"
         self.quarantined[side.key] = side
+        self._note_surplus()
         self.world.quarantined[side.symbol] = _quarantine(side.symbol, f"{what}{problem}.")
         if before is None or before.venue != side.venue:
             self.drifts += 1
@@ -249,9 +250,16 @@ class Holdings:
         for key in [key for key in self.quarantined if key not in differing]:
             del self.quarantined[key]
             log.info("quarantine_over", symbol=key[0])
+            self._note_surplus()
         for symbol in list(self.world.quarantined):
             if all(symbol != each for each, _ in self.quarantined):
                 del self.world.quarantined[symbol]
+
+    def _note_surplus(self) -> None:
+        surplus = self.world.surplus
+        surplus.clear()
+        for side in self.quarantined.values():
+            surplus[side.symbol] = surplus.get(side.symbol, ZERO) + side.gap
 
     def contradicts(self, told: Iterable[VenuePosition]) -> bool:
         """Whether pushed holdings are other than ours."""
