@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, DENIED_FOR_S, is_nameless
+from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -365,9 +365,8 @@ class ExchangeActor(RestingOrders, OrderList):
             return
         if symbol not in agree:
             agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        if agree[symbol] or (agree[symbol] is None and waited_s >= DENIED_FOR_S):
-            witnesses = "order query, fills and position" if agree[symbol] else "order query, fills"
-            text = f"{witnesses} agree after {waited_s:.1f} s"
+        text = self._absence(order, nets.get(symbol, ZERO), waited_s, agree=agree[symbol])
+        if text is not None:
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
             self._ended(stream)
 

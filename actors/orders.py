@@ -16,12 +16,15 @@ from actors.world import World
 from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
-from domain.instrument import Kind
+from domain.instrument import Kind, Side
 from domain.money import ZERO
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
 from domain.position_life import is_known_fill
 from runtime.actor import handles
 
+DENIED_FOR_S = 60.0  # nobody knows what the position would be without the order
+DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
+DONE_AFTER_ALL_S = 120.0  # likewise, though they look as if the order had been executed
 _S = OrderStatus
 
 
@@ -125,6 +128,32 @@ class OrderKeeper(Journaled):
         if abs(more - (elsewhere or ZERO)) < instrument.lot_size:
             return True
         return None if elsewhere is None else False
+
+    def _absence(
+        self, order: Order, net: Any, waited_s: float, *, agree: bool | None
+    ) -> str | None:
+        """Return what proves that an order which is neither found nor filled never was.
+
+        Where others trade the same swap its net may never agree with ours, and an exit must not
+        wait for ever with the stop at the venue gone: it only reduces. What looks as if it had been
+        executed is waited for much longer. Coins that are missing prove nothing: another sale might
+        take somebody else's.
+        """
+        symbol = order.terms.symbol
+        if agree:
+            return f"order query, fills and position agree after {waited_s:.1f} s"
+        if agree is None and waited_s >= DENIED_FOR_S:
+            return f"order query and fills agree after {waited_s:.1f} s"
+        instrument = self.world.instruments.get(symbol)
+        if instrument is None or instrument.kind is Kind.SPOT or not order.terms.reduce_only:
+            return None
+        sign = 1 if order.terms.side is Side.BUY else -1
+        is_as_if_done = net == self._net(symbol) + sign * order.remaining
+        if waited_s < (DONE_AFTER_ALL_S if is_as_if_done else DISPUTED_AFTER_S):
+            return None
+        text = f"order query and fills agree after {waited_s:.0f} s, others trade {symbol}"
+        self.world.telemetry.alarm("DISPUTED_POSITION", f"{order.terms.client_order_id}: {text}")
+        return text
 
     # --- telling ---
 

@@ -150,9 +150,7 @@ class Judge:
         armed = line is not None and any(
             each.key == position.id for index in line.indices() for each in index.armed()
         )
-        return armed or any(
-            position.id in message for _, _, message in life.ears.alarms
-        )
+        return armed or any(position.id in message for _, _, message in life.ears.alarms)
 
     # --- at a start
 

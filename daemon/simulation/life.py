@@ -236,9 +236,7 @@ class Life:
         """Return the living actor behind a name; None while it is down."""
         return self.parts.actor(name)
 
-    def ask(
-        self, name: str, make: Callable[[RequestId], Any]
-    ) -> "asyncio.Future[Answered] | None":
+    def ask(self, name: str, make: Callable[[RequestId], Any]) -> "asyncio.Future[Answered] | None":
         """Tell an actor what `make` makes of a request id; None while nobody is there."""
         edge = self.actor(names.EDGE)
         if edge is None:

@@ -25,7 +25,11 @@ from exchanges.verdict import Verdict
 
 _REGULAR_S = 15.0  # between snapshots of account and positions, while somebody listens
 BASES = ("BTC", "ETH", "SOL")
-MAINTENANCE: dict[str, Any] = {"code": "50001", "data": [], "msg": "Service temporarily unavailable"}
+MAINTENANCE: dict[str, Any] = {
+    "code": "50001",
+    "data": [],
+    "msg": "Service temporarily unavailable",
+}
 
 __all__ = ["BASES", "SimSocket", "SimVenue", "Verdict"]
 
