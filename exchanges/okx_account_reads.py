@@ -53,7 +53,8 @@ from runtime.ports import Clock
 T = TypeVar("T")
 
 _NO_RULES = Unknown("the venue has not told yet what a contract is")
-_RESTING_KINDS = ("conditional", "oco", "move_order_stop", "trigger")
+# What can be asked for at once: only these two together (docs-v5/en: "Algo order list", ordType).
+_RESTING_KINDS = ("conditional,oco", "move_order_stop", "trigger")
 _ENDED_STATES = ("effective", "canceled", "order_failed")
 _LATEST_FILLS = timedelta(days=3) - timedelta(minutes=5)  # what `trade/fills` goes back
 _LATEST_BILLS = timedelta(days=7) - timedelta(minutes=5)

@@ -35,7 +35,7 @@ def drill(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Practice failures: break a venue under a daemon, judge by the venue's ledger.
+    """Break a venue under a daemon, see what holds.
 
     Each drill starts a venue on this machine (see holdfast sandbox) and a daemon of its own, in a
     temporary folder; your configuration, data and keys are not touched. Exit 1 if one fails.

@@ -45,6 +45,11 @@ def resting(desk: Desk) -> int:
     return len(desk.account.armed.get(BTC, ())) + len(desk.account.working.get(BTC, ()))
 
 
+def stops(desk: Desk) -> list[Decimal]:
+    """Return the sizes of the stops that rest there, in base units."""
+    return [one.size * D("0.01") for one in desk.account.armed.get(BTC, {}).values()]
+
+
 def ready(daemon: Daemon) -> None:
     wait_until(lambda: not daemon.ask(Mode())["causes"], WITHIN_S, "nothing stands against entries")
 
@@ -87,12 +92,15 @@ def test_what_a_person_closes_is_booked_within_a_second(desk: Desk, processes: P
     time.sleep(SETTLED_S)
     desk.do(lambda: outside.close(desk.account, BTC, share=D("0.5")))
     took(lambda: daemon.position(position)["remaining_quantity"] == "0.01", STREAM_S, "a half")
+    wait_until(
+        lambda: desk.do(lambda: stops(desk)) == [D("0.01")], WITHIN_S, "a stop for what is left"
+    )
     assert daemon.position(position)["status"] == "open_protected"
     time.sleep(SETTLED_S)
     desk.do(lambda: outside.close(desk.account, BTC))
     took(lambda: reason(daemon, position) == "EXTERNAL", STREAM_S, "all of it")
     agrees(daemon)
-    assert desk.do(lambda: resting(desk)) == 0
+    wait_until(lambda: desk.do(lambda: resting(desk)) == 0, WITHIN_S, "nothing is left there")
 
 
 def test_without_the_private_stream_it_is_found_by_asking(desk: Desk, processes: Processes) -> None:
@@ -137,6 +145,7 @@ def test_a_position_nobody_opened_here_is_left_alone_until_it_is_taken_over(
         lambda: daemon.position(found["id"])["status"] == "open_protected", WITHIN_S, "guarded"
     )
     assert daemon.status()["quarantined"] == {}
+    wait_until(lambda: desk.do(lambda: stops(desk)) == [D("0.03")], WITHIN_S, "its stop rests")
     desk.price(BTC, str(price * D("1.06")))
     wait_until(lambda: reason(daemon, found["id"]) == "STOP_LOSS", WITHIN_S, "its stop acts")
     assert desk.do(lambda: list(desk.account.open_positions())) == []
