@@ -7,16 +7,15 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
-from collections.abc import Mapping
-from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.absence import Verdicts
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -24,7 +23,6 @@ from actors.messages import (
     ClearCause,
     Compared,
     ExchangeRestarted,
-    Finding,
     Findings,
     Reconciled,
     ReconcileFailed,
@@ -38,10 +36,9 @@ from actors.ownership import Ownership
 from actors.resting import RestingOrders
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
-from domain.money import ZERO
 from domain.order import (
     RESTING,
     TERMINAL,
@@ -55,7 +52,6 @@ from domain.order import (
     OrderCanceled,
     OrderExpired,
     OrderFilled,
-    OrderFoundAbsent,
     OrderRejected,
     OrderStatus,
     OrderTerms,
@@ -335,40 +331,13 @@ class ExchangeActor(RestingOrders, OrderList):
             if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
                 self._book(fill, orders.get(fill.client_order_id))
         told = {fill.client_order_id for fill in findings.fills}
-        agree: dict[Symbol, bool | None] = {}  # after those fills: what has been told until now
+        agree: Verdicts = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
                 self._apply(found.order, is_sure=True)
             elif found.not_found and found.client_order_id not in told:
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
-
-    def _conclude_absent(
-        self,
-        found: Finding,
-        nets: Mapping[Symbol, Decimal] | None,
-        agree: dict[Symbol, bool | None],
-    ) -> None:
-        """End an order that neither look-up, fills nor position know.
-
-        Only when it had had its time to arrive before it was looked up. Where the position cannot
-        tell, look-up and fills have to deny it for much longer: no venue's books are so late.
-        """
-        stream = self._stream(found.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
-            return
-        order: Order = stream.state
-        symbol = order.terms.symbol
-        left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
-        waited_s = found.asked_s - left_s
-        if waited_s < ACCEPTANCE_WINDOW_S:
-            return
-        if symbol not in agree:
-            agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        text = self._absence(order, nets.get(symbol, ZERO), waited_s, agree=agree[symbol])
-        if text is not None:
-            self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
-            self._ended(stream)
 
     @handles(AskOrders)
     def on_ask_orders(self, ask: AskOrders) -> None:

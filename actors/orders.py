@@ -10,21 +10,15 @@ from actors import names
 from actors.failures import failure_of
 from actors.journaled import Journaled, Stream
 from actors.latency import Step
-from actors.local_truth import dust_of, untold
 from actors.messages import AskAgain, ForgetOrders, Retire
 from actors.world import World
 from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
-from domain.instrument import Kind, Side
-from domain.money import ZERO
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
 from domain.position_life import is_known_fill
 from runtime.actor import handles
 
-DENIED_FOR_S = 60.0  # nobody knows what the position would be without the order
-DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
-DONE_AFTER_ALL_S = 120.0  # likewise, though they look as if the order had been executed
 _S = OrderStatus
 
 
@@ -95,65 +89,6 @@ class OrderKeeper(Journaled):
         """Return how long a request has had to arrive."""
         now_s = self.world.clock.monotonic()
         return now_s - self.sent_at_s.get(order.terms.client_order_id, now_s)
-
-    def _net(self, symbol: Any) -> Any:
-        """Return the signed quantity that our fills, and those of others on them, amount to."""
-        fills = [
-            fill
-            for stream in self.streams.values()
-            if stream.state is not None and stream.state.terms.symbol == symbol
-            for fill in stream.state.fills
-        ]
-        for position in self.world.states.latest_of("position"):
-            if position.instrument.symbol == symbol and not position.is_settled:
-                fills += position.outside_fills
-        return sum(fill.quantity if fill.side.value == "buy" else -fill.quantity for fill in fills)
-
-    def _agrees(self, symbol: Any, net: Any) -> bool | None:
-        """Whether the venue holds what it would hold if no order in doubt had done anything.
-
-        None: that cannot be said, coins were there before anybody looked.
-        """
-        instrument = self.world.instruments.get(symbol)
-        elsewhere = self.world.elsewhere.get(symbol)
-        if instrument is None or instrument.kind is not Kind.SPOT:
-            return bool(net == self._net(symbol) + (elsewhere or ZERO))
-        positions = {each.id: each for each in self.world.states.latest_of("position")}
-        orders = (stream.state for stream in self.streams.values() if stream.state is not None)
-        if any(untold(order, positions) for order in orders if order.terms.symbol == symbol):
-            return False  # yet
-        live = (each for each in positions.values() if not each.is_closed)
-        held = sum((each.remaining for each in live if each.instrument.symbol == symbol), ZERO)
-        more = net - held - dust_of(self.world).get(symbol, ZERO)
-        if abs(more - (elsewhere or ZERO)) < instrument.lot_size:
-            return True
-        return None if elsewhere is None else False
-
-    def _absence(
-        self, order: Order, net: Any, waited_s: float, *, agree: bool | None
-    ) -> str | None:
-        """Return what proves that an order which is neither found nor filled never was.
-
-        Where others trade the same swap its net may never agree with ours, and an exit must not
-        wait for ever with the stop at the venue gone: it only reduces. What looks as if it had been
-        executed is waited for much longer. Coins that are missing prove nothing: another sale might
-        take somebody else's.
-        """
-        symbol = order.terms.symbol
-        if agree:
-            return f"order query, fills and position agree after {waited_s:.1f} s"
-        if agree is None and waited_s >= DENIED_FOR_S:
-            return f"order query and fills agree after {waited_s:.1f} s"
-        instrument = self.world.instruments.get(symbol)
-        if instrument is None or instrument.kind is Kind.SPOT or not order.terms.reduce_only:
-            return None
-        sign = 1 if order.terms.side is Side.BUY else -1
-        is_as_if_done = net == self._net(symbol) + sign * order.remaining
-        if waited_s < (DONE_AFTER_ALL_S if is_as_if_done else DISPUTED_AFTER_S):
-            return None
-        text = f"order query and fills agree after {waited_s:.0f} s, others trade {symbol}"
-        self.world.telemetry.alarm("DISPUTED_POSITION", f"{order.terms.client_order_id}: {text}")
-        return text
 
     # --- telling ---
 

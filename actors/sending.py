@@ -13,8 +13,9 @@ from typing import Any
 import structlog
 
 from actors import names
+from actors.absence import Proving
 from actors.attempts import attempt_of
-from actors.doubting import ASK_AGAIN_AFTER_S, Doubting, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.latency import Step
 from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
@@ -58,7 +59,7 @@ class _Send:
         self.expires_at = expires_at
 
 
-class Sender(Doubting):
+class Sender(Proving):
     """Sends the orders of one account, once the venue has told what it knows of them."""
 
     def __init__(self, world: World, port: Exchange) -> None:

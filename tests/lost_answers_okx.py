@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from daemon.lifecycle import new_loop
 from domain.commands import ProtectionPlan
 from domain.ids import PositionId
 from domain.instrument import Direction
@@ -230,4 +231,5 @@ def storm(
 ) -> dict[str, Any]:
     """Let so many orders pass; return the figures."""
     gc.collect()
-    return asyncio.run(_storm(orders, seed, shows=shows, at_once=at_once))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_storm(orders, seed, shows=shows, at_once=at_once))

@@ -1,4 +1,4 @@
-"""A daemon's whole tree of actors in this process, in real time, trading at a server that speaks OKX.
+"""A daemon's whole tree of actors in this process, in real time, at a server that speaks OKX.
 
 What is between them and that server is the daemon's own: `OkxAccount`, ccxt, the private stream.
 Prices are told here, as the caller says, so that no market stream is needed.
