@@ -106,6 +106,7 @@ PHRASES = {
     "position_quarantined": "{name} keeps failing, hands off: {error}",
     "alarm": "{position_id:id} alarm {code}: {message}",
     "paper_ledger_failed": "the paper venue cannot write: {error}",
+    "paper_ledger_damaged": "{problem}",
     # the venue
     "live": "LIVE: orders at {venue} move real money",
     "venue_cause": "{venue}: nothing is opened: {why} ({code})",
