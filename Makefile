@@ -31,8 +31,8 @@ format: $(DEV) ## Format the code and mend what can be mended
 crash: $(DEV) ## kill -9 a real daemon at random instants: make crash N=50
 	@$(BIN)/python -m tests.crash --kills $(or $(N),50)
 
-lost-answers: $(DEV) ## Lose half of all answers, see whether an order is doubled or forgotten: make lost-answers N=2000
-	@$(BIN)/python -m tests.lost_answers --orders $(or $(N),2000)
+lost-answers: $(DEV) ## Lose half of all answers, see whether an order is doubled or forgotten: make lost-answers N=2000 VENUE=okx
+	@$(BIN)/python -m tests.lost_answers --orders $(or $(N),2000) --venue $(or $(VENUE),paper)
 
 soak: $(DEV) ## Let the daemon live through simulated hours, see whether anything grows: make soak HOURS=24
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24)

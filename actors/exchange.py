@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from actors import names
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, is_nameless
+from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, DENIED_FOR_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -335,7 +335,7 @@ class ExchangeActor(RestingOrders, OrderList):
             if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
                 self._book(fill, orders.get(fill.client_order_id))
         told = {fill.client_order_id for fill in findings.fills}
-        agree: dict[Symbol, bool] = {}  # after those fills: what has been told until now
+        agree: dict[Symbol, bool | None] = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
                 self._apply(found.order, is_sure=True)
@@ -344,11 +344,15 @@ class ExchangeActor(RestingOrders, OrderList):
             self._ask_again(found)
 
     def _conclude_absent(
-        self, found: Finding, nets: Mapping[Symbol, Decimal] | None, agree: dict[Symbol, bool]
+        self,
+        found: Finding,
+        nets: Mapping[Symbol, Decimal] | None,
+        agree: dict[Symbol, bool | None],
     ) -> None:
         """End an order that neither look-up, fills nor position know.
 
-        Only when it had had its time to arrive before it was looked up.
+        Only when it had had its time to arrive before it was looked up. Where the position cannot
+        tell, look-up and fills have to deny it for much longer: no venue's books are so late.
         """
         stream = self._stream(found.client_order_id)
         if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
@@ -361,8 +365,9 @@ class ExchangeActor(RestingOrders, OrderList):
             return
         if symbol not in agree:
             agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        if agree[symbol]:
-            text = f"order query, fills and position agree after {waited_s:.1f} s"
+        if agree[symbol] or (agree[symbol] is None and waited_s >= DENIED_FOR_S):
+            witnesses = "order query, fills and position" if agree[symbol] else "order query, fills"
+            text = f"{witnesses} agree after {waited_s:.1f} s"
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
             self._ended(stream)
 

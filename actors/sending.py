@@ -7,6 +7,7 @@ An answer that does not come makes the order UNKNOWN; `doubting.py` finds out wh
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, identity_of
 from domain.inputs import OrderEnded
+from domain.money import ZERO
 from domain.order import (
     RESTING,
     Order,
@@ -34,6 +36,7 @@ from domain.order import (
     OrderTerms,
     evolve,
 )
+from domain.position_life import is_known_fill
 from domain.venue_stop import GUARD
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown
 from runtime.actor import handles
@@ -75,6 +78,10 @@ class Sender(Doubting):
         if not self.reconciled:
             self.waiting.append(effect)
             return
+        is_exit = terms.reduce_only and terms.type not in RESTING
+        if is_exit and terms.quantity > self._may_still_close(terms):
+            self._end_unsent(terms, "SUPERSEDED", "another exit filled before this one was sent")
+            return
         now = self.world.clock.now()
         self._index(terms)
         stream = self.open_stream(names.order_stream(terms.client_order_id))
@@ -88,6 +95,24 @@ class Sender(Doubting):
             return
         send = _Send(terms.client_order_id, effect.expires_at)
         self.journal(stream, (self._intent(effect, now),), evolve, (send,))
+
+    def _may_still_close(self, terms: OrderTerms) -> Decimal:
+        """Return what is left of an exit's position once it hears of all fills known here.
+
+        Where several positions share a symbol, the venue lets one exit close what is another's.
+        """
+        position = self.world.position(terms.position_id)
+        if position is None:
+            return terms.quantity
+        streams = [self._stream(each) for each in self.of_position.get(position.id, ())]
+        unheard = (
+            fill.quantity
+            for stream in streams
+            if stream is not None and stream.state.terms.side is terms.side
+            for fill in stream.state.fills
+            if not is_known_fill(position, fill)
+        )
+        return position.remaining - sum(unheard, ZERO)
 
     def _intent(self, effect: SubmitOrder, now: datetime) -> OrderIntended:
         terms, decided_at = effect.terms, effect.decided_at or now
