@@ -15,7 +15,7 @@ import structlog
 from actors import names
 from actors.absence import Proving
 from actors.attempts import attempt_of
-from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
 from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
@@ -184,13 +184,13 @@ class Sender(Proving):
             self.answered_s[submitted.client_order_id] = self.world.clock.monotonic()
         if isinstance(outcome, Accepted) and order.venue_order_id is None:
             self._record(stream, OrderAccepted(outcome.venue_order_id, now, seconds))
-            if self._owes_news(stream.state):
-                self.after(ASK_AGAIN_AFTER_S[-1], ResolveOrder(submitted.client_order_id, 0))
         if isinstance(outcome, Accepted) or order.status is not _S.SENDING:
             # Else what the venue reported came first, and that is the answer.
             self._cancel_if_wanted(stream)
-            if isinstance(outcome, Unknown) and is_nameless(stream.state):
+            if isinstance(outcome, Unknown) and self._owes_news(stream.state):
                 self._doubt(submitted.client_order_id)
+            elif self._owes_news(stream.state):  # a fill that is not told by then is lost
+                self.after(ASK_AGAIN_AFTER_S[1], ResolveOrder(submitted.client_order_id, 1))
             return
         if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
             code, text, remedy = outcome.code, outcome.text, outcome.remedy
