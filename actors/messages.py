@@ -158,6 +158,7 @@ class Reconciled(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     found: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
+    asked_s: float  # monotonic, when the first question left
 
 
 class ReconcileFailed(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+from actors.doubting import ACCEPTANCE_WINDOW_S
 from daemon.drills.exposure import EVERYTHING, Exposure
 from domain.ids import ClientOrderId, identity_of
 from exchanges.sandbox import SandboxSettings
@@ -23,7 +24,8 @@ from tests.e2e.crash_scale import PAPER_SCALE, SANDBOX_SCALE, Scale
 from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
 
 MONEY = Decimal(1_000_000)
-UNPROTECTED_WITHIN_S = 5.0  # of a daemon that lives
+# Of a daemon that lives: killed between a stop and an exit it must first prove the exit absent.
+UNPROTECTED_WITHIN_S = ACCEPTANCE_WINDOW_S + 2.0
 STRATEGY = "crash_strategy.py"
 _OURS = ("HOLDFAST_", "OKX_")
 _COMMON = """\
