@@ -235,7 +235,10 @@ class PositionActor(Journaled):
         Nor do looks at clocks, alarms and index answers.
         """
         if isinstance(effect, SubmitOrder):
-            return effect.armed and self._is_durable(effect.terms.client_order_id)
+            terms = effect.terms
+            if not terms.reduce_only and terms.type not in RESTING:
+                return True  # an entry: it leaves when its intent is durable, later in the journal
+            return effect.armed and self._is_durable(terms.client_order_id)
         if isinstance(effect, Arm):
             return effect.at_once
         if isinstance(effect, CancelOrder | AmendOrder):

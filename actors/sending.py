@@ -36,6 +36,7 @@ from domain.order import (
     OrderTerms,
     evolve,
 )
+from domain.position import PositionStatus
 from domain.venue_stop import GUARD
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown
 from runtime.actor import handles
@@ -153,8 +154,20 @@ class Sender(Proving):
         if effect.expires_at is not None and now > effect.expires_at:
             self._deny(stream, "EXPIRED", "its intent was too long on its way to the disk")
             return
+        if self._comes_too_late(stream.state.terms):
+            self._deny(stream, "CLOSING", "its position closes meanwhile")
+            return
         self._record(stream, OrderSent(now))
         self._send(stream.state)
+
+    def _comes_too_late(self, terms: OrderTerms) -> bool:
+        """Whether an entry would add to what is being closed."""
+        if terms.reduce_only or terms.type in RESTING:
+            return False
+        position = self.world.position(terms.position_id)
+        return position is not None and (
+            position.is_closed or position.status is PositionStatus.CLOSING
+        )
 
     async def _await_answer(
         self,
