@@ -68,6 +68,7 @@ from runtime.actor import handles
 log = structlog.get_logger("trade.execution")
 
 RECONCILE_AGAIN_AFTER_S = 1.0
+ABSENT_ANYHOW_AFTER_S = 20.0  # an exit, though others hold the symbol too
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
 STREAM_DOWN = "STREAM_DOWN"
@@ -341,7 +342,9 @@ class ExchangeActor(RestingOrders, OrderList):
     ) -> None:
         """End an order that neither look-up, fills nor position know.
 
-        Only when it had had its time to arrive before it was looked up.
+        Only when it had had its time to arrive before it was looked up. Where others hold some of
+        the symbol too, what is held says nothing. Then an exit is believed absent once the other
+        two have said so for long: waiting for ever would leave its position without a guard.
         """
         stream = self._stream(found.client_order_id)
         if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
@@ -356,8 +359,12 @@ class ExchangeActor(RestingOrders, OrderList):
             agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
         if agree[symbol]:
             text = f"order query, fills and position agree after {waited_s:.1f} s"
-            self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
-            self._ended(stream)
+        elif order.terms.reduce_only and waited_s >= ABSENT_ANYHOW_AFTER_S:
+            text = f"order query and fills agree after {waited_s:.1f} s; others hold {symbol} too"
+        else:
+            return
+        self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
+        self._ended(stream)
 
     @handles(AskOrders)
     def on_ask_orders(self, ask: AskOrders) -> None:
