@@ -132,7 +132,7 @@ class Judge:
             since_s = self._bare_since.setdefault(position.id, now_s)
             if now_s - since_s > GUARDED_WITHIN_S:
                 text = f"{position.id} {position.status.value} {position.remaining}"
-                self.note("I3", f"{text} without a guard for {now_s - since_s:.0f} s")
+                self.note("I3", f"{text} without a guard since {since_s:.0f} s")
         self.checks += len(held)
         self._bare_since = {key: at for key, at in self._bare_since.items() if key in bare}
 

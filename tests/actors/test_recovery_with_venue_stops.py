@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from tests.actors.box import Box
 from tests.actors.test_recovery_properties import LIVES, History
 
-
 SEEDS = (*range(8), 10, 15, 18)
 TWO_AT_REST = pytest.mark.xfail(
     reason="a gap through both stops, old and new, sells a neighbor's units; see decision 15",
