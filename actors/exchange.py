@@ -15,7 +15,7 @@ from actors import names
 from actors.absence import Verdicts
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -80,6 +80,7 @@ class ExchangeActor(RestingOrders, OrderList):
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.ownership = Ownership(world, self._stop_entries)
+        self.began_s = world.clock.monotonic()
 
     # --- life ---
 
@@ -117,8 +118,9 @@ class ExchangeActor(RestingOrders, OrderList):
     async def _reconcile(self) -> None:
         positions = self.world.states.latest_of("position")
         if not positions:
-            self.tell(self.name, Reconciled((), ()))  # there is nobody it could concern
+            self.tell(self.name, Reconciled((), (), 0.0))  # there is nobody it could concern
             return
+        asked_s = self.world.clock.monotonic()
         since = min(position.intended_at for position in positions)
         orders: list[Order] = [stream.state for stream in self.streams.values()]
         working = {
@@ -126,7 +128,7 @@ class ExchangeActor(RestingOrders, OrderList):
             for order in orders
             if not order.is_terminal
         }
-        self.tell(self.name, await reconcile(self.port, since, working, self._is_news))
+        self.tell(self.name, await reconcile(self.port, since, working, self._is_news, asked_s))
 
     def _is_news(self, order_id: ClientOrderId) -> bool:
         """Whether a fill at the venue belongs to a live position and to an order nobody knows."""
@@ -160,11 +162,11 @@ class ExchangeActor(RestingOrders, OrderList):
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
-            self._apply(venue_order, is_sure=True)
+            self._apply(venue_order, asked_s=found.asked_s)
         self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
-            if order.status is _S.UNKNOWN:
+            if self._owes_news(order):
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
         self.tell(names.RECONCILER, Compared())
@@ -194,16 +196,21 @@ class ExchangeActor(RestingOrders, OrderList):
                 self.tell(names.RECONCILER, report)
 
     def _stream_changed(self, change: StreamUp | StreamDown) -> None:
-        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        """Open nothing while the stream is down, nor until what it did not tell is known.
+
+        The first time it has lost nothing, only what came before it may not have been told.
+        """
+        is_first = self.world.link.stream_up is None
         self.world.link.note(change, self.world.clock.now())
         self._check_venue()
         if isinstance(change, StreamDown):
             log.warning("private_stream_down", why=change.why)
             self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
             return
-        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        if not is_first:
+            self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+            self.tell(names.RECONCILER, Uncompared())
         self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
-        self.tell(names.RECONCILER, Uncompared())
         self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
@@ -234,6 +241,8 @@ class ExchangeActor(RestingOrders, OrderList):
             )
         if stream.state.status is _S.FILLED:
             self._ended(stream)
+        elif stream.state.terms.type in RESTING:
+            self._doubt(fill.client_order_id, ASK_AGAIN_AFTER_S[2])  # it fired: its end follows
 
     def _adopt_later(self, fill: Fill) -> None:
         """Ask for the terms of an order of ours that nobody knows.
@@ -261,17 +270,19 @@ class ExchangeActor(RestingOrders, OrderList):
             return None
         terms = replace(terms, position_id=position_id)  # a venue knows our id, no more
         self._index(terms)
-        self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
+        # Before the venue was asked, whoever sent it was a life before: it left before this one.
+        now_s = self.world.clock.monotonic() if self.reconciled else self.began_s
+        self.sent_at_s[terms.client_order_id] = now_s
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         now = self.world.clock.now()
         attempt = attempt_of(self.world, terms, self.attempt_that_opened(position_id), now)
         self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
-    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
+    def _apply(self, venue_order: VenueOrder, *, asked_s: float | None = None) -> None:
         """Bring an order to the status the venue reports; fills are booked by their own reports.
 
-        `is_sure`: the venue was asked; else it told by itself, and that may be old.
+        `asked_s`: monotonic, when the venue was asked; None: it told, and that may be old.
         """
         if venue_order.terms.client_order_id == NO_ORDER:
             return  # a person's own: the reconciler shows it, nobody touches it
@@ -306,7 +317,7 @@ class ExchangeActor(RestingOrders, OrderList):
             if stream.state.is_terminal:
                 self._ended(stream)
                 return
-        self._compare(stream, venue_order, is_sure=is_sure)
+        self._compare(stream, venue_order, asked_s)
         self._go_on(stream)
 
     def _name(self, stream: Stream, venue_order: VenueOrder) -> None:
@@ -327,7 +338,7 @@ class ExchangeActor(RestingOrders, OrderList):
         agree: Verdicts = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
-                self._apply(found.order, is_sure=True)
+                self._apply(found.order, asked_s=found.asked_s)
             elif found.not_found and found.client_order_id not in told:
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
@@ -368,6 +379,8 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderExpired(at)
         case _S.REJECTED:
             return OrderRejected("VENUE", venue_order.reason, at)
+        case _S.FILLED if order.filled:
+            return OrderCanceled(at)  # it was smaller there than here: no more will come
         case _S.TRIGGERED if order.status is not _S.TRIGGERED:
             return OrderTriggered(at)
         case _S.OPEN | _S.PARTIAL if order.venue_order_id is None or order.status is _S.UNKNOWN:

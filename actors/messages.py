@@ -159,6 +159,7 @@ class Reconciled(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     found: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
+    asked_s: float  # monotonic, when the first question left
 
 
 class ReconcileFailed(msgspec.Struct, frozen=True):
@@ -182,6 +183,13 @@ class CancelOrphan(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = EXITS
     symbol: Symbol
     client_order_id: ClientOrderId
+
+
+class Revive(msgspec.Struct, frozen=True):
+    """Give a position in quarantine another life."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
 
 
 class Uncompared(msgspec.Struct, frozen=True):

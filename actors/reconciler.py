@@ -92,7 +92,7 @@ class ReconcilerActor(Actor):
         self.asked_s: dict[Depth, float] = {}
         self.is_looking = False
         self.wanted = Depth.NOTHING
-        self.soon: set[Depth] = set()  # looks that are timed
+        self.soon: dict[Depth, float] = {}  # looks that are timed, monotonic
         self.mode_known = False
         self.outside_since: datetime | None = None
         self.orphans: set[ClientOrderId] = set()  # seen once; canceled when seen again
@@ -156,7 +156,7 @@ class ReconcilerActor(Actor):
     @handles(LookAgain)
     def on_look_again(self, again: LookAgain) -> None:
         """Read a suspicion again."""
-        self.soon.discard(again.depth)
+        self.soon.pop(again.depth, None)
         self._want(again.depth)
 
     def _want(self, depth: Depth) -> None:
@@ -240,8 +240,10 @@ class ReconcilerActor(Actor):
             self._look_after(MONEY_AGAIN_AFTER_S, Depth.MONEY)
 
     def _look_after(self, delay_s: float, depth: Depth) -> None:
-        if depth not in self.soon:
-            self.soon.add(depth)
+        """Look later, unless a look as deep comes about then: a venue counts requests."""
+        due_s = self.world.clock.monotonic() + delay_s
+        if all(each < depth or at > due_s + PUSHED_EVERY_S for each, at in self.soon.items()):
+            self.soon[depth] = due_s
             self.after(delay_s, LookAgain(depth))
 
     def _note_drift(self) -> None:
@@ -291,7 +293,7 @@ class ReconcilerActor(Actor):
                 if self.holdings.contradicts(positions):
                     self._look_soon(Depth.HOLDINGS)
             case BalanceReport(balances=balances):
-                if self.money.contradicts(balances):
+                if not self.holdings.is_waiting() and self.money.contradicts(balances):
                     self._look_soon(Depth.MONEY)
             case _:
                 pass  # the exchange actor's affair

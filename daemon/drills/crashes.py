@@ -67,9 +67,9 @@ async def _kill_at_exit(stage: Stage) -> None:
     await stage.until_guarded(position_id)
     request = Close(position=position_id)
     await _killed(stage, request, "POST trade/order", lambda: not stage.held(_BTC))
-    began_ms = stage.sandbox.world.now_ms
+    began_ms = stage.now_ms
     await stage.until_over(position_id, within_s=_BACK_WITHIN_S)
-    took_s = (stage.sandbox.world.now_ms - began_ms) / 1000
+    took_s = (stage.now_ms - began_ms) / 1000
     stage.tell(f"killed as an exit filled: closed, known {took_s:.1f} s after")
 
 
