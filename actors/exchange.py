@@ -159,6 +159,7 @@ class ExchangeActor(RestingOrders, OrderList):
         """Book what happened while nobody listened, then let orders go."""
         known = {order.terms.client_order_id: order for order in found.found}
         before = set(self.streams)  # names
+        self.reconciled = False  # for a moment: what is told now is history, known or not
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:

@@ -589,3 +589,22 @@ def test_a_position_closed_on_the_site_just_when_our_own_exit_was_lost_is_closed
         assert box.position().remaining == 0
 
     share(play)
+
+
+def test_what_is_told_again_after_a_reconnect_is_no_late_fill(share, monkeypatch):
+    for module in ("actors.ownership", "domain.portfolio_life"):
+        monkeypatch.setattr(f"{module}.REMEMBERED_CLOSED", 1)
+
+    async def play(box: Box) -> None:
+        await opened(box)
+        for number in (2, 3):
+            await box.open(number=number)
+            await box.close(number)
+        await box.soon(10)
+        box.venue.push(StreamDown("cut"))
+        box.venue.push(StreamUp())
+        await box.soon(5)
+        assert "LATE_FILL" not in box.ears.codes()
+        assert mode(box) is Mode.NORMAL
+
+    share(play)
