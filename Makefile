@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench crash soak lost-answers docs clean
+.PHONY: help setup run test check format lock bench crash soak lost-answers simulate docs clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ crash: $(DEV) ## kill -9 a real daemon at random instants: make crash N=50
 
 lost-answers: $(DEV) ## Lose half of all answers, see whether an order is doubled or forgotten: make lost-answers N=2000
 	@$(BIN)/python -m tests.lost_answers --orders $(or $(N),2000)
+
+simulate: $(RUNTIME) ## Let the whole daemon live through simulated days of bad luck: make simulate SEEDS=100
+	@$(BIN)/holdfast simulate --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) --jobs $(or $(JOBS),1) --json
 
 soak: $(DEV) ## Let the daemon live through simulated hours, see whether anything grows: make soak HOURS=24
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24)
