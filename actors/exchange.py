@@ -7,16 +7,15 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
-from collections.abc import Mapping
-from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.absence import Verdicts
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import ACCEPTANCE_WINDOW_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -24,7 +23,6 @@ from actors.messages import (
     ClearCause,
     Compared,
     ExchangeRestarted,
-    Finding,
     Findings,
     Reconciled,
     ReconcileFailed,
@@ -39,10 +37,9 @@ from actors.ownership import Ownership
 from actors.resting import RestingOrders
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
-from domain.money import ZERO
 from domain.order import (
     RESTING,
     TERMINAL,
@@ -56,7 +53,6 @@ from domain.order import (
     OrderCanceled,
     OrderExpired,
     OrderFilled,
-    OrderFoundAbsent,
     OrderRejected,
     OrderStatus,
     OrderTerms,
@@ -171,7 +167,7 @@ class ExchangeActor(RestingOrders, OrderList):
         self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
-            if order.status is _S.UNKNOWN:
+            if self._owes_news(order):
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
         self.tell(names.RECONCILER, Compared())
@@ -255,6 +251,8 @@ class ExchangeActor(RestingOrders, OrderList):
             )
         if stream.state.status is _S.FILLED:
             self._ended(stream)
+        elif stream.state.terms.type in RESTING:
+            self._doubt(fill.client_order_id, ASK_AGAIN_AFTER_S[2])  # it fired: its end follows
 
     def _adopt_later(self, fill: Fill) -> None:
         """Ask for the terms of an order of ours that nobody knows.
@@ -347,36 +345,13 @@ class ExchangeActor(RestingOrders, OrderList):
             if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
                 self._book(fill, orders.get(fill.client_order_id))
         told = {fill.client_order_id for fill in findings.fills}
-        agree: dict[Symbol, bool] = {}  # after those fills: what has been told until now
+        agree: Verdicts = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
                 self._apply(found.order, asked_s=found.asked_s)
             elif found.not_found and found.client_order_id not in told:
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
-
-    def _conclude_absent(
-        self, found: Finding, nets: Mapping[Symbol, Decimal] | None, agree: dict[Symbol, bool]
-    ) -> None:
-        """End an order that neither look-up, fills nor position know.
-
-        Only when it had had its time to arrive before it was looked up.
-        """
-        stream = self._stream(found.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
-            return
-        order: Order = stream.state
-        symbol = order.terms.symbol
-        left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
-        waited_s = found.asked_s - left_s
-        if waited_s < ACCEPTANCE_WINDOW_S:
-            return
-        if symbol not in agree:
-            agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        if agree[symbol]:
-            text = f"order query, fills and position agree after {waited_s:.1f} s"
-            self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
-            self._ended(stream)
 
     @handles(AskOrders)
     def on_ask_orders(self, ask: AskOrders) -> None:
@@ -414,6 +389,8 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderExpired(at)
         case _S.REJECTED:
             return OrderRejected("VENUE", venue_order.reason, at)
+        case _S.FILLED if order.filled:
+            return OrderCanceled(at)  # it was smaller there than here: no more will come
         case _S.TRIGGERED if order.status is not _S.TRIGGERED:
             return OrderTriggered(at)
         case _S.OPEN | _S.PARTIAL if order.venue_order_id is None or order.status is _S.UNKNOWN:

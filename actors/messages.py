@@ -128,13 +128,20 @@ class Finding(msgspec.Struct, frozen=True):
     repeats: bool  # it is to be asked again until it is known
 
 
+class Net(msgspec.Struct, frozen=True):
+    """What a venue holds of a symbol."""
+
+    quantity: Decimal  # base units, signed
+    at: datetime | None = None  # venue time: fills after that are not in it; None: unknown
+
+
 class Findings(msgspec.Struct, frozen=True):
     """What a venue says about orders in doubt. Absence takes look-up, fills and position."""
 
     lane: ClassVar[int] = FILLS
     found: tuple[Finding, ...]
     fills: tuple[Fill, ...]  # of all our orders, as far back as these may have filled
-    nets: Mapping[Symbol, Decimal] | None  # held, signed, after the fills; None: not known
+    nets: Mapping[Symbol, Net] | None  # held, before the fills were read; None: not known
 
 
 class ResolveOrder(msgspec.Struct, frozen=True):
@@ -182,6 +189,13 @@ class WasStopped(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = FILLS
     seconds: float
+
+
+class Revive(msgspec.Struct, frozen=True):
+    """Give a position in quarantine another life."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
 
 
 class Uncompared(msgspec.Struct, frozen=True):

@@ -15,7 +15,6 @@ from actors.world import World
 from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
-from domain.instrument import Kind
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
 from domain.position_life import is_known_fill
 from runtime.actor import handles
@@ -90,28 +89,6 @@ class OrderKeeper(Journaled):
         """Return how long a request has had to arrive."""
         now_s = self.world.clock.monotonic()
         return now_s - self.sent_at_s.get(order.terms.client_order_id, now_s)
-
-    def _net(self, symbol: Any) -> Any:
-        """Return the signed quantity that our fills, and those of others on them, amount to."""
-        fills = [
-            fill
-            for stream in self.streams.values()
-            if stream.state is not None and stream.state.terms.symbol == symbol
-            for fill in stream.state.fills
-        ]
-        for position in self.world.states.latest_of("position"):
-            if position.instrument.symbol == symbol and not position.is_settled:
-                fills += position.outside_fills
-        return sum(fill.quantity if fill.side.value == "buy" else -fill.quantity for fill in fills)
-
-    def _agrees(self, symbol: Any, net: Any) -> bool:
-        """Whether the venue holds what we know of. On spot more is not ours, less would be."""
-        instrument = self.world.instruments.get(symbol)
-        if instrument is None or instrument.kind is not Kind.SPOT:
-            return bool(net == self._net(symbol))
-        positions = self.world.states.latest_of("position")
-        held = (each.remaining for each in positions if each.instrument.symbol == symbol)
-        return bool(net > sum(held) - instrument.lot_size)
 
     # --- telling ---
 

@@ -12,9 +12,10 @@ from typing import Any
 import structlog
 
 from actors import names
+from actors.absence import Proving
 from actors.attempts import attempt_of
 from actors.covered import Room, room_for
-from actors.doubting import ASK_AGAIN_AFTER_S, Doubting, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
 from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
@@ -35,6 +36,7 @@ from domain.order import (
     OrderTerms,
     evolve,
 )
+from domain.position import PositionStatus
 from domain.venue_stop import GUARD
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown
 from runtime.actor import handles
@@ -56,7 +58,7 @@ class _Send:
         self.expires_at = expires_at
 
 
-class Sender(Doubting):
+class Sender(Proving):
     """Sends the orders of one account, once the venue has told what it knows of them."""
 
     def __init__(self, world: World, port: Exchange) -> None:
@@ -152,8 +154,20 @@ class Sender(Doubting):
         if effect.expires_at is not None and now > effect.expires_at:
             self._deny(stream, "EXPIRED", "its intent was too long on its way to the disk")
             return
+        if self._comes_too_late(stream.state.terms):
+            self._deny(stream, "CLOSING", "its position closes meanwhile")
+            return
         self._record(stream, OrderSent(now))
         self._send(stream.state)
+
+    def _comes_too_late(self, terms: OrderTerms) -> bool:
+        """Whether an entry would add to what is being closed."""
+        if terms.reduce_only or terms.type in RESTING:
+            return False
+        position = self.world.position(terms.position_id)
+        return position is not None and (
+            position.is_closed or position.status is PositionStatus.CLOSING
+        )
 
     async def _await_answer(
         self,
@@ -186,13 +200,13 @@ class Sender(Doubting):
             self.answered_s[submitted.client_order_id] = self.world.clock.monotonic()
         if isinstance(outcome, Accepted) and order.venue_order_id is None:
             self._record(stream, OrderAccepted(outcome.venue_order_id, now, seconds))
-            if self._owes_news(stream.state):
-                self.after(ASK_AGAIN_AFTER_S[-1], ResolveOrder(submitted.client_order_id, 0))
         if isinstance(outcome, Accepted) or order.status is not _S.SENDING:
             # Else what the venue reported came first, and that is the answer.
             self._cancel_if_wanted(stream)
-            if isinstance(outcome, Unknown) and is_nameless(stream.state):
+            if isinstance(outcome, Unknown) and self._owes_news(stream.state):
                 self._doubt(submitted.client_order_id)
+            elif self._owes_news(stream.state):  # a fill that is not told by then is lost
+                self.after(ASK_AGAIN_AFTER_S[1], ResolveOrder(submitted.client_order_id, 1))
             return
         if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
             code, text, remedy = outcome.code, outcome.text, outcome.remedy

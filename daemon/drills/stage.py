@@ -34,10 +34,12 @@ from daemon.drills.process import DaemonProcess, SilentError
 from daemon.position_views import CLIENT_GUARD
 from domain.errors import Refusal
 from domain.instrument import Direction
+from domain.position import PositionStatus
 from domain.reconciliation import SETTLED_S
 from exchanges.sandbox import DEMO_KEY, Sandbox, SandboxSettings, running
 from exchanges.sandbox.account import Account
-from exchanges.sandbox.records import Algo, Position
+from exchanges.sandbox.records import Algo
+from exchanges.sandbox.watch import holdings
 
 MONEY = Decimal(100_000)  # USDT
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "DOGE/USDT")
@@ -47,6 +49,7 @@ _TOLD_EVERY_S = 0.1
 _ROUNDED_MS = 500
 _POLL_S = 0.01
 _SAMPLED_EVERY_S = 0.1
+_EXITS = PositionStatus.CLOSING.value
 _CONFIG = """\
 data_dir: {data}
 account: {{ name: drill, quote: USDT, venue: sandbox }}
@@ -55,27 +58,29 @@ venues:
     exchange: okx
     environment: demo
     urls: {{ rest: "{rest}", ws: "{ws}" }}
-market: {{ source: okx, kind: swap, symbols: [{symbols}] }}
+market: {{ source: okx, kind: {kind}, symbols: [{symbols}] }}
 limits: {{ max_positions: 100 }}
 metrics: {{ enabled: false }}
 log: {{ format: json }}
 """
 
 
-def inst(symbol: str) -> str:
-    """Return the venue's name of a swap: "BTC-USDT-SWAP"."""
-    return f"{symbol.replace('/', '-')}-SWAP"
-
-
 class Stage:
     """One drill's venue and daemon. Of `set_up`."""
 
     def __init__(
-        self, sandbox: Sandbox, line: Line, daemon: DaemonProcess, *, is_small: bool
+        self,
+        sandbox: Sandbox,
+        line: Line,
+        daemon: DaemonProcess,
+        *,
+        is_spot: bool,
+        is_small: bool,
     ) -> None:
         self.sandbox = sandbox
         self.line = line
         self.daemon = daemon
+        self.is_spot = is_spot
         self.is_small = is_small
         self.exposure = Exposure()
         self.report: list[str] = []
@@ -95,22 +100,27 @@ class Stage:
         self.sandbox.world.advance()
         return self.account.now_ms
 
+    def inst(self, symbol: str) -> str:
+        """Return the venue's name of what is traded: "BTC-USDT-SWAP", on spot "BTC-USDT"."""
+        return symbol.replace("/", "-") + ("" if self.is_spot else "-SWAP")
+
     def price(self, symbol: str, last: Decimal | str) -> None:
-        """Let a swap trade at this price from now on."""
-        self.prices[inst(symbol)] = Decimal(last)
-        self.sandbox.set_price(inst(symbol), Decimal(last))
+        """Let a symbol trade at this price from now on."""
+        self.prices[self.inst(symbol)] = Decimal(last)
+        self.sandbox.set_price(self.inst(symbol), Decimal(last))
 
     def price_of(self, symbol: str) -> Decimal:
-        """Return what a swap trades at."""
-        return self.prices[inst(symbol)]
+        """Return what a symbol trades at."""
+        return self.prices[self.inst(symbol)]
 
-    def held(self, symbol: str) -> list[Position]:
-        """Return what the venue holds of a swap."""
-        return self.account.open_positions(inst(symbol))
+    def held(self, symbol: str) -> Decimal:
+        """Return what the venue holds of a symbol, signed, in its own units; dust is nothing."""
+        found = holdings(self.account).items()
+        return sum((size for (name, _), size in found if name == self.inst(symbol)), Decimal(0))
 
     def stops(self, symbol: str) -> list[Algo]:
-        """Return the stops of a swap that wait at the venue."""
-        return list(self.account.armed.get(inst(symbol), {}).values())
+        """Return the stops of a symbol that wait at the venue."""
+        return list(self.account.armed.get(self.inst(symbol), {}).values())
 
     def stop_prices(self, symbol: str) -> list[Decimal | None]:
         """Return where they trigger."""
@@ -190,7 +200,7 @@ class Stage:
 
     def away(self, symbol: str, direction: Direction, ratio: Decimal | str) -> Decimal:
         """Return the price that far against a position, a whole number of ticks."""
-        tick = self.account.market.quote(inst(symbol)).listing.tick
+        tick = self.account.market.quote(self.inst(symbol)).listing.tick
         wished = self.price_of(symbol) * (1 - direction.sign * Decimal(ratio))
         return wished // tick * tick
 
@@ -293,7 +303,7 @@ class Stage:
             self.wrong.append(otherwise)
 
     async def watch_client_guard(self) -> None:
-        """Note again and again where the daemon alone guards, which counts where it must."""
+        """Note again and again where the daemon guards alone, or exits: there it counts."""
         while True:
             try:
                 answer = await self.daemon.ask(ListPositions())
@@ -301,11 +311,13 @@ class Stage:
                 answer = {}
             now_ms = self.now_ms
             rows = [] if isinstance(answer, Refusal) else answer.get("positions", [])
-            lives: dict[str, list[str]] = {}
+            cared_for: dict[str, bool] = {}
             for row in msgspec.convert(rows, list[dict[str, Any]]):
-                lives.setdefault(inst(row["symbol"]), []).append(row["stop_lives"])
+                name, is_alone = self.inst(row["symbol"]), row["stop_lives"] == CLIENT_GUARD
+                is_cared_for = is_alone or row["status"] == _EXITS
+                cared_for[name] = cared_for.get(name, True) and is_cared_for
             for name in self.prices:
-                if set(lives.get(name, ())) == {CLIENT_GUARD}:
+                if cared_for.get(name):
                     self.exposure.begin(name, now_ms)
                     self.exposure.client_guarded = True
                 else:
@@ -318,7 +330,6 @@ async def set_up(drill: Drill, directory: Path, *, is_small: bool) -> AsyncItera
     """Start a venue and a daemon for one drill, in `directory`; end both. Raises `FailedError`."""
     settings = SandboxSettings(
         balances={"USDT": MONEY},
-        position_mode="long_short_mode" if drill.is_hedged else "net_mode",
         limits=drill.has_limits,
     )
     async with running(settings) as sandbox, line_to(sandbox.port) as line:
@@ -328,6 +339,7 @@ async def set_up(drill: Drill, directory: Path, *, is_small: bool) -> AsyncItera
                 data=directory / "data",
                 rest=line.rest_url,
                 ws=line.ws_url,
+                kind="spot" if drill.is_spot else "swap",
                 symbols=", ".join(SYMBOLS),
             )
         )
@@ -341,7 +353,7 @@ async def set_up(drill: Drill, directory: Path, *, is_small: bool) -> AsyncItera
                 "OKX_API_PASSPHRASE": DEMO_KEY.passphrase,
             },
         )
-        stage = Stage(sandbox, line, daemon, is_small=is_small)
+        stage = Stage(sandbox, line, daemon, is_spot=drill.is_spot, is_small=is_small)
         watching = [asyncio.create_task(stage.tell_prices())]
         if drill.counts_client_guard:
             watching.append(asyncio.create_task(stage.watch_client_guard()))

@@ -165,11 +165,17 @@ DRILLS = (
         within_s=120.0,
     ),
     Drill(
+        name="spot-race",
+        injects="the same with coins: a stop binds them, so it goes before an exit or a move",
+        run=cancel_fill_race,
+        within_s=120.0,
+        is_spot=True,
+    ),
+    Drill(
         name="stop-rejected",
         injects="the venue takes no stop; later one fires and its order is refused",
         run=stop_rejected,
         within_s=90.0,
-        unprotected_within_s=3.0,  # protection.unprotected_after_s, then the daemon says it guards
         counts_client_guard=True,
     ),
     Drill(
