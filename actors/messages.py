@@ -35,6 +35,7 @@ class Append(msgspec.Struct, frozen=True):
     events: tuple[Any, ...]
     states: tuple[Any, ...]  # after each event
     at: datetime
+    leads_on: bool = False  # others will journal what follows from it, within this turn
 
 
 class Committed(msgspec.Struct, frozen=True):
