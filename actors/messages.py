@@ -185,6 +185,13 @@ class CancelOrphan(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
 
 
+class WasStopped(msgspec.Struct, frozen=True):
+    """The process stood still: what happened meanwhile is not known, what is heard now is old."""
+
+    lane: ClassVar[int] = FILLS
+    seconds: float
+
+
 class Revive(msgspec.Struct, frozen=True):
     """Give a position in quarantine another life."""
 
@@ -193,7 +200,7 @@ class Revive(msgspec.Struct, frozen=True):
 
 
 class Uncompared(msgspec.Struct, frozen=True):
-    """The venue's private stream came back: what changed meanwhile was not told."""
+    """What changed at the venue was not told: its private stream was away, or this process was."""
 
     lane: ClassVar[int] = EXITS
 
