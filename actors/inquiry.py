@@ -11,12 +11,12 @@ say when each look-up began: what had not had its time to arrive by then proves 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
-from actors.doubt import AFTER_A_STEP, MARGIN, within
+from actors.doubt import AFTER_A_STEP, FILLS_WITHIN_S, MARGIN, within
 from actors.messages import Finding, Findings
 from domain.ids import ClientOrderId, Symbol
 from domain.money import ZERO
@@ -27,6 +27,7 @@ from runtime.ports import Clock
 A_ROUND = 100  # orders
 AT_ONCE = 10  # look-ups under way together
 BETWEEN_S = 0.1  # rounds that find nothing out must not become a flood
+LATELY = timedelta(hours=2)
 _CUT = Unknown("the venue did not answer about others; this one was not asked")
 
 
@@ -133,21 +134,40 @@ class Inquiry:
     async def _fills(
         self, questions: Sequence[Question], answers: Mapping[ClientOrderId, Answer]
     ) -> tuple[Fill, ...] | Unknown:
-        """Return executions since the oldest of these orders; further back if some are missing."""
+        """Return executions that may be of these orders: the latest first, all if those lack some.
+
+        An order may have rested for weeks before it filled. What is not found proves its absence
+        only by all fills since it was sent.
+        """
+        now = self._clock.now()
         times = [each.since for each in questions]
         since = None if None in times else min(at for at in times if at is not None)
-        fills = await within(self._port.fills(None if since is None else since - MARGIN))
-        if since is None or isinstance(fills, Unknown):
-            return fills
+        begins: list[datetime | None] = [None]
+        if since is not None:
+            begins = [since - MARGIN, since - AFTER_A_STEP]
+        all_found = all(isinstance(answers[each.client_order_id], VenueOrder) for each in questions)
+        if all_found and since is not None and since < now - LATELY - MARGIN:
+            begins.insert(0, now - LATELY)
+        fills: tuple[Fill, ...] | Unknown = ()
+        for begin in begins:
+            fills = await within(self._port.fills(begin), FILLS_WITHIN_S)
+            if isinstance(fills, Unknown) or not self._lacks(answers, fills):
+                break
+        return fills
+
+    def _lacks(self, answers: Mapping[ClientOrderId, Answer], fills: Sequence[Fill]) -> bool:
         told: dict[ClientOrderId, Decimal] = {}
         for fill in fills:
-            told[fill.client_order_id] = told.get(fill.client_order_id, ZERO) + fill.quantity
-        lacks = any(
-            isinstance(answer, VenueOrder) and told.get(order_id, ZERO) < answer.filled
-            for order_id, answer in answers.items()
-            if self._needs_fills(answer)
-        )
-        return await within(self._port.fills(since - AFTER_A_STEP)) if lacks else fills
+            order = self._order(fill.client_order_id)
+            if order is None or not order.has(fill.trade_id):
+                told[fill.client_order_id] = told.get(fill.client_order_id, ZERO) + fill.quantity
+        for order_id, answer in answers.items():
+            if isinstance(answer, VenueOrder) and self._needs_fills(answer):
+                order = self._order(order_id)
+                booked = ZERO if order is None else order.filled
+                if booked + told.get(order_id, ZERO) < answer.filled:
+                    return True
+        return False
 
     async def _nets(self) -> dict[Symbol, Decimal] | Unknown:
         positions = await within(self._port.positions())

@@ -151,6 +151,7 @@ class Reconciled(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     found: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
+    unread: tuple[ClientOrderId, ...] = ()  # working, and nothing usable was said of them
 
 
 class ReconcileFailed(msgspec.Struct, frozen=True):
