@@ -34,6 +34,7 @@ async def reconcile(
     booked_until: datetime | None,
     working: Mapping[ClientOrderId, Order],
     is_news: Callable[[ClientOrderId], bool],
+    asked_s: float,
 ) -> Reconciled | ReconcileFailed:
     """Ask for all that may have happened since `since`.
 
@@ -44,7 +45,7 @@ async def reconcile(
 
     A working order that the venue says nothing usable about is named, to be asked for later: it
     must not keep the exits of all others waiting. What is news may be an exit that left before a
-    crash: without it nothing may leave.
+    crash: without it nothing may leave. `asked_s`: monotonic, now.
     """
     orders = await within(port.open_orders())
     if isinstance(orders, Unknown):
@@ -71,7 +72,7 @@ async def reconcile(
         fills = await _fills(port, since)
         if isinstance(fills, Unknown):
             return ReconcileFailed(f"older fills: {fills.why}")
-    return Reconciled(tuple(found.values()), fills, tuple(unread))
+    return Reconciled(tuple(found.values()), fills, asked_s, tuple(unread))
 
 
 def _fills(

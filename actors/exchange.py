@@ -7,22 +7,20 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
-from collections.abc import Mapping
-from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.absence import Verdicts
 from actors.attempts import attempt_of
-from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     CheckVenue,
     ClearCause,
     Compared,
     ExchangeRestarted,
-    Finding,
     Findings,
     Reconciled,
     SetCause,
@@ -36,10 +34,9 @@ from actors.resting import RestingOrders
 from actors.taking_stock import TakingStock
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
-from domain.money import ZERO
 from domain.order import (
     RESTING,
     TERMINAL,
@@ -53,7 +50,6 @@ from domain.order import (
     OrderCanceled,
     OrderExpired,
     OrderFilled,
-    OrderFoundAbsent,
     OrderRejected,
     OrderStatus,
     OrderTerms,
@@ -81,6 +77,7 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.ownership = Ownership(world, self._stop_entries)
+        self.began_s = world.clock.monotonic()
 
     # --- life ---
 
@@ -135,7 +132,7 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
-            self._apply(venue_order, is_sure=True)
+            self._apply(venue_order, asked_s=found.asked_s)
         for order_id in found.unread:
             self._lose_sight_of(order_id)
         self.reconciled = self.world.is_reconciled = True
@@ -255,17 +252,19 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
             return None
         terms = replace(terms, position_id=position_id)  # a venue knows our id, no more
         self._index(terms)
-        self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
+        # Before the venue was asked, whoever sent it was a life before: it left before this one.
+        now_s = self.world.clock.monotonic() if self.reconciled else self.began_s
+        self.sent_at_s[terms.client_order_id] = now_s
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         now = self.world.clock.now()
         attempt = attempt_of(self.world, terms, self.attempt_that_opened(position_id), now)
         self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
-    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
+    def _apply(self, venue_order: VenueOrder, *, asked_s: float | None = None) -> None:
         """Bring an order to the status the venue reports; fills are booked by their own reports.
 
-        `is_sure`: the venue was asked; else it told by itself, and that may be old.
+        `asked_s`: monotonic, when the venue was asked; None: it told, and that may be old.
         """
         if venue_order.terms.client_order_id == NO_ORDER:
             return  # a person's own: the reconciler shows it, nobody touches it
@@ -300,7 +299,7 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
             if stream.state.is_terminal:
                 self._ended(stream)
                 return
-        self._compare(stream, venue_order, is_sure=is_sure)
+        self._compare(stream, venue_order, asked_s)
         self._go_on(stream)
 
     def _name(self, stream: Stream, venue_order: VenueOrder) -> None:
@@ -318,36 +317,13 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
             if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
                 self._book(fill, orders.get(fill.client_order_id))
         told = {fill.client_order_id for fill in findings.fills}
-        agree: dict[Symbol, bool] = {}  # after those fills: what has been told until now
+        agree: Verdicts = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
-                self._apply(found.order, is_sure=True)
+                self._apply(found.order, asked_s=found.asked_s)
             elif found.not_found and found.client_order_id not in told:
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
-
-    def _conclude_absent(
-        self, found: Finding, nets: Mapping[Symbol, Decimal] | None, agree: dict[Symbol, bool]
-    ) -> None:
-        """End an order that neither look-up, fills nor position know.
-
-        Only when it had had its time to arrive before it was looked up.
-        """
-        stream = self._stream(found.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
-            return
-        order: Order = stream.state
-        symbol = order.terms.symbol
-        left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
-        waited_s = found.asked_s - left_s
-        if waited_s < ACCEPTANCE_WINDOW_S:
-            return
-        if symbol not in agree:
-            agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        text = self._absence(order, nets.get(symbol, ZERO), waited_s, agree=agree[symbol])
-        if text is not None:
-            self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
-            self._ended(stream)
 
     @handles(AskOrders)
     def on_ask_orders(self, ask: AskOrders) -> None:

@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.elsewhere import Elsewhere
 from actors.local_truth import dust_of, held_of, live_positions, unsettled
 from actors.looking import Looked
 from actors.world import World
@@ -56,6 +57,7 @@ class Holdings:
         self.tell = tell
         self.adopts = adopts
         self.stop_ratio = stop_ratio
+        self.elsewhere = Elsewhere(world)
         self.hedged = False
         self.sides: tuple[Side, ...] = ()  # as last read
         self.unsettled: frozenset[Symbol] = frozenset()
@@ -173,6 +175,10 @@ class Holdings:
             if self.tell(names.position(each.position_id), report) is False:
                 self._alarm("DRIFT_STUCK", f"position {each.position_id} cannot be told of it")
                 continue
+            if each.estimated:
+                self.elsewhere.forget(fill.symbol)
+            else:
+                self.elsewhere.booked(fill)
             self._note_change(fill.symbol)
             self._did(f"{fill.quantity} of position {each.position_id} booked as closed")
             seen = self.seen.get(whole_trade(fill.trade_id))
@@ -194,7 +200,6 @@ class Holdings:
         found = f"{explanation.surplus_direction.value} {explanation.surplus}"
         what = f"{side.symbol}: the venue holds {found} more than was opened here"
         self.quarantined[side.key] = side
-        self._note_surplus()
         self.world.quarantined[side.symbol] = _quarantine(side.symbol, f"{what}{problem}.")
         if before is None or before.venue != side.venue:
             self.drifts += 1
@@ -220,6 +225,7 @@ class Holdings:
         self.adopt_wanted.discard(side.symbol)
         self.drifts += 1
         self._note_change(side.symbol)
+        self.elsewhere.forget(side.symbol)
         log.warning("position_adopted", position_id=position_id, symbol=side.symbol)
         self.tell(
             names.POSITIONS,
@@ -250,16 +256,9 @@ class Holdings:
         for key in [key for key in self.quarantined if key not in differing]:
             del self.quarantined[key]
             log.info("quarantine_over", symbol=key[0])
-            self._note_surplus()
         for symbol in list(self.world.quarantined):
             if all(symbol != each for each, _ in self.quarantined):
                 del self.world.quarantined[symbol]
-
-    def _note_surplus(self) -> None:
-        surplus = self.world.surplus
-        surplus.clear()
-        for side in self.quarantined.values():
-            surplus[side.symbol] = surplus.get(side.symbol, ZERO) + side.gap
 
     def contradicts(self, told: Iterable[VenuePosition]) -> bool:
         """Whether pushed holdings are other than ours."""

@@ -15,14 +15,10 @@ from actors.world import World
 from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
-from domain.instrument import Kind, Side
-from domain.money import ZERO
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
 from domain.position_life import is_known_fill
 from runtime.actor import handles
 
-DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
-DONE_AFTER_ALL_S = 120.0  # likewise, though they look as if the order had been executed
 _S = OrderStatus
 
 
@@ -93,51 +89,6 @@ class OrderKeeper(Journaled):
         """Return how long a request has had to arrive."""
         now_s = self.world.clock.monotonic()
         return now_s - self.sent_at_s.get(order.terms.client_order_id, now_s)
-
-    def _net(self, symbol: Any) -> Any:
-        """Return the signed quantity that our fills, and those of others on them, amount to."""
-        fills = [
-            fill
-            for stream in self.streams.values()
-            if stream.state is not None and stream.state.terms.symbol == symbol
-            for fill in stream.state.fills
-        ]
-        for position in self.world.states.latest_of("position"):
-            if position.instrument.symbol == symbol and not position.is_settled:
-                fills += position.outside_fills
-        return sum(fill.quantity if fill.side.value == "buy" else -fill.quantity for fill in fills)
-
-    def _agrees(self, symbol: Any, net: Any) -> bool:
-        """Whether the venue holds what we know of. On spot more is not ours, less would be."""
-        instrument = self.world.instruments.get(symbol)
-        if instrument is None or instrument.kind is not Kind.SPOT:
-            ours = self._net(symbol)
-            return net in (ours, ours + self.world.surplus.get(symbol, ZERO))
-        positions = self.world.states.latest_of("position")
-        held = (each.remaining for each in positions if each.instrument.symbol == symbol)
-        return bool(net > sum(held) - instrument.lot_size)
-
-    def _absence(self, order: Order, net: Any, waited_s: float, *, agree: bool) -> str | None:
-        """Return what proves that an order which is neither found nor filled never was.
-
-        Where others trade the same swap its net may never agree with ours, and an exit must not
-        wait for ever with the stop at the venue gone: it only reduces. What looks as if it had been
-        executed is waited for much longer. Coins that are missing prove nothing: another sale might
-        take somebody else's.
-        """
-        symbol = order.terms.symbol
-        if agree:
-            return f"order query, fills and position agree after {waited_s:.1f} s"
-        instrument = self.world.instruments.get(symbol)
-        if instrument is None or instrument.kind is Kind.SPOT:
-            return None
-        sign = 1 if order.terms.side is Side.BUY else -1
-        is_as_if_done = net == self._net(symbol) + sign * order.remaining
-        if waited_s < (DONE_AFTER_ALL_S if is_as_if_done else DISPUTED_AFTER_S):
-            return None
-        text = f"order query and fills agree after {waited_s:.0f} s, others trade {symbol}"
-        self.world.telemetry.alarm("DISPUTED_POSITION", f"{order.terms.client_order_id}: {text}")
-        return text
 
     # --- telling ---
 

@@ -67,6 +67,7 @@ from domain.venue_stop import StopState
 from domain.venue_stop_reports import left_before_the_crash
 from runtime.actor import handles
 
+ASK_AGAIN_AFTER_S = 0.2
 log = structlog.get_logger("trade.execution")
 
 
@@ -145,6 +146,9 @@ class PositionActor(Journaled):
                 return  # armed again after a restart: nothing new
         if isinstance(message, Wake) and message.purpose == "unprotected" and self.guarded:
             return
+        if isinstance(message, Wake) and message.purpose == "grace" and self._is_too_early():
+            self.after(ASK_AGAIN_AFTER_S, message)
+            return
         market = self.world.prices.market(self._symbol(message))
         decision = decide(self.position, message, self.world.clock.now(), self.world.rules, market)
         for event in decision.events:
@@ -166,6 +170,13 @@ class PositionActor(Journaled):
             judged = [each for each in decision.events if isinstance(each, DowntimeJudged)]
             crossed = tuple(exit_id for each in judged for exit_id in each.crossed)
             self.tell(names.CATCH_UP, OfflineTold(self.position_id, crossed))
+
+    def _is_too_early(self) -> bool:
+        """Whether the venue has not told yet, after a start, what its stops have done meanwhile.
+
+        Nothing is sent before that.
+        """
+        return not self.world.is_reconciled
 
     def _log_change(self, change: Modification) -> None:
         assert self.position is not None  # what does not exist cannot be changed
@@ -224,7 +235,10 @@ class PositionActor(Journaled):
         Nor do looks at clocks, alarms and index answers.
         """
         if isinstance(effect, SubmitOrder):
-            return effect.armed and self._is_durable(effect.terms.client_order_id)
+            terms = effect.terms
+            if not terms.reduce_only and terms.type not in RESTING:
+                return True  # an entry: it leaves when its intent is durable, later in the journal
+            return effect.armed and self._is_durable(terms.client_order_id)
         if isinstance(effect, Arm):
             return effect.at_once
         if isinstance(effect, CancelOrder | AmendOrder):

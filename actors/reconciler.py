@@ -205,6 +205,7 @@ class ReconcilerActor(Actor):
         if looked.positions is not None:
             self._note_answer(Depth.HOLDINGS, looked)
             self.holdings.judge(looked, act=acts)
+            self.holdings.elsewhere.note(looked)
             agree = not any(side.differs for side in self.holdings.sides)
             self.money.note_holdings(looked.positions, agree=agree)
             if looked.orders is not None and acts:

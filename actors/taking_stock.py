@@ -49,13 +49,20 @@ class TakingStock(Sender):
     async def _ask_all(self) -> None:
         positions = self.world.states.latest_of("position")
         if not positions:
-            self.tell(self.name, Reconciled((), ()))  # there is nobody it could concern
+            self.tell(self.name, Reconciled((), (), 0.0))  # there is nobody it could concern
             return
         since = min(position.intended_at for position in positions)
         orders: list[Order] = [stream.state for stream in self.streams.values()]
         working = {order.terms.client_order_id: order for order in orders if not order.is_terminal}
         began = self.world.clock.now()
-        said = await reconcile(self.port, since, self._booked_until(began), working, self._is_news)
+        said = await reconcile(
+            self.port,
+            since,
+            self._booked_until(began),
+            working,
+            self._is_news,
+            self.world.clock.monotonic(),
+        )
         if isinstance(said, Reconciled):
             self.booked_until = began
         self.tell(self.name, said)

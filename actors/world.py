@@ -207,9 +207,8 @@ class World:
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
     booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
+    elsewhere: dict[Symbol, Decimal] = field(default_factory=dict)  # held besides ours, signed
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
-    # Base units, signed, that the venue holds and nobody here opened: in quarantine.
-    surplus: dict[Symbol, Decimal] = field(default_factory=dict)
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
     opening: Decimal | None = None  # quote: what the paper venue holds, for a new account
     is_distant: bool = False  # the account is at a real venue, over a line that may break

@@ -304,7 +304,11 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
     ended = next((each for each in position.exits if each.client_order_id == order_id), None)
     if ended is None:
         raise InvariantError(f"position {position.id}: exit {order_id} ended but never fired")
-    exits = tuple(replace(each, done=True) if each is ended else each for each in position.exits)
+    exits = tuple(
+        replace(each, done=True) if each is ended else each
+        for each in position.exits
+        if each is not ended or not each.waits  # one that never left is none
+    )
     targets = tuple(
         replace(target, fired=False) if target.exit_id == ended.exit_id else target
         for target in position.protection.targets

@@ -22,7 +22,7 @@ from domain.order import Fill, OrderTerms, OrderType
 from exchanges import okx_answers as okx
 from exchanges import okx_orders
 from exchanges.breaker import Breaker, VenueHealth
-from exchanges.ccxt_wire import Reply, Silence, Wire, WireSettings
+from exchanges.ccxt_wire import Judge, Reply, Silence, Wire, WireSettings
 from exchanges.okx_account_reads import AccountReads, is_guard
 from exchanges.okx_account_rows import facts_from_row
 from exchanges.okx_entry_checks import EntryChecks
@@ -90,6 +90,7 @@ class PrivateStream(Protocol):
 
 
 StreamOf = Callable[["OkxAccount", Callable[[VenueUpdate], None]], PrivateStream]
+WireOf = Callable[[WireSettings, Clock, Judge], Wire]
 
 
 class OkxAccount:
@@ -101,6 +102,7 @@ class OkxAccount:
         clock: Clock,
         instruments: Sequence[Instrument],
         stream: StreamOf | None = None,
+        wire: WireOf = Wire,
     ) -> None:
         """Prepare; nothing is imported or sent before `start`.
 
@@ -109,6 +111,7 @@ class OkxAccount:
             clock: the daemon's.
             instruments: what is traded; the venue's own rules replace theirs once they are read.
             stream: makes the private stream; without one nothing is pushed.
+            wire: makes what carries requests.
         """
         self.settings = settings
         self._clock = clock
@@ -122,7 +125,7 @@ class OkxAccount:
             "secret": settings.secret,
             "password": settings.passphrase,
         }
-        self.wire = Wire(
+        self.wire = wire(
             WireSettings(credentials, settings.rest_url, settings.is_demo), clock, okx.OkxJudge()
         )
         self.rules = Rules(self.wire, self._wanted)

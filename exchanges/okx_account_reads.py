@@ -32,7 +32,7 @@ from exchanges.port import (
     VenuePosition,
 )
 from exchanges.recent import Recent
-from exchanges.rest import LieError
+from exchanges.rest import LieError, stamp_ms
 from exchanges.translate import (
     NOBODY,
     UnlistedError,
@@ -41,6 +41,7 @@ from exchanges.translate import (
     children_of,
     fill_from_row,
     inst_id,
+    instant,
     order_from_row,
     outside_fill,
     position_from_row,
@@ -333,8 +334,10 @@ class AccountReads:
             row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
             if row is not None:
                 price = maybe(row, "accAvgPx") or maybe(row, "openAvgPx") or ZERO
-                total = balance_from_row(row).total
-                found.append(VenuePosition(instrument.symbol, total, price))
+                total, at = balance_from_row(row).total, optional(row, "uTime")
+                updated_at = instant(stamp_ms(at)) if at else None
+                coins = VenuePosition(instrument.symbol, total, price, updated_at=updated_at)
+                found.append(coins)
         return found
 
     def _each(self, rows: Rows, read: Callable[[Row], T]) -> list[T] | Unknown:

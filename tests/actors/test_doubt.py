@@ -65,7 +65,7 @@ class Venue:
 
 
 def asked(venue: Venue) -> Reconciled:
-    said = reconcile(venue, OPENED, STOPPED, {GUARD: resting()}, lambda _order_id: False)
+    said = reconcile(venue, OPENED, STOPPED, {GUARD: resting()}, lambda _order_id: False, 0.0)
     found = asyncio.run(said)
     assert isinstance(found, Reconciled)
     return found

@@ -571,25 +571,21 @@ def test_an_exit_that_never_arrived_is_sent_anew_though_others_trade_meanwhile(s
         await opened(box)
         await lost_exit(box)
         box.venue.trades("0.05")
-        await box.soon(20)
-        assert box.position().status is _S.CLOSING
-        await box.soon(20)
+        await box.soon(40)
         assert box.position().status is _S.CLOSED
-        assert "DISPUTED_POSITION" in box.ears.codes()
+        assert box.position().exit_reason is ExitReason.MANUAL_CLOSE
 
     share(play)
 
 
-def test_an_exit_that_looks_executed_is_waited_for_longer(share):
-    """Somebody closed it on the site, just when our own exit was lost."""
+def test_a_position_closed_on_the_site_just_when_our_own_exit_was_lost_is_closed_once(share):
 
     async def play(box: Box) -> None:
         await opened(box)
         await lost_exit(box)
         box.venue.trades("-0.01")
-        await box.soon(100)
-        assert box.position().status is _S.CLOSING
-        await box.soon(60)
+        await box.soon(160)
         assert box.position().is_closed
+        assert box.position().remaining == 0
 
     share(play)

@@ -158,4 +158,6 @@ def well() -> Observed:
         venue_up=True,
         venue_stream_up=True,
         venue_clock_offset_s=0.01,
+        venue_budget_used=0.1,
+        venue_checked_age_s=1.0,
     )
