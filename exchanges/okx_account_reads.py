@@ -68,6 +68,7 @@ class AccountReads:
         self._wire = wire
         self._rules = rules
         self._pages = Pages(wire, clock)
+        self.margins: Mapping[str, frozenset[str]] = {}  # of what is held, by the venue's ids
         self.owners = FillOwners(rules, self._pages, clock, self._order_of_fill)
         self.algo_ids: Recent[ClientOrderId, str] = Recent(MOST_KNOWN)  # the venue's, of stops
 
@@ -208,6 +209,7 @@ class AccountReads:
             swaps = self._each(rows, lambda row: position_from_row(row, self.listed))
             if isinstance(swaps, Unknown):
                 return swaps
+            self.margins = _margins(rows)
             found += swaps
         if Kind.SPOT in kinds:
             details = await self._details()
@@ -372,6 +374,15 @@ def _details(rows: Rows) -> Rows:
     for row in okx.rows_of(details):
         balance_from_row(row)
     return details
+
+
+def _margins(rows: Rows) -> dict[str, frozenset[str]]:
+    """Return in which margin modes each instrument is held."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if maybe(row, "pos", signed=True):
+            found.setdefault(optional_id(row), set()).add(optional(row, "mgnMode"))
+    return {name: frozenset(modes) for name, modes in found.items()}
 
 
 def is_guard(order_id: ClientOrderId) -> bool:
