@@ -342,7 +342,8 @@ def test_the_stream_of_an_account_reads_by_the_rules_that_the_venue_told_it(
     run, clock, chance, told
 ):
     class Rules:
-        listed = {}  # also what is suspended, which is not offered
+        def __init__(self):
+            self.listed = {}  # also what is suspended, which is not offered
 
     class Account:
         settings = Keys
