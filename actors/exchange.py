@@ -26,6 +26,7 @@ from actors.messages import (
     SetCause,
     Uncompared,
     VenueReported,
+    WasStopped,
 )
 from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
@@ -194,6 +195,15 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
             self.tell(names.RECONCILER, Uncompared())
         self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
         self.run(self._reconcile())
+
+    @handles(WasStopped)
+    def on_was_stopped(self, stopped: WasStopped) -> None:
+        """Open nothing until the venue has told what happened while nobody here could listen."""
+        log.warning("was_stopped", seconds=round(stopped.seconds, 1))
+        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.tell(names.RECONCILER, Uncompared())
+        if self.reconciled:  # else it is being asked anyway
+            self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)

@@ -155,13 +155,15 @@ class PersistenceActor(Actor):
 
     @handles(Append)
     def on_append(self, append: Append) -> None:
-        """Write at the end of this turn when nothing is being written, else with the next commit.
+        """Write at once when nothing is being written, else with the next commit.
 
-        What others decide because of it, within the turn, is then in the same commit: an entry's
-        reservation, its position and the intent of its order.
+        What leads on waits for what follows from it, for this turn: an entry's reservation, its
+        position and the intent of its order are one commit.
         """
         self.backlog.waiting.append(append)
-        if not self.backlog.writing and not self.flush_is_due:
+        if not append.leads_on:
+            self._flush()
+        elif not self.backlog.writing and not self.flush_is_due:
             self.flush_is_due = True
             self.system.loop.call_soon(self._tell_self, _Flush())
 

@@ -343,8 +343,8 @@ class PortfolioActor(Cashier):
         if events or then:
             self.journal(self.stream, events, core.evolve, then)
 
-    def may_leave_at_once(self, effect: Any) -> bool:
-        """An entry goes on: its order leaves when the intent is durable, and so all before it."""
+    def leads_on(self, effect: Any) -> bool:
+        """An entry goes on: its order leaves when its intent is durable."""
         return isinstance(effect, BeginEntry | BeginAddition)
 
     def release(self, effect: Any) -> None:

@@ -52,7 +52,7 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
-from domain.order import RESTING, OrderStatus, OrderTerms
+from domain.order import RESTING, OrderStatus, OrderTerms, is_entry
 from domain.position import Modification, Position, PositionStatus
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_events import (
@@ -229,16 +229,17 @@ class PositionActor(Journaled):
             return message.instrument.symbol
         return ""
 
+    def leads_on(self, effect: Any) -> bool:
+        """The order of an entry leaves when its intent is durable, which the exchange journals."""
+        return isinstance(effect, SubmitOrder) and is_entry(effect.terms)
+
     def may_leave_at_once(self, effect: Any) -> bool:
         """Armed exits do not wait for the disk.
 
         Nor do looks at clocks, alarms and index answers.
         """
         if isinstance(effect, SubmitOrder):
-            terms = effect.terms
-            if not terms.reduce_only and terms.type not in RESTING:
-                return True  # an entry: it leaves when its intent is durable, later in the journal
-            return effect.armed and self._is_durable(terms.client_order_id)
+            return effect.armed and self._is_durable(effect.terms.client_order_id)
         if isinstance(effect, Arm):
             return effect.at_once
         if isinstance(effect, CancelOrder | AmendOrder):

@@ -35,6 +35,7 @@ from domain.order import (
     OrderStatus,
     OrderTerms,
     evolve,
+    is_entry,
 )
 from domain.position import PositionStatus
 from domain.venue_stop import GUARD
@@ -162,7 +163,7 @@ class Sender(Proving):
 
     def _comes_too_late(self, terms: OrderTerms) -> bool:
         """Whether an entry would add to what is being closed."""
-        if terms.reduce_only or terms.type in RESTING:
+        if not is_entry(terms):
             return False
         position = self.world.position(terms.position_id)
         return position is not None and (

@@ -182,13 +182,14 @@ async def repairs(trial: Trial, count: int) -> dict[str, list[float]]:
 async def _restored(trial: Trial, position_id: PositionId, chance: random.Random) -> float:
     await asyncio.sleep(chance.random() * 5)
     position = trial.position(position_id)
-    before = {stop.id for stop in position.at_venue.live}
+    before = {stop.client_order_id for stop in position.at_venue.live}
     await trial.venue.do(cancel_stops, position.instrument.venue_symbol)
     begun_s = time.monotonic()
 
     def anew() -> bool:
         at_venue = trial.position(position_id).at_venue
-        return bool(at_venue.settled) and not before & {stop.id for stop in at_venue.live}
+        now = {stop.client_order_id for stop in at_venue.live}
+        return bool(at_venue.settled and now) and not before & now
 
     await trial.box.until(anew, "the stop is restored", within_s=30)
     return (time.monotonic() - begun_s) * 1000

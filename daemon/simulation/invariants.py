@@ -250,11 +250,8 @@ class Judge:
         """I5: what rests there with an id of ours is alive here."""
         account = self.venue.account
         tag = account_tag(life.world.account)
-        resting: list[Any] = [
-            one
-            for some in (*account.working.values(), *account.armed.values())
-            for one in some.values()
-        ]
+        resting: list[Any] = [one for some in account.working.values() for one in some.values()]
+        resting += [one for some in account.armed.values() for one in some.values()]
         for one in resting:
             order_id = one.client_id if isinstance(one, Algo) else intent_of(one)
             if not order_id.startswith(tag):

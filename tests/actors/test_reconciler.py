@@ -355,12 +355,29 @@ def test_an_order_whose_position_is_over_is_canceled_by_its_id_once_seen_twice(s
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.soon(2)
+        await box.open(number=9)
+        await box.close(9)
+        await box.soon(2)
         order = left_over(box)
         box.venue.foreign = [order]
+        before = len(box.venue.canceled)
+        await box.soon(9)
+        assert len(box.venue.canceled) == before
         await box.soon(11)
+        assert box.venue.canceled[before] == order.terms.client_order_id
+        assert "FOREIGN_ORDERS" not in box.parts.world.causes
+
+    share(play)
+
+
+def test_an_order_of_a_position_that_never_was_here_is_another_daemons_and_stays(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.foreign = [left_over(box)]
+        await box.soon(30)
         assert box.venue.canceled == []
-        await box.soon(11)
-        assert box.venue.canceled[0] == order.terms.client_order_id
+        assert "FOREIGN_ORDERS" in box.parts.world.causes
 
     share(play)
 
