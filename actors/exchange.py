@@ -14,9 +14,10 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.attached import AttachedStops
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import ACCEPTANCE_WINDOW_S, ASK_AGAIN_AFTER_S, DENIED_FOR_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, DENIED_FOR_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -35,7 +36,6 @@ from actors.messages import (
 from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.resting import RestingOrders
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
@@ -74,11 +74,11 @@ STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(RestingOrders, OrderList):
+class ExchangeActor(AttachedStops, OrderList):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
-    What leaves for the venue is in `sending.py`, what rests there in `resting.py`, how orders are
-    kept and told of in `orders.py`.
+    What leaves for the venue is in `sending.py`, what rests there in `resting.py` and
+    `attached.py`, how orders are kept and told of in `orders.py`.
     """
 
     def __init__(self, world: World, port: Exchange) -> None:
@@ -270,7 +270,7 @@ class ExchangeActor(RestingOrders, OrderList):
         position_id = self.ownership.position_of(terms.client_order_id)
         if position_id is None or not self.ownership.is_live(position_id):
             return None
-        terms = replace(terms, position_id=position_id)  # a venue knows our id, no more
+        terms = replace(self._as_attached(terms), position_id=position_id)  # a venue knows our id
         self._index(terms)
         self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
         stream = self.open_stream(names.order_stream(terms.client_order_id))
@@ -295,7 +295,9 @@ class ExchangeActor(RestingOrders, OrderList):
             return
         if stream.state.is_terminal:
             self._name(stream, venue_order)
+            self._came_late(stream, venue_order)
             return
+        self._learn(stream, venue_order)
         if venue_order.filled > stream.state.filled:
             # Its fills are still to come, and only they move quantities: look again.
             order_id = venue_order.terms.client_order_id
@@ -361,11 +363,12 @@ class ExchangeActor(RestingOrders, OrderList):
         symbol = order.terms.symbol
         left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
         waited_s = found.asked_s - left_s
-        if waited_s < ACCEPTANCE_WINDOW_S:
+        if waited_s < self._window_s(found.client_order_id):
             return
         if symbol not in agree:
             agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        if agree[symbol] or (agree[symbol] is None and waited_s >= DENIED_FOR_S):
+        is_denied = waited_s >= DENIED_FOR_S or found.client_order_id in self.attached
+        if agree[symbol] or (agree[symbol] is None and is_denied):
             witnesses = "order query, fills and position" if agree[symbol] else "order query, fills"
             text = f"{witnesses} agree after {waited_s:.1f} s"
             self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
@@ -381,6 +384,8 @@ class ExchangeActor(RestingOrders, OrderList):
                 continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
+            elif order_id in self.attached:
+                self._expect(order_id)
             elif order_id in terms and _may_have_left(terms[order_id]):
                 stream = self._adopt(terms[order_id])
                 if stream is not None:
