@@ -11,17 +11,22 @@ from tests.actors.box import Box
 from tests.actors.test_recovery_properties import LIVES, History
 
 
+@pytest.mark.parametrize("attaches", [False, True], ids=["sends", "attaches"])
 @pytest.mark.parametrize("amends", [True, False], ids=["amends", "replaces"])
 @pytest.mark.parametrize("seed", [*range(8), 10, 15, 18])
 def test_after_any_history_nothing_is_lost_doubled_or_left_unguarded(
-    tmp_path, monkeypatch, seed, amends
+    tmp_path, monkeypatch, seed, amends, attaches
 ):
     born = Box.__init__
 
     def with_stops(box, *args, **options):
         born(box, *args, **options)
         box.parts.world.rules = replace(
-            box.parts.world.rules, stops_at_venue=True, amends_stops=amends, exit_waits_s=600
+            box.parts.world.rules,
+            stops_at_venue=True,
+            amends_stops=amends,
+            attaches_stops=attaches,
+            exit_waits_s=600,
         )
 
     monkeypatch.setattr(Box, "__init__", with_stops)
