@@ -31,12 +31,13 @@ async def reconcile(
     since: datetime | None,
     working: Mapping[ClientOrderId, Symbol],
     is_news: Callable[[ClientOrderId], bool],
+    asked_s: float,
 ) -> Reconciled | ReconcileFailed:
     """Ask for all that may have happened since `since`.
 
     Of single orders only `working` ones are asked for, which the journal knows and whose end it
     does not, and those with fills that are news: exits wait for this, so it must not grow with
-    what has long been booked.
+    what has long been booked. `asked_s`: monotonic, now.
     """
     orders = await within(port.open_orders())
     if isinstance(orders, Unknown):
@@ -54,4 +55,4 @@ async def reconcile(
             return ReconcileFailed(f"order {order_id}: {answer.why}")
         if isinstance(answer, VenueOrder):
             found[order_id] = answer
-    return Reconciled(tuple(found.values()), fills)
+    return Reconciled(tuple(found.values()), fills, asked_s)

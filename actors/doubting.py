@@ -20,7 +20,6 @@ from runtime.actor import handles
 ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
 ATTACHED_WITHIN_S = 1.0  # after an entry is done the venue has the stop that came with it
-DENIED_FOR_S = 60.0  # likewise, when nobody knows what the position would be without it
 PROVE_AGAIN_AFTER_S = 0.5  # other fills came between two answers, which then do not agree
 A_TICK_S = 0.001  # past a deadline, whatever floats make of it
 FORGET_AFTER_S = 1.0

@@ -7,17 +7,16 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
-from collections.abc import Mapping
-from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.absence import Verdicts
 from actors.attached import AttachedStops
 from actors.attempts import attempt_of
 from actors.doubt import reconcile
-from actors.doubting import ASK_AGAIN_AFTER_S, DENIED_FOR_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
     Beat,
@@ -25,7 +24,6 @@ from actors.messages import (
     ClearCause,
     Compared,
     ExchangeRestarted,
-    Finding,
     Findings,
     Reconciled,
     ReconcileFailed,
@@ -38,10 +36,9 @@ from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
-from domain.money import ZERO
 from domain.order import (
     RESTING,
     TERMINAL,
@@ -55,7 +52,6 @@ from domain.order import (
     OrderCanceled,
     OrderExpired,
     OrderFilled,
-    OrderFoundAbsent,
     OrderRejected,
     OrderStatus,
     OrderTerms,
@@ -84,6 +80,7 @@ class ExchangeActor(AttachedStops, OrderList):
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.ownership = Ownership(world, self._stop_entries)
+        self.began_s = world.clock.monotonic()
 
     # --- life ---
 
@@ -121,8 +118,9 @@ class ExchangeActor(AttachedStops, OrderList):
     async def _reconcile(self) -> None:
         positions = self.world.states.latest_of("position")
         if not positions:
-            self.tell(self.name, Reconciled((), ()))  # there is nobody it could concern
+            self.tell(self.name, Reconciled((), (), 0.0))  # there is nobody it could concern
             return
+        asked_s = self.world.clock.monotonic()
         since = min(position.intended_at for position in positions)
         orders: list[Order] = [stream.state for stream in self.streams.values()]
         working = {
@@ -130,7 +128,7 @@ class ExchangeActor(AttachedStops, OrderList):
             for order in orders
             if not order.is_terminal
         }
-        self.tell(self.name, await reconcile(self.port, since, working, self._is_news))
+        self.tell(self.name, await reconcile(self.port, since, working, self._is_news, asked_s))
 
     def _is_news(self, order_id: ClientOrderId) -> bool:
         """Whether a fill at the venue belongs to a live position and to an order nobody knows."""
@@ -164,7 +162,7 @@ class ExchangeActor(AttachedStops, OrderList):
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
-            self._apply(venue_order, is_sure=True)
+            self._apply(venue_order, asked_s=found.asked_s)
         self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
@@ -272,17 +270,19 @@ class ExchangeActor(AttachedStops, OrderList):
             return None
         terms = replace(self._as_attached(terms), position_id=position_id)  # a venue knows our id
         self._index(terms)
-        self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
+        # Before the venue was asked, whoever sent it was a life before: it left before this one.
+        now_s = self.world.clock.monotonic() if self.reconciled else self.began_s
+        self.sent_at_s[terms.client_order_id] = now_s
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         now = self.world.clock.now()
         attempt = attempt_of(self.world, terms, self.attempt_that_opened(position_id), now)
         self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
-    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
+    def _apply(self, venue_order: VenueOrder, *, asked_s: float | None = None) -> None:
         """Bring an order to the status the venue reports; fills are booked by their own reports.
 
-        `is_sure`: the venue was asked; else it told by itself, and that may be old.
+        `asked_s`: monotonic, when the venue was asked; None: it told, and that may be old.
         """
         if venue_order.terms.client_order_id == NO_ORDER:
             return  # a person's own: the reconciler shows it, nobody touches it
@@ -319,7 +319,7 @@ class ExchangeActor(AttachedStops, OrderList):
             if stream.state.is_terminal:
                 self._ended(stream)
                 return
-        self._compare(stream, venue_order, is_sure=is_sure)
+        self._compare(stream, venue_order, asked_s)
         self._go_on(stream)
 
     def _name(self, stream: Stream, venue_order: VenueOrder) -> None:
@@ -337,42 +337,13 @@ class ExchangeActor(AttachedStops, OrderList):
             if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
                 self._book(fill, orders.get(fill.client_order_id))
         told = {fill.client_order_id for fill in findings.fills}
-        agree: dict[Symbol, bool | None] = {}  # after those fills: what has been told until now
+        agree: Verdicts = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
-                self._apply(found.order, is_sure=True)
+                self._apply(found.order, asked_s=found.asked_s)
             elif found.not_found and found.client_order_id not in told:
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
-
-    def _conclude_absent(
-        self,
-        found: Finding,
-        nets: Mapping[Symbol, Decimal] | None,
-        agree: dict[Symbol, bool | None],
-    ) -> None:
-        """End an order that neither look-up, fills nor position know.
-
-        Only when it had had its time to arrive before it was looked up. Where the position cannot
-        tell, look-up and fills have to deny it for much longer: no venue's books are so late.
-        """
-        stream = self._stream(found.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
-            return
-        order: Order = stream.state
-        symbol = order.terms.symbol
-        left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
-        waited_s = found.asked_s - left_s
-        if waited_s < self._window_s(found.client_order_id):
-            return
-        if symbol not in agree:
-            agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        is_denied = waited_s >= DENIED_FOR_S or found.client_order_id in self.attached
-        if agree[symbol] or (agree[symbol] is None and is_denied):
-            witnesses = "order query, fills and position" if agree[symbol] else "order query, fills"
-            text = f"{witnesses} agree after {waited_s:.1f} s"
-            self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
-            self._ended(stream)
 
     @handles(AskOrders)
     def on_ask_orders(self, ask: AskOrders) -> None:

@@ -10,14 +10,11 @@ from actors import names
 from actors.failures import failure_of
 from actors.journaled import Journaled, Stream
 from actors.latency import Step
-from actors.local_truth import dust_of, untold
 from actors.messages import AskAgain, ForgetOrders, Retire
 from actors.world import World
 from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
-from domain.instrument import Kind
-from domain.money import ZERO
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
 from domain.position_life import is_known_fill
 from runtime.actor import handles
@@ -97,39 +94,6 @@ class OrderKeeper(Journaled):
         """Return how long a request has had to arrive."""
         now_s = self.world.clock.monotonic()
         return now_s - self.sent_at_s.get(order.terms.client_order_id, now_s)
-
-    def _net(self, symbol: Any) -> Any:
-        """Return the signed quantity that our fills, and those of others on them, amount to."""
-        fills = [
-            fill
-            for stream in self.streams.values()
-            if stream.state is not None and stream.state.terms.symbol == symbol
-            for fill in stream.state.fills
-        ]
-        for position in self.world.states.latest_of("position"):
-            if position.instrument.symbol == symbol and not position.is_settled:
-                fills += position.outside_fills
-        return sum(fill.quantity if fill.side.value == "buy" else -fill.quantity for fill in fills)
-
-    def _agrees(self, symbol: Any, net: Any) -> bool | None:
-        """Whether the venue holds what it would hold if no order in doubt had done anything.
-
-        None: that cannot be said, coins were there before anybody looked.
-        """
-        instrument = self.world.instruments.get(symbol)
-        elsewhere = self.world.elsewhere.get(symbol)
-        if instrument is None or instrument.kind is not Kind.SPOT:
-            return bool(net == self._net(symbol) + (elsewhere or ZERO))
-        positions = {each.id: each for each in self.world.states.latest_of("position")}
-        orders = (stream.state for stream in self.streams.values() if stream.state is not None)
-        if any(untold(order, positions) for order in orders if order.terms.symbol == symbol):
-            return False  # yet
-        live = (each for each in positions.values() if not each.is_closed)
-        held = sum((each.remaining for each in live if each.instrument.symbol == symbol), ZERO)
-        more = net - held - dust_of(self.world).get(symbol, ZERO)
-        if abs(more - (elsewhere or ZERO)) < instrument.lot_size:
-            return True
-        return None if elsewhere is None else False
 
     # --- telling ---
 

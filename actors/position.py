@@ -52,7 +52,7 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
-from domain.order import RESTING, OrderStatus, OrderTerms
+from domain.order import RESTING, OrderStatus, OrderTerms, is_entry
 from domain.position import Modification, Position, PositionStatus
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_events import (
@@ -228,6 +228,10 @@ class PositionActor(Journaled):
         if isinstance(message, BeginEntry | AdoptPosition):
             return message.instrument.symbol
         return ""
+
+    def leads_on(self, effect: Any) -> bool:
+        """The order of an entry leaves when its intent is durable, which the exchange journals."""
+        return isinstance(effect, SubmitOrder) and is_entry(effect.terms)
 
     def may_leave_at_once(self, effect: Any) -> bool:
         """Armed exits do not wait for the disk.

@@ -107,6 +107,7 @@ PHRASES = {
     "position_revived": "{name} is given another life after its quarantine",
     "alarm": "{position_id:id} alarm {code}: {message}",
     "paper_ledger_failed": "the paper venue cannot write: {error}",
+    "paper_ledger_damaged": "{problem}",
     # the venue
     "live": "LIVE: orders at {venue} move real money",
     "venue_cause": "{venue}: nothing is opened: {why} ({code})",

@@ -130,6 +130,11 @@ class OrderTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     attached: AttachedStop | None = None  # of an entry; closes whatever that has filled
 
 
+def is_entry(terms: OrderTerms) -> bool:
+    """Whether an order opens or adds: it closes nothing and does not wait to be triggered."""
+    return not terms.reduce_only and terms.type not in RESTING
+
+
 class Fill(msgspec.Struct, frozen=True):
     """One execution at the venue. `trade_id` is its identity: reported twice, it counts once."""
 

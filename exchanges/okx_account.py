@@ -373,7 +373,7 @@ class OkxAccount:
             if not is_well:
                 continue
             rules_in -= 1
-            if rules_in <= 0 or not self.rules.are_known:
+            if rules_in <= 0 or self.rules.untold:  # it may have been said by mistake
                 await self.rules.load()
                 rules_in = _MEASUREMENTS_A_RULE
                 self._begin_pushing()

@@ -32,7 +32,7 @@ from exchanges.port import (
     VenuePosition,
 )
 from exchanges.recent import Recent
-from exchanges.rest import LieError
+from exchanges.rest import LieError, stamp_ms
 from exchanges.translate import (
     NOBODY,
     UnlistedError,
@@ -41,6 +41,7 @@ from exchanges.translate import (
     children_of,
     fill_from_row,
     inst_id,
+    instant,
     order_from_row,
     outside_fill,
     owner_of,
@@ -80,8 +81,7 @@ class AccountReads:
 
     @property
     def _kinds(self) -> list[Kind]:
-        kinds = {each.kind for each in self.listed.values()}
-        return sorted(kinds, key=lambda kind: kind.value)
+        return self._rules.kinds
 
     # Orders
 
@@ -199,20 +199,27 @@ class AccountReads:
         if not self._rules.are_known:
             return _NO_RULES
         found: list[VenuePosition] = []
-        if Kind.SWAP in self._kinds:
+        kinds = self._rules.kinds
+        if Kind.SWAP in kinds:
             answer = await self._wire.ask(okx.POSITIONS, {"instType": "SWAP"})
             rows = okx.read(answer, lambda rows: rows)
             if isinstance(rows, Unknown):
                 return rows
+            unread = {optional_id(row) for row in rows} & self._rules.untold.keys()
+            if unread:  # that is not flat: how much it is cannot be said
+                return Unknown(f"the venue has told no rules of {', '.join(sorted(unread))}")
             swaps = self._each(rows, lambda row: position_from_row(row, self.listed))
             if isinstance(swaps, Unknown):
                 return swaps
             found += swaps
-        if Kind.SPOT in self._kinds:
+        if Kind.SPOT in kinds:
             details = await self._details()
             if isinstance(details, Unknown):
                 return details
-            found += self._coins(details)
+            try:
+                found += self._coins(details)
+            except LieError as lie:
+                return Unknown(str(lie))
         return tuple(each for each in found if each.quantity)
 
     # What the reads share
@@ -343,12 +350,14 @@ class AccountReads:
         """Return what is held of the bases of spot instruments; each asset counts once."""
         held = {text(row, "ccy"): row for row in details}
         found = []
-        for instrument in self.listed.values():
+        for instrument in (*self.listed.values(), *self._rules.untold.values()):
             row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
             if row is not None:
                 price = maybe(row, "accAvgPx") or maybe(row, "openAvgPx") or ZERO
-                total = balance_from_row(row).total
-                found.append(VenuePosition(instrument.symbol, total, price))
+                total, at = balance_from_row(row).total, optional(row, "uTime")
+                updated_at = instant(stamp_ms(at)) if at else None
+                coins = VenuePosition(instrument.symbol, total, price, updated_at=updated_at)
+                found.append(coins)
         return found
 
     def _each(self, rows: Rows, read: Callable[[Row], T]) -> list[T] | Unknown:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from runtime.wal import WalContent, read_wal
 from storage.errors import (
     FencedError,
     JournalDamagedError,
@@ -32,7 +33,6 @@ from storage.errors import (
 from storage.files import prepare_directory
 from storage.migrate import migrate
 from storage.single import Identity, release, reserve
-from storage.wal import WalContent, read_wal
 
 NAME = "holdfast.db"
 APPLICATION_ID = 0x484F4C44  # "HOLD"

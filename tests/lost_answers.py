@@ -21,6 +21,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -225,10 +227,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--venue", choices=("paper", "okx"), default="paper")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="positions")
+    parser.add_argument(
+        "--within-s", type=float, default=inf, help="end the storm by then, at okx: real time"
+    )
     parser.add_argument("--json", action="store_true", help="only the figures")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    which = storm if arguments.venue == "paper" else lost_answers_okx.storm
+    which = storm
+    if arguments.venue == "okx":
+        which = partial(lost_answers_okx.storm, within_s=arguments.within_s)
     result = which(
         arguments.orders, arguments.seed, shows=not arguments.json, at_once=arguments.at_once
     )

@@ -14,9 +14,11 @@ import tempfile
 import time
 from collections import Counter
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
+from daemon.lifecycle import new_loop
 from domain.commands import ProtectionPlan
 from domain.ids import PositionId
 from domain.instrument import Direction
@@ -103,10 +105,13 @@ def books(sandbox: Sandbox) -> dict[str, Any]:
 class Storm:
     """A daemon, a sandbox, and what went between them."""
 
-    def __init__(self, box: VenueBox, venue: SandboxProcess, orders: int, seed: int) -> None:
+    def __init__(
+        self, box: VenueBox, venue: SandboxProcess, orders: int, seed: int, within_s: float
+    ) -> None:
         self.box = box
         self.venue = venue
         self.wanted = orders
+        self.within_s = within_s
         self.chance = random.Random(seed)
         self.opened = 0
         self.closing: set[PositionId] = set()
@@ -122,7 +127,7 @@ class Storm:
         await self.venue.do(storm_begins)
         weather = asyncio.ensure_future(self._weather())
         shown_s = began_s
-        while self.left < self.wanted:
+        while self.left < self.wanted and time.monotonic() - began_s < self.within_s:
             live = box.live()
             self._close_some(live)
             if box.is_ready():
@@ -217,17 +222,26 @@ class Storm:
         print(text, file=sys.stderr, flush=True)
 
 
-async def _storm(orders: int, seed: int, *, shows: bool, at_once: int) -> dict[str, Any]:
+async def _storm(
+    orders: int, seed: int, *, shows: bool, at_once: int, within_s: float
+) -> dict[str, Any]:
     settings = SandboxSettings(balances={"USDT": MONEY}, seed=seed, quiet_s=0)
     with tempfile.TemporaryDirectory(prefix="holdfast-lost-") as directory:
         async with sandbox_process(settings) as venue:
             box = VenueBox(Path(directory), (venue.rest_url, venue.ws_url), PRICES)
-            return await Storm(box, venue, orders, seed).run(shows=shows, at_once=at_once)
+            storm = Storm(box, venue, orders, seed, within_s)
+            return await storm.run(shows=shows, at_once=at_once)
 
 
 def storm(
-    orders: int, seed: int = 1, *, shows: bool = False, at_once: int = AT_ONCE
+    orders: int,
+    seed: int = 1,
+    *,
+    shows: bool = False,
+    at_once: int = AT_ONCE,
+    within_s: float = inf,
 ) -> dict[str, Any]:
-    """Let so many orders pass; return the figures."""
+    """Let so many orders pass, or as many as `within_s` allows; return the figures."""
     gc.collect()
-    return asyncio.run(_storm(orders, seed, shows=shows, at_once=at_once))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_storm(orders, seed, shows=shows, at_once=at_once, within_s=within_s))

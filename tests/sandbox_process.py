@@ -7,13 +7,14 @@ loop, and what it returns comes back.
 import asyncio
 import multiprocessing
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
 import msgspec
 
 from exchanges.sandbox import Sandbox, SandboxSettings, running
+from tests.slow_line import LOOPBACK, slow_line
 
 _END = "end"
 
@@ -44,10 +45,14 @@ class SandboxProcess:
 
 
 @asynccontextmanager
-async def sandbox_process(settings: SandboxSettings) -> AsyncIterator[SandboxProcess]:
-    """Run a sandbox while the context lasts."""
+async def sandbox_process(
+    settings: SandboxSettings, one_way_s: float = 0.0
+) -> AsyncIterator[SandboxProcess]:
+    """Run a sandbox while the context lasts; what goes to it and back takes `one_way_s`."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, settings))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve, args=(theirs, settings, one_way_s)
+    )
     process.start()
     try:
         place = await asyncio.to_thread(ours.recv)
@@ -57,13 +62,17 @@ async def sandbox_process(settings: SandboxSettings) -> AsyncIterator[SandboxPro
         await asyncio.to_thread(process.join)
 
 
-def _serve(pipe: Connection, settings: SandboxSettings) -> None:
-    asyncio.run(_answer(pipe, settings))
+def _serve(pipe: Connection, settings: SandboxSettings, one_way_s: float) -> None:
+    asyncio.run(_answer(pipe, settings, one_way_s))
 
 
-async def _answer(pipe: Connection, settings: SandboxSettings) -> None:
-    async with running(settings) as sandbox:
-        pipe.send(Place(sandbox.rest_url, sandbox.ws_url))
+async def _answer(pipe: Connection, settings: SandboxSettings, one_way_s: float) -> None:
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(running(settings))
+        port = sandbox.port
+        if one_way_s:
+            port = await stack.enter_async_context(slow_line(port, one_way_s))
+        pipe.send(Place(f"http://{LOOPBACK}:{port}", f"ws://{LOOPBACK}:{port}/ws/v5"))
         while (asked := await asyncio.to_thread(pipe.recv)) != _END:
             function, arguments = asked
             pipe.send(_run(sandbox, function, arguments))

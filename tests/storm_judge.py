@@ -56,4 +56,4 @@ def is_good(result: Mapping[str, Any]) -> bool:
     )  # fmt: skip
     more = ("legs_doubled", "oversold")  # what only some venues judge
     spoiled = any(result[name] for name in bad) or any(result.get(name) for name in more)
-    return not spoiled and set(result["executions"]) <= {"PLACED", "FAILED"}
+    return not spoiled and set(result["executions"]) <= {"PLACED", "FAILED", "SKIPPED"}

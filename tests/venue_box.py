@@ -1,4 +1,4 @@
-"""A daemon's whole tree of actors in this process, in real time, trading at a server that speaks OKX.
+"""A daemon's whole tree of actors in this process, in real time, at a server that speaks OKX.
 
 What is between them and that server is the daemon's own: `OkxAccount`, ccxt, the private stream.
 Prices are told here, as the caller says, so that no market stream is needed.
@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,11 @@ class Noting(OkxAccount):
         self.sent: list[str] = []
         self.refused: Counter[str] = Counter()  # by code
         self.unsure: Counter[str] = Counter()  # by reason
+        self.left_s: dict[str, float] = {}  # monotonic, when `submit` was called
 
     def submit(self, terms: OrderTerms) -> Awaitable[Submission]:
         self.sent.append(terms.client_order_id)
+        self.left_s[terms.client_order_id] = time.monotonic()
         return asyncio.ensure_future(self._noted(terms))
 
     async def _noted(self, terms: OrderTerms) -> Submission:
@@ -72,6 +75,18 @@ class Noting(OkxAccount):
         elif isinstance(outcome, Unknown):
             self.unsure[outcome.why[:40]] += 1
         return outcome
+
+
+class Committing(Ears):
+    """Telemetry that remembers how long commits took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits_s: list[float] = []
+
+    def committed(self, rows: int, seconds: float) -> None:
+        super().committed(rows, seconds)
+        self.commits_s.append(seconds)
 
 
 class VenueBox:
@@ -96,7 +111,7 @@ class VenueBox:
         self.prices = dict(prices)
         self.clock = SystemClock()
         self.market = Quotes(self.clock)
-        self.ears = Ears()
+        self.ears = Committing()
         self.store: Store = open_store(config.data_dir, RealDisk())
         loop = asyncio.get_running_loop()
         self.worker = ThreadWorker(loop)
@@ -127,7 +142,7 @@ class VenueBox:
         assert isinstance(self.parts.venue, Noting)
         self.venue: Noting = self.parts.venue
         self.telling: asyncio.Task[None] | None = None
-        self.asked_s: dict[PositionId, float] = {}  # monotonic, when it was asked for
+        self._asked_at: dict[PositionId, datetime] = {}
 
     async def start(self) -> None:
         """Start, and wait until nothing stands against entries."""
@@ -200,7 +215,7 @@ class VenueBox:
             size=Decimal(quantity),
             plan=plan or ProtectionPlan(),
         )
-        self.asked_s[position_id] = time.monotonic()
+        self._asked_at[position_id] = self.clock.now()
         self.parts.system.tell(names.PORTFOLIO, RequestApproval(request, MANUAL_LIMITS))
         return position_id
 
@@ -209,6 +224,15 @@ class VenueBox:
         self.parts.system.tell(names.position(position_id), ClosePosition(position_id))
 
     # --- looking ---
+
+    @property
+    def commits_s(self) -> list[float]:
+        """How long each commit of the journal took."""
+        return self.ears.commits_s
+
+    def began(self, position_id: PositionId) -> datetime:
+        """Return when a position was asked for."""
+        return self._asked_at[position_id]
 
     def live(self) -> list[Position]:
         """Return the positions that are not over."""

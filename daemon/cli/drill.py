@@ -133,7 +133,8 @@ def _run(
     async def run() -> "list[Outcome]":
         this = asyncio.current_task()
         if this is not None:  # end the daemons before this process ends
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, this.cancel)
         return await run_all(
             drills, jobs=jobs, logs=logs, is_small=quick, on_begin=began, on_end=ended
         )

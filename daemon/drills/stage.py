@@ -34,6 +34,7 @@ from daemon.drills.process import DaemonProcess, SilentError
 from daemon.position_views import CLIENT_GUARD
 from domain.errors import Refusal
 from domain.instrument import Direction
+from domain.position import PositionStatus
 from domain.reconciliation import SETTLED_S
 from exchanges.sandbox import DEMO_KEY, Sandbox, SandboxSettings, running
 from exchanges.sandbox.account import Account
@@ -48,6 +49,7 @@ _TOLD_EVERY_S = 0.1
 _ROUNDED_MS = 500
 _POLL_S = 0.01
 _SAMPLED_EVERY_S = 0.1
+_EXITS = PositionStatus.CLOSING.value
 _CONFIG = """\
 data_dir: {data}
 account: {{ name: drill, quote: USDT, venue: sandbox }}
@@ -301,7 +303,7 @@ class Stage:
             self.wrong.append(otherwise)
 
     async def watch_client_guard(self) -> None:
-        """Note again and again where the daemon alone guards, which counts where it must."""
+        """Note again and again where the daemon guards alone, or exits: there it counts."""
         while True:
             try:
                 answer = await self.daemon.ask(ListPositions())
@@ -309,11 +311,13 @@ class Stage:
                 answer = {}
             now_ms = self.now_ms
             rows = [] if isinstance(answer, Refusal) else answer.get("positions", [])
-            lives: dict[str, list[str]] = {}
+            cared_for: dict[str, bool] = {}
             for row in msgspec.convert(rows, list[dict[str, Any]]):
-                lives.setdefault(self.inst(row["symbol"]), []).append(row["stop_lives"])
+                name, is_alone = self.inst(row["symbol"]), row["stop_lives"] == CLIENT_GUARD
+                is_cared_for = is_alone or row["status"] == _EXITS
+                cared_for[name] = cared_for.get(name, True) and is_cared_for
             for name in self.prices:
-                if set(lives.get(name, ())) == {CLIENT_GUARD}:
+                if cared_for.get(name):
                     self.exposure.begin(name, now_ms)
                     self.exposure.client_guarded = True
                 else:

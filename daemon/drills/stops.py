@@ -176,7 +176,6 @@ DRILLS = (
         injects="the venue takes no stop; later one fires and its order is refused",
         run=stop_rejected,
         within_s=90.0,
-        unprotected_within_s=3.0,  # protection.unprotected_after_s, then the daemon says it guards
         counts_client_guard=True,
     ),
     Drill(

@@ -132,7 +132,7 @@ class Judge:
             since_s = self._bare_since.setdefault(position.id, now_s)
             if now_s - since_s > GUARDED_WITHIN_S:
                 text = f"{position.id} {position.status.value} {position.remaining}"
-                self.note("I3", f"{text} without a guard for {now_s - since_s:.0f} s")
+                self.note("I3", f"{text} without a guard since {since_s:.0f} s")
         self.checks += len(held)
         self._bare_since = {key: at for key, at in self._bare_since.items() if key in bare}
 
@@ -150,9 +150,7 @@ class Judge:
         armed = line is not None and any(
             each.key == position.id for index in line.indices() for each in index.armed()
         )
-        return armed or any(
-            position.id in message for _, _, message in life.ears.alarms
-        )
+        return armed or any(position.id in message for _, _, message in life.ears.alarms)
 
     # --- at a start
 
@@ -252,11 +250,8 @@ class Judge:
         """I5: what rests there with an id of ours is alive here."""
         account = self.venue.account
         tag = account_tag(life.world.account)
-        resting: list[Any] = [
-            one
-            for some in (*account.working.values(), *account.armed.values())
-            for one in some.values()
-        ]
+        resting: list[Any] = [one for some in account.working.values() for one in some.values()]
+        resting += [one for some in account.armed.values() for one in some.values()]
         for one in resting:
             order_id = one.client_id if isinstance(one, Algo) else intent_of(one)
             if not order_id.startswith(tag):

@@ -186,7 +186,7 @@ class Life:
                 self.outside.tell(f"{ref.name} crashed: {error!r}")
             crash(ref, error, *message)
 
-        lifecycle.crash = noted  # type: ignore[method-assign]
+        lifecycle.crash = noted  # type: ignore[method-assign, assignment]
 
         def unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             if not self.is_dead:
@@ -236,9 +236,7 @@ class Life:
         """Return the living actor behind a name; None while it is down."""
         return self.parts.actor(name)
 
-    def ask(
-        self, name: str, make: Callable[[RequestId], Any]
-    ) -> "asyncio.Future[Answered] | None":
+    def ask(self, name: str, make: Callable[[RequestId], Any]) -> "asyncio.Future[Answered] | None":
         """Tell an actor what `make` makes of a request id; None while nobody is there."""
         edge = self.actor(names.EDGE)
         if edge is None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-START = datetime(2026, 1, 5, tzinfo=UTC)
+START = datetime(2026, 1, 5, 0, 3, tzinfo=UTC)  # so that midnight comes before the end
 _MS = 1000
 
 

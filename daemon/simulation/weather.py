@@ -103,7 +103,9 @@ class SimWeather:
             case "late":
                 fate.back_s = chance.uniform(1.0, 12.0)
             case "slow":
-                fate.out_s = chance.uniform(0.5, 6.0)
+                fate.out_s = chance.uniform(
+                    0.5, 4.5
+                )  # less than the time in which it may be accepted
             case "html":
                 fate.acts, fate.answer = chance.random() < 0.5, HTML  # noqa: PLR2004
             case "truncated":

@@ -56,9 +56,7 @@ class FaultyVenue:
         self.foreign: list[VenueOrder] = []  # what else rests there
         self.pushes: Callable[[VenueUpdate], Iterable[VenueUpdate]] = lambda update: (update,)
         self.held_back: list[VenueUpdate] = []
-        self.brought: dict[
-            ClientOrderId, OrderTerms
-        ] = {}  # entries whose stop is to come
+        self.brought: dict[ClientOrderId, OrderTerms] = {}  # entries whose stop is to come
         self.bought: dict[ClientOrderId, Decimal] = {}
         self.attaches = True  # the stop of an entry once that is filled; else when a test says so
         self._listener: Callable[[VenueUpdate], None] | None = None

@@ -5,6 +5,7 @@ import pytest
 from actors import names
 from actors.messages import ReconcileNow
 from actors.reconcile_rules import ReconcileSettings
+from domain.commands import ClosePosition
 from domain.ids import client_order_id
 from domain.instrument import Direction, Side
 from domain.modes import Mode
@@ -13,6 +14,7 @@ from domain.position import PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import CashKind, Outside, StreamDown, StreamUp, VenueOrder
 from tests.actors.box import BTC, START, Box, D, pid, stop_at
+from tests.actors.faulty_venue import never_arrives
 from tests.actors.shared_account import SharedAccount
 
 _S = PositionStatus
@@ -540,3 +542,50 @@ def test_what_a_person_closed_while_the_daemon_was_down_is_found(share):
         assert box.position().fills[-1].price == 60_100
 
     share(first, second, pause_s=600)
+
+
+# --- an exit that was lost, beside what others trade ---
+
+
+async def lost_exit(box: Box) -> None:
+    box.venue.submits.append(never_arrives)
+    box.tell(names.position(pid(1)), ClosePosition(pid(1)))
+
+
+def test_an_exit_that_never_arrived_is_sent_anew_beside_a_holding_in_quarantine(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.trades("0.05")
+        await box.soon(10)
+        assert BTC in box.parts.world.quarantined
+        await lost_exit(box)
+        await box.soon(12)
+        assert box.position().status is _S.CLOSED
+        assert box.position().exit_reason is ExitReason.MANUAL_CLOSE
+
+    share(play)
+
+
+def test_an_exit_that_never_arrived_is_sent_anew_though_others_trade_meanwhile(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        await lost_exit(box)
+        box.venue.trades("0.05")
+        await box.soon(40)
+        assert box.position().status is _S.CLOSED
+        assert box.position().exit_reason is ExitReason.MANUAL_CLOSE
+
+    share(play)
+
+
+def test_a_position_closed_on_the_site_just_when_our_own_exit_was_lost_is_closed_once(share):
+
+    async def play(box: Box) -> None:
+        await opened(box)
+        await lost_exit(box)
+        box.venue.trades("-0.01")
+        await box.soon(160)
+        assert box.position().is_closed
+        assert box.position().remaining == 0
+
+    share(play)

@@ -67,8 +67,9 @@ class Trader:
 class Book:
     """All promises, and every one that was broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, fires_within_s: float = 0.7) -> None:
         self.lock = RLock()
+        self.fires_within_s = fires_within_s
         self.promises: dict[str, Promise] = {}
         self.traders: dict[str, Trader] = {}
         self.entries = Trader()  # `paused`: by stop-entries
@@ -237,8 +238,8 @@ class Book:
             promise.beyond_s = None
         elif promise.beyond_s is None:
             promise.beyond_s = time.monotonic()
-        elif time.monotonic() - promise.beyond_s > _FIRES_WITHIN_S:
-            told = f"price {price} beyond {levels} for {_FIRES_WITHIN_S} s, {row['status']}"
+        elif time.monotonic() - promise.beyond_s > self.fires_within_s:
+            told = f"price {price} beyond {levels} for {self.fires_within_s} s, {row['status']}"
             self.blame("unprotected", f"{promise.id}: {told}")
             promise.beyond_s = inf  # said once
 
@@ -323,9 +324,6 @@ class Book:
         if promise.must_close and view["status"] not in ENDED:
             return f"{promise.id}: its closing was acknowledged, it is {view['status']}"
         return None
-
-
-_FIRES_WITHIN_S = 0.7
 
 
 def trail_of(protection: View) -> tuple[str | None, str | None] | None:

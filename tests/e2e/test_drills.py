@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from daemon.drills.drill import Drill, Outcome
 from daemon.drills.running import run_all
 from daemon.drills.stage import Stage
 from tests.e2e.harness import HOLDFAST, wait_until
+from tests.e2e.terminal import Terminal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 AT_ONCE = 9
@@ -127,28 +127,30 @@ def test_all_are_listed_without_running_any() -> None:
     assert [each["name"] for each in listed] == NAMES
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [HOLDFAST, "drill", "outage", "--json", "--logs", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield process
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+def pid_in(log: Path) -> int:
+    """Return the process of the daemon that wrote a log, once it is up."""
+    wait_until(lambda: log.exists() and '"ready"' in log.read_text(), 30, "the daemon is up")
+    ready = next(line for line in log.read_text().splitlines() if '"ready"' in line)
+    return int(json.loads(ready)["pid"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_who_is_told_to_stop_leaves_no_daemon_behind(
-    started: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
-) -> None:
-    log = tmp_path / "outage" / "daemon.log"
-    wait_until(lambda: log.exists() and '"ready"' in log.read_text(), 30, "the daemon is up")
-    pid = next(
-        json.loads(line)["pid"] for line in log.read_text().splitlines() if '"ready"' in line
-    )
+def test_who_is_told_to_stop_leaves_no_daemon_behind(tmp_path: Path) -> None:
+    command = [HOLDFAST, "drill", "outage", "--json", "--logs", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as started:
+        pid = pid_in(tmp_path / "outage" / "daemon.log")
+        os.kill(started.pid, signal.SIGTERM)
 
-    os.kill(started.pid, number)
-
-    assert started.wait(30) != 0
+        assert started.wait(30) == 128 + signal.SIGTERM
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_terminal_shows_what_runs_and_no_daemon_outlives_it(tmp_path: Path) -> None:
+    command = [HOLDFAST, "drill", "outage", "liquidation", "--logs", str(tmp_path)]
+    with Terminal(command, columns=120) as terminal:
+        terminal.until(r"outage +running")
+        pid = pid_in(tmp_path / "outage" / "daemon.log")
+        terminal.hang_up()
+
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "its daemon ends too")
