@@ -7,7 +7,7 @@ it has learned them a position proves nothing, and the other two have to deny fo
 
 from collections.abc import Iterator, Mapping
 
-from actors.doubting import ACCEPTANCE_WINDOW_S, Doubting
+from actors.doubting import Doubting
 from actors.elsewhere import moved_by
 from actors.local_truth import dust_of, untold
 from actors.messages import Finding, Net
@@ -40,14 +40,15 @@ class Proving(Doubting):
         symbol = order.terms.symbol
         left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
         waited_s = found.asked_s - left_s
-        if waited_s < ACCEPTANCE_WINDOW_S or order.filled:
+        if waited_s < self._window_s(found.client_order_id) or order.filled:
             return
         if symbol not in verdicts:
             verdicts[symbol] = self._agrees(symbol, nets.get(symbol, NOTHING))
         agrees = verdicts[symbol]
         if agrees is False and not self._is_disputed(order, nets.get(symbol, NOTHING), waited_s):
             return
-        if agrees is None and waited_s < DENIED_FOR_S:
+        came_along = found.client_order_id in self.attached  # and would not change the position
+        if agrees is None and waited_s < DENIED_FOR_S and not came_along:
             return
         witnesses = "order query, fills and position" if agrees else "order query and fills"
         text = f"{witnesses} agree after {waited_s:.1f} s"

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.absence import Verdicts
+from actors.attached import AttachedStops
 from actors.attempts import attempt_of
 from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
@@ -31,7 +32,6 @@ from actors.messages import (
 from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.resting import RestingOrders
 from actors.taking_stock import TakingStock
 from actors.world import World
 from domain.effects import AskOrders
@@ -68,11 +68,12 @@ STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(RestingOrders, OrderList, TakingStock):
+class ExchangeActor(AttachedStops, OrderList, TakingStock):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
-    What leaves for the venue is in `sending.py`, what rests there in `resting.py`, what is asked
-    after a start in `taking_stock.py`, how orders are kept and told of in `orders.py`.
+    What leaves for the venue is in `sending.py`, what rests there in `resting.py` and
+    `attached.py`, what is asked after a start in `taking_stock.py`, how orders are kept and told
+    of in `orders.py`.
     """
 
     def __init__(self, world: World, port: Exchange) -> None:
@@ -260,7 +261,7 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
         position_id = self.ownership.position_of(terms.client_order_id)
         if position_id is None or not self.ownership.is_live(position_id):
             return None
-        terms = replace(terms, position_id=position_id)  # a venue knows our id, no more
+        terms = replace(self._as_attached(terms), position_id=position_id)  # a venue knows our id
         self._index(terms)
         # Before the venue was asked, whoever sent it was a life before: it left before this one.
         now_s = self.world.clock.monotonic() if self.reconciled else self.began_s
@@ -287,7 +288,9 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
             return
         if stream.state.is_terminal:
             self._name(stream, venue_order)
+            self._came_late(stream, venue_order)
             return
+        self._learn(stream, venue_order)
         if venue_order.filled > stream.state.filled:
             # Its fills are still to come, and only they move quantities: look again.
             order_id = venue_order.terms.client_order_id
@@ -345,6 +348,8 @@ class ExchangeActor(RestingOrders, OrderList, TakingStock):
                 continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
+            elif order_id in self.attached:
+                self._expect(order_id)
             elif order_id in terms and _may_have_left(terms[order_id]):
                 stream = self._adopt(terms[order_id])
                 if stream is not None:

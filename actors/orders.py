@@ -45,6 +45,7 @@ class OrderKeeper(Journaled):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.of_position: dict[PositionId, set[ClientOrderId]] = {}
+        self.attached: dict[ClientOrderId, ClientOrderId] = {}  # stops, by their entry's order
         self.cancel_wanted: set[ClientOrderId] = set()  # until the order has ended
         self.sent_at_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
         self.answered_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
@@ -57,7 +58,11 @@ class OrderKeeper(Journaled):
         return self.streams.get(names.order_stream(order_id))
 
     def _index(self, terms: OrderTerms) -> None:
-        self.of_position.setdefault(terms.position_id, set()).add(terms.client_order_id)
+        of_position = self.of_position.setdefault(terms.position_id, set())
+        of_position.add(terms.client_order_id)
+        if terms.attached is not None:
+            of_position.add(terms.attached.client_order_id)
+            self.attached[terms.attached.client_order_id] = terms.client_order_id
 
     def attempt_that_opened(self, position_id: PositionId) -> Attempt | None:
         """Return the attempt of a position's first entry order, as far as it is known."""
@@ -180,6 +185,7 @@ class OrderKeeper(Journaled):
             if stream is not None:
                 retired.append(stream.name)
             self._drop(order_id)
+            self.attached.pop(order_id, None)
         if retired:
             self.tell(names.PERSISTENCE, Retire(tuple(retired)))
 

@@ -262,6 +262,7 @@ class Sender(Proving):
             each
             for each in adopted
             if each.terms.position_id == terms.position_id and each.terms.side is terms.side
+            if each.terms.client_order_id not in self.attached  # its position knows of it
         ]
         if not others or not terms.reduce_only or self._stream(terms.client_order_id) is not None:
             self.on_submit(effect)

@@ -134,7 +134,9 @@ class OkxAccount:
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
-        self.abilities = Abilities(holds_stops=True, amends_stops=only_swaps, holds_trails=True)
+        self.abilities = Abilities(
+            holds_stops=True, amends_stops=only_swaps, holds_trails=True, attaches_stops=True
+        )
 
     # Life
 
