@@ -373,6 +373,8 @@ def _details(rows: Rows) -> Rows:
         raise LieError("details is no list")
     for row in okx.rows_of(details):
         balance_from_row(row)
+        if optional(row, "uTime"):
+            stamp_ms(optional(row, "uTime"))
     return details
 
 
