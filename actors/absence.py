@@ -15,6 +15,7 @@ from domain.ids import Symbol
 from domain.instrument import Kind, Side
 from domain.money import ZERO
 from domain.order import Fill, Order, OrderFoundAbsent, OrderStatus
+from exchanges.port import PositionMode
 
 DENIED_FOR_S = 60.0  # by look-up and fills alone: no venue's books are so late
 DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
@@ -85,6 +86,11 @@ class Proving(Doubting):
             if position.instrument.symbol == symbol and not position.is_settled:
                 yield from position.outside_fills
 
+    def _is_hedged(self) -> bool:
+        """Whether long and short of a swap are two holdings there; a flat one is not told of."""
+        facts = self.world.link.facts
+        return facts is not None and facts.position_mode is PositionMode.HEDGE
+
     def _agrees(self, symbol: Symbol, net: Net) -> bool | None:
         """Whether the venue holds what it would hold if no order in doubt had done anything.
 
@@ -96,7 +102,8 @@ class Proving(Doubting):
         elsewhere = self.world.elsewhere.get(symbol)
         fills = list(self._fills_of(symbol))
         ours = sum((moved_by(fill, instrument) for fill in fills), ZERO)
-        late = [fill for fill in fills if net.at is not None and fill.at > net.at]
+        at = None if self._is_hedged() else net.at  # else it is of one side, fills are of both
+        late = [fill for fill in fills if at is not None and fill.at > at]
         after = sum((moved_by(fill, instrument) for fill in late), ZERO)
         if instrument.kind is not Kind.SPOT:
             return net.quantity == ours - after + (elsewhere or ZERO)

@@ -144,7 +144,8 @@ class Book:
                 if missing:
                     self.blame("lost", f"{promise.id}: fills {sorted(missing)} were shown")
                 for order_id, filled in promise.exits.items():
-                    if exits.get(order_id, D(-1)) < filled:
+                    # One that a stop at the venue came before is not shown any more.
+                    if exits.get(order_id, ZERO) < filled:
                         now = exits.get(order_id)
                         told = f"exit {order_id} was shown, {filled} filled; now {now}"
                         self.blame("lost", f"{promise.id}: {told}")
