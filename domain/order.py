@@ -76,7 +76,7 @@ TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
     _S.FILLED: frozenset(),
     _S.REJECTED: frozenset({_S.FILLED}),
     _S.ABSENT: frozenset({_S.FILLED}),
-    _S.DENIED: frozenset(),
+    _S.DENIED: frozenset({_S.FILLED}),  # believed never sent, and it was
 }
 
 
