@@ -68,7 +68,7 @@ from runtime.actor import handles
 log = structlog.get_logger("trade.execution")
 
 RECONCILE_AGAIN_AFTER_S = 1.0
-ABSENT_ANYHOW_AFTER_S = 20.0  # an exit, though others hold the symbol too
+ABSENT_ANYHOW_AFTER_S = {True: 20.0, False: 60.0}  # exits, entries; though others hold it too
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
 STREAM_DOWN = "STREAM_DOWN"
@@ -343,8 +343,9 @@ class ExchangeActor(RestingOrders, OrderList):
         """End an order that neither look-up, fills nor position know.
 
         Only when it had had its time to arrive before it was looked up. Where others hold some of
-        the symbol too, what is held says nothing. Then an exit is believed absent once the other
-        two have said so for long: waiting for ever would leave its position without a guard.
+        the symbol too, what is held says nothing. Then an order is believed absent once the other
+        two have said so for long: waiting for ever would leave a position without a guard, and what
+        others hold unexplained, since nothing is compared while an order is in doubt.
         """
         stream = self._stream(found.client_order_id)
         if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
@@ -359,7 +360,7 @@ class ExchangeActor(RestingOrders, OrderList):
             agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
         if agree[symbol]:
             text = f"order query, fills and position agree after {waited_s:.1f} s"
-        elif order.terms.reduce_only and waited_s >= ABSENT_ANYHOW_AFTER_S:
+        elif waited_s >= ABSENT_ANYHOW_AFTER_S[order.terms.reduce_only]:
             text = f"order query and fills agree after {waited_s:.1f} s; others hold {symbol} too"
         else:
             return
