@@ -19,6 +19,7 @@ from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTe
 from domain.position_life import is_known_fill
 from runtime.actor import handles
 
+LEAVES_WITHIN_S = 5.0  # of being handed over a request has left, or never will
 _S = OrderStatus
 
 
@@ -87,7 +88,8 @@ class OrderKeeper(Journaled):
             return
         now = self.world.clock.now()
         left = order.sent_at or (order.updated_at if order.status is _S.UNKNOWN else None) or now
-        ago_s = max(0.0, (now - left).total_seconds())
+        # It was handed over then; what must be sent before it may have taken time.
+        ago_s = max(0.0, (now - left).total_seconds() - LEAVES_WITHIN_S)
         self.sent_at_s[order.terms.client_order_id] = self.world.clock.monotonic() - ago_s
 
     def _since_it_left_s(self, order: Order) -> float:
