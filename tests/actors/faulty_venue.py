@@ -52,6 +52,8 @@ class FaultyVenue:
         self.asked: list[ClientOrderId] = []  # orders looked up
         self.reads_fail = False
         self.reads_hang = False
+        self.mute: set[ClientOrderId] = set()  # nothing usable is said about them
+        self.fills_since: list[datetime | None] = []  # what was asked for
         self.forgotten: set[ClientOrderId] = set()  # neither found nor in the fills
         self.foreign: list[VenueOrder] = []  # what else rests there
         self.pushes: Callable[[VenueUpdate], Iterable[VenueUpdate]] = lambda update: (update,)
@@ -94,7 +96,7 @@ class FaultyVenue:
     ) -> VenueOrder | NotFound | Unknown:
         self.asked.append(order_id)
         await self._hang()
-        if self.reads_fail:
+        if self.reads_fail or order_id in self.mute:
             return Unknown("the read failed")
         if order_id in self.forgotten:
             return NotFound()
@@ -110,6 +112,7 @@ class FaultyVenue:
         return (*found, *self.foreign)
 
     async def fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
+        self.fills_since.append(since)
         await self._hang()
         if self.reads_fail:
             return Unknown("the read failed")

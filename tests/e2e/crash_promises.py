@@ -120,6 +120,11 @@ class Book:
         """Take a line of `positions`, asked for at `asked_s` (monotonic)."""
         with self.lock:
             promise = self.of(row["id"])
+            if row["protection_version"] is None:  # its events are archived, little of it is shown
+                promise.is_closed = True
+                if row["status"] not in ENDED or D(row["remaining_quantity"]):
+                    self.blame("lost", f"{promise.id} is archived and {row['status']}")
+                return
             later = asked_s >= promise.shown_s  # answers to different threads overtake each other
             if later:
                 self._compare(promise, row)
