@@ -160,6 +160,7 @@ class Reconciled(msgspec.Struct, frozen=True):
     found: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
     asked_s: float  # monotonic, when the first question left
+    unread: tuple[ClientOrderId, ...] = ()  # working, and nothing usable was said of them
 
 
 class ReconcileFailed(msgspec.Struct, frozen=True):
@@ -185,6 +186,13 @@ class CancelOrphan(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
 
 
+class WasStopped(msgspec.Struct, frozen=True):
+    """The process stood still: what happened meanwhile is not known, what is heard now is old."""
+
+    lane: ClassVar[int] = FILLS
+    seconds: float
+
+
 class Revive(msgspec.Struct, frozen=True):
     """Give a position in quarantine another life."""
 
@@ -193,7 +201,7 @@ class Revive(msgspec.Struct, frozen=True):
 
 
 class Uncompared(msgspec.Struct, frozen=True):
-    """The venue's private stream came back: what changed meanwhile was not told."""
+    """What changed at the venue was not told: its private stream was away, or this process was."""
 
     lane: ClassVar[int] = EXITS
 

@@ -179,7 +179,7 @@ class VenueCheckActor(Actor):
     def _set(self, causes: tuple[ModeCause, ...]) -> None:
         """Set what is new or reads differently, clear what is over."""
         now = {cause.code: cause for cause in causes}
-        for code in self.causes.keys() - now.keys():
+        for code in sorted(self.causes.keys() - now.keys()):
             self.tell(names.PORTFOLIO, ClearCause(code))
             log.info("venue_cause_over", code=code, venue=self.world.venue)
         for code, cause in now.items():

@@ -84,7 +84,7 @@ class Commands:
             case "snapshot":
                 self._ask(life, step, names.PERSISTENCE, TakeSnapshot)
             case "reconcile":
-                self._ask(life, step, names.RECONCILER, lambda rid: ReconcileNow(rid))
+                self._ask(life, step, names.RECONCILER, ReconcileNow)
             case _:
                 position = self._chosen(life, step.u)
                 if position is not None:

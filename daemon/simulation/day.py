@@ -1,5 +1,6 @@
 """One simulated day: lives of the daemon one after the other, what happens to them, the verdict."""
 
+import asyncio
 import hashlib
 import os
 import tempfile
@@ -7,8 +8,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import orjson
@@ -122,7 +123,7 @@ class Day:
             is_last = number == len(self.plan.lives) - 1
             chance = SeededChance(f"{self.plan.seed}/{number}/loop")
             loop = InterleavedLoop(chance, start_s=self.outside.now_s)
-            lived(loop, lambda span=span, n=number, last=is_last: self._live(span, n, is_last=last))
+            lived(loop, partial(self._live, span, number, is_last=is_last))
 
     async def _live(self, span: Span, number: int, *, is_last: bool) -> None:
         began_s = self.outside.now_s
@@ -155,8 +156,6 @@ class Day:
 
     async def _until(self, life: Life, until_s: float) -> None:
         """Look now and then."""
-        import asyncio  # noqa: PLC0415
-
         while self.outside.now_s < until_s and not life.parts.system.failed.done():
             await asyncio.sleep(min(LOOK_EVERY_S, until_s - self.outside.now_s))
             self.judge.look(life)
@@ -208,7 +207,7 @@ def run(
         lives=len(plan.lives),
         answers=day.commands.answers,
         cpu_s=round(time.process_time() - began_s, 2),
-        story=_story(day.outside, plan) if with_story else (),
+        story=_story(day.outside) if with_story else (),
     )
 
 
@@ -235,8 +234,7 @@ def _config(plan: Plan, directory: Path) -> Config:
     return load(ConfigFile(file)).config
 
 
-def _story(outside: Outside, plan: Plan) -> tuple[str, ...]:
-    del plan
+def _story(outside: Outside) -> tuple[str, ...]:
     return tuple(f"{_clock(at_s)}  {text}" for at_s, text in outside.story)
 
 
@@ -244,8 +242,3 @@ def _clock(at_s: float) -> str:
     minutes, seconds = divmod(at_s, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours:02d}:{minutes:02d}:{seconds:06.3f}"
-
-
-def described(plan: Plan, result: Result) -> dict[str, Any]:
-    """Return what a kept failure says: the plan and what was wrong."""
-    return {"violations": result.violations, "plan": msgspec.to_builtins(plan)}

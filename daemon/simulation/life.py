@@ -186,7 +186,7 @@ class Life:
                 self.outside.tell(f"{ref.name} crashed: {error!r}")
             crash(ref, error, *message)
 
-        lifecycle.crash = noted  # type: ignore[method-assign]
+        lifecycle.crash = noted  # type: ignore[method-assign, assignment]
 
         def unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             if not self.is_dead:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 DAY_S = 86_400.0
 CALM_S = 600.0  # at the end, without faults
@@ -207,10 +206,14 @@ def _steps(
 
 
 def encode(plan: Plan, **more: Any) -> bytes:
-    """Return a plan as JSON that a person can read."""
+    """Return a plan as JSON that a person can read, with `more` beside it."""
     return msgspec.json.format(msgspec.json.encode({**more, "plan": plan}), indent=1)
 
 
-def without(plan: Plan, steps: Sequence[Step]) -> Plan:
-    """Return the plan with these steps only."""
-    return replace(plan, steps=tuple(steps))
+class _Kept(msgspec.Struct):
+    plan: Plan
+
+
+def decode(data: bytes) -> Plan:
+    """Read a plan that `encode` wrote. Raises `msgspec.DecodeError`."""
+    return msgspec.json.decode(data, type=_Kept).plan

@@ -1,7 +1,8 @@
 """Logs during a simulated day: not printed, but heard; what says that something broke is kept."""
 
 import logging
-from typing import Any, Self
+from collections.abc import MutableMapping
+from typing import Any, NoReturn, Self
 
 import structlog
 
@@ -40,7 +41,7 @@ class Silence:
     def __exit__(self, *_: object) -> None:
         structlog.configure(**self._before)
 
-    def _hear(self, _logger: Any, level: str, event: dict[str, Any]) -> Any:
+    def _hear(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> NoReturn:
         name = event.get("event")
         if name in BUGS:
             self.bugs.append(f"the log says {name} {event.get('name', '')}".rstrip())

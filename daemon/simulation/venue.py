@@ -21,24 +21,18 @@ from exchanges.sandbox.rest import perform
 from exchanges.sandbox.settings import SandboxSettings
 from exchanges.sandbox.sockets import Socket
 from exchanges.sandbox.world import World
-from exchanges.verdict import Verdict
 
 _REGULAR_S = 15.0  # between snapshots of account and positions, while somebody listens
 BASES = ("BTC", "ETH", "SOL")
-MAINTENANCE: dict[str, Any] = {
-    "code": "50001",
-    "data": [],
-    "msg": "Service temporarily unavailable",
-}
-
-__all__ = ["BASES", "SimSocket", "SimVenue", "Verdict"]
+MAINTENANCE: dict[str, Any] = {"code": "50001", "data": [], "msg": "Service unavailable"}
 
 
 class SimSocket(Socket):
     """The venue's end of a connection."""
 
     def __init__(self, path: str, number: int, deliver: Callable[[str | None], None]) -> None:
-        super().__init__(path, None, None, f"{number:08x}")
+        nobody: Any = None  # a connection in memory has neither response nor transport
+        super().__init__(path, nobody, nobody, f"{number:08x}")
         self._deliver = deliver
 
     def send(self, message: str) -> None:
@@ -67,7 +61,6 @@ class SimVenue:
         self.requests = 0
         self._endpoints: dict[str, Endpoint] = {}
         self._number = 0
-        self.watches_children: set[str] = set()
         prefill(self.world)
         outside.after(_REGULAR_S, self._regular)
 

@@ -34,7 +34,7 @@ class Socket:
     def __init__(
         self,
         path: str,
-        response: web.WebSocketResponse | None,
+        response: web.WebSocketResponse,
         transport: asyncio.Transport | None,
         connection_id: str,
     ) -> None:

@@ -44,7 +44,7 @@ class Venue:
         if due > self._funded_ms:
             self._funded_ms = due
             for account in self.accounts:
-                for name in {one.listing.inst_id for one in account.open_positions()}:
+                for name in dict.fromkeys(one.listing.inst_id for one in account.open_positions()):
                     pay_funding(account, name)
         for account in self.accounts:
             at_ms = account.cancel_all_at_ms

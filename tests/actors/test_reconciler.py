@@ -355,12 +355,29 @@ def test_an_order_whose_position_is_over_is_canceled_by_its_id_once_seen_twice(s
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.soon(2)
+        await box.open(number=9)
+        await box.close(9)
+        await box.soon(2)
         order = left_over(box)
         box.venue.foreign = [order]
+        before = len(box.venue.canceled)
+        await box.soon(9)
+        assert len(box.venue.canceled) == before
         await box.soon(11)
+        assert box.venue.canceled[before] == order.terms.client_order_id
+        assert "FOREIGN_ORDERS" not in box.parts.world.causes
+
+    share(play)
+
+
+def test_an_order_of_a_position_that_never_was_here_is_another_daemons_and_stays(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.foreign = [left_over(box)]
+        await box.soon(30)
         assert box.venue.canceled == []
-        await box.soon(11)
-        assert box.venue.canceled[0] == order.terms.client_order_id
+        assert "FOREIGN_ORDERS" in box.parts.world.causes
 
     share(play)
 
@@ -449,6 +466,19 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(share):
         assert box.position().status is _S.OPEN_PROTECTED
 
     share(play, reconcile=ReconcileSettings(active=False))
+
+
+def test_dry_runs_without_end_keep_nothing_from_being_booked(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100")
+        for _ in range(30):
+            await reconciled(box, dry_run=True)
+            await box.soon(1)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+
+    share(play)
 
 
 def test_asked_by_a_person_it_deals_with_what_differs_before_it_answers(share):

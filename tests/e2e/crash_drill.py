@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -47,6 +48,7 @@ class Found:
     min_open: int = 10**9
     ready_ms: list[float] = field(default_factory=list)  # process start to first answer
     armed_ms: list[float] = field(default_factory=list)  # process start to all levels armed
+    asked_ms: list[float] = field(default_factory=list)  # all levels armed to venue asked
     replayed: list[int] = field(default_factory=list)
     trouble: Counter[str] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
@@ -84,6 +86,7 @@ class Drill:
         self.log = directory / "daemon.log"
         self.last_label = ""
         self._last_pid = 0
+        self._read_to = 0  # bytes of the log
         self.told = 0  # broken promises until now
         strategy = ROOT / "tests" / "e2e" / STRATEGY
         (directory / STRATEGY).write_text(strategy.read_text())
@@ -153,6 +156,7 @@ class Drill:
         if gone:
             self.book.blame("lost", f"fills {sorted(gone)} are gone from the venue")
         told_no_more_than_the_venue_has(self.book, self.ledger)
+        self._read_life()
         self.ground.judge(self.book)
         if not closing:
             self.found.min_open = min(self.found.min_open, self.ledger.open_positions())
@@ -322,6 +326,27 @@ class Drill:
 
     # --- what the daemon logged
 
+    def _read_life(self) -> None:
+        """Find out when the life that ended had heard from the venue."""
+        with self.log.open("rb") as log:
+            log.seek(self._read_to)
+            lines = log.read().splitlines()
+            self._read_to = log.tell()
+        began: datetime | None = None
+        for text in lines:
+            if b'"started"' not in text and b'"reconciled"' not in text:
+                continue
+            line = json.loads(text)
+            at = datetime.fromisoformat(line["time"])
+            if line["event"] == "started":
+                began = at
+            elif began is not None:
+                self.found.asked_ms.append((at - began).total_seconds() * 1000)
+                self.ground.asked(began, at)
+                return
+        if began is not None:
+            self.ground.asked(began, datetime.now(UTC))  # it did not live to hear of it
+
     def read_log(self) -> None:
         """Take times and troubles from the daemon's own log."""
         for text in self.log.read_text(errors="replace").splitlines():
@@ -357,6 +382,8 @@ class Drill:
             "restart_to_ready_max_ms": round(max(found.ready_ms, default=0)),
             "recovery_p50_ms": _median(found.armed_ms),
             "recovery_max_ms": round(max(found.armed_ms, default=0)),
+            "armed_to_venue_asked_p50_ms": _median(found.asked_ms),
+            "armed_to_venue_asked_max_ms": round(max(found.asked_ms, default=0)),
             "replayed_max": max(found.replayed, default=0),
             "journal_events": found.journal_events,
             "actor_restarts": dict(found.restarts),

@@ -7,6 +7,7 @@ meanwhile counts, and it judges by its own ledger: doubled, oversold, sent again
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +25,8 @@ from tests.e2e.crash_scale import PAPER_SCALE, SANDBOX_SCALE, Scale
 from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
 
 MONEY = Decimal(1_000_000)
-# Of a daemon that lives: killed between a stop and an exit it must first prove the exit absent.
+# Of a daemon that lives and has asked the venue: killed between a stop and an exit it must first
+# prove the exit absent.
 UNPROTECTED_WITHIN_S = ACCEPTANCE_WINDOW_S + 2.0
 STRATEGY = "crash_strategy.py"
 _OURS = ("HOLDFAST_", "OKX_")
@@ -110,6 +112,9 @@ class Ground(Protocol):
     def back(self) -> None:
         """It answers again."""
 
+    def asked(self, ready: datetime, told: datetime) -> None:
+        """A daemon that was ready had asked the venue, and knew what is there, at `told`."""
+
     def judge(self, book: Book) -> None:
         """Blame what the venue itself saw."""
 
@@ -139,6 +144,9 @@ class PaperGround:
 
     def back(self) -> None:
         """It came back with it."""
+
+    def asked(self, ready: datetime, told: datetime) -> None:
+        """Its venue is in the same process."""
 
     def judge(self, book: Book) -> None:
         """Its ledger is all it says."""
@@ -175,6 +183,11 @@ class SandboxGround:
 
     def back(self) -> None:
         self.exposure.end(EVERYTHING, self._now_ms())
+
+    def asked(self, ready: datetime, told: datetime) -> None:
+        """Before that nothing can be sent: how long it takes is a figure of its own."""
+        span = round(ready.timestamp() * 1000), round(told.timestamp() * 1000)
+        self.exposure.spans.append((EVERYTHING, span))
 
     def judge(self, book: Book) -> None:
         found: dict[str, Any] = self.desk.do(self.desk.sandbox.judge)

@@ -350,8 +350,8 @@ POINTS = {
         ),
         Point("archive-anchor", partial(_archive, name="insert", wrap=after), needs=_ARCHIVE),
         Point("archive-leaves", _archive_leaves, needs=_ARCHIVE),
-        Point("retention-before", partial(_retention, wrap=before)),
-        Point("retention-after", partial(_retention, wrap=after)),
+        Point("retention-before", partial(_retention, wrap=before), (PAPER,)),  # traders decide
+        Point("retention-after", partial(_retention, wrap=after), (PAPER,)),
         *(Point(f"start-{step}", partial(_start, step=step), at_start=True) for step in _STARTS),
     )
 }

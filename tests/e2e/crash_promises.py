@@ -120,6 +120,11 @@ class Book:
         """Take a line of `positions`, asked for at `asked_s` (monotonic)."""
         with self.lock:
             promise = self.of(row["id"])
+            if row["protection_version"] is None:  # its events are archived, little of it is shown
+                promise.is_closed = True
+                if row["status"] not in ENDED or D(row["remaining_quantity"]):
+                    self.blame("lost", f"{promise.id} is archived and {row['status']}")
+                return
             later = asked_s >= promise.shown_s  # answers to different threads overtake each other
             if later:
                 self._compare(promise, row)
@@ -139,7 +144,8 @@ class Book:
                 if missing:
                     self.blame("lost", f"{promise.id}: fills {sorted(missing)} were shown")
                 for order_id, filled in promise.exits.items():
-                    if exits.get(order_id, D(-1)) < filled:
+                    # One that a stop at the venue came before is not shown any more.
+                    if exits.get(order_id, ZERO) < filled:
                         now = exits.get(order_id)
                         told = f"exit {order_id} was shown, {filled} filled; now {now}"
                         self.blame("lost", f"{promise.id}: {told}")

@@ -1,6 +1,6 @@
 """How much is done to a daemon that is killed, and how much time it has, by venue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,11 @@ SANDBOX_SCALE = Scale(
     settled_within_s=25.0,
     fires_within_s=3.0,  # the venue's own stop fires first; after `grace_s` the daemon's guard
     pace_s=0.03,
+)
+PROXY_SCALE = replace(
+    SANDBOX_SCALE,
+    guarded_within_s=8.0,
+    settled_within_s=40.0,  # what is in doubt is asked about at longer and longer intervals
+    fires_within_s=15.0,  # the venue's stop fires at once; to hear of it may take long
+    pace_s=0.1,
 )

@@ -95,7 +95,9 @@ def test_what_a_person_closes_is_booked_within_a_second(desk: Desk, processes: P
     wait_until(
         lambda: desk.do(lambda: stops(desk)) == [D("0.01")], WITHIN_S, "a stop for what is left"
     )
-    assert daemon.position(position)["status"] == "open_protected"
+    wait_until(
+        lambda: daemon.position(position)["status"] == "open_protected", WITHIN_S, "it is told so"
+    )
     time.sleep(SETTLED_S)
     desk.do(lambda: outside.close(desk.account, BTC))
     took(lambda: reason(daemon, position) == "EXTERNAL", STREAM_S, "all of it")
