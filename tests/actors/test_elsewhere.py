@@ -69,7 +69,7 @@ def test_a_lost_buy_that_filled_shows_as_more_coins_and_stays_unknown(share):
         await box.start("60000")
         await box.soon(LEARNED_S)
         await buy(box, arrives=True, hidden=True)
-        await box.soon(300)
+        await box.soon(100)
         assert box.entry().status is _S.UNKNOWN
         assert elsewhere(box) == D("1.5")  # not learned from what is in doubt
         box.venue.forgotten.clear()
@@ -85,7 +85,7 @@ def test_a_lost_buy_that_filled_stays_unknown_without_other_coins_too(share):
         await box.start("60000")
         await box.soon(LEARNED_S)
         await buy(box, arrives=True, hidden=True)
-        await box.soon(300)
+        await box.soon(100)
         assert box.entry().status is _S.UNKNOWN
 
     share(play)
@@ -143,7 +143,7 @@ def test_a_deposit_does_not_hide_a_lost_buy_that_filled(share):
         await buy(box, arrives=True, hidden=True)
         await box.soon(1)
         deposited(box, "0.01")
-        await box.soon(300)
+        await box.soon(100)
         assert box.entry().status is _S.UNKNOWN
 
     share(play)
