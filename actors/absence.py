@@ -7,7 +7,7 @@ it has learned them a position proves nothing, and the other two have to deny fo
 
 from collections.abc import Iterator, Mapping
 
-from actors.doubting import ACCEPTANCE_WINDOW_S, Doubting
+from actors.doubting import Doubting
 from actors.elsewhere import moved_by
 from actors.local_truth import dust_of, untold
 from actors.messages import Finding, Net
@@ -19,7 +19,7 @@ from exchanges.port import PositionMode
 
 DENIED_FOR_S = 60.0  # by look-up and fills alone: no venue's books are so late
 DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
-DONE_AFTER_ALL_S = 120.0  # likewise, though they look as if the order had been executed
+DONE_AFTER_ALL_S = 120.0  # likewise, though the order may look as if it had been executed
 NOTHING = Net(ZERO)
 Verdicts = dict[Symbol, bool | None]
 
@@ -41,14 +41,15 @@ class Proving(Doubting):
         symbol = order.terms.symbol
         left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
         waited_s = found.asked_s - left_s
-        if waited_s < ACCEPTANCE_WINDOW_S or order.filled:
+        if waited_s < self._window_s(found.client_order_id) or order.filled:
             return
         if symbol not in verdicts:
             verdicts[symbol] = self._agrees(symbol, nets.get(symbol, NOTHING))
         agrees = verdicts[symbol]
         if agrees is False and not self._is_disputed(order, nets.get(symbol, NOTHING), waited_s):
             return
-        if agrees is None and waited_s < DENIED_FOR_S:
+        came_along = found.client_order_id in self.attached  # and would not change the position
+        if agrees is None and waited_s < DENIED_FOR_S and not came_along:
             return
         witnesses = "order query, fills and position" if agrees else "order query and fills"
         text = f"{witnesses} agree after {waited_s:.1f} s"
@@ -56,21 +57,22 @@ class Proving(Doubting):
         self._ended(stream)
 
     def _is_disputed(self, order: Order, net: Net, waited_s: float) -> bool:
-        """Whether a lost exit of a swap may be given up though the position does not agree.
+        """Whether a lost order may be given up though the position does not agree.
 
-        Where others trade the same swap its net may never agree with ours, and an exit must not
-        wait for ever with the stop at the venue gone: it only reduces. What looks as if it had been
-        executed is waited for much longer. Coins that are missing prove nothing: another sale might
-        take somebody else's.
+        Where others trade the same symbol what is held may never agree with ours, and an exit must
+        not wait for ever with the stop at the venue gone. One of a swap only reduces: it waits
+        less, unless it looks as if it had been executed.
         """
         terms = order.terms
         instrument = self.world.instruments.get(terms.symbol)
-        if instrument is None or instrument.kind is Kind.SPOT or not terms.reduce_only:
+        if instrument is None:
             return False
         ours = sum((moved_by(fill, instrument) for fill in self._fills_of(terms.symbol)), ZERO)
         sign = 1 if terms.side is Side.BUY else -1
         is_as_if_done = net.quantity == ours + sign * order.remaining
-        if waited_s < (DONE_AFTER_ALL_S if is_as_if_done else DISPUTED_AFTER_S):
+        only_reduces = terms.reduce_only and instrument.kind is not Kind.SPOT
+        wait_s = DISPUTED_AFTER_S if only_reduces and not is_as_if_done else DONE_AFTER_ALL_S
+        if waited_s < wait_s:
             return False
         text = f"{terms.client_order_id}: others trade {terms.symbol}; after {waited_s:.0f} s"
         self.world.telemetry.alarm("DISPUTED_POSITION", f"{text} it counts as never sent")

@@ -13,19 +13,17 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.absence import Verdicts
+from actors.attached import AttachedStops
 from actors.attempts import attempt_of
-from actors.doubt import reconcile
 from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
-    Beat,
     CheckVenue,
     ClearCause,
     Compared,
     ExchangeRestarted,
     Findings,
     Reconciled,
-    ReconcileFailed,
     SetCause,
     Uncompared,
     VenueReported,
@@ -34,7 +32,7 @@ from actors.messages import (
 from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.resting import RestingOrders
+from actors.taking_stock import TakingStock
 from actors.world import World
 from domain.effects import AskOrders
 from domain.ids import NO_ORDER, ClientOrderId, identity_of
@@ -64,18 +62,18 @@ from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
 
-RECONCILE_AGAIN_AFTER_S = 1.0
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
 STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(RestingOrders, OrderList):
+class ExchangeActor(AttachedStops, OrderList, TakingStock):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
-    What leaves for the venue is in `sending.py`, what rests there in `resting.py`, how orders are
-    kept and told of in `orders.py`.
+    What leaves for the venue is in `sending.py`, what rests there in `resting.py` and
+    `attached.py`, what is asked after a start in `taking_stock.py`, how orders are kept and told
+    of in `orders.py`.
     """
 
     def __init__(self, world: World, port: Exchange) -> None:
@@ -116,21 +114,6 @@ class ExchangeActor(RestingOrders, OrderList):
         if self.world.is_distant:
             self.tell(names.VENUE_CHECK, CheckVenue())
 
-    async def _reconcile(self) -> None:
-        positions = self.world.states.latest_of("position")
-        if not positions:
-            self.tell(self.name, Reconciled((), (), 0.0))  # there is nobody it could concern
-            return
-        asked_s = self.world.clock.monotonic()
-        since = min(position.intended_at for position in positions)
-        orders: list[Order] = [stream.state for stream in self.streams.values()]
-        working = {
-            order.terms.client_order_id: order.terms.symbol
-            for order in orders
-            if not order.is_terminal
-        }
-        self.tell(self.name, await reconcile(self.port, since, working, self._is_news, asked_s))
-
     def _is_news(self, order_id: ClientOrderId) -> bool:
         """Whether a fill at the venue belongs to a live position and to an order nobody knows."""
         identity = identity_of(order_id)
@@ -143,18 +126,6 @@ class ExchangeActor(RestingOrders, OrderList):
     def _on_update(self, update: VenueUpdate) -> None:
         self.tell(self.name, VenueReported(update))
 
-    @handles(ReconcileFailed)
-    def on_reconcile_failed(self, failed: ReconcileFailed) -> None:
-        """Keep asking; nothing new is sent meanwhile, armed guards stay up."""
-        log.warning("reconcile_failed", why=failed.why)
-        self.after(RECONCILE_AGAIN_AFTER_S, Beat())
-
-    @handles(Beat)
-    def on_beat(self, beat: Beat) -> None:
-        """Ask the venue again."""
-        del beat
-        self.run(self._reconcile())
-
     @handles(Reconciled)
     def on_reconciled(self, found: Reconciled) -> None:
         """Book what happened while nobody listened, then let orders go."""
@@ -164,6 +135,8 @@ class ExchangeActor(RestingOrders, OrderList):
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
             self._apply(venue_order, asked_s=found.asked_s)
+        for order_id in found.unread:
+            self._lose_sight_of(order_id)
         self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
@@ -177,6 +150,16 @@ class ExchangeActor(RestingOrders, OrderList):
         for effect in waiting:
             self._let_go(effect, adopted)
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
+
+    def _lose_sight_of(self, order_id: ClientOrderId) -> None:
+        stream = self._stream(order_id)
+        if (
+            stream is not None
+            and not stream.state.is_terminal
+            and stream.state.status is not _S.UNKNOWN
+        ):
+            why = "the venue says nothing usable of it"
+            self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
 
     def _stop_entries(self, cause: ModeCause) -> None:
         self.tell(names.PORTFOLIO, SetCause(cause))
@@ -278,7 +261,7 @@ class ExchangeActor(RestingOrders, OrderList):
         position_id = self.ownership.position_of(terms.client_order_id)
         if position_id is None or not self.ownership.is_live(position_id):
             return None
-        terms = replace(terms, position_id=position_id)  # a venue knows our id, no more
+        terms = replace(self._as_attached(terms), position_id=position_id)  # a venue knows our id
         self._index(terms)
         # Before the venue was asked, whoever sent it was a life before: it left before this one.
         now_s = self.world.clock.monotonic() if self.reconciled else self.began_s
@@ -305,7 +288,9 @@ class ExchangeActor(RestingOrders, OrderList):
             return
         if stream.state.is_terminal:
             self._name(stream, venue_order)
+            self._came_late(stream, venue_order)
             return
+        self._learn(stream, venue_order)
         if venue_order.filled > stream.state.filled:
             # Its fills are still to come, and only they move quantities: look again.
             order_id = venue_order.terms.client_order_id
@@ -363,6 +348,8 @@ class ExchangeActor(RestingOrders, OrderList):
                 continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
+            elif order_id in self.attached:
+                self._expect(order_id)
             elif order_id in terms and _may_have_left(terms[order_id]):
                 stream = self._adopt(terms[order_id])
                 if stream is not None:

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 import msgspec
 
-from actors.doubt import AFTER_A_STEP, MARGIN, within
+from actors.doubt import AFTER_A_STEP, FILLS_WITHIN_S, MARGIN, within
 from actors.messages import Finding, Findings, Net
 from domain.ids import ClientOrderId, Symbol
 from domain.money import ZERO
@@ -28,6 +28,7 @@ A_ROUND = 100  # orders
 AT_ONCE = 10  # look-ups under way together
 TOLD_LATE = timedelta(seconds=20)  # a list of fills may lack the latest for so long
 BETWEEN_S = 0.1  # rounds that find nothing out must not become a flood
+LATELY = timedelta(hours=2)  # of our clock, which may have been set
 _CUT = Unknown("the venue did not answer about others; this one was not asked")
 
 
@@ -138,23 +139,26 @@ class Inquiry:
         """Return executions since the oldest of these orders; further back if some are missing.
 
         What an earlier round has read is not read again, but for what a list may tell late: the
-        oldest order in doubt does not make every round longer.
+        oldest order in doubt does not make every round longer. Nor does one that rested for weeks
+        before it filled: of what is found the latest fills are read first. What is not found proves
+        its absence only by all fills since it was sent.
         """
         times = [each.since for each in questions]
         since = None if None in times else min(at for at in times if at is not None) - MARGIN
-        fills = await self._read_fills(self._unread(since))
+        begin = self._unread(since)
+        lately = self._clock.now() - LATELY
+        all_found = all(isinstance(answers[each.client_order_id], VenueOrder) for each in questions)
+        is_cut = all_found and begin is not None and begin < lately
+        fills = await self._read_fills(lately if is_cut else begin)
         if since is None or isinstance(fills, Unknown):
             return fills
-        self._has_read(since, fills)
-        told: dict[ClientOrderId, Decimal] = {}
-        for fill in fills:
-            told[fill.client_order_id] = told.get(fill.client_order_id, ZERO) + fill.quantity
+        if not is_cut:
+            self._has_read(since, fills)
         missing = [
             each
             for each in questions
             if isinstance(answer := answers[each.client_order_id], VenueOrder)
-            and self._booked(each.client_order_id) + told.get(each.client_order_id, ZERO)
-            < answer.filled
+            and self._known_with(fills, each.client_order_id) < answer.filled
         ]
         if not missing:
             return fills
@@ -162,8 +166,18 @@ class Inquiry:
         oldest = min(each.since for each in missing if each.since is not None)
         return await self._read_fills(oldest - AFTER_A_STEP)
 
+    def _known_with(self, fills: Sequence[Fill], order_id: ClientOrderId) -> Decimal:
+        """Return how much of an order is filled, as booked and by these fills together."""
+        order = self._order(order_id)
+        new = (
+            fill.quantity
+            for fill in fills
+            if fill.client_order_id == order_id and (order is None or not order.has(fill.trade_id))
+        )
+        return sum(new, self._booked(order_id))
+
     async def _read_fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
-        return await within(self._port.fills(since))
+        return await within(self._port.fills(since), FILLS_WITHIN_S)
 
     def _unread(self, since: datetime | None) -> datetime | None:
         if since is None or self._read is None or since < self._read[0]:

@@ -160,6 +160,7 @@ class Reconciled(msgspec.Struct, frozen=True):
     found: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
     asked_s: float  # monotonic, when the first question left
+    unread: tuple[ClientOrderId, ...] = ()  # working, and nothing usable was said of them
 
 
 class ReconcileFailed(msgspec.Struct, frozen=True):

@@ -98,6 +98,7 @@ class ReconcilerActor(Actor):
         self.outside_since: datetime | None = None
         self.orphans: set[ClientOrderId] = set()  # seen once; canceled when seen again
         self.questions = Questions(self.holdings)
+        self.acting_s = -inf  # monotonic, when a look that may change something began last
         self.acted_s = -inf  # monotonic, when owners were told to do something last
         self.report: Report | None = None  # of the last look at holdings
 
@@ -194,7 +195,7 @@ class ReconcilerActor(Actor):
         if looked.failed:
             log.warning("venue_not_read", failed=looked.failed)
         before = self.holdings.deeds + self.money.deeds
-        acts = not self.questions.is_dry
+        acts = self._may_act(looked)
         if looked.outside is not None:
             self.outside_since = looked.began
             if self.holdings.note_outside(looked.outside) and looked.positions is None:
@@ -225,6 +226,17 @@ class ReconcilerActor(Actor):
             self._answer(looked)
         self._look_again_soon(looked)
         self._want(Depth.NOTHING)
+
+    def _may_act(self, looked: Looked) -> bool:
+        """Whether this look may change anything: not for who only wants to see.
+
+        Unless that is asked again and again: then what is due goes on all the same.
+        """
+        is_due = looked.began_s - self.acting_s >= self.settings.holdings_every_s
+        if self.questions.is_dry and not (self.settings.active and is_due):
+            return False
+        self.acting_s = looked.began_s
+        return True
 
     def _note_answer(self, depth: Depth, looked: Looked) -> None:
         self.looked_s[depth] = looked.ended_s

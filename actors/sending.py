@@ -19,6 +19,7 @@ from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
 from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
+from actors.orders import LEAVES_WITHIN_S
 from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, identity_of
@@ -44,7 +45,7 @@ from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
 
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN_S = LEAVES_WITHIN_S
 _S = OrderStatus
 _DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
 
@@ -221,6 +222,8 @@ class Sender(Proving):
             self._ended(stream)
             return
         why = outcome.why if isinstance(outcome, Unknown) else outcome.text
+        # It may have left at the last moment: leverage is set before, our own budget is waited for.
+        self.sent_at_s[submitted.client_order_id] = self.world.clock.monotonic()
         self._record(stream, OrderBecameUnknown(why, now))
         log.warning("order_unknown", client_order_id=submitted.client_order_id, why=why)
         self._doubt(submitted.client_order_id)
@@ -262,6 +265,7 @@ class Sender(Proving):
             each
             for each in adopted
             if each.terms.position_id == terms.position_id and each.terms.side is terms.side
+            if each.terms.client_order_id not in self.attached  # its position knows of it
         ]
         if not others or not terms.reduce_only or self._stream(terms.client_order_id) is not None:
             self.on_submit(effect)

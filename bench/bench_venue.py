@@ -98,7 +98,6 @@ def stop_delays_ms(sandbox: Sandbox) -> list[int]:
 
 def close_outside(sandbox: Sandbox, name: str) -> None:
     outside.close(sandbox.venue.account, name)
-    outside.cancel_stops(sandbox.venue.account, name)
 
 
 def cancel_stops(sandbox: Sandbox, name: str) -> None:

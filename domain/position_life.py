@@ -38,6 +38,7 @@ from domain.position_events import (
     SuggestionHeld,
 )
 from domain.protection import ExitReason
+from domain.venue_stop import GUARD
 from domain.venue_stop_events import AnyVenueStopEvent
 from domain.venue_stop_life import evolve_stop, next_epoch
 
@@ -156,6 +157,7 @@ def _born(event: PositionIntended) -> Position:
         user=event.user,
         decision_id=event.decision_id,
         rationale=event.rationale,
+        epochs=() if event.entry.attached is None else ((GUARD, 1),),
     )
 
 

@@ -74,6 +74,8 @@ def stop_reported(decision: Draft, report: OrderReported) -> None:
 
 def _forgotten(decision: Draft, report: OrderReported) -> None:
     position, order_id = decision.position, report.terms.client_order_id
+    if order_id == position.entry.attached and not position.fills:
+        return  # told before the fill of its entry, with which it is asked for
     if report.status is _S.OPEN and position.at_venue.find(order_id) is None:
         decision.then(CancelOrder(order_id, position.instrument.symbol))
 

@@ -177,11 +177,12 @@ class Storm:
         return len(self.box.venue.sent) - self.box.venue.refused.total()
 
     async def _settle(self) -> float:
-        """Close what is left, wait until nothing is in doubt and everything is over."""
+        """Close what is left, wait until nothing is in doubt and every order has its name."""
         box, began_s = self.box, time.monotonic()
         while time.monotonic() - began_s < SETTLE_S:
             live = box.live()
-            if not live and not box.unknown() and not box.parts.in_flight():
+            orders = box.parts.world.states.latest_of("order")  # they go when all is known of them
+            if not live and not orders and not box.parts.in_flight():
                 break
             self._close_some(live, share=1.0)
             await asyncio.sleep(0.1)

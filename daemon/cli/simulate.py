@@ -35,8 +35,8 @@ def simulate(  # noqa: PLR0913 - options
     """Live through simulated days of bad luck.
 
     Venue, network, disk and clock fail as a seed says. The daemon's own actors and journal run in
-    virtual time; a venue with a ledger of its own is the judge. The same seed gives the same day. Your configuration and data are not touched. Exit 1 if
-    anything that must hold does not.
+    virtual time; a venue with a ledger of its own is the judge. The same seed gives the same day.
+    Your configuration and data are not touched. Exit 1 if anything that must hold does not.
 
     \b
     holdfast simulate --seeds 100

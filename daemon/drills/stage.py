@@ -49,6 +49,7 @@ _TOLD_EVERY_S = 0.1
 _ROUNDED_MS = 500
 _POLL_S = 0.01
 _SAMPLED_EVERY_S = 0.1
+_TAKING = "-0.002"  # a limit so far beyond the price fills at once
 _EXITS = PositionStatus.CLOSING.value
 _CONFIG = """\
 data_dir: {data}
@@ -169,10 +170,13 @@ class Stage:
         *,
         away: Decimal | str = "0.02",
         target: Decimal | None = None,
+        is_limit: bool = False,
     ) -> str:
         """Open a position with a stop that far (a ratio) away; return its id at once or later."""
         position_id = str(uuid4())
-        request = self.entry(position_id, symbol, direction, away=away, target=target)
+        request = self.entry(
+            position_id, symbol, direction, away=away, target=target, is_limit=is_limit
+        )
         answer = await self.ask_anyhow(request)
         if isinstance(answer, Refusal):
             raise FailedError(f"open {symbol}: {answer.rule}: {answer.message}")
@@ -186,14 +190,20 @@ class Stage:
         *,
         away: Decimal | str = "0.02",
         target: Decimal | None = None,
+        is_limit: bool = False,
     ) -> Open:
-        """Return the request that opens a position."""
+        """Return the request that opens a position.
+
+        Its stop comes with it, unless it is a limit order, which fills at once: then the stop is an
+        order of its own.
+        """
         base = symbol.partition("/")[0]
         return Open(
             position_id=position_id,
             symbol=symbol,
             direction=direction,
             quantity=Decimal(SIZES[base]),
+            limit_price=self.away(symbol, direction, _TAKING) if is_limit else None,
             stop=self.away(symbol, direction, away),
             targets=() if target is None else (TargetRequest(price=target),),
         )

@@ -64,7 +64,8 @@ async def _race(
 async def stop_rejected(stage: Stage) -> None:
     """The venue takes no stop; later one fires there, and its order is refused."""
     rule = stage.sandbox.fault("code", "POST trade/order-algo", count=None, code="51009")
-    first, second = await stage.open(_BTC), await stage.open(_SOL)
+    first = await stage.open(_BTC, is_limit=True)  # whose stop is an order of its own
+    second = await stage.open(_SOL, is_limit=True)
     await stage.until(lambda: _is_guarded_here(stage, first, second), "the daemon guards itself")
     stage.expect(rule.hits, "no stop was asked for")
     stage.tell("no stop is taken: the daemon guards alone")

@@ -240,11 +240,11 @@ class Judge:
                 theirs[symbol] = self.venue.account.asset(base).cash
             if symbol in quarantined:
                 continue
-            gap = abs(ours[symbol] - theirs[symbol])
-            # On spot, what no order could sell stays behind; the fee is taken from the coins.
-            least = ZERO if quote.listing.is_swap else quote.listing.least * 20
+            lacks = ours[symbol] - theirs[symbol]
+            # On spot, coins that nobody here bought are a person's own.
+            same = not lacks if quote.listing.is_swap else lacks <= ZERO
             told = f"{symbol}: here {ours[symbol]}, there {theirs[symbol]}"
-            self._expect("I5", gap <= least, told)
+            self._expect("I5", same, told)
 
     def _resting(self, life: Life) -> None:
         """I5: what rests there with an id of ours is alive here."""

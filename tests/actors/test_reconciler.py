@@ -468,6 +468,19 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(share):
     share(play, reconcile=ReconcileSettings(active=False))
 
 
+def test_dry_runs_without_end_keep_nothing_from_being_booked(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100")
+        for _ in range(30):
+            await reconciled(box, dry_run=True)
+            await box.soon(1)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+
+    share(play)
+
+
 def test_asked_by_a_person_it_deals_with_what_differs_before_it_answers(share):
     async def play(box: Box) -> None:
         await opened(box)

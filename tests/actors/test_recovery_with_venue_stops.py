@@ -18,22 +18,32 @@ TWO_AT_REST = pytest.mark.xfail(
 
 
 @pytest.mark.parametrize(
-    ("seed", "amends"),
-    [pytest.param(seed, True, id=f"{seed}-amends") for seed in SEEDS]
+    ("seed", "amends", "attaches"),
+    [
+        pytest.param(seed, True, attaches, id=f"{seed}-amends-{name}")
+        for seed in SEEDS
+        for attaches, name in ((False, "sends"), (True, "attaches"))
+    ]
     + [
-        pytest.param(seed, False, id=f"{seed}-replaces", marks=[TWO_AT_REST] if seed == 1 else [])
+        pytest.param(
+            seed, False, False, id=f"{seed}-replaces", marks=[TWO_AT_REST] if seed == 1 else []
+        )
         for seed in SEEDS
     ],
 )
 def test_after_any_history_nothing_is_lost_doubled_or_left_unguarded(
-    tmp_path, monkeypatch, seed, amends
+    tmp_path, monkeypatch, seed, amends, attaches
 ):
     born = Box.__init__
 
     def with_stops(box, *args, **options):
         born(box, *args, **options)
         box.parts.world.rules = replace(
-            box.parts.world.rules, stops_at_venue=True, amends_stops=amends, exit_waits_s=600
+            box.parts.world.rules,
+            stops_at_venue=True,
+            amends_stops=amends,
+            attaches_stops=attaches,
+            exit_waits_s=600,
         )
 
     monkeypatch.setattr(Box, "__init__", with_stops)

@@ -319,6 +319,7 @@ def test_a_ledger_of_schema_1_gets_seals_and_keeps_its_rows(ledgers, path, make_
         "UPDATE account SET fees = '0'",
         "UPDATE positions SET quantity = '2'",
         "UPDATE orders SET frozen = '1' WHERE client_order_id = 'resting'",
+        "UPDATE orders SET reason = x'' WHERE client_order_id = 'resting'",
         "DELETE FROM orders WHERE client_order_id = 'canceled'",
         "DELETE FROM fills",
     ],
