@@ -64,6 +64,7 @@ def run(seconds: float, seed: int, directory: Path) -> tuple[dict[str, Any], Boo
             time.sleep(seconds)
             ground.desk.do(proxy.behave)
             crowd.leave()
+            line.close()  # one that was idle for so long is hung up; it connects anew
             calm_s = _until_calm(line)
             ground.back()
             _judge(drill, line)

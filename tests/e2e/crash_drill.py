@@ -114,6 +114,13 @@ class Drill:
     def ready(self, process: subprocess.Popen[bytes], began_s: float) -> tuple[Line, float]:
         """Wait for the first answer."""
         line = Line(self.place.socket)
+        try:
+            return line, self._first_answer(line, process, began_s)
+        except BaseException:
+            line.close()
+            raise
+
+    def _first_answer(self, line: Line, process: subprocess.Popen[bytes], began_s: float) -> float:
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if process.poll() == -signal.SIGKILL:
@@ -126,7 +133,7 @@ class Drill:
                     ready_s = time.monotonic()
                     self.found.ready_ms.append((ready_s - began_s) * 1000)
                     self.ground.back()
-                    return line, ready_s
+                    return ready_s
             except GoneError:
                 pass
             time.sleep(_POLL_S)
@@ -222,7 +229,7 @@ class Drill:
         chance: Random,
     ) -> None:
         """Wait for the end of a daemon with a trap."""
-        crowd = None
+        crowd = line = None
         try:
             line, ready_s = self.ready(process, began_s)
             self._judge(line, ready_s).judge()
@@ -242,6 +249,8 @@ class Drill:
             self.kill(process)
             if crowd is not None:
                 crowd.leave()
+            if line is not None:
+                line.close()
 
     def _attribute(self) -> None:
         """Lay what was found broken at the door of the label that came before."""

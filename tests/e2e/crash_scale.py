@@ -33,7 +33,9 @@ SANDBOX_SCALE = Scale(
     traders=(),  # it is people who trade there: a trader would wait for candles
     guarded_within_s=5.0,  # a daemon that starts must ask the venue first
     settled_within_s=25.0,
-    fires_within_s=3.0,  # the venue's own stop fires first; after `grace_s` the daemon's guard
+    # The venue's own stop fires at once and the venue judges that; a daemon that starts hears of it
+    # when it has asked, for which it first has to load its library.
+    fires_within_s=15.0,
     pace_s=0.03,
 )
 PROXY_SCALE = replace(

@@ -66,6 +66,7 @@ def test_a_daemon_that_was_stopped_learns_first_and_opens_later(
     os.kill(daemon.process.pid, signal.SIGCONT)
 
     request = Open(symbol="SOL/USDT", direction=Direction.LONG, quantity=D(8), stop=D("130"))
+    daemon.client.close()  # a connection that was idle for so long is hung up
     answer = daemon.client.ask(request)
     assert isinstance(answer, Refusal), answer
     assert answer.rule == "NO_ENTRY_MODE"
