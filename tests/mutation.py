@@ -24,7 +24,7 @@ _STORAGE = ["tests/storage"]
 CORE: dict[str, list[str]] = {
     "domain.triggers": ["tests/domain/test_triggers.py", "tests/domain/test_triggers_exact.py"],
     "domain.protection": ["tests/domain"],
-    "domain.order": ["tests/domain", "tests/storage/test_journal.py"],
+    "domain.order": ["tests/domain/test_order.py"],
     "domain.position_life": _LIFE,
     "domain.position_decide": _LIFE,
     "domain.position_guards": _LIFE,

@@ -24,6 +24,8 @@ from tests.mutating.mutants import Mutant, code_of, mutants_of
 PROCESSES = 2
 KILLED, SURVIVED, UNREACHED, SLOW = "killed", "survived", "unreached", "too slow"
 _SURVIVED_CODE, _KILLED_CODE = 0, 1
+_SETTINGS = "_hypothesis_internal_use_settings"
+EXAMPLES = 25  # of a property, for each mutant
 _PATIENCE = 8  # times what the tests took, and
 _LEAST_S = 10.0
 
@@ -81,6 +83,8 @@ class Session:
             raise pytest.UsageError("tests could not be collected")
         began_s = time.monotonic()
         self._items = {item.nodeid: item for item in session.items}
+        for item in session.items:
+            _hurry(item)
         self._run_once(session.items)
         source = self.path.read_text()
         mutants = mutants_of(source)[: self._limit]
@@ -162,6 +166,15 @@ class Session:
         function_in(module, mutant.function).__code__ = _like(
             function_in(module, mutant.function).__code__, code
         )
+
+
+def _hurry(item: pytest.Item) -> None:
+    """Let a property be tried on few examples, however many its test asks for."""
+    function = getattr(item.obj, "__func__", item.obj)  # type: ignore[attr-defined]
+    asked = getattr(function, _SETTINGS, None)
+    if asked is not None:
+        fewer = settings(asked, max_examples=min(asked.max_examples, EXAMPLES), deadline=None)
+        setattr(function, _SETTINGS, fewer)
 
 
 def _like(before: CodeType, after: CodeType) -> CodeType:
