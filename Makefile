@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench crash soak lost-answers diskfaults fuzz docs clean
+.PHONY: help setup run test check format lock bench crash soak lost-answers diskfaults fuzz mutants docs clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ diskfaults: $(DEV) ## Change every byte of every file, fail every call, cut the 
 
 fuzz: $(DEV) ## Feed every reader inputs that are nearly right: make fuzz SECONDS=60
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+
+mutants: $(DEV) ## Make small mistakes in the core, see whether the tests notice: make mutants MODULE=domain.order
+	@$(BIN)/python -m tests.mutation $(MODULE)
 
 soak: $(DEV) ## Let the daemon live through simulated hours, see whether anything grows: make soak HOURS=24
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24)

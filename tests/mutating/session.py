@@ -23,7 +23,7 @@ from tests.mutating.mutants import Mutant, code_of, mutants_of
 
 PROCESSES = 2
 KILLED, SURVIVED, UNREACHED, SLOW = "killed", "survived", "unreached", "too slow"
-_SURVIVED_CODE, _KILLED_CODE = 0, 1
+_SURVIVED_CODE, _KILLED_CODE, _BROKEN_CODE = 0, 1, 3
 _SETTINGS = "_hypothesis_internal_use_settings"
 EXAMPLES = 25  # of a property, for each mutant
 _PATIENCE = 8  # times what the tests took, and
@@ -136,6 +136,8 @@ class Session:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 code = os.waitstatus_to_exitcode(status)
+                if code == _BROKEN_CODE:
+                    raise RuntimeError(f"it could not be put in: {mutant}")
                 outcome = SURVIVED if code == _SURVIVED_CODE else KILLED
             elif time.monotonic() > until_s:
                 os.kill(child, signal.SIGKILL)
@@ -155,6 +157,9 @@ class Session:
             os.dup2(nothing, descriptor)
         try:
             self._install(mutant, source)
+        except BaseException:  # noqa: BLE001 - told by the code, and raised by the parent
+            os._exit(_BROKEN_CODE)
+        try:
             survived = all(self._run(self._items[name]) for name in tests)
         except BaseException:  # noqa: BLE001 - whatever it is, it was noticed
             survived = False
