@@ -44,7 +44,7 @@ _MAX_BYTES = 16 * 2**20  # of an answer
 _BROKEN = 500  # from here on a status says that nobody knows
 
 
-class _Trip:
+class Trip:
     """What is known of one request on its way."""
 
     __slots__ = ("left", "left_s", "status")
@@ -55,7 +55,12 @@ class _Trip:
         self.status: int | None = None
 
 
-_trip: ContextVar[_Trip | None] = ContextVar("trip", default=None)
+_trip: ContextVar[Trip | None] = ContextVar("trip", default=None)
+
+
+def current_trip() -> Trip | None:
+    """Return what is known of the request that is being sent, for whoever carries it."""
+    return _trip.get()
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -183,7 +188,7 @@ class Wire:
         if within_s is None:
             orders = endpoint.for_orders
             within_s = self.settings.order_within_s if orders else self.settings.read_within_s
-        trip = _Trip()
+        trip = Trip()
         _trip.set(trip)
         until_s = self._clock.monotonic() + within_s
         try:
@@ -218,7 +223,7 @@ class Wire:
         endpoint: Endpoint,
         parameters: Mapping[str, Any] | list[Any] | None,
         until_s: float,
-        trip: _Trip,
+        trip: Trip,
         *,
         urgent: bool,
     ) -> Reply | Silence:
@@ -264,7 +269,7 @@ class Wire:
             return said
 
     async def _call(
-        self, library: Any, method: str, parameters: Any, trip: _Trip
+        self, library: Any, method: str, parameters: Any, trip: Trip
     ) -> Reply | Silence:
         try:
             came = await getattr(library, method)({} if parameters is None else parameters)
@@ -396,7 +401,7 @@ def _json_in(text: str) -> Any:
     return payload if isinstance(payload, dict) else None
 
 
-def _reason_of(error: BaseException, trip: _Trip) -> str:
+def _reason_of(error: BaseException, trip: Trip) -> str:
     """Say why there is no answer; ccxt's own message is but the address."""
     cause = error.__cause__ or error
     if isinstance(cause, OSError):

@@ -73,6 +73,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "market": ("serve-recorded", "replay"),
     "sandbox": ("sandbox",),
     "drill": ("drill",),
+    "simulate": ("simulate",),
 }
 
 

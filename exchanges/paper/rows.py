@@ -102,6 +102,7 @@ ON CONFLICT (symbol, direction) DO UPDATE SET
 SAVE_ORDER = """
 INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (number) DO UPDATE SET
+    quantity = excluded.quantity, price = excluded.price, trigger_price = excluded.trigger_price,
     status = excluded.status, filled = excluded.filled, value = excluded.value,
     frozen = excluded.frozen, reason = excluded.reason, updated_at = excluded.updated_at,
     seal = excluded.seal

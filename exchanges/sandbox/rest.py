@@ -69,10 +69,9 @@ class Rest:
             world.gate.count(endpoint, who + _counted_by(endpoint, fields), world.now_ms, weight)
             if account is not None and fault is not None and fault.kind == "stale":
                 account = self._as_of(fault.delay_ms) or account
-            data = _call(world, endpoint, account, fields)
+            return perform(world, endpoint, account, fields)
         except VenueRefusal as refusal:
-            return {"code": refusal.code, "data": [], "msg": refusal.text}, refusal.status
-        return _enveloped(endpoint, data), 200
+            return _refused(refusal)
 
     def _remember(self) -> None:
         """Keep a copy of the account before the next request, while some reads are to be stale."""
@@ -91,6 +90,20 @@ class Rest:
         until_ms = self._world.now_ms - delay_ms
         old = [copy for at_ms, copy in self._past if at_ms <= until_ms]
         return old[-1] if old else (self._past[0][1] if self._past else None)
+
+
+def perform(
+    world: World, endpoint: Endpoint, account: Account | None, fields: Any
+) -> tuple[dict[str, Any], int]:
+    """Do what a request asks, of somebody who was let in; return the answer and its status."""
+    try:
+        return _enveloped(endpoint, _call(world, endpoint, account, fields)), 200
+    except VenueRefusal as refusal:
+        return _refused(refusal)
+
+
+def _refused(refusal: VenueRefusal) -> tuple[dict[str, Any], int]:
+    return {"code": refusal.code, "data": [], "msg": refusal.text}, refusal.status
 
 
 def _call(world: World, endpoint: Endpoint, account: Account | None, fields: Any) -> list[Any]:

@@ -110,7 +110,7 @@ class Sockets:
                 socket.heard_s = loop.time()
                 self._world.advance()
                 if not self.half_open:
-                    self._take(socket, message.data)
+                    self.take(socket, message.data)
             elif message.type not in (WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
                 return
 
@@ -128,7 +128,8 @@ class Sockets:
                 return
             socket.heard_s = loop.time()
 
-    def _take(self, socket: Socket, raw: str) -> None:
+    def take(self, socket: Socket, raw: str) -> None:
+        """Read a client's message; what there is to answer is queued."""
         if raw == "ping":
             socket.send("pong")
             return

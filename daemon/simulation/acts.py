@@ -1,0 +1,200 @@
+"""What a plan's faults do to the venue, the market, the sockets, the process and its disk."""
+
+from decimal import Decimal
+from typing import Any
+
+from actors import names
+from daemon.simulation.life import Life
+from daemon.simulation.market import SimMarket
+from daemon.simulation.outside import Outside
+from daemon.simulation.plan import Step
+from daemon.simulation.venue import BASES, SimVenue
+from daemon.simulation.weather import ON_FRAMES, ON_REQUESTS, SimWeather
+from exchanges.sandbox import outside as others
+from exchanges.sandbox.faults import Fault, Kind
+from exchanges.sandbox.refusals import VenueRefusal
+
+_D = Decimal
+_PUSHES: dict[str, Kind] = {
+    "push_drop": "drop",
+    "push_twice": "duplicate",
+    "push_reorder": "reorder",
+    "push_late": "delay",
+}
+_PRIVATE = ("orders", "orders-algo", "account", "positions", "balance_and_position", "*")
+_KILLS = {
+    "kill_portfolio": names.PORTFOLIO,
+    "kill_exchange": names.EXCHANGE,
+    "kill_feed": names.FEED,
+    "kill_persistence": names.PERSISTENCE,
+    "kill_reconciler": names.RECONCILER,
+}
+_CHILD_CODES = ("51008", "51020", "51131")
+
+
+class Acts:
+    """Does what steps say."""
+
+    def __init__(
+        self, outside: Outside, venue: SimVenue, market: SimMarket, weather: SimWeather
+    ) -> None:
+        self.outside, self.venue, self.market, self.weather = outside, venue, market, weather
+        self.done = 0  # that had an effect of their own; what hits requests is counted by weather
+        self.outsiders: set[str] = set()  # instruments that somebody else traded
+        self.transfers = _D(0)
+
+    def act(self, life: Life | None, step: Step) -> bool:
+        """Do one; return whether there was anything to do."""
+        if step.do in ON_REQUESTS | ON_FRAMES:
+            self.weather.add(step.do, step.count, step.lasts, step.u)
+            self._told(step, f"{step.count} within {step.lasts:.1f} s")
+            return True
+        if step.do in _PUSHES:
+            rule = Fault(
+                _PUSHES[step.do],
+                _PRIVATE[int(step.u * len(_PRIVATE))],
+                count=step.count,
+                delay_ms=int(100 + step.v * 3000),
+            )
+            self.venue.world.faults.add(rule)
+            self._told(step, f"{step.count} of {rule.match}")
+            self.done += 1
+            return True
+        try:
+            found = self._of_venue(step) or self._of_market(step) or self._of_process(life, step)
+        except VenueRefusal as refusal:
+            self._told(step, f"not now: {refusal.code}")
+            return False
+        self.done += found
+        return found
+
+    def clear(self) -> None:
+        """Let everything be fine again."""
+        world = self.venue.world
+        self.weather.clear()
+        world.faults.clear()
+        world.maintenance = False
+        world.skew_ms = 0
+        self.venue.account.reject_children.clear()
+        self.venue.sockets.silent = self.venue.sockets.half_open = False
+        for quote in world.venue.market.quotes.values():
+            quote.liquidity, quote.is_suspended = None, False
+
+    def _told(self, step: Step, text: str) -> bool:
+        self.outside.tell(f"{step.do}: {text}")
+        return True
+
+    def _for(self, step: Step, thing: Any, name: str, value: Any, back: Any) -> bool:
+        """Set an attribute, and set it back when its time is over."""
+        setattr(thing, name, value)
+        self.outside.after(step.lasts, setattr, thing, name, back)
+        return self._told(step, f"for {step.lasts:.1f} s")
+
+    def _of_venue(self, step: Step) -> bool:  # noqa: C901, PLR0911, PLR0912 - a table
+        world, account, sockets = self.venue.world, self.venue.account, self.venue.sockets
+        base = BASES[int(step.u * len(BASES))]
+        inst = self.venue.names[base]
+        quote = world.venue.market.quotes[inst]
+        world.advance()
+        match step.do:
+            case "cut":
+                path = ("", "public", "private", "business")[int(step.v * 4)]
+                return self._told(step, f"{path or 'all'}: {sockets.cut(path)} connections")
+            case "silence":
+                return self._for(step, sockets, "silent", True, False)
+            case "half_open":
+                return self._for(step, sockets, "half_open", True, False)
+            case "notice":
+                sockets.notice()
+                return self._told(step, "all connections")
+            case "partition":
+                self.weather.partitioned_until_s = self.outside.now_s + step.lasts
+                return self._told(step, f"for {step.lasts:.1f} s")
+            case "maintenance":
+                return self._for(step, world, "maintenance", True, False)
+            case "child_rejected":
+                account.reject_children.append(_CHILD_CODES[int(step.v * len(_CHILD_CODES))])
+                return self._told(step, "the next trigger's order is refused")
+            case "thin":
+                liquidity = quote.listing.least * max(1, int(step.v * 40))
+                return self._for(step, quote, "liquidity", liquidity, None)
+            case "suspend":
+                return self._for(step, quote, "is_suspended", True, False)
+            case "skew":
+                return self._for(step, world, "skew_ms", int((step.v - 0.5) * 80_000), 0)
+            case "outside_close":
+                others.close(account, inst)
+                return self._by_others(step, inst)
+            case "outside_part":
+                others.close(account, inst, share=_D("0.4"))
+                return self._by_others(step, inst)
+            case "outside_order":
+                size = quote.listing.least * (1 + int(step.v * 20))
+                fields = {"instId": inst, "side": "buy", "sz": str(size), "tgtCcy": "base_ccy"}
+                others.order(account, fields)
+                return self._by_others(step, inst)
+            case "cancel_stop":
+                count = len(others.cancel_stops(account, inst))
+                return count > 0 and self._told(step, f"{count} of {inst}")
+            case "move_stop_there":
+                factor = _D(1) + (_D("0.01") if step.v > 0.5 else _D("-0.01"))  # noqa: PLR2004
+                tick = quote.listing.tick
+                moved = others.move_stop(account, inst, (quote.last * factor) // tick * tick)
+                return bool(moved) and self._told(step, f"{len(moved)} of {inst}")
+            case "deposit" | "withdraw":
+                amount = _D(int(10 + step.v * 500))
+                amount = amount if step.do == "deposit" else -min(amount, account.available("USDT"))
+                others.transfer(account, "USDT", amount)
+                self.transfers += amount
+                return self._told(step, f"{amount} USDT")
+            case "liquidate":
+                others.liquidate(account, inst, "adl" if step.v > 0.5 else "full_liquidation")  # noqa: PLR2004
+                return self._by_others(step, inst)
+            case "funding":
+                return self._told(step, f"{others.fund(account, inst)} USDT")
+        return False
+
+    def _by_others(self, step: Step, inst: str) -> bool:
+        self.outsiders.add(inst)
+        return self._told(step, inst)
+
+    def _of_market(self, step: Step) -> bool:
+        base = BASES[int(step.u * len(BASES))]
+        match step.do:
+            case "gap":
+                factor = 1 + (step.v - 0.5) * 0.06
+                self.market.move(base, factor)
+                return self._told(step, f"{base} x {factor:.4f}")
+            case "spike":
+                factor = 1 + (0.05 if step.v > 0.5 else -0.05)  # noqa: PLR2004
+                self.market.move(base, factor)
+                self.outside.after(0.02 + step.v * 0.4, self.market.move, base, 1 / factor)
+                return self._told(step, f"{base} x {factor:.4f} and back")
+            case "quiet":
+                self.market.quiet_until_s[base] = self.outside.now_s + step.lasts
+                return self._told(step, f"{base} does not trade for {step.lasts:.1f} s")
+        return False
+
+    def _of_process(self, life: Life | None, step: Step) -> bool:
+        if life is None:
+            return False
+        match step.do:
+            case "kill_position":
+                found = sorted(life.parts.system.find("position/"))
+                if not found:
+                    return False
+                victim = found[int(step.u * len(found))]
+                return life.parts.system.kill(victim) and self._told(step, victim)
+            case "slow_disk":
+                return self._for(step, life.worker, "slow_s", 0.05 + step.v * 0.5, 0.0)
+            case "full_disk":
+                return self._for(step, life.disk, "free", 1, life.disk.free)
+            case "clock_step":
+                by = (step.v - 0.5) * 7200
+                life.clock.step(by)
+                self.outside.after(step.lasts, life.clock.step, -by)
+                return self._told(step, f"{by:.0f} s for {step.lasts:.1f} s")
+            case name if name in _KILLS:
+                killed = life.parts.system.kill(_KILLS[name])
+                return killed and self._told(step, _KILLS[name])
+        return False

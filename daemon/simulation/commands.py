@@ -1,0 +1,217 @@
+"""What a person asks of the daemon during a day, and whether every question is answered."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from actors import names
+from actors.messages import (
+    Answered,
+    PauseTrader,
+    ReconcileNow,
+    ResumeTrader,
+    SetTraderLimits,
+    TakeSnapshot,
+)
+from daemon.simulation.life import Life
+from daemon.simulation.plan import TRADERS, Plan, Step
+from daemon.simulation.venue import BASES
+from domain.commands import (
+    AddToPosition,
+    ClosePosition,
+    EntryRequest,
+    ModificationType,
+    ModifyProtection,
+    ProtectionPlan,
+    SizeBy,
+    TargetPlan,
+)
+from domain.ids import MANUAL, PositionId, RequestId, Symbol, TraderName
+from domain.instrument import Direction
+from domain.limit_changes import TraderOverrides
+from domain.position import Position
+
+_D = Decimal
+_BY = "somebody"
+ANSWERED_WITHIN_S = 60.0
+_STOPS = ("0.002", "0.004", "0.01", "0.02")
+_NOTIONAL = ("200", "600", "1500")
+
+
+@dataclass(slots=True)
+class Question:
+    """A command that was asked."""
+
+    text: str
+    asked_s: float
+    life: Life
+    answer: "asyncio.Future[Answered]"
+
+
+class Commands:
+    """Asks on behalf of a person; the step says what, draws say of whom."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._opened = 0
+        self.asked: list[Question] = []
+        self.answers = 0
+        self.refusals: dict[str, int] = {}
+
+    def act(self, life: Life, step: Step) -> None:
+        """Ask for what a step says."""
+        match step.do:
+            case "open":
+                self._open(life, step)
+            case "pause" | "resume":
+                trader = TraderName(TRADERS[int(step.u * len(TRADERS))])
+                kind = PauseTrader if step.do == "pause" else ResumeTrader
+                self._ask(life, step, names.trader(trader), lambda rid: kind(trader, rid, _BY))
+            case "limits":
+                trader = TraderName(TRADERS[int(step.u * len(TRADERS))])
+                wanted = TraderOverrides(max_positions=1 + int(step.v * 5))
+                self._ask(
+                    life,
+                    step,
+                    names.trader(trader),
+                    lambda rid: SetTraderLimits(trader, wanted, step.v > 0.8, _BY, rid),  # noqa: PLR2004
+                )
+            case "snapshot":
+                self._ask(life, step, names.PERSISTENCE, TakeSnapshot)
+            case "reconcile":
+                self._ask(life, step, names.RECONCILER, ReconcileNow)
+            case _:
+                position = self._chosen(life, step.u)
+                if position is not None:
+                    self._change(life, step, position)
+
+    def _open(self, life: Life, step: Step) -> None:
+        self._opened += 1
+        base = BASES[int(step.u * len(BASES))]
+        symbol = Symbol(f"{base}/USDT")
+        price = life.venue.price(base)
+        is_short = self._plan.kind == "swap" and int(step.u * 1000) % 2 == 1
+        direction = Direction.SHORT if is_short else Direction.LONG
+        digits = int(step.v * 10_000)
+        away = _D(_STOPS[digits % len(_STOPS)])
+        instrument = life.world.instruments[symbol]
+        targets = [
+            TargetPlan(price * (1 + direction.sign * away * times), part)
+            for times, part in ((_D("0.6"), _D("0.4")), (_D("1.4"), _D("0.6")))
+        ][: digits // 7 % 3]
+        plan = ProtectionPlan(
+            stop_price=price * (1 - direction.sign * away),
+            targets=tuple(targets),
+            trail_ratio=_D("0.005") if digits // 11 % 4 == 0 else None,
+            breakeven_price=price * (1 + direction.sign * away) if digits // 13 % 4 == 0 else None,
+            max_holding_s=60.0 if digits // 17 % 9 == 0 else None,
+        )
+        limit = price * (1 - direction.sign * _D("0.0007")) if digits // 19 % 3 == 0 else None
+        request = EntryRequest(
+            position_id=PositionId(str(UUID(int=self._opened, version=4))),
+            trader=MANUAL,
+            symbol=symbol,
+            direction=direction,
+            size_by=SizeBy.NOTIONAL,
+            size=_D(_NOTIONAL[digits // 23 % len(_NOTIONAL)]),
+            plan=plan.on_tick(instrument, direction),
+            limit_price=None
+            if limit is None
+            else instrument.on_tick_for(direction.entry_side, limit),
+            leverage=_D(1 + digits % 3) if self._plan.kind == "swap" else _D(1),
+        )
+        self._ask(life, step, names.trader(MANUAL), lambda rid: _with(request, rid))
+
+    def _change(self, life: Life, step: Step, position: Position) -> None:
+        sign, pid = position.direction.sign, position.id
+        instrument = position.instrument
+        price = life.venue.price(instrument.symbol.partition("/")[0])
+        message: Any
+        to = names.position(pid)
+        match step.do:
+            case "close":
+                message = ClosePosition(pid)
+            case "part":
+                message = ClosePosition(pid, _D("0.5"))
+            case "add":
+                size = _D(_NOTIONAL[int(step.v * len(_NOTIONAL))])
+                to = names.trader(MANUAL)
+                message = AddToPosition(pid, SizeBy.NOTIONAL, size, widen=step.v > 0.5)  # noqa: PLR2004
+            case _:
+                away = _D(_STOPS[int(step.v * len(_STOPS))])
+                changed = _modified(step, position, price * (1 - sign * away))
+                if changed is None:
+                    return
+                message = changed
+        self._ask(life, step, to, lambda rid: _with(message, rid), pid[-4:])
+
+    def _chosen(self, life: Life, u: float) -> Position | None:
+        found: list[Position] = [
+            each for each in life.world.states.latest_of("position") if each.remaining
+        ]
+        return found[int(u * len(found))] if found else None
+
+    def _ask(
+        self,
+        life: Life,
+        step: Step,
+        to: str,
+        make: Callable[[RequestId], Any],
+        about: str = "",
+    ) -> None:
+        answer = life.ask(to, make)
+        if answer is None:
+            return
+        text = f"{step.do} {about}".strip()
+        life.outside.tell(f"asked: {text}")
+        self.asked.append(Question(text, life.outside.now_s, life, answer))
+
+    def overdue(self, now_s: float) -> list[str]:
+        """Return questions that nobody answered in time, and forget what is settled."""
+        late, waiting = [], []
+        for one in self.asked:
+            if one.life.is_dead or one.answer.cancelled():
+                continue  # who asked sees the connection end
+            if one.answer.done():
+                self._note(one)
+            elif now_s - one.asked_s > ANSWERED_WITHIN_S:
+                late.append(one.text)
+            else:
+                waiting.append(one)
+        self.asked = waiting
+        return late
+
+    def _note(self, one: Question) -> None:
+        answered = one.answer.result()
+        self.answers += 1
+        rule = "" if answered.refusal is None else answered.refusal.rule
+        self.refusals[rule] = self.refusals.get(rule, 0) + 1
+        one.life.outside.tell(f"answered: {one.text}: {rule or 'done'}")
+
+
+def _modified(step: Step, position: Position, price: Decimal) -> ModifyProtection | None:
+    pid, instrument, direction = position.id, position.instrument, position.direction
+    targets = position.protection.open_targets()
+    match step.do:
+        case "move_stop":
+            at = instrument.stop_on_tick(direction, price)
+            wide = step.u > 0.5  # noqa: PLR2004
+            return ModifyProtection(pid, ModificationType.MOVE_SL, price=at, widen=wide)
+        case "trail":
+            return ModifyProtection(pid, ModificationType.TRAIL_SL, trail_ratio=_D("0.004"))
+        case "add_target":
+            above = price * (1 + 2 * direction.sign * _D("0.006"))
+            at = instrument.target_on_tick(direction, above)
+            return ModifyProtection(pid, ModificationType.ADD_TP, price=at, part=_D("0.2"))
+        case "cancel_target" if targets:
+            return ModifyProtection(pid, ModificationType.CANCEL_TP, exit_id=targets[0].exit_id)
+    return None
+
+
+def _with(message: Any, request_id: RequestId) -> Any:
+    return replace(message, request_id=request_id)

@@ -1,0 +1,281 @@
+"""What must hold, by the numbers of the invariants; the venue's own ledger is the judge.
+
+While it runs: I1 (no order without a durable intent), I3 (nothing held without a guard), I6
+(reservations fit the balance), I11 (every question answered), and no error that nobody planned. At
+each start: I7 (what was recovered is a fold of the journal). In the calm end: I2, I4, I5, I9.
+"""
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+from actors import names
+from daemon.simulation.commands import Commands
+from daemon.simulation.life import Life
+from daemon.simulation.network import parameters
+from daemon.simulation.venue import SimVenue
+from domain.ids import ClientOrderId, Symbol, account_tag, identity_of
+from domain.money import ZERO
+from domain.order import Order, OrderStatus
+from domain.portfolio_state import Portfolio, equity
+from domain.position import Position, PositionStatus
+from exchanges.sandbox.endpoints import Endpoint
+from exchanges.sandbox.judge import intent_of, is_ours
+from exchanges.sandbox.records import Algo
+from storage.chain import Tail
+from storage.store import Store
+
+GUARDED_WITHIN_S = 12.0  # after two alarms' time a position is closed; and what a round trip takes
+_PLACES = frozenset({"trade/order", "trade/order-algo"})
+_CENT = Decimal("0.000001")
+# Reasons for a safer mode that a day may leave behind and that are no fault of the daemon.
+_LASTING = frozenset({"DAILY_DRAWDOWN", "TOTAL_DRAWDOWN", "KILL_SWITCH", "CLOSING_ALL"})
+
+
+class Violation(Exception):  # noqa: N818 - a verdict, not an error of the simulation
+    """An invariant does not hold."""
+
+    def __init__(self, rule: str, text: str) -> None:
+        self.rule = rule
+        self.text = text
+        super().__init__(f"{rule}: {text}")
+
+
+class Judge:
+    """Looks at one day."""
+
+    def __init__(self, venue: SimVenue, commands: Commands) -> None:
+        self.venue = venue
+        self.commands = commands
+        self.folded: dict[str, tuple[int, Any]] = {}
+        self.folded_to: Tail | None = None
+        self.checks = 0
+        self.violations: list[Violation] = []
+        self._bare_since: dict[str, float] = {}
+        self._life: Life | None = None
+
+    def note(self, rule: str, text: str) -> None:
+        """Keep a violation, the same one once."""
+        if all((one.rule, one.text) != (rule, text) for one in self.violations):
+            self.violations.append(Violation(rule, text))
+            self.venue.outside.tell(f"VIOLATION {rule}: {text}")
+
+    def _expect(self, rule: str, holds: bool, text: str) -> None:  # noqa: FBT001 - an assertion
+        self.checks += 1
+        if not holds:
+            self.note(rule, text)
+
+    # --- with each request
+
+    def on_change(self, life: Life, endpoint: Endpoint, fields: Any) -> None:
+        """I1: whatever is placed was intended durably before, or is an exit that was armed so."""
+        if endpoint.path not in _PLACES:
+            return
+        row = parameters(fields)
+        order_id = ClientOrderId(str(row.get("clOrdId") or row.get("algoClOrdId") or ""))
+        durable = life.world.states.durable
+        if names.order_stream(order_id) in durable:
+            held = durable[names.order_stream(order_id)][1]
+            self._expect("I1", held is not None, f"{order_id} without intent")
+            return
+        identity = identity_of(order_id)
+        self._expect("I1", identity is not None, f"{order_id} is no id of ours")
+        if identity is None:
+            return
+        _, position = durable.get(names.position(identity.position_id), (0, None))
+        armed = position is not None and any(
+            each.client_order_id == order_id for each in position.armed
+        )
+        self._expect("I1", armed, f"{order_id} was sent and is not durable")
+
+    # --- every second or so
+
+    def look(self, life: Life) -> None:
+        """Check what is cheap."""
+        if life is not self._life:
+            self._life, self._bare_since = life, {}
+        self.errors(life)
+        portfolio = life.world.portfolio()
+        if portfolio is not None:
+            self._reserved(portfolio)
+        self._guards(life)
+        for text in self.commands.overdue(life.outside.now_s):
+            self.note("I11", f"nobody answered: {text}")
+
+    def errors(self, life: Life) -> None:
+        """No actor crashes but by murder."""
+        for error in life.errors:
+            where = error.__traceback__
+            while where is not None and where.tb_next is not None:
+                where = where.tb_next
+            code = "" if where is None else where.tb_frame.f_code.co_name
+            self.note("crash", f"{type(error).__name__}: {error} in {code}")
+        life.errors.clear()
+        self._expect("crash", not life.parts.system.failed.done(), "the root failed")
+
+    def _reserved(self, portfolio: Portfolio) -> None:
+        """I6."""
+        total = sum((each.open_amount for each in portfolio.reservations.values()), ZERO)
+        self._expect("I6", total == portfolio.reserved, f"reserved {portfolio.reserved}, {total}")
+
+    def _guards(self, life: Life) -> None:
+        """I3: what is held has a stop at the venue, an armed level, an exit under way, an alarm."""
+        now_s = life.outside.now_s
+        feed = life.actor(names.FEED)
+        positions: list[Position] = life.world.states.latest_of("position")
+        held = [each for each in positions if each.remaining]
+        bare = set()
+        for position in held:
+            if feed is None or self._is_guarded(life, feed, position):
+                continue
+            bare.add(position.id)
+            since_s = self._bare_since.setdefault(position.id, now_s)
+            if now_s - since_s > GUARDED_WITHIN_S:
+                text = f"{position.id} {position.status.value} {position.remaining}"
+                self.note("I3", f"{text} without a guard since {since_s:.0f} s")
+        self.checks += len(held)
+        self._bare_since = {key: at for key, at in self._bare_since.items() if key in bare}
+
+    def _is_guarded(self, life: Life, feed: Any, position: Position) -> bool:
+        if position.status is PositionStatus.QUARANTINED or not position.protection.guards_loss:
+            return True
+        if any(not each.done for each in position.exits):
+            return True
+        algos = self.venue.account.algo_by_client
+        for stop in position.at_venue.live:
+            algo = algos.get(stop.client_order_id)
+            if algo is not None and algo.state == "live":
+                return True
+        line = feed.lines.get(position.instrument.symbol)
+        armed = line is not None and any(
+            each.key == position.id for index in line.indices() for each in index.armed()
+        )
+        return armed or any(position.id in message for _, _, message in life.ears.alarms)
+
+    # --- at a start
+
+    def recovered(self, store: Store) -> None:
+        """I7: snapshot and tail are a fold of the whole journal."""
+        self._fold(store)
+        self._expect("I7", not store.recovered.problems, f"{store.recovered.problems}")
+        for stream, (version, state) in store.recovered.streams.items():
+            ours = self.folded.get(stream)
+            same = ours is not None and ours == (version, state)
+            self._expect("I7", same, f"{stream} is not recovered as it was journaled")
+
+    def _fold(self, store: Store) -> None:
+        registry = store.registry
+        for record in store.journal.read(self.folded_to):
+            event = registry.codec.decode(record.type, record.schema_version, record.payload)
+            _, state = self.folded.get(record.stream, (0, None))
+            after = registry.kind_of(record.stream).evolve(state, event)
+            self.folded[record.stream] = (record.version, after)
+            self.folded_to = Tail(record.seq, record.hash)
+
+    # --- at the end
+
+    def settled(self, life: Life) -> None:
+        """Everything agrees, now that nothing has gone wrong for a while."""
+        self._fold(life.store)
+        self.recovered_live(life)
+        self._judged()
+        self._orders(life)
+        self._holdings(life)
+        self._resting(life)
+        self._money(life)
+        self._mode(life)
+
+    def recovered_live(self, life: Life) -> None:
+        """I7: what lives in memory is a fold of the journal, but for what is being written."""
+        for stream, held in life.world.states.durable.items():
+            ours = self.folded.get(stream)
+            same = ours == held or (ours is not None and ours[0] > held[0])
+            self._expect("I7", same, f"{stream} is not as journaled")
+
+    def _judged(self) -> None:
+        """I2, I4: by the venue's judge."""
+        found = self.venue.judge()
+        for row in found["duplicates"]:
+            self.note("I2", f"doubled: {row['leg']} filled {row['filled']} of {row['asked']}")
+        for row in found["oversold"]:
+            self.note("I4", f"closed {row['closed']} of {row['opened']}: {row['position']}")
+        for order_id in found["resent"]:
+            self.note("I2", f"sent again: {order_id}")
+        self.checks += 3
+
+    def _orders(self, life: Life) -> None:
+        """I1, I2, I9: every order there is known here, with what it filled."""
+        filled: dict[str, Decimal] = defaultdict(Decimal)
+        for one in self.venue.account.orders.values():
+            if is_ours(intent_of(one)):
+                filled[intent_of(one)] += one.filled * one.listing.contract_value
+        for order_id, quantity in filled.items():
+            _, order = self.folded.get(names.order_stream(ClientOrderId(order_id)), (0, None))
+            if order is None:
+                self._expect("I1", not quantity, f"{order_id} filled {quantity}, and is not known")
+                continue
+            told = f"{order_id} is {order.status.value}, filled {order.filled}; there {quantity}"
+            self._expect("I9", order.filled == quantity, told)
+            if identity_of(order.terms.client_order_id).leg.startswith("entry"):  # type: ignore[union-attr]
+                self._expect("I2", quantity <= order.terms.quantity, f"entry {told}")
+        orders: list[Order] = life.world.states.latest_of("order")
+        for each in orders:
+            known = each.status is not OrderStatus.UNKNOWN
+            self._expect("I5", known, f"{each.terms.client_order_id} is left unknown")
+
+    def _holdings(self, life: Life) -> None:
+        """I5: what is held is the same on both sides."""
+        ours: dict[str, Decimal] = defaultdict(Decimal)
+        quarantined = life.world.quarantined
+        for each in life.world.states.latest_of("position"):
+            ours[each.instrument.symbol] += each.direction.sign * each.remaining
+        theirs: dict[str, Decimal] = defaultdict(Decimal)
+        for base, inst in self.venue.names.items():
+            quote = self.venue.world.venue.market.quotes[inst]
+            symbol = f"{base}/USDT"
+            if quote.listing.is_swap:
+                for one in self.venue.account.open_positions(inst):
+                    theirs[symbol] += one.signed * one.listing.contract_value
+            else:
+                theirs[symbol] = self.venue.account.asset(base).cash
+            if symbol in quarantined:
+                continue
+            lacks = ours[symbol] - theirs[symbol]
+            # On spot, coins that nobody here bought are a person's own.
+            same = not lacks if quote.listing.is_swap else lacks <= ZERO
+            told = f"{symbol}: here {ours[symbol]}, there {theirs[symbol]}"
+            self._expect("I5", same, told)
+
+    def _resting(self, life: Life) -> None:
+        """I5: what rests there with an id of ours is alive here."""
+        account = self.venue.account
+        tag = account_tag(life.world.account)
+        resting: list[Any] = [one for some in account.working.values() for one in some.values()]
+        resting += [one for some in account.armed.values() for one in some.values()]
+        for one in resting:
+            order_id = one.client_id if isinstance(one, Algo) else intent_of(one)
+            if not order_id.startswith(tag):
+                continue
+            _, order = life.world.states.latest.get(
+                names.order_stream(ClientOrderId(order_id)), (0, None)
+            )
+            alive = order is not None and not order.is_terminal
+            self._expect("I5", alive, f"{order_id} rests there, and is over here")
+
+    def _money(self, life: Life) -> None:
+        """I5: the same money."""
+        portfolio = life.world.portfolio()
+        if portfolio is None or self.venue.kind != "swap" or life.world.quarantined:
+            return
+        marks = {
+            Symbol(f"{base}/USDT"): self.venue.world.venue.market.quotes[name].mark
+            for base, name in self.venue.names.items()
+        }
+        # The venue mixes the positions of a symbol: what they are worth is the same, not the cash.
+        ours, theirs = equity(portfolio, marks), self.venue.account.equity("USDT")
+        self._expect("I5", abs(ours - theirs) < _CENT, f"worth {ours} USDT here, {theirs} there")
+
+    def _mode(self, life: Life) -> None:
+        """I5: nothing but what a person must see to is in the way of entries."""
+        for code, cause in life.world.causes.items():
+            self._expect("I5", code in _LASTING, f"{code} stays: {cause.message}")
