@@ -66,7 +66,7 @@ MAY_BECOME = {
 }  # fmt: skip
 MAY_BECOME[S.PARTIAL] = MAY_BECOME[S.OPEN]
 MAY_BECOME[S.CANCEL_PENDING] = MAY_BECOME[S.AMEND_PENDING] = MAY_BECOME[S.OPEN] | {S.OPEN}
-LATE_FILL = {S.CANCELED, S.EXPIRED, S.REJECTED, S.ABSENT}
+LATE_FILL = {S.CANCELED, S.EXPIRED, S.REJECTED, S.ABSENT, S.DENIED}
 
 
 def order(status: OrderStatus = S.OPEN, **changes: Any) -> Order:
@@ -311,7 +311,7 @@ def test_a_part_does_not_end_what_is_asked_of_the_venue(status: OrderStatus) -> 
     assert filled(order(status), fill("2")).status is S.FILLED
 
 
-@pytest.mark.parametrize("status", sorted(LATE_FILL & {S.CANCELED, S.EXPIRED}, key=str))
+@pytest.mark.parametrize("status", sorted(LATE_FILL, key=str))
 def test_a_fill_after_the_end_stands_and_raises_an_alarm(status: OrderStatus) -> None:
     part = filled(order(status), fill())
     assert (part.status, part.filled, part.late_fill) == (status, D(1), True)
