@@ -68,6 +68,7 @@ def shown(verdict: Verdict) -> dict[str, Any]:
         "killed": len(outcomes[KILLED]) + len(outcomes[SLOW]),
         "survived": len(outcomes[SURVIVED]),
         "unreached": len(outcomes[UNREACHED]),
+        "untried": verdict.untried,
         "killed_ratio": round(verdict.killed, 3),
         "tests": verdict.tests,
         "seconds": round(verdict.seconds, 1),

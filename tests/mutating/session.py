@@ -37,6 +37,7 @@ class Verdict:
     module: str
     outcomes: dict[str, list[Mutant]] = field(default_factory=lambda: defaultdict(list))
     tests: int = 0
+    untried: int = 0  # for want of time
     seconds: float = 0.0
 
     @property
@@ -129,6 +130,7 @@ class Session:
                 child = self._begin(mutant, source, tests)
                 running[child] = (mutant, time.monotonic() + allowed_s)
             self._collect(running)
+        self.verdict.untried = len(waiting)
 
     def _collect(self, running: dict[int, tuple[Mutant, float]]) -> None:
         time.sleep(0.002)
