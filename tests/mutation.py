@@ -25,7 +25,7 @@ _LIFE = [
 ]
 _VENUE = [_DOMAIN.format("venue_stop_properties"), "tests/actors/test_venue_stop.py"]
 _STORAGE = [
-    f"tests/storage/test_{name}.py" for name in ("journal", "damage", "recovery", "archive")
+    f"tests/storage/test_{name}.py" for name in ("chain", "journal", "damage", "recovery")
 ]
 
 # The core, and where its tests are. The most important first.
