@@ -17,14 +17,22 @@ from typing import Any
 from tests.mutating.session import KILLED, SLOW, SURVIVED, UNREACHED, Verdict, judged
 
 ENOUGH = 0.9
-_LIFE = ["tests/domain", "tests/actors/test_position_actor.py", "tests/actors/test_venue_stop.py"]
-_STORAGE = ["tests/storage"]
+_DOMAIN = "tests/domain/test_{}.py"
+_LIFE = [
+    *map(_DOMAIN.format, ("position", "position_additions", "position_conflicts", "exit_ids")),
+    *map(_DOMAIN.format, ("position_outside", "failed_exits", "trailing", "pnl")),
+    "tests/actors/test_position_actor.py",
+]
+_VENUE = [_DOMAIN.format("venue_stop_properties"), "tests/actors/test_venue_stop.py"]
+_STORAGE = [
+    f"tests/storage/test_{name}.py" for name in ("chain", "journal", "damage", "recovery")
+]
 
 # The core, and where its tests are. The most important first.
 CORE: dict[str, list[str]] = {
-    "domain.triggers": ["tests/domain/test_triggers.py", "tests/domain/test_triggers_exact.py"],
-    "domain.protection": ["tests/domain"],
-    "domain.order": ["tests/domain", "tests/storage/test_journal.py"],
+    "domain.triggers": [_DOMAIN.format("triggers"), _DOMAIN.format("triggers_exact")],
+    "domain.protection": _LIFE,
+    "domain.order": [_DOMAIN.format("order")],
     "domain.position_life": _LIFE,
     "domain.position_decide": _LIFE,
     "domain.position_guards": _LIFE,
@@ -32,15 +40,15 @@ CORE: dict[str, list[str]] = {
     "domain.position_additions": _LIFE,
     "domain.position_changes": _LIFE,
     "domain.position_outside": _LIFE,
-    "domain.position_offline": [*_LIFE, "tests/actors/test_catch_up.py"],
+    "domain.position_offline": [*_LIFE, _DOMAIN.format("downtime")],
     "domain.position": _LIFE,
-    "domain.pnl": ["tests/domain"],
-    "domain.trailing": ["tests/domain"],
-    "domain.venue_stop": _LIFE,
-    "domain.venue_stop_life": _LIFE,
-    "domain.venue_stop_align": _LIFE,
-    "domain.venue_stop_reports": _LIFE,
-    "exchanges.paper.ledger": ["tests/exchanges/paper"],
+    "domain.pnl": [_DOMAIN.format("pnl"), _DOMAIN.format("position")],
+    "domain.trailing": [_DOMAIN.format("trailing"), _DOMAIN.format("triggers_exact")],
+    "domain.venue_stop": _VENUE,
+    "domain.venue_stop_life": _VENUE,
+    "domain.venue_stop_align": _VENUE,
+    "domain.venue_stop_reports": _VENUE,
+    "exchanges.paper.ledger": ["tests/exchanges/paper/test_paper_ledger.py"],
     "storage.journal": _STORAGE,
     "storage.chain": _STORAGE,
     "storage.fold": _STORAGE,
@@ -60,6 +68,7 @@ def shown(verdict: Verdict) -> dict[str, Any]:
         "killed": len(outcomes[KILLED]) + len(outcomes[SLOW]),
         "survived": len(outcomes[SURVIVED]),
         "unreached": len(outcomes[UNREACHED]),
+        "untried": verdict.untried,
         "killed_ratio": round(verdict.killed, 3),
         "tests": verdict.tests,
         "seconds": round(verdict.seconds, 1),

@@ -180,7 +180,8 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) | ast.Delete():
             yield _Change("deleted", lambda: None)
         case ast.match_case(pattern=pattern, guard=ast.expr(), body=body):
-            yield _Change("guard", lambda: ast.match_case(pattern, None, body))
+            true = ast.Constant(value=True)
+            yield _Change("guard", lambda: ast.match_case(pattern, true, body))
         case ast.Call(func=ast.Name(id="replace") as func, args=args, keywords=words):
             for index, word in enumerate(words):
                 rest = [*words[:index], *words[index + 1 :]]

@@ -23,7 +23,9 @@ from tests.mutating.mutants import Mutant, code_of, mutants_of
 
 PROCESSES = 2
 KILLED, SURVIVED, UNREACHED, SLOW = "killed", "survived", "unreached", "too slow"
-_SURVIVED_CODE, _KILLED_CODE = 0, 1
+_SURVIVED_CODE, _KILLED_CODE, _BROKEN_CODE = 0, 1, 3
+_SETTINGS = "_hypothesis_internal_use_settings"
+EXAMPLES = 25  # of a property, for each mutant
 _PATIENCE = 8  # times what the tests took, and
 _LEAST_S = 10.0
 
@@ -35,6 +37,7 @@ class Verdict:
     module: str
     outcomes: dict[str, list[Mutant]] = field(default_factory=lambda: defaultdict(list))
     tests: int = 0
+    untried: int = 0  # for want of time
     seconds: float = 0.0
 
     @property
@@ -81,6 +84,8 @@ class Session:
             raise pytest.UsageError("tests could not be collected")
         began_s = time.monotonic()
         self._items = {item.nodeid: item for item in session.items}
+        for item in session.items:
+            _hurry(item)
         self._run_once(session.items)
         source = self.path.read_text()
         mutants = mutants_of(source)[: self._limit]
@@ -125,6 +130,7 @@ class Session:
                 child = self._begin(mutant, source, tests)
                 running[child] = (mutant, time.monotonic() + allowed_s)
             self._collect(running)
+        self.verdict.untried = len(waiting)
 
     def _collect(self, running: dict[int, tuple[Mutant, float]]) -> None:
         time.sleep(0.002)
@@ -132,6 +138,8 @@ class Session:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 code = os.waitstatus_to_exitcode(status)
+                if code == _BROKEN_CODE:
+                    raise RuntimeError(f"it could not be put in: {mutant}")
                 outcome = SURVIVED if code == _SURVIVED_CODE else KILLED
             elif time.monotonic() > until_s:
                 os.kill(child, signal.SIGKILL)
@@ -151,6 +159,9 @@ class Session:
             os.dup2(nothing, descriptor)
         try:
             self._install(mutant, source)
+        except BaseException:  # noqa: BLE001 - told by the code, and raised by the parent
+            os._exit(_BROKEN_CODE)
+        try:
             survived = all(self._run(self._items[name]) for name in tests)
         except BaseException:  # noqa: BLE001 - whatever it is, it was noticed
             survived = False
@@ -162,6 +173,15 @@ class Session:
         function_in(module, mutant.function).__code__ = _like(
             function_in(module, mutant.function).__code__, code
         )
+
+
+def _hurry(item: pytest.Item) -> None:
+    """Let a property be tried on few examples, however many its test asks for."""
+    function = getattr(item.obj, "__func__", item.obj)  # type: ignore[attr-defined]
+    asked = getattr(function, _SETTINGS, None)
+    if asked is not None:
+        fewer = settings(asked, max_examples=min(asked.max_examples, EXAMPLES), deadline=None)
+        setattr(function, _SETTINGS, fewer)
 
 
 def _like(before: CodeType, after: CodeType) -> CodeType:
