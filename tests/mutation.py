@@ -25,13 +25,14 @@ _LIFE = [
 ]
 _VENUE = [_DOMAIN.format("venue_stop_properties"), "tests/actors/test_venue_stop.py"]
 _STORAGE = [
-    f"tests/storage/test_{name}.py" for name in ("chain", "journal", "damage", "recovery")
+    f"tests/storage/test_{name}.py"
+    for name in ("chain", "journal", "damage", "recovery", "archive")
 ]
 
 # The core, and where its tests are. The most important first.
 CORE: dict[str, list[str]] = {
     "domain.triggers": [_DOMAIN.format("triggers"), _DOMAIN.format("triggers_exact")],
-    "domain.protection": _LIFE,
+    "domain.protection": [_DOMAIN.format("protection")],
     "domain.order": [_DOMAIN.format("order")],
     "domain.position_life": _LIFE,
     "domain.position_decide": _LIFE,

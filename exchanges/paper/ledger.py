@@ -46,7 +46,7 @@ from exchanges.paper.rows import (
     order_row,
     stamp,
 )
-from runtime.wal import WalContent, read_wal
+from runtime.wal import WalContent, make_durable, read_wal
 
 _ROOM = 8 * 1024 * 1024  # bytes; SQLite begins anew at 4 MB if it can: hundreds of exits if not
 
@@ -107,6 +107,10 @@ class PaperLedger:
         closed only when the new one stands: a full disk has no room to set up the shared memory
         again. A file that has vanished is not created anew.
         """
+        try:
+            make_durable(self._path)
+        except OSError as error:
+            raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
         return self._load_from(self._connect(create=False))
 
     def write(self, changes: Changes) -> None:

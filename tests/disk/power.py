@@ -7,17 +7,19 @@ nothing that never happened.
 """
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
 from storage.admin import verify_open
-from storage.errors import StorageError
-from storage.journal import Entry
+from storage.errors import JournalUnavailableError, StorageError
+from storage.journal import Entry, Journal
 from storage.store import Store
 from storage.streams import Streams
-from tests.disk.simulated import Call, SimulatedDisk
+from tests.disk.simulated import Call, Fault, SimulatedDisk
 from tests.disk.specimens import Files, lay
 from tests.storage.words import DISK, REGISTRY, Writer, life_of, live, order_stream
 
@@ -58,8 +60,8 @@ class Cuts:
             self.faults.append(f"cut at call {cut.call.number} ({cut.call.kind}): {what}")
 
 
-def told(directory: Path, seed: int, *, commits: int, images: int) -> Story:
-    """Tell the story; draw `images` disks at each instant."""
+def told(directory: Path, seed: int, *, commits: int, images: int, failing: float = 0.0) -> Story:
+    """Tell the story; draw `images` disks at each instant; a part of the syncs fails."""
     directory.mkdir(mode=0o700)
     chance = Random(f"power {seed}")
     story = Story(states={0: {}})
@@ -81,7 +83,9 @@ def told(directory: Path, seed: int, *, commits: int, images: int) -> Story:
                 assert live(streams) == live(store.recovered.streams)
                 writer = Writer(store.journal, streams)
                 for _ in range(chance.randrange(10, 40)):
+                    disk.fault = _failing(failing, chance)
                     _commit(writer, story, progress, chance)
+                    disk.fault = lambda _: None
                     commits -= 1
                     if chance.random() < 0.1:
                         store.write_snapshot(live(writer.streams))
@@ -103,8 +107,28 @@ def _commit(writer: Writer, story: Story, progress: list[int], chance: Random) -
             batch += writer.entries(order_stream(number), event)
             story.states[progress[0] + len(batch)] = dict(writer.streams)
     progress[1] = progress[0] + len(batch)
-    writer.journal.append(batch)
+    try:
+        writer.journal.append(batch)
+    except JournalUnavailableError:
+        while not _is_in(writer.journal):
+            with suppress(JournalUnavailableError):
+                writer.journal.append(batch)
+                break
     progress[0] = progress[1]
+
+
+def _is_in(journal: Journal) -> bool:
+    """Ask until there is an answer: whether the last batch is durable."""
+    while True:
+        with suppress(JournalUnavailableError):
+            return journal.reopen().has_last_batch
+
+
+def _failing(share: float, chance: Random) -> Callable[[Call], Fault | None]:
+    def fault(call: Call) -> Fault | None:
+        return Fault.LOST if call.kind == "sync" and chance.random() < share else None
+
+    return fault
 
 
 def judged(story: Story, scratch: Path) -> Cuts:

@@ -27,7 +27,10 @@ from enum import Enum
 from pathlib import Path
 from random import Random
 
+from exchanges.paper import ledger
 from runtime.disk import RealDisk
+from runtime.wal import wal_path
+from storage import connection
 from tests.disk import vfs
 from tests.disk.specimens import Files
 
@@ -91,8 +94,28 @@ class SimulatedDisk(RealDisk):
     @contextmanager
     def mounted(self) -> Iterator["SimulatedDisk"]:
         """Put it under SQLite; close all databases before the end."""
-        with vfs.watched(self.directory, self):
-            yield self
+        patched = (connection, ledger)
+        before = [module.make_durable for module in patched]
+        for module in patched:
+            module.make_durable = self._make_log_durable
+        try:
+            with vfs.watched(self.directory, self):
+                yield self
+        finally:
+            for module, function in zip(patched, before, strict=True):
+                module.make_durable = function
+
+    def _make_log_durable(self, database: Path) -> None:
+        """As `runtime.wal.make_durable`, which goes past SQLite."""
+        path = wal_path(database)
+        if not path.exists():
+            return
+        fault = self._called("sync", path)
+        file = self._files.setdefault(path, _File())
+        file.pending = []
+        if fault is not None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        file.synced = path.read_bytes()
 
     # --- what a power cut leaves
 

@@ -30,6 +30,7 @@ def begin(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Plan(300, Fault.SHORT),
         Plan(382, Fault.LOST),
         Plan(420, Fault.LOST, LONG_S),
+        Plan(433, Fault.LOST, LONG_S),  # the log on the disk was older than the database
         Plan(40, Fault.FULL, LONG_S, LEDGER),
         Plan(60, Fault.LOST, LONG_S, LEDGER),
     ],

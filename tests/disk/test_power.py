@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from storage import connection
+from storage.connection import Database
 from tests.disk import power, vfs
 
 pytestmark = pytest.mark.skipif(
@@ -20,6 +21,29 @@ def test_after_a_power_cut_everything_acknowledged_is_there(seed: int, tmp_path:
 
     assert not found.faults
     assert found.outcomes.total() > 50
+
+
+@pytest.mark.parametrize("seed", [201, 202])
+def test_a_power_cut_after_failed_syncs_leaves_what_was_acknowledged(
+    seed: int, tmp_path: Path
+) -> None:
+    story = power.told(tmp_path / "data", seed, commits=15, images=1, failing=0.3)
+
+    assert not power.judged(story, tmp_path).faults
+
+
+def test_one_who_trusts_a_log_after_a_failed_sync_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Database, "_make_log_durable", lambda _: None)
+    found = power.Cuts()
+    for seed in (201, 202):
+        place = tmp_path / str(seed)
+        place.mkdir()
+        story = power.told(place / "data", seed, commits=15, images=2, failing=0.5)
+        found.outcomes += power.judged(story, place).outcomes
+
+    assert found.outcomes["broken"]
 
 
 def test_a_journal_that_does_not_sync_is_found_out(
