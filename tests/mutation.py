@@ -24,10 +24,8 @@ _LIFE = [
     "tests/actors/test_position_actor.py",
 ]
 _VENUE = [_DOMAIN.format("venue_stop_properties"), "tests/actors/test_venue_stop.py"]
-_STORAGE = [
-    f"tests/storage/test_{name}.py"
-    for name in ("chain", "journal", "damage", "recovery", "archive")
-]
+_STORED = ("chain", "journal", "damage", "recovery", "archive")
+_STORAGE = [f"tests/storage/test_{name}.py" for name in _STORED]
 
 # The core, and where its tests are. The most important first.
 CORE: dict[str, list[str]] = {

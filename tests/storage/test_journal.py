@@ -200,7 +200,7 @@ def test_while_the_disk_is_in_trouble_reopening_fails_and_can_be_tried_again(
             store.journal.append(batch)
         with pytest.raises(JournalUnavailableError):
             store.journal.reopen()
-    with pytest.raises(JournalUnavailableError, match="not open"):
+    with pytest.raises(JournalUnavailableError, match="reopen first"):
         store.journal.append(batch)
 
     store.journal.reopen()
