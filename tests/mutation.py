@@ -21,7 +21,6 @@ _DOMAIN = "tests/domain/test_{}.py"
 _LIFE = [
     *map(_DOMAIN.format, ("position", "position_additions", "position_conflicts", "exit_ids")),
     *map(_DOMAIN.format, ("position_outside", "failed_exits", "trailing", "pnl")),
-    "tests/actors/test_position_actor.py",
 ]
 _VENUE = [_DOMAIN.format("venue_stop_properties"), "tests/actors/test_venue_stop.py"]
 _STORED = ("chain", "journal", "damage", "recovery", "archive")
