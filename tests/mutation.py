@@ -21,13 +21,10 @@ _DOMAIN = "tests/domain/test_{}.py"
 _LIFE = [
     *map(_DOMAIN.format, ("position", "position_additions", "position_conflicts", "exit_ids")),
     *map(_DOMAIN.format, ("position_outside", "failed_exits", "trailing", "pnl")),
-    "tests/actors/test_position_actor.py",
 ]
 _VENUE = [_DOMAIN.format("venue_stop_properties"), "tests/actors/test_venue_stop.py"]
-_STORAGE = [
-    f"tests/storage/test_{name}.py"
-    for name in ("chain", "journal", "damage", "recovery", "archive")
-]
+_STORED = ("chain", "journal", "damage", "recovery", "archive")
+_STORAGE = [f"tests/storage/test_{name}.py" for name in _STORED]
 
 # The core, and where its tests are. The most important first.
 CORE: dict[str, list[str]] = {
