@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench crash soak lost-answers simulate docs clean
+.PHONY: help setup run test check format lock bench crash soak lost-answers proxy races diskfaults fuzz mutants simulate docs clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,11 +28,26 @@ format: $(DEV) ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-crash: $(DEV) ## kill -9 a real daemon at random instants: make crash N=50
-	@$(BIN)/python -m tests.crash --kills $(or $(N),50)
+crash: $(DEV) ## kill -9 a real daemon at random and at labelled instants: make crash N=200
+	@$(BIN)/python -m tests.crash --kills $(or $(N),50) --labelled $(or $(N),50)
 
-lost-answers: $(DEV) ## Lose half of all answers, see whether an order is doubled or forgotten: make lost-answers N=2000
-	@$(BIN)/python -m tests.lost_answers --orders $(or $(N),2000)
+proxy: $(DEV) ## Trade through a network that mangles its sockets: make proxy SECONDS=60
+	@$(BIN)/python -m tests.proxy --seconds $(or $(SECONDS),60)
+
+races: $(DEV) ## Start two daemons on one directory at the same instant: make races N=100
+	@$(BIN)/python -m tests.races --races $(or $(N),100)
+
+lost-answers: $(DEV) ## Lose half of all answers, see whether an order is doubled or forgotten: make lost-answers N=2000 VENUE=okx
+	@$(BIN)/python -m tests.lost_answers --orders $(or $(N),2000) --venue $(or $(VENUE),paper)
+
+diskfaults: $(DEV) ## Change every byte of every file, fail every call, cut the power: make diskfaults STEP=10
+	@nice -n 10 $(BIN)/python -m tests.diskfaults --step $(or $(STEP),1)
+
+fuzz: $(DEV) ## Feed every reader inputs that are nearly right: make fuzz SECONDS=60
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+
+mutants: $(DEV) ## Make small mistakes in the core, see whether the tests notice: make mutants MODULE=domain.order
+	@$(BIN)/python -m tests.mutation $(MODULE)
 
 simulate: $(RUNTIME) ## Let the whole daemon live through simulated days of bad luck: make simulate SEEDS=100
 	@$(BIN)/holdfast simulate --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) --jobs $(or $(JOBS),1) --json

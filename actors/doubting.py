@@ -19,6 +19,7 @@ from runtime.actor import handles
 
 ASK_AGAIN_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 ACCEPTANCE_WINDOW_S = 5.0  # a request that left may be accepted this much later
+ATTACHED_WITHIN_S = 1.0  # after an entry is done the venue has the stop that came with it
 PROVE_AGAIN_AFTER_S = 0.5  # other fills came between two answers, which then do not agree
 A_TICK_S = 0.001  # past a deadline, whatever floats make of it
 FORGET_AFTER_S = 1.0
@@ -88,12 +89,17 @@ class Doubting(OrderKeeper):
         self.in_doubt.add(order_id)
         again = min(found.attempt + 1, len(ASK_AGAIN_AFTER_S) - 1)
         delay = ASK_AGAIN_AFTER_S[again]
-        proof = ACCEPTANCE_WINDOW_S - self._since_it_left_s(order)
+        window_s = self._window_s(order_id)
+        proof = window_s - self._since_it_left_s(order)
         if 0 < proof < delay:
             delay = proof + A_TICK_S  # an exit that never left is sent anew once that is proven
-        elif -ACCEPTANCE_WINDOW_S < proof <= 0:
+        elif -window_s < proof <= 0:
             delay = min(delay, PROVE_AGAIN_AFTER_S)
         self.after(delay, ResolveOrder(order_id, again))
+
+    def _window_s(self, order_id: ClientOrderId) -> float:
+        """Return how long after it left an order may still appear at the venue."""
+        return ATTACHED_WITHIN_S if order_id in self.attached else ACCEPTANCE_WINDOW_S
 
     @handles(ForgetOrders)
     def on_forget(self, forget: ForgetOrders) -> None:

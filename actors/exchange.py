@@ -7,41 +7,37 @@ evidence ends that (`doubt.py`).
 """
 
 import asyncio
-from collections.abc import Mapping
-from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.absence import Verdicts
+from actors.attached import AttachedStops
 from actors.attempts import attempt_of
-from actors.doubt import reconcile
-from actors.doubting import ACCEPTANCE_WINDOW_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
 from actors.journaled import Stream
 from actors.messages import (
-    Beat,
     CheckVenue,
     ClearCause,
     Compared,
     ExchangeRestarted,
-    Finding,
     Findings,
     Reconciled,
-    ReconcileFailed,
     SetCause,
     Uncompared,
     VenueReported,
+    WasStopped,
 )
 from actors.order_list import OrderList
 from actors.orders import Tell, TellMissing
 from actors.ownership import Ownership
-from actors.resting import RestingOrders
+from actors.taking_stock import TakingStock
 from actors.world import World
 from domain.effects import AskOrders
-from domain.ids import NO_ORDER, ClientOrderId, Symbol, identity_of
+from domain.ids import NO_ORDER, ClientOrderId, identity_of
 from domain.inputs import FillReported
 from domain.modes import Mode, ModeCause
-from domain.money import ZERO
 from domain.order import (
     RESTING,
     TERMINAL,
@@ -55,7 +51,6 @@ from domain.order import (
     OrderCanceled,
     OrderExpired,
     OrderFilled,
-    OrderFoundAbsent,
     OrderRejected,
     OrderStatus,
     OrderTerms,
@@ -67,24 +62,24 @@ from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
 
-RECONCILE_AGAIN_AFTER_S = 1.0
-ABSENT_ANYHOW_AFTER_S = {True: 20.0, False: 60.0}  # exits, entries; though others hold it too
 FILLS_WITHIN_S = 0.2  # a venue may report an order's end before its last fill
 RECONCILING = "RECONCILING"
 STREAM_DOWN = "STREAM_DOWN"
 _S = OrderStatus
 
 
-class ExchangeActor(RestingOrders, OrderList):
+class ExchangeActor(AttachedStops, OrderList, TakingStock):
     """Owns the orders of one account: reconciles, books, adopts, concludes.
 
-    What leaves for the venue is in `sending.py`, what rests there in `resting.py`, how orders are
-    kept and told of in `orders.py`.
+    What leaves for the venue is in `sending.py`, what rests there in `resting.py` and
+    `attached.py`, what is asked after a start in `taking_stock.py`, how orders are kept and told
+    of in `orders.py`.
     """
 
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.ownership = Ownership(world, self._stop_entries)
+        self.began_s = world.clock.monotonic()
 
     # --- life ---
 
@@ -119,20 +114,6 @@ class ExchangeActor(RestingOrders, OrderList):
         if self.world.is_distant:
             self.tell(names.VENUE_CHECK, CheckVenue())
 
-    async def _reconcile(self) -> None:
-        positions = self.world.states.latest_of("position")
-        if not positions:
-            self.tell(self.name, Reconciled((), ()))  # there is nobody it could concern
-            return
-        since = min(position.intended_at for position in positions)
-        orders: list[Order] = [stream.state for stream in self.streams.values()]
-        working = {
-            order.terms.client_order_id: order.terms.symbol
-            for order in orders
-            if not order.is_terminal
-        }
-        self.tell(self.name, await reconcile(self.port, since, working, self._is_news))
-
     def _is_news(self, order_id: ClientOrderId) -> bool:
         """Whether a fill at the venue belongs to a live position and to an order nobody knows."""
         identity = identity_of(order_id)
@@ -145,31 +126,22 @@ class ExchangeActor(RestingOrders, OrderList):
     def _on_update(self, update: VenueUpdate) -> None:
         self.tell(self.name, VenueReported(update))
 
-    @handles(ReconcileFailed)
-    def on_reconcile_failed(self, failed: ReconcileFailed) -> None:
-        """Keep asking; nothing new is sent meanwhile, armed guards stay up."""
-        log.warning("reconcile_failed", why=failed.why)
-        self.after(RECONCILE_AGAIN_AFTER_S, Beat())
-
-    @handles(Beat)
-    def on_beat(self, beat: Beat) -> None:
-        """Ask the venue again."""
-        del beat
-        self.run(self._reconcile())
-
     @handles(Reconciled)
     def on_reconciled(self, found: Reconciled) -> None:
         """Book what happened while nobody listened, then let orders go."""
         known = {order.terms.client_order_id: order for order in found.found}
         before = set(self.streams)  # names
+        self.reconciled = False  # for a moment: what is told now is history, known or not
         for fill in found.fills:
             self._book(fill, known.get(fill.client_order_id))
         for venue_order in found.found:
-            self._apply(venue_order, is_sure=True)
+            self._apply(venue_order, asked_s=found.asked_s)
+        for order_id in found.unread:
+            self._lose_sight_of(order_id)
         self.reconciled = self.world.is_reconciled = True
         for name in list(self.streams):
             order: Order = self.streams[name].state
-            if order.status is _S.UNKNOWN:
+            if self._owes_news(order):
                 self._doubt(order.terms.client_order_id)
         self.tell(names.PORTFOLIO, ClearCause(RECONCILING))
         self.tell(names.RECONCILER, Compared())
@@ -179,6 +151,16 @@ class ExchangeActor(RestingOrders, OrderList):
         for effect in waiting:
             self._let_go(effect, adopted)
         log.info("reconciled", orders=len(found.found), fills=len(found.fills))
+
+    def _lose_sight_of(self, order_id: ClientOrderId) -> None:
+        stream = self._stream(order_id)
+        if (
+            stream is not None
+            and not stream.state.is_terminal
+            and stream.state.status is not _S.UNKNOWN
+        ):
+            why = "the venue says nothing usable of it"
+            self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
 
     def _stop_entries(self, cause: ModeCause) -> None:
         self.tell(names.PORTFOLIO, SetCause(cause))
@@ -199,17 +181,31 @@ class ExchangeActor(RestingOrders, OrderList):
                 self.tell(names.RECONCILER, report)
 
     def _stream_changed(self, change: StreamUp | StreamDown) -> None:
-        """Open nothing while the stream is down, nor until what it did not tell is known."""
+        """Open nothing while the stream is down, nor until what it did not tell is known.
+
+        The first time it has lost nothing, only what came before it may not have been told.
+        """
+        is_first = self.world.link.stream_up is None
         self.world.link.note(change, self.world.clock.now())
         self._check_venue()
         if isinstance(change, StreamDown):
             log.warning("private_stream_down", why=change.why)
             self.tell(names.PORTFOLIO, SetCause(_stream_down(change.why)))
             return
-        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        if not is_first:
+            self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+            self.tell(names.RECONCILER, Uncompared())
         self.tell(names.PORTFOLIO, ClearCause(STREAM_DOWN))
-        self.tell(names.RECONCILER, Uncompared())
         self.run(self._reconcile())
+
+    @handles(WasStopped)
+    def on_was_stopped(self, stopped: WasStopped) -> None:
+        """Open nothing until the venue has told what happened while nobody here could listen."""
+        log.warning("was_stopped", seconds=round(stopped.seconds, 1))
+        self.tell(names.PORTFOLIO, SetCause(_reconciling()))
+        self.tell(names.RECONCILER, Uncompared())
+        if self.reconciled:  # else it is being asked anyway
+            self.run(self._reconcile())
 
     def _book(self, fill: Fill, venue_order: VenueOrder | None) -> None:
         stream = self._stream(fill.client_order_id)
@@ -239,6 +235,8 @@ class ExchangeActor(RestingOrders, OrderList):
             )
         if stream.state.status is _S.FILLED:
             self._ended(stream)
+        elif stream.state.terms.type in RESTING:
+            self._doubt(fill.client_order_id, ASK_AGAIN_AFTER_S[2])  # it fired: its end follows
 
     def _adopt_later(self, fill: Fill) -> None:
         """Ask for the terms of an order of ours that nobody knows.
@@ -264,19 +262,21 @@ class ExchangeActor(RestingOrders, OrderList):
         position_id = self.ownership.position_of(terms.client_order_id)
         if position_id is None or not self.ownership.is_live(position_id):
             return None
-        terms = replace(terms, position_id=position_id)  # a venue knows our id, no more
+        terms = replace(self._as_attached(terms), position_id=position_id)  # a venue knows our id
         self._index(terms)
-        self.sent_at_s[terms.client_order_id] = self.world.clock.monotonic()
+        # Before the venue was asked, whoever sent it was a life before: it left before this one.
+        now_s = self.world.clock.monotonic() if self.reconciled else self.began_s
+        self.sent_at_s[terms.client_order_id] = now_s
         stream = self.open_stream(names.order_stream(terms.client_order_id))
         now = self.world.clock.now()
         attempt = attempt_of(self.world, terms, self.attempt_that_opened(position_id), now)
         self._record(stream, OrderAdopted(terms, now, attempt))
         return stream
 
-    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
+    def _apply(self, venue_order: VenueOrder, *, asked_s: float | None = None) -> None:
         """Bring an order to the status the venue reports; fills are booked by their own reports.
 
-        `is_sure`: the venue was asked; else it told by itself, and that may be old.
+        `asked_s`: monotonic, when the venue was asked; None: it told, and that may be old.
         """
         if venue_order.terms.client_order_id == NO_ORDER:
             return  # a person's own: the reconciler shows it, nobody touches it
@@ -289,7 +289,9 @@ class ExchangeActor(RestingOrders, OrderList):
             return
         if stream.state.is_terminal:
             self._name(stream, venue_order)
+            self._came_late(stream, venue_order)
             return
+        self._learn(stream, venue_order)
         if venue_order.filled > stream.state.filled:
             # Its fills are still to come, and only they move quantities: look again.
             order_id = venue_order.terms.client_order_id
@@ -311,7 +313,7 @@ class ExchangeActor(RestingOrders, OrderList):
             if stream.state.is_terminal:
                 self._ended(stream)
                 return
-        self._compare(stream, venue_order, is_sure=is_sure)
+        self._compare(stream, venue_order, asked_s)
         self._go_on(stream)
 
     def _name(self, stream: Stream, venue_order: VenueOrder) -> None:
@@ -329,43 +331,13 @@ class ExchangeActor(RestingOrders, OrderList):
             if fill.client_order_id in orders or self._stream(fill.client_order_id) is not None:
                 self._book(fill, orders.get(fill.client_order_id))
         told = {fill.client_order_id for fill in findings.fills}
-        agree: dict[Symbol, bool] = {}  # after those fills: what has been told until now
+        agree: Verdicts = {}  # after those fills: what has been told until now
         for found in findings.found:
             if found.order is not None:
-                self._apply(found.order, is_sure=True)
+                self._apply(found.order, asked_s=found.asked_s)
             elif found.not_found and found.client_order_id not in told:
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
-
-    def _conclude_absent(
-        self, found: Finding, nets: Mapping[Symbol, Decimal] | None, agree: dict[Symbol, bool]
-    ) -> None:
-        """End an order that neither look-up, fills nor position know.
-
-        Only when it had had its time to arrive before it was looked up. Where others hold some of
-        the symbol too, what is held says nothing. Then an order is believed absent once the other
-        two have said so for long: waiting for ever would leave a position without a guard, and what
-        others hold unexplained, since nothing is compared while an order is in doubt.
-        """
-        stream = self._stream(found.client_order_id)
-        if stream is None or stream.state.status is not _S.UNKNOWN or nets is None:
-            return
-        order: Order = stream.state
-        symbol = order.terms.symbol
-        left_s = self.sent_at_s.get(found.client_order_id, found.asked_s)
-        waited_s = found.asked_s - left_s
-        if waited_s < ACCEPTANCE_WINDOW_S:
-            return
-        if symbol not in agree:
-            agree[symbol] = self._agrees(symbol, nets.get(symbol, ZERO))
-        if agree[symbol]:
-            text = f"order query, fills and position agree after {waited_s:.1f} s"
-        elif waited_s >= ABSENT_ANYHOW_AFTER_S[order.terms.reduce_only]:
-            text = f"order query and fills agree after {waited_s:.1f} s; others hold {symbol} too"
-        else:
-            return
-        self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
-        self._ended(stream)
 
     @handles(AskOrders)
     def on_ask_orders(self, ask: AskOrders) -> None:
@@ -377,6 +349,8 @@ class ExchangeActor(RestingOrders, OrderList):
                 continue  # it leaves, or ends unsent, as soon as the venue has told enough
             if self._stream(order_id) is not None:
                 self._tell_again(ask.position_id, order_id)
+            elif order_id in self.attached:
+                self._expect(order_id)
             elif order_id in terms and _may_have_left(terms[order_id]):
                 stream = self._adopt(terms[order_id])
                 if stream is not None:
@@ -403,6 +377,8 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
             return OrderExpired(at)
         case _S.REJECTED:
             return OrderRejected("VENUE", venue_order.reason, at)
+        case _S.FILLED if order.filled:
+            return OrderCanceled(at)  # it was smaller there than here: no more will come
         case _S.TRIGGERED if order.status is not _S.TRIGGERED:
             return OrderTriggered(at)
         case _S.OPEN | _S.PARTIAL if order.venue_order_id is None or order.status is _S.UNKNOWN:

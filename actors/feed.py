@@ -29,7 +29,9 @@ from actors.messages import (
     SetCause,
     SettingsChanged,
     SubscribeCandles,
+    WasStopped,
 )
+from actors.standstill import STALE_FOR_S, STOPPED_S, WAS_STOPPED, Awake, cause
 from actors.world import World
 from domain.candles import Candle, Timeframe
 from domain.downtime import began_at
@@ -132,6 +134,7 @@ class FeedActor(Journaled):
         if self.incarnation == 1:
             self._note_downtime()
         self.every(BEAT_S, Beat())
+        self.tell(names.PORTFOLIO, ClearCause(WAS_STOPPED))  # of a life before
         self.tell(names.PORTFOLIO, SetCause(_down("The market data stream is connecting.")))
         self.reader = self.run(self._read())
         if self.incarnation > 1:
@@ -158,7 +161,9 @@ class FeedActor(Journaled):
     def on_frame(self) -> None:
         """Count a frame and note when it came."""
         self.world.prices.frames += 1
-        self.now_s = self.world.clock.monotonic()
+        self.now_s = now_s = self.world.clock.monotonic()
+        if now_s - self.beat_s > STOPPED_S:
+            self._was_stopped(now_s)
 
     def on_trade(
         self, symbol: Symbol, price: str, quantity: str, trade_id: str, event_ms: int
@@ -325,10 +330,27 @@ class FeedActor(Journaled):
 
     # --- the second's beat ---
 
+    def _was_stopped(self, now_s: float) -> None:
+        """Let nothing be opened on what has waited in the sockets."""
+        seconds, self.beat_s = now_s - self.beat_s, now_s
+        self.world.telemetry.alarm(WAS_STOPPED, f"the process stood still for {seconds:.0f} s")
+        self.tell(names.PORTFOLIO, SetCause(cause(seconds)))
+        self.tell(names.EXCHANGE, WasStopped(seconds))
+        self.after(STALE_FOR_S, Awake())
+
+    @handles(Awake)
+    def on_awake(self, awake: Awake) -> None:
+        """Entries may go on, unless something else stands against them."""
+        del awake
+        self.tell(names.PORTFOLIO, ClearCause(WAS_STOPPED))
+
     @handles(Beat)
     def on_beat(self, beat: Beat) -> None:
         """Journal extremes, close quiet candles, value accounts."""
         del beat
+        now_s = self.world.clock.monotonic()
+        if now_s - self.beat_s > STOPPED_S:
+            self._was_stopped(now_s)
         self.memory.report()
         if self.connected:
             until = self.world.prices.venue_ms() - CANDLE_GRACE_MS
@@ -341,7 +363,7 @@ class FeedActor(Journaled):
         marks = self.world.prices.marks()
         if marks:
             self.tell(names.PORTFOLIO, Marks(marks))
-        now_s = self.beat_s = self.world.clock.monotonic()
+        self.beat_s = now_s
         if now_s - self.forgot_s > FORGET_EVERY_S:
             self.forgot_s = now_s
             self.memory.forget()

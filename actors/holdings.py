@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.elsewhere import Elsewhere
 from actors.local_truth import dust_of, held_of, live_positions, unsettled
 from actors.looking import Looked
 from actors.world import World
@@ -56,6 +57,7 @@ class Holdings:
         self.tell = tell
         self.adopts = adopts
         self.stop_ratio = stop_ratio
+        self.elsewhere = Elsewhere(world)
         self.hedged = False
         self.sides: tuple[Side, ...] = ()  # as last read
         self.unsettled: frozenset[Symbol] = frozenset()
@@ -173,6 +175,10 @@ class Holdings:
             if self.tell(names.position(each.position_id), report) is False:
                 self._alarm("DRIFT_STUCK", f"position {each.position_id} cannot be told of it")
                 continue
+            if each.estimated:
+                self.elsewhere.forget(fill.symbol)
+            else:
+                self.elsewhere.booked(fill)
             self._note_change(fill.symbol)
             self._did(f"{fill.quantity} of position {each.position_id} booked as closed")
             seen = self.seen.get(whole_trade(fill.trade_id))
@@ -219,6 +225,7 @@ class Holdings:
         self.adopt_wanted.discard(side.symbol)
         self.drifts += 1
         self._note_change(side.symbol)
+        self.elsewhere.forget(side.symbol)
         log.warning("position_adopted", position_id=position_id, symbol=side.symbol)
         self.tell(
             names.POSITIONS,

@@ -11,13 +11,13 @@ say when each look-up began: what had not had its time to arrive by then proves 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
-from actors.doubt import AFTER_A_STEP, MARGIN, within
-from actors.messages import Finding, Findings
+from actors.doubt import AFTER_A_STEP, FILLS_WITHIN_S, MARGIN, within
+from actors.messages import Finding, Findings, Net
 from domain.ids import ClientOrderId, Symbol
 from domain.money import ZERO
 from domain.order import Fill, Order
@@ -26,7 +26,9 @@ from runtime.ports import Clock
 
 A_ROUND = 100  # orders
 AT_ONCE = 10  # look-ups under way together
+TOLD_LATE = timedelta(seconds=20)  # a list of fills may lack the latest for so long
 BETWEEN_S = 0.1  # rounds that find nothing out must not become a flood
+LATELY = timedelta(hours=2)  # of our clock, which may have been set
 _CUT = Unknown("the venue did not answer about others; this one was not asked")
 
 
@@ -56,6 +58,7 @@ class Inquiry:
         self._clock = clock
         self._order = order
         self._waiting: dict[ClientOrderId, Question] = {}
+        self._read: tuple[datetime, datetime] | None = None  # all fills between these are known
 
     def add(self, question: Question) -> None:
         """Ask it in the next round; an order is asked about once in each."""
@@ -83,9 +86,9 @@ class Inquiry:
     async def _round(self, batch: Sequence[Question]) -> Findings:
         answers, asked_s = await self._look_up(batch)
         open_ones = [each for each in batch if self._needs_fills(answers[each.client_order_id])]
-        fills = await self._fills(open_ones, answers) if open_ones else ()
         absent = any(isinstance(answer, NotFound) for answer in answers.values())
-        nets = await self._nets() if absent and not isinstance(fills, Unknown) else None
+        nets = await self._nets() if absent else None  # before the fills, which then explain it
+        fills = await self._fills(open_ones, answers) if open_ones else ()
         found = []
         for each in batch:
             answer = answers[each.client_order_id]
@@ -99,8 +102,9 @@ class Inquiry:
                     repeats=each.repeats,
                 )
             )
-        told = () if isinstance(fills, Unknown) else fills
-        return Findings(tuple(found), told, None if isinstance(nets, Unknown) else nets)
+        if isinstance(fills, Unknown) or isinstance(nets, Unknown):
+            nets = None
+        return Findings(tuple(found), () if isinstance(fills, Unknown) else fills, nets)
 
     async def _look_up(
         self, batch: Sequence[Question]
@@ -127,33 +131,80 @@ class Inquiry:
             return False
         if isinstance(answer, NotFound):
             return True
-        known = self._order(answer.terms.client_order_id)
-        return answer.filled > (ZERO if known is None else known.filled)
+        return answer.filled > self._booked(answer.terms.client_order_id)
 
     async def _fills(
         self, questions: Sequence[Question], answers: Mapping[ClientOrderId, Answer]
     ) -> tuple[Fill, ...] | Unknown:
-        """Return executions since the oldest of these orders; further back if some are missing."""
+        """Return executions since the oldest of these orders; further back if some are missing.
+
+        What an earlier round has read is not read again, but for what a list may tell late: the
+        oldest order in doubt does not make every round longer. Nor does one that rested for weeks
+        before it filled: of what is found the latest fills are read first. What is not found proves
+        its absence only by all fills since it was sent.
+        """
         times = [each.since for each in questions]
-        since = None if None in times else min(at for at in times if at is not None)
-        fills = await within(self._port.fills(None if since is None else since - MARGIN))
+        since = None if None in times else min(at for at in times if at is not None) - MARGIN
+        begin = self._unread(since)
+        lately = self._clock.now() - LATELY
+        all_found = all(isinstance(answers[each.client_order_id], VenueOrder) for each in questions)
+        is_cut = all_found and begin is not None and begin < lately
+        fills = await self._read_fills(lately if is_cut else begin)
         if since is None or isinstance(fills, Unknown):
             return fills
-        told: dict[ClientOrderId, Decimal] = {}
-        for fill in fills:
-            told[fill.client_order_id] = told.get(fill.client_order_id, ZERO) + fill.quantity
-        lacks = any(
-            isinstance(answer, VenueOrder) and told.get(order_id, ZERO) < answer.filled
-            for order_id, answer in answers.items()
-            if self._needs_fills(answer)
-        )
-        return await within(self._port.fills(since - AFTER_A_STEP)) if lacks else fills
+        if not is_cut:
+            self._has_read(since, fills)
+        missing = [
+            each
+            for each in questions
+            if isinstance(answer := answers[each.client_order_id], VenueOrder)
+            and self._known_with(fills, each.client_order_id) < answer.filled
+        ]
+        if not missing:
+            return fills
+        self._read = None  # it was not all there
+        oldest = min(each.since for each in missing if each.since is not None)
+        return await self._read_fills(oldest - AFTER_A_STEP)
 
-    async def _nets(self) -> dict[Symbol, Decimal] | Unknown:
+    def _known_with(self, fills: Sequence[Fill], order_id: ClientOrderId) -> Decimal:
+        """Return how much of an order is filled, as booked and by these fills together."""
+        order = self._order(order_id)
+        new = (
+            fill.quantity
+            for fill in fills
+            if fill.client_order_id == order_id and (order is None or not order.has(fill.trade_id))
+        )
+        return sum(new, self._booked(order_id))
+
+    async def _read_fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
+        return await within(self._port.fills(since), FILLS_WITHIN_S)
+
+    def _unread(self, since: datetime | None) -> datetime | None:
+        if since is None or self._read is None or since < self._read[0]:
+            return since
+        return max(since, self._read[1] - TOLD_LATE)
+
+    def _has_read(self, since: datetime, fills: Sequence[Fill]) -> None:
+        """Note from when to when all fills are known, by the venue's own time."""
+        newest = max((fill.at for fill in fills), default=None)
+        if self._read is not None and since >= self._read[0]:
+            since = self._read[0]
+            newest = self._read[1] if newest is None else max(newest, self._read[1])
+        self._read = None if newest is None else (since, newest)
+
+    def _booked(self, order_id: ClientOrderId) -> Decimal:
+        known = self._order(order_id)
+        return ZERO if known is None else known.filled
+
+    async def _nets(self) -> dict[Symbol, Net] | Unknown:
         positions = await within(self._port.positions())
         if isinstance(positions, Unknown):
             return positions
-        nets: dict[Symbol, Decimal] = {}
+        nets: dict[Symbol, Net] = {}
         for each in positions:
-            nets[each.symbol] = nets.get(each.symbol, ZERO) + each.quantity
+            before = nets.get(each.symbol)
+            if before is None:
+                nets[each.symbol] = Net(each.quantity, each.updated_at)
+            else:  # long and short have each a time of their own
+                nets[each.symbol] = Net(before.quantity + each.quantity)
         return nets

@@ -71,10 +71,12 @@ class Journaled(Actor):
                     events=tuple(events),
                     states=tuple(states),
                     at=self.world.clock.now(),
+                    leads_on=any(map(self.leads_on, then)),
                 ),
             )
         for effect in then:
-            if stream.durable >= stream.version or self.may_leave_at_once(effect):
+            at_once = self.leads_on(effect) or self.may_leave_at_once(effect)
+            if stream.durable >= stream.version or at_once:
                 self.release(effect)
             else:
                 stream.held.append((stream.version, effect))
@@ -101,6 +103,14 @@ class Journaled(Actor):
 
     def may_leave_at_once(self, effect: Any) -> bool:
         """Whether an effect needs no durable event before it."""
+        del effect
+        return False
+
+    def leads_on(self, effect: Any) -> bool:
+        """Whether whoever gets an effect, which leaves at once, journals more before it acts.
+
+        The journal has one order: when what follows is durable, so is what it follows from.
+        """
         del effect
         return False
 

@@ -64,7 +64,7 @@ def unsettled(
                 mine.setdefault(order.terms.symbol, []).append(order)
     by_id = {each.id: each for each in positions}
     for symbol, orders in mine.items():
-        if any(is_in_flight(order, resting) or _untold(order, by_id) for order in orders):
+        if any(is_in_flight(order, resting) or untold(order, by_id) for order in orders):
             found.add(symbol)
     for position in by_id.values():
         symbol = position.instrument.symbol
@@ -73,7 +73,7 @@ def unsettled(
     return frozenset(found)
 
 
-def _untold(order: Order, positions: Mapping[PositionId, Position]) -> bool:
+def untold(order: Order, positions: Mapping[PositionId, Position]) -> bool:
     """Whether a fill is booked and its position does not know of it yet."""
     position = positions.get(order.terms.position_id)
     return position is not None and any(not is_known_fill(position, fill) for fill in order.fills)

@@ -3,6 +3,7 @@
 A read that failed is None and named in `failed`; nothing is concluded from it.
 """
 
+import asyncio
 from datetime import datetime
 from enum import IntEnum
 from typing import ClassVar, TypeVar
@@ -75,8 +76,10 @@ async def look(
             hedged = facts.position_mode is PositionMode.HEDGE
         else:
             failed.append("account: it is not known whether long and short are one position")
-    orders = answered("open orders", await within(port.open_orders()))
-    outside = answered("others' trades", await within(port.outside_fills(since.outside)))
+    asked = (within(port.open_orders()), within(port.outside_fills(since.outside)))
+    told_orders, told_outside = await asyncio.gather(*asked)
+    orders = answered("open orders", told_orders)
+    outside = answered("others' trades", told_outside)
     positions = flows = balances = None
     if depth >= Depth.HOLDINGS:
         positions = answered("positions", await within(port.positions()))

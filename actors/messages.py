@@ -35,6 +35,7 @@ class Append(msgspec.Struct, frozen=True):
     events: tuple[Any, ...]
     states: tuple[Any, ...]  # after each event
     at: datetime
+    leads_on: bool = False  # others will journal what follows from it, within this turn
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -128,13 +129,20 @@ class Finding(msgspec.Struct, frozen=True):
     repeats: bool  # it is to be asked again until it is known
 
 
+class Net(msgspec.Struct, frozen=True):
+    """What a venue holds of a symbol."""
+
+    quantity: Decimal  # base units, signed
+    at: datetime | None = None  # venue time: fills after that are not in it; None: unknown
+
+
 class Findings(msgspec.Struct, frozen=True):
     """What a venue says about orders in doubt. Absence takes look-up, fills and position."""
 
     lane: ClassVar[int] = FILLS
     found: tuple[Finding, ...]
     fills: tuple[Fill, ...]  # of all our orders, as far back as these may have filled
-    nets: Mapping[Symbol, Decimal] | None  # held, signed, after the fills; None: not known
+    nets: Mapping[Symbol, Net] | None  # held, before the fills were read; None: not known
 
 
 class ResolveOrder(msgspec.Struct, frozen=True):
@@ -151,6 +159,8 @@ class Reconciled(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     found: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
+    asked_s: float  # monotonic, when the first question left
+    unread: tuple[ClientOrderId, ...] = ()  # working, and nothing usable was said of them
 
 
 class ReconcileFailed(msgspec.Struct, frozen=True):
@@ -176,8 +186,22 @@ class CancelOrphan(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
 
 
+class WasStopped(msgspec.Struct, frozen=True):
+    """The process stood still: what happened meanwhile is not known, what is heard now is old."""
+
+    lane: ClassVar[int] = FILLS
+    seconds: float
+
+
+class Revive(msgspec.Struct, frozen=True):
+    """Give a position in quarantine another life."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+
+
 class Uncompared(msgspec.Struct, frozen=True):
-    """The venue's private stream came back: what changed meanwhile was not told."""
+    """What changed at the venue was not told: its private stream was away, or this process was."""
 
     lane: ClassVar[int] = EXITS
 

@@ -25,7 +25,7 @@ class OrderList(Sender):
         super().__init__(world, port)
         self.unlisted: set[ClientOrderId] = set()  # rest here, and not in the venue's last list
 
-    def _apply(self, venue_order: VenueOrder, *, is_sure: bool = False) -> None:
+    def _apply(self, venue_order: VenueOrder, *, asked_s: float | None = None) -> None:
         raise NotImplementedError
 
     @handles(OrdersSeen)
@@ -34,7 +34,7 @@ class OrderList(Sender):
         resting = set()
         for venue_order in seen.orders:
             resting.add(venue_order.terms.client_order_id)
-            self._apply(venue_order, is_sure=True)
+            self._apply(venue_order, asked_s=seen.began_s)
         unlisted, self.unlisted = self.unlisted, set()
         for stream in list(self.streams.values()):
             order: Order = stream.state

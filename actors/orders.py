@@ -15,7 +15,6 @@ from actors.world import World
 from domain.attempts import Attempt
 from domain.ids import ClientOrderId, PositionId
 from domain.inputs import FILLS, FillReported, OrderEnded
-from domain.instrument import Kind
 from domain.order import AnyOrderEvent, Order, OrderDenied, OrderStatus, OrderTerms, evolve
 from domain.position_life import is_known_fill
 from runtime.actor import handles
@@ -47,6 +46,7 @@ class OrderKeeper(Journaled):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.of_position: dict[PositionId, set[ClientOrderId]] = {}
+        self.attached: dict[ClientOrderId, ClientOrderId] = {}  # stops, by their entry's order
         self.cancel_wanted: set[ClientOrderId] = set()  # until the order has ended
         self.sent_at_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
         self.answered_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
@@ -59,7 +59,11 @@ class OrderKeeper(Journaled):
         return self.streams.get(names.order_stream(order_id))
 
     def _index(self, terms: OrderTerms) -> None:
-        self.of_position.setdefault(terms.position_id, set()).add(terms.client_order_id)
+        of_position = self.of_position.setdefault(terms.position_id, set())
+        of_position.add(terms.client_order_id)
+        if terms.attached is not None:
+            of_position.add(terms.attached.client_order_id)
+            self.attached[terms.attached.client_order_id] = terms.client_order_id
 
     def attempt_that_opened(self, position_id: PositionId) -> Attempt | None:
         """Return the attempt of a position's first entry order, as far as it is known."""
@@ -92,28 +96,6 @@ class OrderKeeper(Journaled):
         """Return how long a request has had to arrive."""
         now_s = self.world.clock.monotonic()
         return now_s - self.sent_at_s.get(order.terms.client_order_id, now_s)
-
-    def _net(self, symbol: Any) -> Any:
-        """Return the signed quantity that our fills, and those of others on them, amount to."""
-        fills = [
-            fill
-            for stream in self.streams.values()
-            if stream.state is not None and stream.state.terms.symbol == symbol
-            for fill in stream.state.fills
-        ]
-        for position in self.world.states.latest_of("position"):
-            if position.instrument.symbol == symbol and not position.is_settled:
-                fills += position.outside_fills
-        return sum(fill.quantity if fill.side.value == "buy" else -fill.quantity for fill in fills)
-
-    def _agrees(self, symbol: Any, net: Any) -> bool:
-        """Whether the venue holds what we know of. On spot more is not ours, less would be."""
-        instrument = self.world.instruments.get(symbol)
-        if instrument is None or instrument.kind is not Kind.SPOT:
-            return bool(net == self._net(symbol))
-        positions = self.world.states.latest_of("position")
-        held = (each.remaining for each in positions if each.instrument.symbol == symbol)
-        return bool(net > sum(held) - instrument.lot_size)
 
     # --- telling ---
 
@@ -205,6 +187,7 @@ class OrderKeeper(Journaled):
             if stream is not None:
                 retired.append(stream.name)
             self._drop(order_id)
+            self.attached.pop(order_id, None)
         if retired:
             self.tell(names.PERSISTENCE, Retire(tuple(retired)))
 

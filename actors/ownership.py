@@ -37,7 +37,7 @@ class Ownership:
                 del self._seen[next(iter(self._seen))]
             self.alarm("FOREIGN_ORDER", order_id, "is not ours")
             if is_present:
-                self._stop_entries(_not_alone(order_id))
+                self._stop_entries(not_alone(order_id))
         return None
 
     def is_live(self, position_id: PositionId) -> bool:
@@ -63,10 +63,26 @@ class Ownership:
         self.world.telemetry.alarm(code, f"{order_id} {what}")
 
 
-def _not_alone(order_id: ClientOrderId) -> ModeCause:
+def is_strange(world: World, position_id: PositionId) -> bool:
+    """Whether a position was certainly never one of this journal, though its id looks so.
+
+    Another daemon on this account, of the same account name, gives such ids; so did this one before
+    its journal was lost. Of what closed long ago nobody here can tell.
+    """
+    portfolio = world.portfolio()
+    if portfolio is None or world.position(position_id) is not None:
+        return False
+    return position_id not in portfolio.closed and len(portfolio.closed) < REMEMBERED_CLOSED
+
+
+def not_alone(order_id: ClientOrderId) -> ModeCause:
+    """Return what stands against entries when an order at the venue is a stranger's."""
     return ModeCause(
         code=FOREIGN_ORDERS,
         mode=Mode.NO_ENTRY,
         message=f"Somebody else trades on this account: order {order_id} is not ours.",
-        way_out="Stop the other program or give Holdfast an account of its own, then restart.",
+        way_out=(
+            "Stop the other program or give Holdfast an account of its own; cancel what it left at"
+            " the venue. Then restart."
+        ),
     )

@@ -66,6 +66,12 @@ class PersistenceSettings(msgspec.Struct, frozen=True):
     min_free_bytes: int = 64 * _MIB
 
 
+class _Flush(msgspec.Struct, frozen=True):
+    """Message: all have had their turn, write what waits."""
+
+    lane = 0
+
+
 class _Written(msgspec.Struct, frozen=True):
     """A commit ended."""
 
@@ -110,6 +116,7 @@ class PersistenceActor(Actor):
         self.is_fenced = False
         self.snapshot: SnapshotWriter | None = None
         self.snapshot_is_due = False
+        self.flush_is_due = False
         self.snapshot_requests: list[RequestId] = []
         self.rows_since_snapshot = store.recovered.replayed  # the next start would fold them again
         self.snapshot_at_s = world.clock.monotonic()
@@ -148,8 +155,23 @@ class PersistenceActor(Actor):
 
     @handles(Append)
     def on_append(self, append: Append) -> None:
-        """Write at once when nothing is being written, else with the next commit."""
+        """Write at once when nothing is being written, else with the next commit.
+
+        What leads on waits for what follows from it, for this turn: an entry's reservation, its
+        position and the intent of its order are one commit.
+        """
         self.backlog.waiting.append(append)
+        if not append.leads_on:
+            self._flush()
+        elif not self.backlog.writing and not self.flush_is_due:
+            self.flush_is_due = True
+            self.system.loop.call_soon(self._tell_self, _Flush())
+
+    @handles(_Flush)
+    def on_flush(self, flush: _Flush) -> None:
+        """Write what waits."""
+        del flush
+        self.flush_is_due = False
         self._flush()
 
     def _flush(self) -> None:

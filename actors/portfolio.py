@@ -343,6 +343,10 @@ class PortfolioActor(Cashier):
         if events or then:
             self.journal(self.stream, events, core.evolve, then)
 
+    def leads_on(self, effect: Any) -> bool:
+        """An entry goes on: its order leaves when its intent is durable."""
+        return isinstance(effect, BeginEntry | BeginAddition)
+
     def release(self, effect: Any) -> None:
         """Pass on what is durable."""
         match effect:

@@ -52,13 +52,14 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
-from domain.order import RESTING, OrderStatus, OrderTerms
-from domain.position import Modification, Position
+from domain.order import RESTING, OrderStatus, OrderTerms, is_entry
+from domain.position import Modification, Position, PositionStatus
 from domain.position_decide import PositionInput, decide, resume
 from domain.position_events import (
     DowntimeJudged,
     PositionFilled,
     PositionSettled,
+    ProtectionLost,
     ProtectionModified,
 )
 from domain.position_life import evolve
@@ -66,6 +67,7 @@ from domain.venue_stop import StopState
 from domain.venue_stop_reports import left_before_the_crash
 from runtime.actor import handles
 
+ASK_AGAIN_AFTER_S = 0.2
 log = structlog.get_logger("trade.execution")
 
 
@@ -92,6 +94,10 @@ class PositionActor(Journaled):
             return
         is_first = self.incarnation == 1
         now, rules = self.world.clock.now(), self.world.rules
+        if position.status is PositionStatus.QUARANTINED and position.remaining:
+            lives = ProtectionLost("it lives again after its quarantine", now)
+            self.journal(self.stream, (lives,), evolve)
+            position = self.position or position
         if is_first:
             self.journal(self.stream, left_before_the_crash(position, now), evolve)
             position = self.position or position
@@ -140,6 +146,9 @@ class PositionActor(Journaled):
                 return  # armed again after a restart: nothing new
         if isinstance(message, Wake) and message.purpose == "unprotected" and self.guarded:
             return
+        if isinstance(message, Wake) and message.purpose == "grace" and self._is_too_early():
+            self.after(ASK_AGAIN_AFTER_S, message)
+            return
         market = self.world.prices.market(self._symbol(message))
         decision = decide(self.position, message, self.world.clock.now(), self.world.rules, market)
         for event in decision.events:
@@ -161,6 +170,13 @@ class PositionActor(Journaled):
             judged = [each for each in decision.events if isinstance(each, DowntimeJudged)]
             crossed = tuple(exit_id for each in judged for exit_id in each.crossed)
             self.tell(names.CATCH_UP, OfflineTold(self.position_id, crossed))
+
+    def _is_too_early(self) -> bool:
+        """Whether the venue has not told yet, after a start, what its stops have done meanwhile.
+
+        Nothing is sent before that.
+        """
+        return not self.world.is_reconciled
 
     def _log_change(self, change: Modification) -> None:
         assert self.position is not None  # what does not exist cannot be changed
@@ -212,6 +228,10 @@ class PositionActor(Journaled):
         if isinstance(message, BeginEntry | AdoptPosition):
             return message.instrument.symbol
         return ""
+
+    def leads_on(self, effect: Any) -> bool:
+        """The order of an entry leaves when its intent is durable, which the exchange journals."""
+        return isinstance(effect, SubmitOrder) and is_entry(effect.terms)
 
     def may_leave_at_once(self, effect: Any) -> bool:
         """Armed exits do not wait for the disk.

@@ -1,6 +1,8 @@
 """The supervisor of positions.
 
-Gives birth to one actor per approved entry, quarantines one that keeps failing.
+Gives birth to one actor per approved entry, quarantines one that keeps failing. What is in
+quarantine is held and unguarded but for a stop at the venue, so it is given another life after a
+while: what made it fail may be gone.
 """
 
 from collections.abc import Sequence
@@ -8,19 +10,22 @@ from collections.abc import Sequence
 import structlog
 
 from actors import names
-from actors.messages import Append, Beat, Committed
+from actors.messages import Append, Beat, Committed, Revive
 from actors.position import PositionActor
 from actors.supervision import TellingSupervisor
 from actors.world import World
 from domain.ids import PositionId
 from domain.inputs import AdoptPosition, BeginEntry, Wake
+from domain.position import PositionStatus
 from domain.position_events import PositionQuarantined
 from domain.position_life import evolve
 from runtime.actor import handles
+from runtime.ref import State
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart
 
 log = structlog.get_logger("system.error")
 POSITION_INTENSITY = Intensity(max_restarts=5, period_s=60)
+REVIVE_AFTER_S = (60.0, 300.0, 900.0)  # the last one again and again
 POSITION_BACKOFF = Backoff(first_s=0.0, max_s=1.0, jitter_ratio=0.1)
 
 
@@ -30,6 +35,7 @@ class PositionsSupervisor(TellingSupervisor):
     def __init__(self, world: World, recovered: Sequence[PositionId]) -> None:
         super().__init__(world, [self.spec(world, position_id) for position_id in recovered])
         self.recovered = tuple(recovered)
+        self.revivals: dict[str, int] = {}  # by name, of what is in quarantine
 
     def on_start(self) -> None:
         """Look once, for all recovered positions, whether their guards were confirmed in time."""
@@ -69,11 +75,17 @@ class PositionsSupervisor(TellingSupervisor):
         self.tell(names.position(begin.position_id), begin)
 
     def on_quarantined(self, name: str, exc: BaseException) -> None:
-        """Hands off: the venue's stop stays, a person must look."""
+        """Hands off for a while: the venue's stop stays, a person must look."""
         log.error("position_quarantined", name=name, error=repr(exc))
         self.world.telemetry.alarm("QUARANTINED", name)
         version, position = self.world.states.latest.get(name, (0, None))
         if position is None or position.is_closed:
+            return
+        tries = self.revivals.get(name, 0)
+        self.revivals[name] = tries + 1
+        delay_s = REVIVE_AFTER_S[min(tries, len(REVIVE_AFTER_S) - 1)]
+        self.after(delay_s, Revive(position.id))
+        if position.status is PositionStatus.QUARANTINED:
             return
         now = self.world.clock.now()
         event = PositionQuarantined(repr(exc), now)
@@ -81,6 +93,18 @@ class PositionsSupervisor(TellingSupervisor):
         self.world.states.latest[name] = (version + 1, quarantined)
         append = Append(self.name, name, version + 1, (event,), (quarantined,), now)
         self.tell(names.PERSISTENCE, append)
+
+    @handles(Revive)
+    def on_revive(self, revive: Revive) -> None:
+        """Give it another life, unless it lives or is over."""
+        name = names.position(revive.position_id)
+        position = self.world.position(revive.position_id)
+        living = self.children.get(name)
+        if position is None or position.is_closed:
+            self.revivals.pop(name, None)
+        elif living is None or living.state is State.QUARANTINED:
+            log.warning("position_revived", name=name)
+            self.start_child(self.spec(self.world, revive.position_id))
 
     @handles(Committed)
     def on_committed(self, committed: Committed) -> None:

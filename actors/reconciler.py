@@ -27,6 +27,7 @@ from actors.messages import (
     VenueReported,
 )
 from actors.money import Money
+from actors.ownership import FOREIGN_ORDERS, is_strange, not_alone
 from actors.reconcile_questions import Questions
 from actors.reconcile_report import Report, report_of
 from actors.reconcile_rules import (
@@ -92,11 +93,12 @@ class ReconcilerActor(Actor):
         self.asked_s: dict[Depth, float] = {}
         self.is_looking = False
         self.wanted = Depth.NOTHING
-        self.soon: set[Depth] = set()  # looks that are timed
+        self.soon: dict[Depth, float] = {}  # looks that are timed, monotonic
         self.mode_known = False
         self.outside_since: datetime | None = None
         self.orphans: set[ClientOrderId] = set()  # seen once; canceled when seen again
         self.questions = Questions(self.holdings)
+        self.acting_s = -inf  # monotonic, when a look that may change something began last
         self.acted_s = -inf  # monotonic, when owners were told to do something last
         self.report: Report | None = None  # of the last look at holdings
 
@@ -156,7 +158,7 @@ class ReconcilerActor(Actor):
     @handles(LookAgain)
     def on_look_again(self, again: LookAgain) -> None:
         """Read a suspicion again."""
-        self.soon.discard(again.depth)
+        self.soon.pop(again.depth, None)
         self._want(again.depth)
 
     def _want(self, depth: Depth) -> None:
@@ -193,7 +195,7 @@ class ReconcilerActor(Actor):
         if looked.failed:
             log.warning("venue_not_read", failed=looked.failed)
         before = self.holdings.deeds + self.money.deeds
-        acts = not self.questions.is_dry
+        acts = self._may_act(looked)
         if looked.outside is not None:
             self.outside_since = looked.began
             if self.holdings.note_outside(looked.outside) and looked.positions is None:
@@ -205,6 +207,7 @@ class ReconcilerActor(Actor):
         if looked.positions is not None:
             self._note_answer(Depth.HOLDINGS, looked)
             self.holdings.judge(looked, act=acts)
+            self.holdings.elsewhere.note(looked)
             agree = not any(side.differs for side in self.holdings.sides)
             self.money.note_holdings(looked.positions, agree=agree)
             if looked.orders is not None and acts:
@@ -224,6 +227,17 @@ class ReconcilerActor(Actor):
         self._look_again_soon(looked)
         self._want(Depth.NOTHING)
 
+    def _may_act(self, looked: Looked) -> bool:
+        """Whether this look may change anything: not for who only wants to see.
+
+        Unless that is asked again and again: then what is due goes on all the same.
+        """
+        is_due = looked.began_s - self.acting_s >= self.settings.holdings_every_s
+        if self.questions.is_dry and not (self.settings.active and is_due):
+            return False
+        self.acting_s = looked.began_s
+        return True
+
     def _note_answer(self, depth: Depth, looked: Looked) -> None:
         self.looked_s[depth] = looked.ended_s
 
@@ -239,8 +253,10 @@ class ReconcilerActor(Actor):
             self._look_after(MONEY_AGAIN_AFTER_S, Depth.MONEY)
 
     def _look_after(self, delay_s: float, depth: Depth) -> None:
-        if depth not in self.soon:
-            self.soon.add(depth)
+        """Look later, unless a look as deep comes about then: a venue counts requests."""
+        due_s = self.world.clock.monotonic() + delay_s
+        if all(each < depth or at > due_s + PUSHED_EVERY_S for each, at in self.soon.items()):
+            self.soon[depth] = due_s
             self.after(delay_s, LookAgain(depth))
 
     def _note_drift(self) -> None:
@@ -255,15 +271,21 @@ class ReconcilerActor(Actor):
     def _cancel_orphans(self, orders: tuple[VenueOrder, ...]) -> None:
         """Cancel what rests there for a position that is over, seen at two looks.
 
-        Unless the venue holds of the symbol what nobody here opened: it may be its stop.
+        Unless the venue holds of the symbol what nobody here opened: it may be its stop. What
+        rests for a position that never was here is somebody else's, and stops entries.
         """
         unaccounted = {side.symbol for side in self.holdings.sides if side.differs}
         found: set[ClientOrderId] = set()
         for each in orders:
             order_id, symbol = each.terms.client_order_id, each.terms.symbol
-            if symbol in unaccounted or not self._is_orphan(order_id):
+            if not self._is_orphan(order_id):
                 continue
-            if order_id in self.orphans:
+            if self._is_strange(order_id):
+                if order_id in self.orphans and FOREIGN_ORDERS not in self.world.causes:
+                    self.tell(names.PORTFOLIO, SetCause(not_alone(order_id)))
+            elif symbol in unaccounted:
+                continue
+            elif order_id in self.orphans:
                 self.tell(names.EXCHANGE, CancelOrphan(symbol, order_id))
             found.add(order_id)
         self.orphans = found
@@ -274,6 +296,11 @@ class ReconcilerActor(Actor):
             return False
         known = names.order_stream(order_id) in self.world.states.latest
         return not known and self.world.position(identity.position_id) is None
+
+    def _is_strange(self, order_id: ClientOrderId) -> bool:
+        identity = identity_of(order_id)
+        never_here = identity is not None and is_strange(self.world, identity.position_id)
+        return never_here and not self.holdings.adopts  # who takes over everything was told to
 
     # --- what is pushed ---
 
@@ -290,7 +317,7 @@ class ReconcilerActor(Actor):
                 if self.holdings.contradicts(positions):
                     self._look_soon(Depth.HOLDINGS)
             case BalanceReport(balances=balances):
-                if self.money.contradicts(balances):
+                if not self.holdings.is_waiting() and self.money.contradicts(balances):
                     self._look_soon(Depth.MONEY)
             case _:
                 pass  # the exchange actor's affair

@@ -50,12 +50,14 @@ class RestingOrders(Sender):
         self.amend_wanted: dict[ClientOrderId, OrderTerms] = {}  # until the venue was asked
         self.changes: dict[ClientOrderId, int] = {}  # the last that was asked for
         self.suspects: set[ClientOrderId] = set()  # reported with other terms than ours, once
+        self.changed_s: dict[ClientOrderId, float] = {}  # monotonic: the last change known here
 
     def _drop(self, order_id: ClientOrderId) -> None:
         super()._drop(order_id)
         self.amend_wanted.pop(order_id, None)
         self.changes.pop(order_id, None)
         self.suspects.discard(order_id)
+        self.changed_s.pop(order_id, None)
 
     # --- what its owner is told ---
 
@@ -72,7 +74,9 @@ class RestingOrders(Sender):
                 case OrderAccepted() if order.asked is None:
                     self._report(stream)
                 case OrderAmended(outside=outside):
+                    self.changed_s[order.terms.client_order_id] = self.world.clock.monotonic()
                     self._report(stream, outside=outside)
+                    self._unlock(order.terms.position_id)
                 case OrderAmendRefused(code=code):
                     self._report(stream, refused="" if code == LOST else order.reason)
                 case _:
@@ -174,13 +178,15 @@ class RestingOrders(Sender):
         self._cancel_if_wanted(stream)
         self._amend_if_wanted(stream)
 
-    def _compare(self, stream: Stream, venue_order: VenueOrder, *, is_sure: bool) -> None:
+    def _compare(self, stream: Stream, venue_order: VenueOrder, asked_s: float | None) -> None:
         """Conclude from what the venue holds whether a change was made, and by whom.
 
-        A push may be older than our last change: what it says is asked for once more.
+        A push may be older than our last change, and so may be what was asked for before that was
+        known: what it says is asked for once more.
         """
         order: Order = stream.state
         order_id = order.terms.client_order_id
+        is_sure = asked_s is not None and asked_s >= self.changed_s.get(order_id, asked_s)
         rests = order.status in _RESTS or order.status is _S.AMEND_PENDING
         if order.terms.type not in RESTING or not rests or venue_order.status not in _RESTS:
             return

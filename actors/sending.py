@@ -7,14 +7,15 @@ An answer that does not come makes the order UNKNOWN; `doubting.py` finds out wh
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import structlog
 
 from actors import names
+from actors.absence import Proving
 from actors.attempts import attempt_of
-from actors.doubting import ASK_AGAIN_AFTER_S, Doubting, is_nameless
+from actors.covered import Room, room_for
+from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
 from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
@@ -23,7 +24,6 @@ from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, identity_of
 from domain.inputs import OrderEnded
-from domain.money import ZERO
 from domain.order import (
     RESTING,
     Order,
@@ -36,8 +36,9 @@ from domain.order import (
     OrderStatus,
     OrderTerms,
     evolve,
+    is_entry,
 )
-from domain.position_life import is_known_fill
+from domain.position import PositionStatus
 from domain.venue_stop import GUARD
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown
 from runtime.actor import handles
@@ -59,13 +60,14 @@ class _Send:
         self.expires_at = expires_at
 
 
-class Sender(Doubting):
+class Sender(Proving):
     """Sends the orders of one account, once the venue has told what it knows of them."""
 
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
+        self.locked: dict[PositionId, list[SubmitOrder]] = {}  # exits; by a stop at the venue
 
     # --- sending ---
 
@@ -79,9 +81,7 @@ class Sender(Doubting):
         if not self.reconciled:
             self.waiting.append(effect)
             return
-        is_exit = terms.reduce_only and terms.type not in RESTING
-        if is_exit and terms.quantity > self._may_still_close(terms):
-            self._end_unsent(terms, "SUPERSEDED", "another exit filled before this one was sent")
+        if not self._has_room(effect):
             return
         now = self.world.clock.now()
         self._index(terms)
@@ -97,23 +97,29 @@ class Sender(Doubting):
         send = _Send(terms.client_order_id, effect.expires_at)
         self.journal(stream, (self._intent(effect, now),), evolve, (send,))
 
-    def _may_still_close(self, terms: OrderTerms) -> Decimal:
-        """Return what is left of an exit's position once it hears of all fills known here.
-
-        Where several positions share a symbol, the venue lets one exit close what is another's.
-        """
+    def _has_room(self, effect: SubmitOrder) -> bool:
+        """Whether an order may leave now; an exit of what may be sold already ends, or waits."""
+        terms = effect.terms
         position = self.world.position(terms.position_id)
-        if position is None:
-            return terms.quantity
-        streams = [self._stream(each) for each in self.of_position.get(position.id, ())]
-        unheard = (
-            fill.quantity
-            for stream in streams
-            if stream is not None and stream.state.terms.side is terms.side
-            for fill in stream.state.fills
-            if not is_known_fill(position, fill)
-        )
-        return position.remaining - sum(unheard, ZERO)
+        if position is None or not terms.reduce_only or terms.type in RESTING:
+            return True
+        known = map(self._known, self.of_position.get(terms.position_id, ()))
+        orders = [order for order in known if order is not None]
+        match room_for(terms, position, orders, lambda: self.world.states.latest_of("position")):
+            case Room.GONE:
+                self._end_unsent(terms, "SUPERSEDED", "what it was to sell had been sold")
+                return False
+            case Room.LOCKED:
+                log.info("exit_waits", client_order_id=terms.client_order_id)
+                self.locked.setdefault(terms.position_id, []).append(effect)
+                return False
+            case Room.ENOUGH:
+                return True
+
+    def _unlock(self, position_id: PositionId) -> None:
+        """Look again at exits that waited for a stop at the venue, whose state has changed."""
+        for effect in self.locked.pop(position_id, ()):
+            self.tell(self.name, effect)
 
     def _intent(self, effect: SubmitOrder, now: datetime) -> OrderIntended:
         terms, decided_at = effect.terms, effect.decided_at or now
@@ -150,8 +156,20 @@ class Sender(Doubting):
         if effect.expires_at is not None and now > effect.expires_at:
             self._deny(stream, "EXPIRED", "its intent was too long on its way to the disk")
             return
+        if self._comes_too_late(stream.state.terms):
+            self._deny(stream, "CLOSING", "its position closes meanwhile")
+            return
         self._record(stream, OrderSent(now))
         self._send(stream.state)
+
+    def _comes_too_late(self, terms: OrderTerms) -> bool:
+        """Whether an entry would add to what is being closed."""
+        if not is_entry(terms):
+            return False
+        position = self.world.position(terms.position_id)
+        return position is not None and (
+            position.is_closed or position.status is PositionStatus.CLOSING
+        )
 
     async def _await_answer(
         self,
@@ -184,13 +202,13 @@ class Sender(Doubting):
             self.answered_s[submitted.client_order_id] = self.world.clock.monotonic()
         if isinstance(outcome, Accepted) and order.venue_order_id is None:
             self._record(stream, OrderAccepted(outcome.venue_order_id, now, seconds))
-            if self._owes_news(stream.state):
-                self.after(ASK_AGAIN_AFTER_S[-1], ResolveOrder(submitted.client_order_id, 0))
         if isinstance(outcome, Accepted) or order.status is not _S.SENDING:
             # Else what the venue reported came first, and that is the answer.
             self._cancel_if_wanted(stream)
-            if isinstance(outcome, Unknown) and is_nameless(stream.state):
+            if isinstance(outcome, Unknown) and self._owes_news(stream.state):
                 self._doubt(submitted.client_order_id)
+            elif self._owes_news(stream.state):  # a fill that is not told by then is lost
+                self.after(ASK_AGAIN_AFTER_S[1], ResolveOrder(submitted.client_order_id, 1))
             return
         if isinstance(outcome, Refused) and outcome.code not in _DUPLICATE_CODES:
             code, text, remedy = outcome.code, outcome.text, outcome.remedy
@@ -231,7 +249,8 @@ class Sender(Doubting):
     def _waiting_ids(self) -> set[ClientOrderId]:
         """Return the ids of orders asked for that have neither left nor ended."""
         parked = (terms for known in self.superseded.values() for terms in known)
-        waiting = {effect.terms.client_order_id for effect in self.waiting}
+        locked = (effect for some in self.locked.values() for effect in some)
+        waiting = {effect.terms.client_order_id for effect in (*self.waiting, *locked)}
         return waiting | {terms.client_order_id for terms in parked}
 
     def _let_go(self, effect: SubmitOrder, adopted: Sequence[Order]) -> None:
@@ -246,6 +265,7 @@ class Sender(Doubting):
             each
             for each in adopted
             if each.terms.position_id == terms.position_id and each.terms.side is terms.side
+            if each.terms.client_order_id not in self.attached  # its position knows of it
         ]
         if not others or not terms.reduce_only or self._stream(terms.client_order_id) is not None:
             self.on_submit(effect)
@@ -263,6 +283,8 @@ class Sender(Doubting):
 
     def _ended(self, stream: Stream) -> None:
         super()._ended(stream)
+        self._unlock(stream.state.terms.position_id)
+        self._let_stops_go(stream.state.terms.position_id)
         for terms in self.superseded.pop(stream.state.terms.client_order_id, ()):
             self._supersede(terms)
 
@@ -309,9 +331,29 @@ class Sender(Doubting):
         order_id = order.terms.client_order_id
         if order_id not in self.cancel_wanted or not _may_be_canceled(order):
             return
+        if order.terms.type in RESTING and self._exit_is_in_doubt(order.terms.position_id):
+            return  # it may have to guard for as long as that takes
         self._record(stream, OrderCancelRequested(self.world.clock.now()))
         answer = self.port.cancel(order.terms.symbol, order_id)
         self.run(self._await_answer(order_id, answer, CancelAnswered))
+
+    def _exit_is_in_doubt(self, position_id: PositionId) -> bool:
+        """Whether an exit may have left, or may not: the process stopped, or its answer is lost."""
+        known = map(self._known, self.of_position.get(position_id, ()))
+        return any(
+            order is not None
+            and order.status is _S.UNKNOWN
+            and order.terms.reduce_only
+            and order.terms.type not in RESTING
+            for order in known
+        )
+
+    def _let_stops_go(self, position_id: PositionId) -> None:
+        """Cancel what had to wait until an exit was known."""
+        for order_id in sorted(self.of_position.get(position_id, ())):
+            stream = self._stream(order_id)
+            if stream is not None and not stream.state.is_terminal:
+                self._cancel_if_wanted(stream)
 
     @handles(CancelAnswered)
     def on_cancel_answered(self, answered: CancelAnswered) -> None:

@@ -170,8 +170,13 @@ def _of_mode(
         )
 
 
+def is_skewed(offset_s: float | None) -> bool:
+    """Whether the clocks are so far apart that the venue turns requests away."""
+    return offset_s is not None and abs(offset_s) > MAX_SKEW_S
+
+
 def _of_clock(offset_s: float | None) -> Iterator[ModeCause]:
-    if offset_s is not None and abs(offset_s) > MAX_SKEW_S:
+    if offset_s is not None and is_skewed(offset_s):
         side = "ahead of" if offset_s > 0 else "behind"
         why = f"The venue's clock is {abs(offset_s):.1f} s {side} this computer's."
         yield _cause(CLOCK_SKEW, why)

@@ -14,7 +14,14 @@ from msgspec.structs import replace
 from actors import names
 from actors.doubt import within
 from actors.messages import CheckVenue, ClearCause, SetCause, VenueChecked
-from actors.venue_causes import VENUE_UNCHECKED, Held, causes_of, unchecked
+from actors.venue_causes import (
+    CLOCK_SKEW,
+    VENUE_UNCHECKED,
+    Held,
+    causes_of,
+    is_skewed,
+    unchecked,
+)
 from actors.world import World
 from domain.errors import Refusal
 from domain.ids import Symbol
@@ -31,6 +38,7 @@ log = structlog.get_logger("trade.execution")
 CHECK_EVERY_S = 180.0
 TRY_AGAIN_AFTER_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 UNTOLD_AGAIN_AFTER_S = 0.05
+CLOCK_EVERY_S = 2.0  # how often the measured clock is looked at: it may be set at any moment
 NO_CAPS: Mapping[Symbol, Decimal] = {}
 CONNECTED_WITHIN_S = 10.0  # the exchange actor says when; else it is asked all the same
 PATIENCE = 2  # answers that may be lost in a row before a venue that was fine counts as down
@@ -38,6 +46,13 @@ PATIENCE = 2  # answers that may be lost in a row before a venue that was fine c
 
 class LookAgain:
     """Message: are rules and balance known by now?"""
+
+    __slots__ = ()
+    lane = EXITS
+
+
+class LookAtClock:
+    """Message: are the clocks as far apart as they were?"""
 
     __slots__ = ()
     lane = EXITS
@@ -69,6 +84,7 @@ class VenueCheckActor(Actor):
     def on_start(self) -> None:
         """Hold entries back until the venue has answered; it is asked once it is connected."""
         self._set((unchecked(),))
+        self.every(CLOCK_EVERY_S, LookAtClock())
         if self.incarnation > 1:
             self._ask()
         else:
@@ -139,6 +155,13 @@ class VenueCheckActor(Actor):
         if VENUE_UNCHECKED in self.causes and self.world.link.facts is not None:
             others = (each for each in self.causes.values() if each.code != VENUE_UNCHECKED)
             self._set((*others, *self._unopened()))
+
+    @handles(LookAtClock)
+    def on_look_at_clock(self, look: LookAtClock) -> None:
+        """Check at once when a clock was set, here or there, or was set right."""
+        del look
+        if is_skewed(self.clock_offset_s()) != (CLOCK_SKEW in self.causes):
+            self._ask()
 
     def _pause_s(self) -> float:
         if not self.failures and not self.causes.keys() - {VENUE_UNCHECKED}:

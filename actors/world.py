@@ -207,6 +207,7 @@ class World:
     reads: MarketReads | None = None  # None: the venue cannot be asked
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
     booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
+    elsewhere: dict[Symbol, Decimal] = field(default_factory=dict)  # held besides ours, signed
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
     opening: Decimal | None = None  # quote: what the paper venue holds, for a new account

@@ -64,13 +64,18 @@ def parse(line: bytes) -> Parsed:
     except msgspec.ValidationError as error:
         return Parsed(_refusal_of(error))
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested too deeply
-        message = f"The line is not a JSON object: {error}."
-        return Parsed(Refusal("MALFORMED", message, _EXAMPLE))
+        return Parsed(_malformed(error))
     try:
         request = _DECODER.decode(line)
     except msgspec.ValidationError as error:
         return Parsed(_refusal_of(error), envelope.id)
+    except ValueError as error:  # not UTF-8, in a part that the envelope passed over
+        return Parsed(_malformed(error), envelope.id)
     return Parsed(check(request) or request, envelope.id)
+
+
+def _malformed(error: Exception) -> Refusal:
+    return Refusal("MALFORMED", f"The line is not a JSON object: {error}.", _EXAMPLE)
 
 
 def _unknown_command(command: str | None) -> Refusal:

@@ -229,6 +229,7 @@ def position_rules(config: Config, abilities: Abilities = NO_ABILITIES) -> Posit
         stops_at_venue=abilities.holds_stops,
         amends_stops=abilities.amends_stops,
         trails_at_venue=abilities.holds_trails,
+        attaches_stops=abilities.attaches_stops,
         grace_s=config.protection.grace_s,
         outside_changes=OutsideChanges(
             "restore" if config.venue is None else config.venue.outside_changes

@@ -57,7 +57,7 @@ def load(file: ConfigFile) -> Loaded:
         except ValidationError as error:
             problems += (_problem(document, *_fault(found)) for found in error.errors())
         problems += (_problem(document, *fault) for fault in _whole(raw))
-    elif raw is not None:
+    elif raw is not None or not problems:
         problems.append(Problem(1, (), "a mapping of keys is expected, such as market: …"))
     if problems or config is None:
         raise ConfigError(file.path, _in_order(problems))

@@ -219,7 +219,7 @@ class Protection(Section):
     """no guard confirmed for so long after the first fill: an alarm, and the guard is asked for
     again
     """
-    exit_after_s: Seconds = 5.0
+    exit_after_s: Seconds = 3.0
     """so long after that alarm, still none: the position is closed; not below
     `unprotected_after_s`
     """

@@ -57,7 +57,9 @@ class Venue(Section):
     emergency_stop: PositiveRatio = Decimal("0.05")
     """from the price, of a position taken over; at most `limits.max_stop_distance_ratio`"""
     outside_changes: Literal["restore", "adopt"] = "restore"
-    """a person moves or cancels our stop at the venue: it is put back, or taken over"""
+    """a person moves our stop at the venue: it is put back, or its price taken over. One that is
+    canceled there is placed again in any case
+    """
     taker_fee: Ratio | None = None
     """expected, of the value; else 0.05 % on swaps and 0.1 % on spot. What is charged is booked"""
     slippage: Ratio = Decimal("0.001")

@@ -90,13 +90,14 @@ def run_daemon(loaded: Loaded) -> int:
     login = login_of(loaded)
     os.umask(0o077)  # whatever is written is for us alone
     try:
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             return runner.run(_serve(loaded, strategies, logs, login, began_s))
     finally:
         logs.close()
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop that a daemon runs on: the fastest there is."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:

@@ -104,8 +104,10 @@ PHRASES = {
     "actor_killed": "{name} was killed, as a drill; it is restored from the journal",
     "actor_given_up": "{name} failed too often and is left alone: {error}",
     "position_quarantined": "{name} keeps failing, hands off: {error}",
+    "position_revived": "{name} is given another life after its quarantine",
     "alarm": "{position_id:id} alarm {code}: {message}",
     "paper_ledger_failed": "the paper venue cannot write: {error}",
+    "paper_ledger_damaged": "{problem}",
     # the venue
     "live": "LIVE: orders at {venue} move real money",
     "venue_cause": "{venue}: nothing is opened: {why} ({code})",

@@ -11,6 +11,7 @@ from daemon.errors import StartError
 from domain.errors import Refusal
 from domain.instrument import Instrument
 from domain.portfolio_state import Portfolio
+from domain.position import Position
 from exchanges.port import DistantExchange
 from runtime.ports import Chance, Clock
 from storage.store import Store
@@ -64,8 +65,12 @@ def okx_account(
 
 
 def check_venue(config: Config, store: Store) -> None:
-    """Refuse a start at another venue than the one that holds what is open. Raises `StartError`."""
+    """Refuse a start at another venue, or as another kind, than what is open has.
+
+    Raises `StartError`.
+    """
     venue = config.account.venue
+    _check_kinds(config, store)
     for name, (_, state) in store.recovered.streams.items():
         if not name.startswith("portfolio/"):
             continue
@@ -91,3 +96,27 @@ def check_venue(config: Config, store: Store) -> None:
                 f"Read “Before live” in docs/okx.md, then set venues.{venue}.confirm_live: true.",
             )
         )
+
+
+def _check_kinds(config: Config, store: Store) -> None:
+    """Refuse what would send a position's exits into another market of the same name."""
+    market = config.market
+    for name, (_, state) in store.recovered.streams.items():
+        if not name.startswith("position/"):
+            continue
+        position: Position = state
+        held = position.instrument
+        if position.is_settled or held.kind is market.kind:
+            continue
+        if held.symbol in {*market.symbols, *market.watch}:
+            raise StartError(
+                Refusal(
+                    "KIND_CHANGED",
+                    f"Position {position.id} holds {held.symbol} as {held.kind.value}, and"
+                    f" market.kind says {market.kind.value}: its stop and its exits would go to"
+                    " another market.",
+                    f"Set market.kind to {held.kind.value} and close it first"
+                    f" (holdfast close {position.id}), or give {market.kind.value} its own"
+                    " data_dir.",
+                )
+            )

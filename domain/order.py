@@ -76,7 +76,7 @@ TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
     _S.FILLED: frozenset(),
     _S.REJECTED: frozenset({_S.FILLED}),
     _S.ABSENT: frozenset({_S.FILLED}),
-    _S.DENIED: frozenset(),
+    _S.DENIED: frozenset({_S.FILLED}),  # believed never sent, and it was
 }
 
 
@@ -103,6 +103,14 @@ class TimeInForce(Enum):
     IOC = "IOC"
 
 
+class AttachedStop(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A stop that an entry brings along: the venue places it once that entry is done."""
+
+    client_order_id: ClientOrderId  # of the stop
+    trigger_price: Decimal
+    watches: PriceSource = PriceSource.LAST
+
+
 class OrderTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is asked of the venue; the same for every send of one `client_order_id`."""
 
@@ -119,6 +127,12 @@ class OrderTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     watches: PriceSource = PriceSource.LAST  # which price triggers STOP, TARGET and TRAIL
     trail_ratio: Decimal | None = None  # of TRAIL: 0.02 is 2 % from the best price
+    attached: AttachedStop | None = None  # of an entry; closes whatever that has filled
+
+
+def is_entry(terms: OrderTerms) -> bool:
+    """Whether an order opens or adds: it closes nothing and does not wait to be triggered."""
+    return not terms.reduce_only and terms.type not in RESTING
 
 
 class Fill(msgspec.Struct, frozen=True):

@@ -86,6 +86,7 @@ class Entry(msgspec.Struct, frozen=True):
     quantity: Decimal  # base units
     limit_price: Decimal | None = None
     status: OrderStatus = OrderStatus.INTENT
+    attached: ClientOrderId | None = None  # the stop that it brings along to the venue
 
 
 class ExitOrder(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from domain.errors import Refusal
 from domain.inputs import BeginAddition, BeginEntry
 from domain.modifications import validate
 from domain.money import ZERO
-from domain.order import OrderTerms, OrderType
+from domain.order import AttachedStop, OrderTerms, OrderType
 from domain.position import Entry, Position, PositionStatus
 from domain.position_changes import apply_change, modification_of, refusal_of
 from domain.position_draft import HOLDS, Draft
@@ -45,7 +45,15 @@ def entry_terms(position: Position, entry: Entry) -> OrderTerms:
         quantity=entry.quantity,
         price=entry.limit_price,
         leverage=position.leverage,
+        attached=_stop_with(position, entry),
     )
+
+
+def _stop_with(position: Position, entry: Entry) -> AttachedStop | None:
+    plan = position.plan
+    if entry.attached is None or plan.stop_price is None:
+        return None
+    return AttachedStop(entry.attached, plan.stop_price, plan.guard_source)
 
 
 def addition_problem(position: Position, number: int | None = None) -> Refusal | None:

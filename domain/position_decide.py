@@ -41,7 +41,7 @@ from domain.inputs import (
 from domain.modifications import Market
 from domain.money import ZERO
 from domain.position import ExitOrder, Position, PositionStatus
-from domain.position_additions import add, entry_of, entry_terms
+from domain.position_additions import add, entry_terms
 from domain.position_changes import close, modify, resolve
 from domain.position_draft import HOLDS, Decision, Draft, PositionRules
 from domain.position_events import (
@@ -76,6 +76,7 @@ from domain.position_offline import judge_downtime
 from domain.position_outside import note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
 from domain.venue_stop_align import align
+from domain.venue_stop_attached import expect_attached, first_entry
 from domain.venue_stop_reports import booked_by_stop, resume_stops, stop_ended, stop_reported
 
 PositionInput = (
@@ -167,7 +168,7 @@ def _begin(decision: Draft, begin: BeginEntry) -> None:
             trader=begin.trader,
             instrument=begin.instrument,
             direction=begin.direction,
-            entry=entry_of(begin),
+            entry=first_entry(begin, decision.rules),
             plan=begin.plan,
             leverage=begin.leverage,
             at=decision.now,
@@ -194,6 +195,8 @@ def _fill(decision: Draft, report: FillReported) -> None:
     if position.entry_of(fill.client_order_id) is not None:
         _entry_fill(decision, report)
         return
+    if not position.fills and fill.client_order_id == position.entry.attached:
+        return  # told before the fill of its entry, with which it is asked for
     exit_id = booked_by_stop(decision, report) or _exit_of(position, fill.client_order_id)
     if exit_id is None:
         decision.then(
@@ -215,6 +218,7 @@ def _entry_fill(decision: Draft, report: FillReported) -> None:
     decision.record(PositionFilled(report.fill))
     if first:
         protect(decision)
+        expect_attached(decision, report.fill)
         position = decision.position
         decision.then(
             AnnounceOpened(

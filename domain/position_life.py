@@ -38,6 +38,7 @@ from domain.position_events import (
     SuggestionHeld,
 )
 from domain.protection import ExitReason
+from domain.venue_stop import GUARD
 from domain.venue_stop_events import AnyVenueStopEvent
 from domain.venue_stop_life import evolve_stop, next_epoch
 
@@ -156,6 +157,7 @@ def _born(event: PositionIntended) -> Position:
         user=event.user,
         decision_id=event.decision_id,
         rationale=event.rationale,
+        epochs=() if event.entry.attached is None else ((GUARD, 1),),
     )
 
 
@@ -304,7 +306,11 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
     ended = next((each for each in position.exits if each.client_order_id == order_id), None)
     if ended is None:
         raise InvariantError(f"position {position.id}: exit {order_id} ended but never fired")
-    exits = tuple(replace(each, done=True) if each is ended else each for each in position.exits)
+    exits = tuple(
+        replace(each, done=True) if each is ended else each
+        for each in position.exits
+        if each is not ended or not each.waits  # one that never left is none
+    )
     targets = tuple(
         replace(target, fired=False) if target.exit_id == ended.exit_id else target
         for target in position.protection.targets

@@ -6,7 +6,8 @@ Now, at the next price there is: the wished one is gone.
 from datetime import UTC, datetime, timedelta
 
 from domain.downtime import Before, Missed, findings
-from domain.inputs import Offline
+from domain.effects import WakeAfter
+from domain.inputs import Crossed, Offline
 from domain.position import Trigger
 from domain.position_draft import HOLDS, Draft
 from domain.position_events import DowntimeJudged
@@ -18,6 +19,7 @@ from domain.position_guards import (
     to_breakeven,
 )
 from domain.protection import BREAKEVEN
+from domain.venue_stop_reports import fires_at_venue
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -56,6 +58,23 @@ def judge_downtime(decision: Draft, offline: Offline) -> None:
         decision.then(*guards(decision.position, decision.rules))
 
 
+def _wait_for_the_venue(decision: Draft, missed: Missed, trigger: Trigger) -> None:
+    """Give a stop that rests at the venue, and has fired by then, time to say so."""
+    position = decision.position
+    crossed = Crossed(
+        position_id=position.id,
+        exit_id=missed.exit_id,
+        version=position.protection.version,
+        price=missed.price,
+        source=missed.source,
+        frame=trigger.frame,
+        tick_id=trigger.tick_id,
+        at=trigger.at,
+    )
+    grace_s = decision.rules.grace_s
+    decision.then(WakeAfter(grace_s, "grace", missed.exit_id, crossed.version, crossed=crossed))
+
+
 def _act(decision: Draft, missed: Missed, frame: int) -> None:
     if missed.exit_id == BREAKEVEN:
         to_breakeven(decision)
@@ -73,6 +92,9 @@ def _act(decision: Draft, missed: Missed, frame: int) -> None:
     )
     position = decision.position
     if position.protection.target(missed.exit_id) is None:
+        if fires_at_venue(decision, missed.exit_id, missed.price):
+            _wait_for_the_venue(decision, missed, trigger)
+            return
         reason = reason_of(position, missed.exit_id)
         fire_all(decision, missed.exit_id, reason, trigger, armed=True)
     else:

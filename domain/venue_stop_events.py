@@ -22,6 +22,14 @@ class VenueStopOrdered(VenueStopEvent, frozen=True):
     at: datetime
 
 
+class VenueStopAttached(VenueStopEvent, frozen=True):
+    """The entry has filled, which brought a stop along: the venue places it when that is done."""
+
+    client_order_id: ClientOrderId
+    asked: Resting
+    at: datetime
+
+
 class VenueStopConfirmed(VenueStopEvent, frozen=True):
     """The venue holds it."""
 
@@ -107,6 +115,7 @@ class ExitReleased(VenueStopEvent, frozen=True):
 
 AnyVenueStopEvent = (
     VenueStopOrdered
+    | VenueStopAttached
     | VenueStopConfirmed
     | VenueStopChangeOrdered
     | VenueStopChangeRefused

@@ -11,6 +11,7 @@ from domain.venue_stop import GUARD, AtVenue, StopState, VenueStop
 from domain.venue_stop_events import (
     AnyVenueStopEvent,
     ExitReleased,
+    VenueStopAttached,
     VenueStopCancelOrdered,
     VenueStopChangeOrdered,
     VenueStopChangeRefused,
@@ -36,6 +37,10 @@ def evolve_stop(position: Position, event: AnyVenueStopEvent) -> Position:
             stops = (*at_venue.stops, VenueStop(order_id, asked))
             position = replace(position, epochs=next_epoch(position, GUARD))
             return _unsettled(_with(position, stops=stops))
+        case VenueStopAttached(client_order_id=order_id, asked=asked):
+            return _unsettled(
+                _with(position, stops=(*position.at_venue.stops, VenueStop(order_id, asked)))
+            )
         case VenueStopConfirmed(client_order_id=order_id, held=held, settled=settled):
             position = _changed(position, order_id, state=StopState.OPEN, asked=held, held=held)
             return _settled(position) if settled else _unsettled(position)

@@ -1,6 +1,7 @@
 """What a position makes of what it hears of its stop at the venue: confirmed, fired, gone."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from msgspec.structs import replace
 
@@ -73,6 +74,8 @@ def stop_reported(decision: Draft, report: OrderReported) -> None:
 
 def _forgotten(decision: Draft, report: OrderReported) -> None:
     position, order_id = decision.position, report.terms.client_order_id
+    if order_id == position.entry.attached and not position.fills:
+        return  # told before the fill of its entry, with which it is asked for
     if report.status is _S.OPEN and position.at_venue.find(order_id) is None:
         decision.then(CancelOrder(order_id, position.instrument.symbol))
 
@@ -285,15 +288,20 @@ def _failed(decision: Draft, why: str) -> None:
 
 def may_trigger(decision: Draft, crossed: Crossed) -> bool:
     """Whether the venue's stop should be firing, too, at the price that crossed ours."""
+    return fires_at_venue(decision, crossed.exit_id, crossed.price)
+
+
+def fires_at_venue(decision: Draft, exit_id: ExitId, price: Decimal) -> bool:
+    """Whether a stop rests at the venue that fires at this price, as far as is known."""
     position = decision.position
     stop = position.at_venue.current
     if stop is None or stop.state is not StopState.OPEN or stop.held is None:
         return False
     if stop.held.trail_ratio is not None:
-        return crossed.exit_id == TRAIL
+        return exit_id == TRAIL
     level = stop.held.trigger_price
     below = position.direction.sign > 0
-    return level is not None and has_crossed(level=level, below=below, price=crossed.price)
+    return level is not None and has_crossed(level=level, below=below, price=price)
 
 
 def wake_stop(decision: Draft, purpose: str, exit_id: ExitId | None, version: int) -> None:

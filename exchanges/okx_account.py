@@ -56,6 +56,7 @@ URL = "https://www.okx.com"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
 _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known yet
 _NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
+_NOT_HELD = frozenset({"51023", "51169"})
 _ABSENT_ALGO = "1"  # an id that no order can have
 _MEASUREMENTS_A_RULE = 60  # rules are read again after so many
 
@@ -133,7 +134,9 @@ class OkxAccount:
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
-        self.abilities = Abilities(holds_stops=True, amends_stops=only_swaps, holds_trails=True)
+        self.abilities = Abilities(
+            holds_stops=True, amends_stops=only_swaps, holds_trails=True, attaches_stops=True
+        )
 
     # Life
 
@@ -160,7 +163,7 @@ class OkxAccount:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         task.add_done_callback(_say_if_broken)
-        self._tasks.append(task)
+        self._tasks = [each for each in self._tasks if not each.done()] + [task]
 
     def health(self) -> VenueHealth:
         """Return how the connection is doing."""
@@ -203,7 +206,7 @@ class OkxAccount:
         is_entry = not terms.reduce_only and terms.type not in okx_orders.RESTING
         if is_entry and self.wire.breaker.is_open:
             return self._down(self.wire.breaker)
-        modes = await self._modes(instrument)
+        modes = await self._modes(instrument, is_exit=terms.reduce_only)
         if isinstance(modes, Refused):
             return modes
         body = okx_orders.place(terms, instrument, modes)
@@ -224,7 +227,12 @@ class OkxAccount:
             outcome = okx.placed(answer, "ordId", ours=("clOrdId", terms.client_order_id))
         if isinstance(outcome, Refused) and outcome.code == "51000":
             self._checks.forget()  # the position mode may have been changed
+        if isinstance(outcome, Refused) and outcome.code in _NOT_HELD and terms.reduce_only:
+            self._run(self._read_margins())  # it may be held in the other margin mode
         return outcome
+
+    async def _read_margins(self) -> None:
+        await self.reads.positions()
 
     async def _cancel(self, symbol: Symbol, order_id: ClientOrderId) -> Cancellation:
         instrument = await self._instrument(symbol)
@@ -275,14 +283,18 @@ class OkxAccount:
         text = f"OKX has not told the rules of {symbol}: {self.wire.breaker.why}"
         return Refused("RULES_UNKNOWN", text, "Nothing was sent. It is asked again.")
 
-    async def _modes(self, instrument: Instrument) -> AccountModes | Refused:
+    async def _modes(self, instrument: Instrument, *, is_exit: bool) -> AccountModes | Refused:
         mode = self._checks.mode
         if mode is None and instrument.kind is Kind.SWAP:
             asked = await self._checks.positions_mode()
             if isinstance(asked, Refused):
                 return asked
             mode = asked
-        return AccountModes(self.settings.margin_mode, mode or PositionMode.NET)
+        margin = self.settings.margin_mode
+        held = self.reads.margins.get(inst_id(instrument), frozenset())
+        if is_exit and held and margin not in held:
+            margin = min(held)  # found there, or from before the configuration was changed
+        return AccountModes(margin, mode or PositionMode.NET)
 
     def _down(self, breaker: Breaker) -> Refused:
         since = f" since {breaker.since:%H:%M:%S} UTC" if breaker.since is not None else ""
@@ -371,7 +383,7 @@ class OkxAccount:
             if not is_well:
                 continue
             rules_in -= 1
-            if rules_in <= 0 or not self.rules.are_known:
+            if rules_in <= 0 or self.rules.untold:  # it may have been said by mistake
                 await self.rules.load()
                 rules_in = _MEASUREMENTS_A_RULE
                 self._begin_pushing()

@@ -3,8 +3,7 @@
 Every read is the venue's word or `Unknown`: only a whole, well-formed answer with code 0 can say
 "nothing". Rows of instruments that are not traded here are passed over.
 
-An order that a triggered stop created, and its fills, are told of under the stop's id. Rows of
-fills do not name the stop, so an order without an id of ours is looked up, once.
+An order that a triggered stop created, and its fills, are told of under the stop's id.
 """
 
 import asyncio
@@ -20,6 +19,7 @@ from exchanges import okx_answers as okx
 from exchanges.ccxt_wire import Silence, Wire
 from exchanges.okx_account_rows import cash_flow_from_row
 from exchanges.okx_fields import Row, maybe, optional, text
+from exchanges.okx_fill_owners import MOST_KNOWN, FillOwners
 from exchanges.okx_pages import Pages, Rows
 from exchanges.okx_rules import Rules
 from exchanges.port import (
@@ -32,7 +32,7 @@ from exchanges.port import (
     VenuePosition,
 )
 from exchanges.recent import Recent
-from exchanges.rest import LieError
+from exchanges.rest import LieError, stamp_ms
 from exchanges.translate import (
     NOBODY,
     UnlistedError,
@@ -41,9 +41,9 @@ from exchanges.translate import (
     children_of,
     fill_from_row,
     inst_id,
+    instant,
     order_from_row,
     outside_fill,
-    owner_of,
     position_from_row,
     with_children,
 )
@@ -53,13 +53,12 @@ from runtime.ports import Clock
 T = TypeVar("T")
 
 _NO_RULES = Unknown("the venue has not told yet what a contract is")
-_RESTING_KINDS = ("conditional", "oco", "move_order_stop", "trigger")
+# What can be asked for at once: only these two together (docs-v5/en: "Algo order list", ordType).
+_RESTING_KINDS = ("conditional,oco", "move_order_stop", "trigger")
 _ENDED_STATES = ("effective", "canceled", "order_failed")
 _LATEST_FILLS = timedelta(days=3) - timedelta(minutes=5)  # what `trade/fills` goes back
 _LATEST_BILLS = timedelta(days=7) - timedelta(minutes=5)
 _SAYS_NO = frozenset({Verdict.REFUSED, Verdict.GONE})
-_MOST_KNOWN = 20_000  # orders whose stop, stops whose id at the venue
-_VENUES_OWN = range(100, 129)  # `subType` of fills that are nobody's order: liquidations, ADL
 
 
 class AccountReads:
@@ -69,8 +68,9 @@ class AccountReads:
         self._wire = wire
         self._rules = rules
         self._pages = Pages(wire, clock)
-        self._owners: Recent[str, ClientOrderId] = Recent(_MOST_KNOWN)  # by the venue's order id
-        self.algo_ids: Recent[ClientOrderId, str] = Recent(_MOST_KNOWN)  # the venue's, of stops
+        self.margins: Mapping[str, frozenset[str]] = {}  # of what is held, by the venue's ids
+        self.owners = FillOwners(rules, self._pages, clock, self._order_of_fill)
+        self.algo_ids: Recent[ClientOrderId, str] = Recent(MOST_KNOWN)  # the venue's, of stops
 
     @property
     def listed(self) -> Mapping[str, Instrument]:
@@ -79,8 +79,7 @@ class AccountReads:
 
     @property
     def _kinds(self) -> list[Kind]:
-        kinds = {each.kind for each in self.listed.values()}
-        return sorted(kinds, key=lambda kind: kind.value)
+        return self._rules.kinds
 
     # Orders
 
@@ -161,11 +160,11 @@ class AccountReads:
         return tuple(fill for _, fill in found if fill.client_order_id != NOBODY)
 
     async def outside_fills(self, since: datetime) -> tuple[OutsideFill, ...] | Unknown:
-        """Return executions of orders without an id, oldest first."""
+        """Return executions of orders without an id of ours, oldest first."""
         found = await self._executions(since)
         if isinstance(found, Unknown):
             return found
-        nobodys = [(row, fill) for row, fill in found if fill.client_order_id == NOBODY]
+        nobodys = [each for each in found if identity_of(each[1].client_order_id) is None]
         try:
             return tuple(outside_fill(row, fill) for row, fill in nobodys)
         except LieError as lie:
@@ -198,20 +197,28 @@ class AccountReads:
         if not self._rules.are_known:
             return _NO_RULES
         found: list[VenuePosition] = []
-        if Kind.SWAP in self._kinds:
+        kinds = self._rules.kinds
+        if Kind.SWAP in kinds:
             answer = await self._wire.ask(okx.POSITIONS, {"instType": "SWAP"})
             rows = okx.read(answer, lambda rows: rows)
             if isinstance(rows, Unknown):
                 return rows
+            unread = {optional_id(row) for row in rows} & self._rules.untold.keys()
+            if unread:  # that is not flat: how much it is cannot be said
+                return Unknown(f"the venue has told no rules of {', '.join(sorted(unread))}")
             swaps = self._each(rows, lambda row: position_from_row(row, self.listed))
             if isinstance(swaps, Unknown):
                 return swaps
+            self.margins = _margins(rows)
             found += swaps
-        if Kind.SPOT in self._kinds:
+        if Kind.SPOT in kinds:
             details = await self._details()
             if isinstance(details, Unknown):
                 return details
-            found += self._coins(details)
+            try:
+                found += self._coins(details)
+            except LieError as lie:
+                return Unknown(str(lie))
         return tuple(each for each in found if each.quantity)
 
     # What the reads share
@@ -226,7 +233,7 @@ class AccountReads:
                 return child
             if isinstance(child, NotFound):
                 return Unknown(f"triggered; its order {venue_id} is not to be found")
-            self._owners.set(venue_id, algo.terms.client_order_id)
+            self.owners.note(venue_id, algo.terms.client_order_id)
             children.append(child)
         return with_children(algo, children)
 
@@ -245,6 +252,9 @@ class AccountReads:
         if isinstance(found, VenueOrder) and found.venue_order_id != venue_id:
             return Unknown("the answer is about another order")
         return found
+
+    async def _order_of_fill(self, row: Row, venue_id: str) -> VenueOrder | NotFound | Unknown:
+        return await self._by_venue_id(self.listed[optional_id(row)], venue_id)
 
     async def _lookup(
         self, instrument: Instrument, key: dict[str, str]
@@ -300,11 +310,11 @@ class AccountReads:
         rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
         if isinstance(rows, Unknown):
             return rows
+        rows = [row for row in rows if optional_id(row) in self.listed]
+        await self.owners.learn(rows, since)
         found: dict[str, tuple[Row, Fill]] = {}
         for row in rows:
-            if optional_id(row) not in self.listed:
-                continue
-            owner = await self._owner(row)
+            owner = await self.owners.of(row)
             if isinstance(owner, Unknown):
                 return owner
             try:
@@ -315,26 +325,6 @@ class AccountReads:
                 found[f"{fill.trade_id} {fill.side.value}"] = (row, fill)
         return sorted(found.values(), key=lambda each: (each[1].at, each[1].trade_id))
 
-    async def _owner(self, row: Row) -> ClientOrderId | Unknown:
-        """Return under which id a fill's order is known here; "" when it is nobody's."""
-        try:
-            own, venue_id, subtype = owner_of(row), text(row, "ordId"), optional(row, "subType")
-        except LieError as lie:
-            return Unknown(str(lie))
-        if identity_of(own) is not None:
-            return own
-        known = self._owners.get(venue_id)
-        if known is not None:
-            return known
-        if subtype.isascii() and subtype.isdigit() and int(subtype[:4]) in _VENUES_OWN:
-            return NOBODY
-        order = await self._by_venue_id(self.listed[optional_id(row)], venue_id)
-        if isinstance(order, Unknown):
-            return order
-        owner = own if isinstance(order, NotFound) else order.terms.client_order_id
-        self._owners.set(venue_id, owner)
-        return owner
-
     async def _details(self) -> Rows | Unknown:
         return okx.read(await self._wire.ask(okx.BALANCE), _details)
 
@@ -342,12 +332,14 @@ class AccountReads:
         """Return what is held of the bases of spot instruments; each asset counts once."""
         held = {text(row, "ccy"): row for row in details}
         found = []
-        for instrument in self.listed.values():
+        for instrument in (*self.listed.values(), *self._rules.untold.values()):
             row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
             if row is not None:
                 price = maybe(row, "accAvgPx") or maybe(row, "openAvgPx") or ZERO
-                total = balance_from_row(row).total
-                found.append(VenuePosition(instrument.symbol, total, price))
+                total, at = balance_from_row(row).total, optional(row, "uTime")
+                updated_at = instant(stamp_ms(at)) if at else None
+                coins = VenuePosition(instrument.symbol, total, price, updated_at=updated_at)
+                found.append(coins)
         return found
 
     def _each(self, rows: Rows, read: Callable[[Row], T]) -> list[T] | Unknown:
@@ -365,7 +357,7 @@ class AccountReads:
     def _order(self, row: Row) -> VenueOrder:
         order = order_from_row(row, self.listed)
         if optional(row, "algoClOrdId"):
-            self._owners.set(order.venue_order_id, order.terms.client_order_id)
+            self.owners.note(order.venue_order_id, order.terms.client_order_id)
         return order
 
     def _resting(self, row: Row) -> VenueOrder:
@@ -381,7 +373,18 @@ def _details(rows: Rows) -> Rows:
         raise LieError("details is no list")
     for row in okx.rows_of(details):
         balance_from_row(row)
+        if optional(row, "uTime"):
+            stamp_ms(optional(row, "uTime"))
     return details
+
+
+def _margins(rows: Rows) -> dict[str, frozenset[str]]:
+    """Return in which margin modes each instrument is held."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if maybe(row, "pos", signed=True):
+            found.setdefault(optional_id(row), set()).add(optional(row, "mgnMode"))
+    return {name: frozenset(modes) for name, modes in found.items()}
 
 
 def is_guard(order_id: ClientOrderId) -> bool:

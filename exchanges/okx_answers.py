@@ -55,6 +55,7 @@ ALGO = _reads("trade_order_algo", 20)
 OPEN_ALGOS = _reads("trade_orders_algo_pending", 20)
 PAST_ALGOS = _reads("trade_orders_algo_history", 20)
 FILLS = _reads("trade_fills", 60)
+PAST_ORDERS = _reads("trade_orders_history", 40)
 PAST_FILLS = _reads("trade_fills_history", 10)
 BALANCE = _reads("account_balance", 10)
 POSITIONS = _reads("account_positions", 10)
@@ -67,7 +68,7 @@ TIME = Endpoint("public_get_public_time", Limit("time", 10), for_orders=True, pr
 ENDPOINTS = (
     *(PLACE, CANCEL, AMEND, PLACE_ALGO, CANCEL_ALGO, AMEND_ALGO, SET_LEVERAGE, ORDER, OPEN_ORDERS),
     *(ALGO, OPEN_ALGOS, PAST_ALGOS, FILLS, PAST_FILLS, BALANCE, POSITIONS, CONFIG, LEVERAGE),
-    *(BILLS, PAST_BILLS, INSTRUMENTS, TIME),
+    *(PAST_ORDERS, BILLS, PAST_BILLS, INSTRUMENTS, TIME),
 )
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from domain.instrument import Instrument, Kind, PriceSource, Side
 from domain.money import plain
-from domain.order import OrderTerms, OrderType, TimeInForce
+from domain.order import AttachedStop, OrderTerms, OrderType, TimeInForce
 from exchanges.port import PositionMode, Refused
 from exchanges.translate import inst_id
 
@@ -55,6 +55,11 @@ def place(terms: OrderTerms, instrument: Instrument, modes: AccountModes) -> Bod
     body = _common(terms, instrument, modes) | {"sz": size}
     # Of orders without `clOrdId` ccxt makes up one, with a tag of its own.
     body["clOrdId"] = terms.client_order_id
+    if terms.attached is not None:
+        stop = attached(_stop_of(terms, terms.attached))
+        if isinstance(stop, Refused):
+            return stop
+        body["attachAlgoOrds"] = stop
     if terms.type is OrderType.MARKET:
         if instrument.kind is Kind.SPOT:
             body["tgtCcy"] = "base_ccy"
@@ -141,6 +146,20 @@ def _common(terms: OrderTerms, instrument: Instrument, modes: AccountModes) -> B
     if modes.positions is PositionMode.HEDGE:
         return body | {"posSide": position_side(terms)}
     return body | ({"reduceOnly": True} if terms.reduce_only else {})
+
+
+def _stop_of(entry: OrderTerms, stop: AttachedStop) -> OrderTerms:
+    """Return the stop that an entry brings along as an order of its own."""
+    return OrderTerms(
+        client_order_id=stop.client_order_id,
+        position_id=entry.position_id,
+        symbol=entry.symbol,
+        side=Side.SELL if entry.side is Side.BUY else Side.BUY,
+        type=OrderType.STOP,
+        quantity=entry.quantity,
+        trigger_price=stop.trigger_price,
+        watches=stop.watches,
+    )
 
 
 def _trigger(terms: OrderTerms) -> Body | Refused:

@@ -29,7 +29,6 @@ import msgspec
 import orjson
 import structlog
 
-from domain.instrument import Instrument
 from exchanges.dialect import Notice, Reader, Subscription
 from exchanges.line import Route
 from exchanges.lines import run_lines
@@ -40,7 +39,7 @@ from exchanges.okx_private_told import Told
 from exchanges.port import StreamDown, StreamUp, VenueUpdate
 from exchanges.recording import Tap
 from exchanges.session import LineSettings
-from exchanges.translate import Instruments, by_inst_id
+from exchanges.translate import Instruments
 from runtime.ports import Chance, Clock, Net
 
 _CATEGORY = "trade.execution"
@@ -168,8 +167,9 @@ def stream_of(
 ) -> Callable[[OkxAccount, Callable[[VenueUpdate], None]], OkxPrivateStream]:
     """Return what makes the stream of an account: its login, its instruments, its clock offset.
 
-    To be given to `OkxAccount`. Rows are read by the venue's own rules: how much a contract is, is
-    never taken from elsewhere. Making one raises `ValueError` for an address that cannot work.
+    To be given to `OkxAccount`. Rows are read by the venue's own rules, also of what it suspends:
+    how much a contract is, is never taken from elsewhere. Making one raises `ValueError` for an
+    address that cannot work.
     """
     net, clock, chance = ports
 
@@ -180,28 +180,13 @@ def stream_of(
             chance,
             ws_url=ws_url,
             credentials=account.settings,
-            instruments=_Rules(account),
+            instruments=lambda: account.rules.listed,
             offset_s=lambda: account.clock_offset_s,
             on_update=on_update,
             settings=settings,
         )
 
     return make
-
-
-class _Rules:
-    """The instruments that the venue told an account, by the venue's ids."""
-
-    def __init__(self, account: OkxAccount) -> None:
-        self._account = account
-        self._told: tuple[Instrument, ...] = ()
-        self._by_name: Instruments = {}
-
-    def __call__(self) -> Instruments:
-        told = self._account.instruments()
-        if told is not self._told:
-            self._told, self._by_name = told, by_inst_id(told)
-        return self._by_name
 
 
 class OkxPrivateDialect:

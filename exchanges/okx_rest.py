@@ -208,7 +208,7 @@ def read_candles(
     """Read candles, newest first; those of the mark have no volume. Raises `LieError`."""
     found = []
     for row in rows_of(data_of(answer), length=6):
-        if row[-1] not in {"0", "1"}:
+        if row[-1] not in ("0", "1"):  # no set: it may be anything
             raise LieError(f"a candle whose confirmation is {excerpt(row[-1])}")
         volume = ZERO if is_mark else number(row[5]) * contract_size
         if volume < ZERO:

@@ -1,7 +1,8 @@
 """The rules of what is traded, as OKX tells them: grids, contract sizes, what is listed.
 
 How much a contract is, is never taken from elsewhere: until the venue has told, nothing is sent or
-read, since a size would mean another amount.
+read, since a size would mean another amount. What it has told once is kept, though it lists the
+symbol no more, or says so by mistake: who holds it must be able to read it, and to leave.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Any
 import structlog
 
 from domain.ids import Symbol
-from domain.instrument import Instrument
+from domain.instrument import Instrument, Kind
 from exchanges import okx_answers as okx
 from exchanges.ccxt_wire import Reply, Silence, Wire
 from exchanges.okx_account_rows import instrument_from_row, is_live
@@ -43,6 +44,16 @@ class Rules:
         """Whether the venue has answered about every one."""
         return self.listed.keys() | self._absent >= self._wanted.keys()
 
+    @property
+    def untold(self) -> dict[str, Instrument]:
+        """What is wanted and was never told of, by the venue's ids; our own idea of it."""
+        return {name: each for name, each in self._wanted.items() if name not in self.listed}
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What kinds are traded, whatever of them is listed now."""
+        return sorted({each.kind for each in self._wanted.values()}, key=lambda kind: kind.value)
+
     def of(self, symbol: Symbol) -> Instrument | None:
         """Return the instrument of a symbol; None while it is not known, or not listed."""
         return next((each for each in self.listed.values() if each.symbol == symbol), None)
@@ -54,8 +65,7 @@ class Rules:
         await asyncio.shield(self._loading)  # whoever else needs them waits for the same
 
     async def _load(self) -> None:
-        kinds = {each.kind for each in self._wanted.values()}
-        await asyncio.gather(*(self._load_kind(kind.value.upper()) for kind in kinds))
+        await asyncio.gather(*(self._load_kind(kind.value.upper()) for kind in self.kinds))
         tradable = tuple(self.listed[name] for name in self._wanted if name in self._live)
         if tradable != self.tradable:
             self.tradable = tradable
@@ -84,7 +94,6 @@ class Rules:
         instrument = None if row is None else _instrument(row, self._wanted[name])
         if row is None or instrument is None:
             self._absent.add(name)
-            self.listed.pop(name, None)
             return
         self._absent.discard(name)
         self.listed[name] = instrument

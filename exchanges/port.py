@@ -88,6 +88,7 @@ class Abilities(msgspec.Struct, frozen=True):
     holds_stops: bool = False  # STOP and TARGET orders rest there and trigger without us
     amends_stops: bool = False  # their price and quantity can be changed in place
     holds_trails: bool = False  # TRAIL orders
+    attaches_stops: bool = False  # an entry brings a stop along, placed there once it is done
     spot_is_paid: bool = True  # what spot costs leaves the balance; not so at the paper venue
 
 

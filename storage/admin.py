@@ -17,6 +17,7 @@ from runtime.ports import Disk
 from storage.archive import archives_of, path_of, read_archive
 from storage.archiving import Archiving, Outcome, Wish
 from storage.chain import Tail, anchor_of, hash_at, history_of, line_of, mark_of, tail_of, verified
+from storage.compare import row_problems
 from storage.connection import NAME, Database
 from storage.errors import (
     ArchiveError,
@@ -85,11 +86,24 @@ def stopped(directory: Path) -> Iterator[Database]:
 
 
 def verify(
-    directory: Path, registry: StreamRegistry, disk: Disk, *, archives: bool = False
+    directory: Path,
+    registry: StreamRegistry,
+    disk: Disk,
+    *,
+    archives: bool = False,
+    tables: ReadTables | None = None,
 ) -> Report:
-    """Check everything in the directory of a stopped daemon; archive files if asked to."""
+    """Check everything in the directory of a stopped daemon; archive files if asked to.
+
+    With `tables` also whether the read tables are what the journal says, which takes as long as to
+    rebuild them.
+    """
     with stopped(directory) as database:
-        return verify_open(database, registry, disk, archives=archives)
+        report = verify_open(database, registry, disk, archives=archives)
+        if tables is None or not report.is_sound:
+            return report
+        problems = row_problems(database, registry, tables, disk)
+        return msgspec.structs.replace(report, problems=tuple(problems))
 
 
 def verify_open(
@@ -104,7 +118,7 @@ def verify_open(
     if first_bad is None and mark != last.seq:
         problems.append(f"record {mark} is noted as the last one, the journal ends with {last.seq}")
     try:
-        for (line,) in connection.execute("PRAGMA quick_check(10)"):
+        for (line,) in connection.execute("PRAGMA integrity_check(10)"):
             if line != "ok":
                 problems.append(f"database file: {line}")
         (moved,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from storage.chain import Record, Tail, linked, record_in, sealed
-from storage.errors import ArchiveError, DamagedRecordError
+from storage.errors import ArchiveError, DamagedRecordError, SqliteError, unreadable
 
 DIRECTORY = "archive"
 FORMAT = 1
@@ -58,9 +58,12 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def archives_of(connection: sqlite3.Connection) -> list[Archived]:
-    """Return all archives, oldest first."""
+    """Return all archives, oldest first. Raises `JournalUnavailableError`."""
     query = f"SELECT {_COLUMNS} FROM archives ORDER BY last_seq"  # noqa: S608 - a constant
-    return [Archived(*row) for row in connection.execute(query)]
+    try:
+        return [Archived(*row) for row in connection.execute(query)]
+    except SqliteError as error:
+        raise unreadable(error) from error
 
 
 def insert(connection: sqlite3.Connection, archived: Archived) -> None:

@@ -7,8 +7,8 @@ that every opening raises and every commit compares.
 
 A commit that fails with an I/O error may have happened or not, and a failed fsync is never tried
 again on the same descriptor: the kernel forgets what it could not write. `reopen` reads the file
-anew and writes what it found through a checkpoint, so that what it reports as present is on the
-disk.
+anew and writes what it found to the log once more, and through a checkpoint, so that what it
+reports as present is on the disk.
 """
 
 import errno
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from runtime.wal import WalContent, make_durable, read_wal
 from storage.errors import (
     FencedError,
     JournalDamagedError,
@@ -32,7 +33,6 @@ from storage.errors import (
 from storage.files import prepare_directory
 from storage.migrate import migrate
 from storage.single import Identity, release, reserve
-from storage.wal import WalContent, read_wal
 
 NAME = "holdfast.db"
 APPLICATION_ID = 0x484F4C44  # "HOLD"
@@ -48,6 +48,7 @@ _PRAGMAS = (
     "journal_size_limit = 67108864",
 )
 
+_KIND_OF = {errno.EROFS: Trouble.READ_ONLY, errno.ENOSPC: Trouble.FULL}
 _ASK_THE_VENUE = "What is missing shows when the venue is asked."
 
 
@@ -131,6 +132,8 @@ class Database:
 
         Raises `JournalUnavailableError` while the disk is still in trouble, `FencedError`.
         """
+        if self._is_suspect:
+            self._make_log_durable()  # before it is closed, which may write it back
         self._disconnect()
         self._connect()
         connection = self.connection
@@ -169,6 +172,9 @@ class Database:
 
     def close(self) -> None:
         """Write the log back and close. What was committed stays, whatever happens here."""
+        if self._is_suspect:
+            with suppress(StorageError):
+                self._make_log_durable()
         self._disconnect()
 
     def _connect(self) -> None:
@@ -177,7 +183,7 @@ class Database:
             self.wal_before = read_wal(self.path)
         except OSError as error:
             self._disconnect()
-            kind = Trouble.READ_ONLY if error.errno == errno.EROFS else Trouble.IO
+            kind = _KIND_OF.get(error.errno or 0, Trouble.IO)
             raise JournalUnavailableError(kind, str(error)) from error
         try:
             self._connection = sqlite3.connect(
@@ -195,6 +201,13 @@ class Database:
         except BaseException:
             self._disconnect()
             raise
+
+    def _make_log_durable(self) -> None:
+        try:
+            make_durable(self.path)
+        except OSError as error:
+            kind = _KIND_OF.get(error.errno or 0, Trouble.IO)
+            raise JournalUnavailableError(kind, str(error)) from error
 
     def _disconnect(self) -> None:
         if self._connection is not None:

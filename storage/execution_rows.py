@@ -17,6 +17,7 @@ from domain.order import (
     OrderFoundAbsent,
     OrderIntended,
     OrderRejected,
+    OrderTerms,
     OrderType,
 )
 from domain.trader_state import Decline, DeclinedAgain, EntryDeclined, Trader
@@ -47,15 +48,16 @@ def execution_rows(change: Change) -> Iterator[Row]:
         return
     last = news[-1]
     if last.event is None:
-        yield RebornExecution(*astuple(_attempted(last.state, last.seq)))
+        yield RebornExecution(*astuple(_attempted(last.state, last.seq, last.state.terms)))
     elif change.steps[0].version == 1:
-        yield _attempted(last.state, last.seq)
+        yield _attempted(last.state, last.seq, change.steps[0].state.terms)
     else:
         yield _progress(last.state, last.seq)
 
 
-def _attempted(order: Order, seq: int) -> ExecutionRow:
-    terms, attempt, status = order.terms, order.attempt, status_of(order)
+def _attempted(order: Order, seq: int, terms: OrderTerms) -> ExecutionRow:
+    """Return the row of an attempt; `terms`: what was asked for at first, a stop may have moved."""
+    attempt, status = order.attempt, status_of(order)
     code, message = why_of(order)
     return ExecutionRow(
         execution_id=terms.client_order_id,

@@ -79,10 +79,14 @@ def _born_order(order: Order, seq: int) -> OrderRow:
 
 
 def _order_progress(order: Order, seq: int) -> OrderProgress:
+    terms = order.terms
     return OrderProgress(
-        position_id=order.terms.position_id,
-        client_order_id=order.terms.client_order_id,
+        position_id=terms.position_id,
+        client_order_id=terms.client_order_id,
         seq=seq,
+        quantity=str(terms.quantity),
+        price=text_of(terms.price),
+        trigger_price=text_of(terms.trigger_price),
         status=word(order.status),
         venue_order_id=order.venue_order_id or "",
         filled=str(order.filled),

@@ -11,6 +11,7 @@ import msgspec
 
 from runtime.disk import RealDisk
 from runtime.ports import Disk
+from runtime.wal import wal_path
 from storage.archive import archives_of, insert, whole_past
 from storage.chain import (
     INSERT_INTENT,
@@ -37,10 +38,10 @@ from storage.read_tables import ReadTables, Step, reborn, write_rows
 from storage.rows import READ_TABLES
 from storage.snapshot import SnapshotError, load_snapshot, snapshot_paths
 from storage.streams import StreamRegistry, Streams
-from storage.wal import wal_path
 
 _BATCH = 1_000  # records
 _ALL = 2**62
+_SET_INTENT = "INSERT OR REPLACE INTO intents VALUES (?, ?)"
 _DISK = RealDisk()
 
 
@@ -54,7 +55,7 @@ class Rebuilt(NamedTuple):
 def rebuild(
     database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk = _DISK
 ) -> Rebuilt:
-    """Write the read tables anew from what the archives and the journal give, in one transaction.
+    """Write read tables and intents anew from archives and journal, in one transaction.
 
     When an archive is missing, it begins at the oldest snapshot instead, and rows that were last
     changed before that stay as they are. Raises `DamagedRecordError` (nothing has changed then),
@@ -64,15 +65,48 @@ def rebuild(
         past = _Past(database, registry, disk)
         for name in READ_TABLES:
             connection.execute(f"DELETE FROM {name} WHERE seq > ?", (past.kept.seq,))  # noqa: S608
-        write_rows(connection, tables.rows_of(past.reborn()))
-        fold = Fold(connection, registry, past.streams)
-        records = 0
-        for batch in _batches(past.records()):
-            steps = [(record.stream, fold.apply(record)) for record in batch]
-            write_rows(connection, tables.rows_of((name, step) for name, step in steps if step))
-            _forget_retired(fold, registry, {record.stream for record in batch})
-            records += len(batch)
-    return Rebuilt(records, (*past.problems, *fold.broken.values()))
+        records, broken = _write_all(connection, past, registry, tables)
+        anchor = anchor_of(connection).seq
+        connection.execute("DELETE FROM intents WHERE seq > ?", (anchor,))
+        connection.executemany(_SET_INTENT, intents_of(database, registry))
+    return Rebuilt(records, (*past.problems, *broken))
+
+
+def past_rows(
+    database: Database,
+    registry: StreamRegistry,
+    tables: ReadTables,
+    disk: Disk,
+    scratch: sqlite3.Connection,
+) -> int:
+    """Write what `rebuild` would write into the empty tables of `scratch` instead.
+
+    Return the record up to which rows are not known, 0 if they all are. Raises like `rebuild`.
+    """
+    past = _Past(database, registry, disk)
+    _write_all(scratch, past, registry, tables)
+    return past.kept.seq
+
+
+def intents_of(database: Database, registry: StreamRegistry) -> Iterator[tuple[str, int]]:
+    """Yield what the records in the journal intend: order id and number. Raises like `verified`."""
+    for batch in _batches(verified(database.connection)):
+        yield from _intents(batch, registry)
+
+
+def _write_all(
+    connection: sqlite3.Connection, past: "_Past", registry: StreamRegistry, tables: ReadTables
+) -> tuple[int, list[str]]:
+    """Fold from where `past` begins and write the rows; return how many records, what is broken."""
+    write_rows(connection, tables.rows_of(past.reborn()))
+    fold = Fold(past.connection, registry, past.streams)
+    records = 0
+    for batch in _batches(past.records()):
+        steps = [(record.stream, fold.apply(record)) for record in batch]
+        write_rows(connection, tables.rows_of((name, step) for name, step in steps if step))
+        _forget_retired(fold, registry, {record.stream for record in batch})
+        records += len(batch)
+    return records, list(fold.broken.values())
 
 
 class _Past:
@@ -85,9 +119,9 @@ class _Past:
         self.kept = Tail()  # rows up to here stay
         self.streams: Streams = {}
         self.problems: tuple[str, ...] = ()
-        self._connection = database.connection
+        self.connection = database.connection
         self._directory = database.path.parent
-        self._archives = archives_of(self._connection)
+        self._archives = archives_of(self.connection)
         try:
             for _ in whole_past(self._directory, self._archives):
                 pass  # the whole is checked before anything is written
@@ -100,7 +134,7 @@ class _Past:
         for snapshot in reversed(snapshot_paths(self._directory)):
             try:
                 self.kept, self.streams = load_snapshot(
-                    snapshot, disk, registry, lambda seq: hash_at(self._connection, seq)
+                    snapshot, disk, registry, lambda seq: hash_at(self.connection, seq)
                 )
             except SnapshotError:
                 continue
@@ -118,7 +152,7 @@ class _Past:
         """Yield what is to be folded."""
         if self.kept == Tail():
             yield from whole_past(self._directory, self._archives)
-        yield from verified(self._connection, self.kept if self.kept.seq else None)
+        yield from verified(self.connection, self.kept if self.kept.seq else None)
 
 
 def rewrite(

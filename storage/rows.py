@@ -186,6 +186,9 @@ class OrderProgress(Row, frozen=True, gc=False):
     position_id: str
     client_order_id: str
     seq: int
+    quantity: str  # as it was changed, where it rests
+    price: str
+    trigger_price: str
     status: str
     venue_order_id: str
     filled: str

@@ -42,6 +42,7 @@ _HEADER_BYTES = _PREFIX.size + _DIGEST_BYTES
 _ARRAY_OF_TWO = b"\x92"  # in msgpack; written by hand because the items come one by one
 _ARRAY = b"\xdd"
 _BODY = msgspec.msgpack.Decoder(tuple[dict[str, int], list[tuple[str, msgspec.Raw]]])
+_OTHER_SHAPE = (msgspec.MsgspecError, UnicodeDecodeError)
 _BIN_HEADERS = {0xC4: 2, 0xC5: 3, 0xC6: 5}  # how many bytes go before the content, in msgpack
 
 
@@ -130,7 +131,7 @@ def load_snapshot(
     tail, data = _checked_file(path, disk, hash_at)
     try:
         return Snapshot(tail, _streams(data, registry))
-    except msgspec.MsgspecError as error:
+    except _OTHER_SHAPE as error:
         raise SnapshotError(f"its states are of another version: {error}") from error
 
 
@@ -144,7 +145,7 @@ def check_snapshot(
     tail, data = _checked_file(path, disk, hash_at)
     try:
         _packed_states(data, registry)
-    except msgspec.MsgspecError as error:
+    except _OTHER_SHAPE as error:
         raise SnapshotError(f"its states are of another version: {error}") from error
     return tail
 
@@ -178,7 +179,7 @@ def _checked_header(data: bytes) -> Tail:
     digest.update(data[: _PREFIX.size] + data[_HEADER_BYTES:start_of_items])
     if digest.digest() != data[_PREFIX.size : _HEADER_BYTES]:
         raise SnapshotError("damaged or truncated: its content does not match its hash")
-    return Tail(seq, journal_hash.decode("ascii"))
+    return Tail(seq, journal_hash.decode("ascii", "replace"))
 
 
 def _packed_states(data: bytes, registry: StreamRegistry) -> list[tuple[str, msgspec.Raw]]:

@@ -1,6 +1,6 @@
 """Half of all answers get lost after the venue has accepted, and reads fail: what is left?
 
-    python -m tests.lost_answers --orders 100000 [--seed 1] [--json]
+    python -m tests.lost_answers --orders 100000 [--venue okx] [--seed 1] [--json]
 
 The daemon's own actors run in virtual time with real files: positions are opened and closed at
 market through the paper venue behind a line that loses answers, requests and a part of the stream.
@@ -21,6 +21,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,8 +37,10 @@ from domain.ids import MANUAL, PositionId, Symbol
 from domain.instrument import Direction
 from exchanges.port import VenueUpdate
 from runtime.virtual import run_virtual
+from tests import lost_answers_okx
 from tests.actors.box import Box, D
 from tests.actors.faulty_venue import Fault, answer_lost, broken_line, never_arrives, reset
+from tests.storm_judge import is_good, judged
 
 SYMBOLS = tuple(Symbol(f"{base}/USDT") for base in ("BTC", "ETH", "SOL", "XRP", "DOGE"))
 PRICES = ("60000", "2700", "150", "2", "0.2")
@@ -86,10 +90,11 @@ def _passes(request: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
 class Storm:
     """One daemon, its venue, and how many positions went through it."""
 
-    def __init__(self, directory: Path, orders: int, seed: int) -> None:
+    def __init__(self, directory: Path, orders: int, seed: int, at_once: int) -> None:
         self.box = Box(directory, CONFIG, seed=seed)
         self.chance = random.Random(seed)
         self.positions = orders // 2
+        self.at_once = at_once
         self.opened = 0
         self.dice = Dice(self.chance)
         self.ledger = directory / "var" / LEDGER
@@ -109,7 +114,7 @@ class Storm:
             self._close_some()
             self._open_some()
             await box.soon(0.25)
-            if shows and self.opened % 2_000 < AT_ONCE:
+            if shows and self.opened % 2_000 < self.at_once:
                 _progress(self.opened, self.positions, began_s)
         weather.cancel()
         box.venue.submits = []
@@ -142,7 +147,8 @@ class Storm:
             self.box.say(price, symbol=symbol)
 
     def _open_some(self) -> None:
-        for _ in range(min(AT_ONCE - self._alive(), self.positions - self.opened, AT_ONCE // 2)):
+        room = self.at_once - self._alive()
+        for _ in range(min(room, self.positions - self.opened, self.at_once // 2)):
             self.opened += 1
             which = self.opened % len(SYMBOLS)
             request = EntryRequest(
@@ -179,42 +185,22 @@ class Storm:
         """Compare the journal with the venue's own books."""
         box = self.box
         await box.soon()
-        sent = Counter(terms.client_order_id for terms in box.venue.sent)
         with sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True) as ledger:
             arrived = Counter(
                 order_id for (order_id,) in ledger.execute("SELECT client_order_id FROM orders")
             )
             filled = "SELECT count(DISTINCT client_order_id) FROM fills"
             (filled_orders,) = ledger.execute(filled).fetchone()
-        rows = box.store.database.connection.execute(
-            "SELECT execution_id, status, venue_order_id, doubts FROM executions"
-        ).fetchall()
-        statuses = Counter(status for _, status, _, _ in rows)
-        return {
-            "arrived": len(arrived),
-            "duplicates": sum(count - 1 for count in (*sent.values(), *arrived.values())),
-            "false_rejects": sum(
-                1 for order, status, _, _ in rows if status == "FAILED" and order in arrived
-            ),
-            "false_placed": sum(
-                1 for order, status, _, _ in rows if status == "PLACED" and order not in arrived
-            ),
-            "placed_without_id": sum(
-                1 for _, status, venue_id, _ in rows if status == "PLACED" and not venue_id
-            ),
-            "unknown_left": sum(
-                each.status.value == "unknown" for each in box.parts.world.states.latest_of("order")
-            ),
-            "executions": dict(statuses),
-            "executions_missing": len(set(arrived) - {row[0] for row in rows}),
-            "filled_orders": filled_orders,
-            "were_unknown": sum(1 for row in rows if row[3]),
-            "positions_left": self._alive(),
-            "venue_positions": len(await box.paper.positions()),
-            "closed_positions": box.store.database.connection.execute(
-                "SELECT count(*) FROM closed_positions"
-            ).fetchone()[0],
-        }
+        orders = box.parts.world.states.latest_of("order")
+        return judged(
+            box.store,
+            sent=[terms.client_order_id for terms in box.venue.sent],
+            arrived=arrived,
+            filled_orders=filled_orders,
+            unknown_left=sum(each.status.value == "unknown" for each in orders),
+            positions_left=self._alive(),
+            venue_positions=len(await box.paper.positions()),
+        )
 
 
 def _progress(done: int, all_of_them: int, began_s: float) -> None:
@@ -222,22 +208,14 @@ def _progress(done: int, all_of_them: int, began_s: float) -> None:
     print(f"{done}/{all_of_them} positions, {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
-def is_good(result: dict[str, Any]) -> bool:
-    """Whether nothing was doubled, wrongly given up or left open."""
-    bad = (
-        "duplicates", "false_rejects", "false_placed", "placed_without_id", "unknown_left",
-        "executions_missing", "positions_left", "venue_positions",
-    )  # fmt: skip
-    known = {"PLACED", "FAILED"}
-    return not any(result[name] for name in bad) and set(result["executions"]) <= known
-
-
-def storm(orders: int, seed: int = 1, *, shows: bool = False) -> dict[str, Any]:
+def storm(
+    orders: int, seed: int = 1, *, shows: bool = False, at_once: int = AT_ONCE
+) -> dict[str, Any]:
     """Let so many orders pass; return the figures."""
     with tempfile.TemporaryDirectory(prefix="holdfast-lost-") as directory:
 
         async def main() -> dict[str, Any]:
-            return await Storm(Path(directory), orders, seed).run(shows=shows)
+            return await Storm(Path(directory), orders, seed, at_once).run(shows=shows)
 
         return run_virtual(main)
 
@@ -247,10 +225,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--orders", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--venue", choices=("paper", "okx"), default="paper")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="positions")
+    parser.add_argument(
+        "--within-s", type=float, default=inf, help="end the storm by then, at okx: real time"
+    )
     parser.add_argument("--json", action="store_true", help="only the figures")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    result = storm(arguments.orders, arguments.seed, shows=not arguments.json)
+    which = storm
+    if arguments.venue == "okx":
+        which = partial(lost_answers_okx.storm, within_s=arguments.within_s)
+    result = which(
+        arguments.orders, arguments.seed, shows=not arguments.json, at_once=arguments.at_once
+    )
     print(json.dumps(result, indent=2))
     sys.exit(0 if is_good(result) else 1)
 

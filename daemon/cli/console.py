@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -125,6 +125,18 @@ def print_table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str) -
         console.print(_fitting(console, columns, listed))
     else:
         _print_plain(columns, listed)
+
+
+@contextlib.contextmanager
+def live_table(
+    columns: Sequence[Column], rows: Callable[[], list[Row]]
+) -> Iterator[Callable[[], None]]:
+    """Draw a table on a terminal that changes in place: call what is yielded when it has."""
+    from rich.live import Live  # noqa: PLC0415
+
+    console = _console()
+    with Live(_fitting(console, columns, rows()), console=console, auto_refresh=False) as live:
+        yield lambda: live.update(_fitting(console, columns, rows()), refresh=True)
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:

@@ -50,7 +50,7 @@ def verify(
 
     A daemon that runs is asked to check its journal itself.
 
-    Of a stopped daemon also the database file.
+    Of a stopped daemon also the database file, and whether the tables say what the journal says.
 
     \b
     holdfast journal verify
@@ -58,7 +58,9 @@ def verify(
     """  # noqa: D301
     directory = _config(config).data_dir
     try:
-        report = admin.verify(directory, registry(), RealDisk(), archives=archives)
+        report = admin.verify(
+            directory, registry(), RealDisk(), archives=archives, tables=ReadTables(PROJECTIONS)
+        )
     except AlreadyRunningError:
         answer = ask(JournalVerify(archives=archives), config, socket)
         files = rows_of(answer, "archives")

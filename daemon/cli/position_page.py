@@ -1,6 +1,7 @@
 """The page of a position: what it is, and lists of all that happened to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from daemon.cli.answers import list_of, mapping_of
 from daemon.cli.cells import (
@@ -30,8 +31,7 @@ def print_position(position: Row) -> None:
                 "what",
                 f"{clean(position.get('side'))} {clean(position.get('symbol'))} "
                 f"{clean(position.get('kind'))} at {clean(position.get('venue'))}, "
-                f"leverage {clean(position.get('leverage'))}"
-                + (", paper money" if position.get("paper") else ""),
+                f"leverage {clean(position.get('leverage'))}" + _money(position),
             ),
             ("trader", clean(position.get("trader"))),
             ("status", _status(position)),
@@ -139,6 +139,12 @@ def _print_changes(changes: Sequence[Row], total: object) -> None:
         Column("REASON", text("reason"), keep=3),
     ]
     print_table(columns, changes, empty="")
+
+
+def _money(position: Mapping[str, Any]) -> str:
+    if not position.get("paper"):
+        return ""
+    return ", paper money" if position.get("venue") == "paper" else ", practice money"
 
 
 def _status(position: Row) -> str:

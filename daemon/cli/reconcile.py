@@ -48,7 +48,9 @@ def reconcile(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the venue with the daemon now; exit 1 if they differ.
+    """Compare the venue with the daemon now.
+
+    Exit code 1 if they differ.
 
     \b
     holdfast reconcile --dry-run

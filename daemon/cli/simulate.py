@@ -32,18 +32,18 @@ def simulate(  # noqa: PLR0913 - options
     faults: Annotated[bool, typer.Option(help="Let things go wrong.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    r"""Live through simulated days: venue, network, disk and clock with faults, all from a seed.
+    """Live through simulated days of bad luck.
 
-    The daemon's own actors and journal run in virtual time; a venue with a ledger of its own is the
-    judge. The same seed gives the same day. Your configuration and data are not touched. Exit 1 if
-    anything that must hold does not.
+    Venue, network, disk and clock fail as a seed says. The daemon's own actors and journal run in
+    virtual time; a venue with a ledger of its own is the judge. The same seed gives the same day.
+    Your configuration and data are not touched. Exit 1 if anything that must hold does not.
 
     \b
     holdfast simulate --seeds 100
     holdfast simulate --seed 7 --trace
     holdfast simulate --seed 7 --shrink > seven.json
     holdfast simulate --plan seven.json --trace
-    """
+    """  # noqa: D301
     if seed is None and plan is None:
         _many(range(first, first + seeds), jobs, faults=faults, as_json=as_json)
         return

@@ -31,14 +31,16 @@ async def _kill_at_entry(stage: Stage) -> None:
     position_id = str(uuid4())
     request = stage.entry(position_id, _BTC)
     await _killed(stage, request, "POST trade/order", lambda: stage.held(_BTC))
+    stage.expect(len(stage.stops(_BTC)) == 1, f"{len(stage.stops(_BTC))} stops came with it")
     took_s = await stage.until_guarded(position_id, within_s=_BACK_WITHIN_S)
-    stage.tell(f"killed as an entry filled: open, its stop at the venue {took_s:.1f} s after")
+    stage.expect(len(stage.stops(_BTC)) == 1, f"{len(stage.stops(_BTC))} stops at the venue")
+    stage.tell(f"killed as an entry filled: its stop came with it, known {took_s:.1f} s after")
     await _over(stage, position_id)
 
 
 async def _kill_at_stop(stage: Stage) -> None:
     position_id = str(uuid4())
-    request = stage.entry(position_id, _BTC)
+    request = stage.entry(position_id, _BTC, is_limit=True)  # the stop follows by itself
     await _killed(stage, request, "POST trade/order-algo", lambda: stage.stops(_BTC))
     took_s = await stage.until_guarded(position_id, within_s=_BACK_WITHIN_S)
     stage.expect(len(stage.stops(_BTC)) == 1, f"{len(stage.stops(_BTC))} stops at the venue")
@@ -67,9 +69,9 @@ async def _kill_at_exit(stage: Stage) -> None:
     await stage.until_guarded(position_id)
     request = Close(position=position_id)
     await _killed(stage, request, "POST trade/order", lambda: not stage.held(_BTC))
-    began_ms = stage.sandbox.world.now_ms
+    began_ms = stage.now_ms
     await stage.until_over(position_id, within_s=_BACK_WITHIN_S)
-    took_s = (stage.sandbox.world.now_ms - began_ms) / 1000
+    took_s = (stage.now_ms - began_ms) / 1000
     stage.tell(f"killed as an exit filled: closed, known {took_s:.1f} s after")
 
 

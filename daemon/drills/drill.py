@@ -23,7 +23,7 @@ class Drill(msgspec.Struct, frozen=True):
     run: "Callable[[Stage], Awaitable[None]]"
     within_s: float  # the whole drill; then it has failed
     unprotected_within_s: float = PROTECTED_WITHIN_S
-    is_hedged: bool = False  # long and short of a symbol beside each other
+    is_spot: bool = False  # coins instead of swaps: a stop binds what it is to sell
     has_limits: bool = False  # the venue's rate limits are on
     counts_client_guard: bool = False  # the venue cannot hold stops: the daemon's own guard counts
 

@@ -3,7 +3,7 @@
 The sandbox notes each time in which a holding was not covered by stops that wait there, from the
 fill or cancel that began it to the stop or exit that ended it, in its own time. Two kinds of time
 are left out: while the drill had killed the daemon, and, in drills of a venue that takes no stops,
-while the daemon said that its own guard was armed.
+while the daemon said that its own guard was armed or an exit of everything was on its way.
 """
 
 from collections.abc import Iterable, Sequence

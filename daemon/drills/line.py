@@ -16,6 +16,7 @@ class Line:
         self._venue_port = venue_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
         self._passes = asyncio.Event()
         self._passes.set()
 
@@ -33,7 +34,7 @@ class Line:
         """Accept connections, at the same port as before."""
         self._passes.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._carry, LOOPBACK, self.port)
+            self._server = await asyncio.start_server(self._take, LOOPBACK, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
@@ -48,30 +49,57 @@ class Line:
         """Carry nothing more; connections stay, and nobody is told: a partition."""
         self._passes.clear()
 
+    async def close(self) -> None:
+        """Cut it for good."""
+        self.cut()
+        for task in self._carrying:
+            task.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._carry(reader, writer))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
             await self._passes.wait()
+            if writer.is_closing():
+                return  # cut meanwhile: what hung in it is lost
             venue_reader, venue_writer = await asyncio.open_connection(LOOPBACK, self._venue_port)
+            self._writers.add(venue_writer)
+            try:
+                await self._both_ways(reader, writer, venue_reader, venue_writer)
+            finally:
+                self._drop(venue_writer)
         except OSError:
-            self._drop(writer)
             return
-        self._writers.add(venue_writer)
+        finally:
+            self._drop(writer)
+
+    async def _both_ways(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        venue_reader: asyncio.StreamReader,
+        venue_writer: asyncio.StreamWriter,
+    ) -> None:
         there = asyncio.create_task(self._pump(reader, venue_writer))
         back = asyncio.create_task(self._pump(venue_reader, writer))
         try:
             await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (there, back):
-                task.cancel()
+            there.cancel()
+            back.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
-            self._drop(writer)
-            self._drop(venue_writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK):
                 await self._passes.wait()
+                if writer.is_closing():
+                    return
                 writer.write(chunk)
                 await writer.drain()
 
@@ -88,5 +116,4 @@ async def line_to(venue_port: int) -> AsyncIterator[Line]:
     try:
         yield line
     finally:
-        line.cut()
-        line._passes.set()  # noqa: SLF001 - whoever waits may go
+        await line.close()

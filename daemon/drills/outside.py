@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from daemon.drills.drill import Drill
-from daemon.drills.stage import Stage, inst
+from daemon.drills.stage import Stage
 from exchanges.sandbox import outside
 from exchanges.sandbox.account import Account
 
@@ -55,10 +55,10 @@ async def liquidation(stage: Stage) -> None:
 async def _end(stage: Stage, act: Callable[[Account, str], object], status: str) -> None:
     for symbol, position_id, within_s, how in await _open_two(stage):
         _lose_pushes(stage, symbol)
-        act(stage.account, inst(symbol))
-        began_ms = stage.sandbox.world.now_ms
+        act(stage.account, stage.inst(symbol))
+        began_ms = stage.now_ms
         over = await stage.until_over(position_id, within_s=within_s)
-        took_s = (stage.sandbox.world.now_ms - began_ms) / 1000
+        took_s = (stage.now_ms - began_ms) / 1000
         stage.tell(f"{symbol} {over['status']} after {took_s:.2f} s, {how}")
         _promised(stage, symbol, took_s)
         stage.expect(over["status"] == status, f"{symbol} is {over['status']}, not {status}")
@@ -75,8 +75,8 @@ async def external_partial(stage: Stage) -> None:
     for symbol, position_id, within_s, how in await _open_two(stage):
         before = Decimal((await stage.position(position_id))["remaining_quantity"])
         _lose_pushes(stage, symbol)
-        outside.close(stage.account, inst(symbol), share=_HALF)
-        began_ms = stage.sandbox.world.now_ms
+        outside.close(stage.account, stage.inst(symbol), share=_HALF)
+        began_ms = stage.now_ms
 
         async def is_known(named: str = position_id, was: Decimal = before) -> bool:
             found = await stage.position(named)
@@ -87,7 +87,7 @@ async def external_partial(stage: Stage) -> None:
             lambda name=symbol: _fits(stage, name),
             f"the stop of {symbol} is for what is left",
         )
-        took_s = (stage.sandbox.world.now_ms - began_ms) / 1000
+        took_s = (stage.now_ms - began_ms) / 1000
         stage.tell(f"half of {symbol} gone: known, and the stop resized, {took_s:.2f} s, {how}")
         _promised(stage, symbol, took_s)
     stage.sandbox.faults.clear()
@@ -95,20 +95,19 @@ async def external_partial(stage: Stage) -> None:
 
 def _fits(stage: Stage, symbol: str) -> bool:
     """Whether stops close exactly what is held."""
-    held = sum(abs(one.size) for one in stage.held(symbol))
-    return bool(held == sum(one.size for one in stage.stops(symbol)))
+    return bool(abs(stage.held(symbol)) == sum(one.size for one in stage.stops(symbol)))
 
 
 async def stop_canceled_on_site(stage: Stage) -> None:
     """A person cancels stops on the site, then moves them."""
     for symbol, position_id, within_s, how in await _open_two(stage):
         _lose_pushes(stage, symbol)
-        outside.cancel_stops(stage.account, inst(symbol))
+        outside.cancel_stops(stage.account, stage.inst(symbol))
         took_s = await stage.until_guarded(position_id, within_s=within_s)
         stage.tell(f"stop of {symbol} canceled on the site: back after {took_s:.2f} s, {how}")
         _promised(stage, symbol, took_s)
         stop = Decimal((await stage.position(position_id))["stop"])
-        outside.move_stop(stage.account, inst(symbol), stop * Decimal("0.99"))
+        outside.move_stop(stage.account, stage.inst(symbol), stop * Decimal("0.99"))
         took_s = await stage.until_guarded(position_id, within_s=within_s)
         at = (await stage.position(position_id))["stop"]
         stage.tell(f"and moved from {stop:f}: stands at {at} after {took_s:.2f} s, {how}")

@@ -102,9 +102,8 @@ async def run_one(drill: Drill, *, logs: Path | None = None, is_small: bool = Fa
 
 
 def _measure(stage: Stage, drill: Drill) -> Measured:
-    world, account = stage.sandbox.world, stage.account
-    world.advance()
-    gaps, now_ms = world.watch.gaps, world.now_ms
+    account, now_ms = stage.account, stage.now_ms
+    gaps = stage.sandbox.world.watch.gaps
     longest = stage.exposure.longest(gaps, now_ms)
     bound_s = drill.unprotected_within_s
     told = f"without a working stop: {longest}; allowed are {bound_s:g} s"

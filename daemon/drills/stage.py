@@ -34,10 +34,12 @@ from daemon.drills.process import DaemonProcess, SilentError
 from daemon.position_views import CLIENT_GUARD
 from domain.errors import Refusal
 from domain.instrument import Direction
+from domain.position import PositionStatus
 from domain.reconciliation import SETTLED_S
 from exchanges.sandbox import DEMO_KEY, Sandbox, SandboxSettings, running
 from exchanges.sandbox.account import Account
-from exchanges.sandbox.records import Algo, Position
+from exchanges.sandbox.records import Algo
+from exchanges.sandbox.watch import holdings
 
 MONEY = Decimal(100_000)  # USDT
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "DOGE/USDT")
@@ -47,6 +49,8 @@ _TOLD_EVERY_S = 0.1
 _ROUNDED_MS = 500
 _POLL_S = 0.01
 _SAMPLED_EVERY_S = 0.1
+_TAKING = "-0.002"  # a limit so far beyond the price fills at once
+_EXITS = PositionStatus.CLOSING.value
 _CONFIG = """\
 data_dir: {data}
 account: {{ name: drill, quote: USDT, venue: sandbox }}
@@ -55,27 +59,29 @@ venues:
     exchange: okx
     environment: demo
     urls: {{ rest: "{rest}", ws: "{ws}" }}
-market: {{ source: okx, kind: swap, symbols: [{symbols}] }}
+market: {{ source: okx, kind: {kind}, symbols: [{symbols}] }}
 limits: {{ max_positions: 100 }}
 metrics: {{ enabled: false }}
 log: {{ format: json }}
 """
 
 
-def inst(symbol: str) -> str:
-    """Return the venue's name of a swap: "BTC-USDT-SWAP"."""
-    return f"{symbol.replace('/', '-')}-SWAP"
-
-
 class Stage:
     """One drill's venue and daemon. Of `set_up`."""
 
     def __init__(
-        self, sandbox: Sandbox, line: Line, daemon: DaemonProcess, *, is_small: bool
+        self,
+        sandbox: Sandbox,
+        line: Line,
+        daemon: DaemonProcess,
+        *,
+        is_spot: bool,
+        is_small: bool,
     ) -> None:
         self.sandbox = sandbox
         self.line = line
         self.daemon = daemon
+        self.is_spot = is_spot
         self.is_small = is_small
         self.exposure = Exposure()
         self.report: list[str] = []
@@ -89,22 +95,33 @@ class Stage:
         """The venue's side of the account."""
         return self.sandbox.venue.account
 
+    @property
+    def now_ms(self) -> int:
+        """The venue's time."""
+        self.sandbox.world.advance()
+        return self.account.now_ms
+
+    def inst(self, symbol: str) -> str:
+        """Return the venue's name of what is traded: "BTC-USDT-SWAP", on spot "BTC-USDT"."""
+        return symbol.replace("/", "-") + ("" if self.is_spot else "-SWAP")
+
     def price(self, symbol: str, last: Decimal | str) -> None:
-        """Let a swap trade at this price from now on."""
-        self.prices[inst(symbol)] = Decimal(last)
-        self.sandbox.set_price(inst(symbol), Decimal(last))
+        """Let a symbol trade at this price from now on."""
+        self.prices[self.inst(symbol)] = Decimal(last)
+        self.sandbox.set_price(self.inst(symbol), Decimal(last))
 
     def price_of(self, symbol: str) -> Decimal:
-        """Return what a swap trades at."""
-        return self.prices[inst(symbol)]
+        """Return what a symbol trades at."""
+        return self.prices[self.inst(symbol)]
 
-    def held(self, symbol: str) -> list[Position]:
-        """Return what the venue holds of a swap."""
-        return self.account.open_positions(inst(symbol))
+    def held(self, symbol: str) -> Decimal:
+        """Return what the venue holds of a symbol, signed, in its own units; dust is nothing."""
+        found = holdings(self.account).items()
+        return sum((size for (name, _), size in found if name == self.inst(symbol)), Decimal(0))
 
     def stops(self, symbol: str) -> list[Algo]:
-        """Return the stops of a swap that wait at the venue."""
-        return list(self.account.armed.get(inst(symbol), {}).values())
+        """Return the stops of a symbol that wait at the venue."""
+        return list(self.account.armed.get(self.inst(symbol), {}).values())
 
     def stop_prices(self, symbol: str) -> list[Decimal | None]:
         """Return where they trigger."""
@@ -125,11 +142,11 @@ class Stage:
             await self.daemon.start()
         except SilentError as error:
             raise FailedError(str(error)) from error
-        self.exposure.end(EVERYTHING, self.sandbox.world.now_ms)
+        self.exposure.end(EVERYTHING, self.now_ms)
 
     async def kill(self) -> None:
         """SIGKILL."""
-        self.exposure.begin(EVERYTHING, self.sandbox.world.now_ms)
+        self.exposure.begin(EVERYTHING, self.now_ms)
         await self.daemon.kill()
 
     async def ask(self, request: AnyAdminRequest) -> Answer:
@@ -153,10 +170,13 @@ class Stage:
         *,
         away: Decimal | str = "0.02",
         target: Decimal | None = None,
+        is_limit: bool = False,
     ) -> str:
         """Open a position with a stop that far (a ratio) away; return its id at once or later."""
         position_id = str(uuid4())
-        request = self.entry(position_id, symbol, direction, away=away, target=target)
+        request = self.entry(
+            position_id, symbol, direction, away=away, target=target, is_limit=is_limit
+        )
         answer = await self.ask_anyhow(request)
         if isinstance(answer, Refusal):
             raise FailedError(f"open {symbol}: {answer.rule}: {answer.message}")
@@ -170,21 +190,27 @@ class Stage:
         *,
         away: Decimal | str = "0.02",
         target: Decimal | None = None,
+        is_limit: bool = False,
     ) -> Open:
-        """Return the request that opens a position."""
+        """Return the request that opens a position.
+
+        Its stop comes with it, unless it is a limit order, which fills at once: then the stop is an
+        order of its own.
+        """
         base = symbol.partition("/")[0]
         return Open(
             position_id=position_id,
             symbol=symbol,
             direction=direction,
             quantity=Decimal(SIZES[base]),
+            limit_price=self.away(symbol, direction, _TAKING) if is_limit else None,
             stop=self.away(symbol, direction, away),
             targets=() if target is None else (TargetRequest(price=target),),
         )
 
     def away(self, symbol: str, direction: Direction, ratio: Decimal | str) -> Decimal:
         """Return the price that far against a position, a whole number of ticks."""
-        tick = self.account.market.quote(inst(symbol)).listing.tick
+        tick = self.account.market.quote(self.inst(symbol)).listing.tick
         wished = self.price_of(symbol) * (1 - direction.sign * Decimal(ratio))
         return wished // tick * tick
 
@@ -248,7 +274,7 @@ class Stage:
         """Wait until no fill is so fresh that a difference may be what was before it."""
         last_ms = max((one.at_ms for one in self.account.fills), default=0)
         due_ms = last_ms + round(SETTLED_S * 1000) + _ROUNDED_MS
-        await self.until(lambda: self.sandbox.world.now_ms > due_ms, "fills have settled")
+        await self.until(lambda: self.now_ms > due_ms, "fills have settled")
         await self.until_ready()
 
     async def until_guarded(self, position_id: str, *, within_s: float = SOON_S) -> float:
@@ -287,19 +313,21 @@ class Stage:
             self.wrong.append(otherwise)
 
     async def watch_client_guard(self) -> None:
-        """Note again and again where the daemon alone guards, which counts where it must."""
+        """Note again and again where the daemon guards alone, or exits: there it counts."""
         while True:
             try:
                 answer = await self.daemon.ask(ListPositions())
             except SilentError:
                 answer = {}
-            now_ms = self.sandbox.world.now_ms
+            now_ms = self.now_ms
             rows = [] if isinstance(answer, Refusal) else answer.get("positions", [])
-            lives: dict[str, list[str]] = {}
+            cared_for: dict[str, bool] = {}
             for row in msgspec.convert(rows, list[dict[str, Any]]):
-                lives.setdefault(inst(row["symbol"]), []).append(row["stop_lives"])
+                name, is_alone = self.inst(row["symbol"]), row["stop_lives"] == CLIENT_GUARD
+                is_cared_for = is_alone or row["status"] == _EXITS
+                cared_for[name] = cared_for.get(name, True) and is_cared_for
             for name in self.prices:
-                if set(lives.get(name, ())) == {CLIENT_GUARD}:
+                if cared_for.get(name):
                     self.exposure.begin(name, now_ms)
                     self.exposure.client_guarded = True
                 else:
@@ -312,7 +340,6 @@ async def set_up(drill: Drill, directory: Path, *, is_small: bool) -> AsyncItera
     """Start a venue and a daemon for one drill, in `directory`; end both. Raises `FailedError`."""
     settings = SandboxSettings(
         balances={"USDT": MONEY},
-        position_mode="long_short_mode" if drill.is_hedged else "net_mode",
         limits=drill.has_limits,
     )
     async with running(settings) as sandbox, line_to(sandbox.port) as line:
@@ -322,6 +349,7 @@ async def set_up(drill: Drill, directory: Path, *, is_small: bool) -> AsyncItera
                 data=directory / "data",
                 rest=line.rest_url,
                 ws=line.ws_url,
+                kind="spot" if drill.is_spot else "swap",
                 symbols=", ".join(SYMBOLS),
             )
         )
@@ -335,7 +363,7 @@ async def set_up(drill: Drill, directory: Path, *, is_small: bool) -> AsyncItera
                 "OKX_API_PASSPHRASE": DEMO_KEY.passphrase,
             },
         )
-        stage = Stage(sandbox, line, daemon, is_small=is_small)
+        stage = Stage(sandbox, line, daemon, is_spot=drill.is_spot, is_small=is_small)
         watching = [asyncio.create_task(stage.tell_prices())]
         if drill.counts_client_guard:
             watching.append(asyncio.create_task(stage.watch_client_guard()))

@@ -64,7 +64,8 @@ async def _race(
 async def stop_rejected(stage: Stage) -> None:
     """The venue takes no stop; later one fires there, and its order is refused."""
     rule = stage.sandbox.fault("code", "POST trade/order-algo", count=None, code="51009")
-    first, second = await stage.open(_BTC), await stage.open(_SOL)
+    first = await stage.open(_BTC, is_limit=True)  # whose stop is an order of its own
+    second = await stage.open(_SOL, is_limit=True)
     await stage.until(lambda: _is_guarded_here(stage, first, second), "the daemon guards itself")
     stage.expect(rule.hits, "no stop was asked for")
     stage.tell("no stop is taken: the daemon guards alone")
@@ -165,11 +166,17 @@ DRILLS = (
         within_s=120.0,
     ),
     Drill(
+        name="spot-race",
+        injects="the same with coins: a stop binds them, so it goes before an exit or a move",
+        run=cancel_fill_race,
+        within_s=120.0,
+        is_spot=True,
+    ),
+    Drill(
         name="stop-rejected",
         injects="the venue takes no stop; later one fires and its order is refused",
         run=stop_rejected,
         within_s=90.0,
-        unprotected_within_s=3.0,  # protection.unprotected_after_s, then the daemon says it guards
         counts_client_guard=True,
     ),
     Drill(

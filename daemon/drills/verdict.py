@@ -13,12 +13,15 @@ from daemon.admin_requests import ListOrders, Reconcile, ShowPortfolio
 from daemon.drills.drill import FailedError
 from daemon.drills.stage import MONEY, Stage
 from domain.money import ZERO
+from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.judge import intent_of, is_ours
+from exchanges.sandbox.watch import holdings
 
 AGREES_WITHIN_S = 25.0
 CLOSED_WITHIN_S = 20.0
 _ALL = 10_000
-_CENT = Decimal("0.000001")  # views round to eight places
+_ROUNDED = Decimal("0.000001")  # USDT; views round to eight places
+_DUST = Decimal("0.01")  # USDT: coins below the least order cannot be sold
 _TRADES = frozenset({"2", "5"})  # types of bills that are profit, loss and fees of trades
 # What the log says when something in the daemon broke, rather than at the venue.
 BUGS = frozenset(
@@ -68,22 +71,22 @@ async def _agree(stage: Stage) -> None:
 async def _is_flat(stage: Stage) -> bool:
     account = stage.account
     rests = any(account.armed.values()) or any(account.working.values())
-    return not (account.open_positions() or rests or await stage.positions())
+    return not (holdings(account) or rests or await stage.positions())
 
 
 def _compare_holdings(stage: Stage, positions: list[dict[str, Any]]) -> None:
     ours: dict[str, Decimal] = defaultdict(Decimal)
     for each in positions:
         sign = 1 if each["side"] == "LONG" else -1
-        ours[each["symbol"].replace("/", "-") + "-SWAP"] += sign * Decimal(
-            each["remaining_quantity"]
-        )
+        ours[stage.inst(each["symbol"])] += sign * Decimal(each["remaining_quantity"])
     theirs: dict[str, Decimal] = defaultdict(Decimal)
-    for one in stage.account.open_positions():
-        theirs[one.listing.inst_id] += one.signed * one.listing.contract_value
+    quotes = stage.account.market.quotes
+    for (name, _), size in holdings(stage.account).items():
+        theirs[name] += size * quotes[name].listing.contract_value
     for name in sorted(ours.keys() | theirs.keys()):
         told = f"{name}: the daemon holds {ours[name]}, the venue {theirs[name]}"
-        stage.expect(ours[name] == theirs[name], told)
+        dust = quotes[name].listing.least if stage.is_spot else ZERO
+        stage.expect(abs(ours[name] - theirs[name]) <= dust, told)
 
 
 async def _compare_money(stage: Stage) -> None:
@@ -92,16 +95,19 @@ async def _compare_money(stage: Stage) -> None:
 
     async def is_same() -> bool:
         account.update(await stage.ask(ShowPortfolio()))
-        return Decimal(account["balance"]) == stage.account.assets["USDT"].cash
+        cash = stage.account.assets[QUOTE].cash
+        return abs(Decimal(account["balance"]) - cash) < _ROUNDED
 
     try:
         await stage.until(is_same, "the money is the same", within_s=CLOSED_WITHIN_S)
     except FailedError:
-        cash = stage.account.assets["USDT"].cash
+        cash = stage.account.assets[QUOTE].cash
         stage.wrong.append(f"the daemon has {account['balance']} USDT, the venue {cash}")
-    booked = sum((one.change for one in stage.account.bills if one.type in _TRADES), ZERO)
+    bills = [one for one in stage.account.bills if one.type in _TRADES and one.asset == QUOTE]
+    booked = sum((one.change for one in bills), ZERO)
     told = sum((Decimal(each["realized_pnl"]) for each in await stage.positions(closed=True)), ZERO)
-    stage.expect(abs(booked - told) < _CENT, f"P&L is {told}, the venue booked {booked}")
+    most = _DUST if stage.is_spot else _ROUNDED
+    stage.expect(abs(booked - told) < most, f"P&L is {told}, the venue booked {booked}")
     stage.tell(f"P&L {booked.normalize():f} of {MONEY} USDT, the same on both sides")
 
 

@@ -8,6 +8,9 @@ look at any time.
 The log's first megabytes are taken from the disk when it is opened. A real venue does not stop for
 a full disk of ours, so neither does this one: what exits write finds its place.
 
+Damage is noticed: opening checks the file's structure, each row carries a seal, the account counts
+rows, and what SQLite dropped from a damaged log is told in `problems`.
+
 All methods block; the venue calls them through its worker.
 """
 
@@ -31,7 +34,9 @@ from exchanges.paper.rows import (
     SAVE_POSITION,
     SCHEMA,
     SCHEMA_VERSION,
+    DamagedRowError,
     account_row,
+    add_seals,
     cash_from,
     fill_from,
     fill_row,
@@ -41,6 +46,7 @@ from exchanges.paper.rows import (
     order_row,
     stamp,
 )
+from runtime.wal import WalContent, make_durable, read_wal
 
 _ROOM = 8 * 1024 * 1024  # bytes; SQLite begins anew at 4 MB if it can: hundreds of exits if not
 
@@ -75,16 +81,19 @@ class PaperLedger:
         self._recent_ids = recent_ids
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
+        self.problems: tuple[str, ...] = ()  # what opening found and could not mend
 
     def open(self) -> Records:
         """Lock, connect, create or check the schema, and load. Raises `LedgerError`."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
+            log = read_wal(self._path)
         except OSError as error:
             raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
         try:
             records = self._load_from(self._connect(create=True))
+            self.problems = self._dropped(log)
             self._take_room()
         except BaseException:
             self.close()
@@ -98,6 +107,10 @@ class PaperLedger:
         closed only when the new one stands: a full disk has no room to set up the shared memory
         again. A file that has vanished is not created anew.
         """
+        try:
+            make_durable(self._path)
+        except OSError as error:
+            raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
         return self._load_from(self._connect(create=False))
 
     def write(self, changes: Changes) -> None:
@@ -110,19 +123,30 @@ class PaperLedger:
             connection.executemany(SAVE_ORDER, map(order_row, changes.orders.values()))
             connection.executemany(SAVE_FILL, map(fill_row, changes.executions))
 
+    def _dropped(self, log: WalContent) -> tuple[str, ...]:
+        """Return what SQLite did not accept of the log as it was found."""
+        with self._naming_the_file():
+            rows = self._connected().execute("PRAGMA wal_checkpoint(PASSIVE)")
+            _, frames, _ = rows.fetchone()
+        dropped = log.commits_after(frames)
+        if not dropped and not log.is_damaged:
+            return ()
+        what = f"{dropped} transaction(s)" if dropped else "all"
+        why = "power failed while it was written, or it is damaged"
+        return (f"SQLite dropped {what} of the log of the paper ledger {self._path}: {why}",)
+
     def order(self, order_id: ClientOrderId) -> PaperOrder | None:
         """Return an order, open or ended."""
-        rows = self._connected().execute(
-            "SELECT * FROM orders WHERE client_order_id = ?", (order_id,)
-        )
-        return next(map(order_from, rows), None)
+        query = "SELECT * FROM orders WHERE client_order_id = ?"
+        with self._naming_the_file():
+            return next(map(order_from, self._connected().execute(query, (order_id,))), None)
 
     def fills(self, since: datetime | None) -> tuple[Fill, ...]:
         """Return executions at or after `since`, oldest first."""
-        rows = self._connected().execute(
-            "SELECT * FROM fills WHERE at >= ? ORDER BY number", (stamp(since) if since else "",)
-        )
-        return tuple(map(fill_from, rows))
+        query = "SELECT * FROM fills WHERE at >= ? ORDER BY number"
+        with self._naming_the_file():
+            rows = self._connected().execute(query, (stamp(since) if since else "",))
+            return tuple(map(fill_from, rows))
 
     def connection(self) -> sqlite3.Connection:
         """Return the connection, for its own thread. Raises `sqlite3.ProgrammingError` without."""
@@ -182,6 +206,14 @@ class PaperLedger:
         connection.execute("PRAGMA synchronous = FULL")
         if is_new:
             self._create(connection)
+            return
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < SCHEMA_VERSION:
+            with _transaction(connection):
+                add_seals(connection)
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise LedgerError(f"the paper ledger {self._path} is damaged: {found}")
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -207,7 +239,7 @@ class PaperLedger:
     def _naming_the_file(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, ValueError, ArithmeticError) as error:  # the file, or what is in it
+        except (sqlite3.Error, ValueError, TypeError, ArithmeticError) as error:  # what is in it
             raise LedgerError(f"the paper ledger {self._path} cannot be used: {error}") from error
 
     def _disconnect(self) -> None:
@@ -238,8 +270,13 @@ class PaperLedger:
         recent = connection.execute(
             "SELECT client_order_id FROM orders ORDER BY number DESC LIMIT ?", (self._recent_ids,)
         ).fetchall()
+        cash = cash_from(row[1:])
+        for table, count in (("orders", cash.orders), ("fills", cash.trades)):
+            (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+            if found != count:
+                raise DamagedRowError(f"it has {found} {table}, the account counts {count}")
         return Records(
-            cash=cash_from(row[1:]),
+            cash=cash,
             holdings=tuple(map(holding_from, holdings)),
             open_orders=tuple(map(order_from, connection.execute(OPEN_ORDERS))),
             recent_ids=tuple(ClientOrderId(order_id) for (order_id,) in reversed(recent)),

@@ -1,12 +1,20 @@
 """The tables of the paper ledger, and how a record becomes a row and a row a record.
 
 Amounts are decimal text without exponent, times ISO 8601 in UTC with microseconds, so that text
-order is time order.
+order is time order. Every row ends with a seal, a hash of its other columns: SQLite has no
+checksums, and an amount with a flipped bit would be an amount like any other.
+
+Every row ends with a seal, a hash of its other columns: SQLite keeps no checksums, and a flipped
+bit in an amount would be an amount like any other.
 """
 
+import sqlite3
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
+
+import msgspec
 
 from domain.ids import ClientOrderId, PositionId, Symbol, TradeId
 from domain.instrument import Direction, Side
@@ -15,7 +23,7 @@ from domain.order import Fill, OrderStatus, OrderTerms, OrderType, TimeInForce
 from exchanges.paper.records import Cash, Execution, Holding, PaperOrder
 
 APPLICATION_ID = 0x48465056  # "HFPV"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no seals
 
 SCHEMA = """
 CREATE TABLE account (
@@ -25,7 +33,8 @@ CREATE TABLE account (
     realized TEXT NOT NULL,
     fees TEXT NOT NULL,
     orders INTEGER NOT NULL,
-    trades INTEGER NOT NULL
+    trades INTEGER NOT NULL,
+    seal TEXT NOT NULL
 );
 CREATE TABLE positions (
     symbol TEXT NOT NULL,
@@ -33,6 +42,7 @@ CREATE TABLE positions (
     quantity TEXT NOT NULL,
     cost TEXT NOT NULL,
     margin TEXT NOT NULL,
+    seal TEXT NOT NULL,
     PRIMARY KEY (symbol, direction)
 );
 CREATE TABLE orders (
@@ -55,7 +65,8 @@ CREATE TABLE orders (
     frozen TEXT NOT NULL,
     reason TEXT NOT NULL,
     created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL
+    updated_at TEXT NOT NULL,
+    seal TEXT NOT NULL
 );
 CREATE INDEX open_orders ON orders (number) WHERE status IN ('open', 'partial', 'triggered');
 CREATE TABLE fills (
@@ -70,32 +81,38 @@ CREATE TABLE fills (
     fee_asset TEXT NOT NULL,
     realized TEXT NOT NULL,
     maker INTEGER NOT NULL,
-    at TEXT NOT NULL
+    at TEXT NOT NULL,
+    seal TEXT NOT NULL
 );
 CREATE INDEX fills_by_time ON fills (at);
 """
 SAVE_ACCOUNT = """
-INSERT INTO account VALUES (1, ?, ?, ?, ?, ?, ?)
+INSERT INTO account VALUES (1, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (only_row) DO UPDATE SET
     cash = excluded.cash, realized = excluded.realized, fees = excluded.fees,
-    orders = excluded.orders, trades = excluded.trades
+    orders = excluded.orders, trades = excluded.trades, seal = excluded.seal
 """
 SAVE_POSITION = """
-INSERT INTO positions VALUES (?, ?, ?, ?, ?)
+INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (symbol, direction) DO UPDATE SET
-    quantity = excluded.quantity, cost = excluded.cost, margin = excluded.margin
+    quantity = excluded.quantity, cost = excluded.cost, margin = excluded.margin,
+    seal = excluded.seal
 """
 # A new order under a used client_order_id violates that column's constraint: all is rolled back.
 SAVE_ORDER = """
-INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (number) DO UPDATE SET
+    quantity = excluded.quantity, price = excluded.price, trigger_price = excluded.trigger_price,
     status = excluded.status, filled = excluded.filled, value = excluded.value,
-    frozen = excluded.frozen, reason = excluded.reason, updated_at = excluded.updated_at
+    frozen = excluded.frozen, reason = excluded.reason, updated_at = excluded.updated_at,
+    seal = excluded.seal
 """
-SAVE_FILL = "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SAVE_FILL = "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 OPEN_ORDERS = (
     "SELECT * FROM orders WHERE status IN ('open', 'partial', 'triggered') ORDER BY number"
 )
+
+_SEALED = ("account", "positions", "orders", "fills")
 
 Row = tuple[Any, ...]  # as the driver takes and gives it: text, integers, None
 
@@ -105,15 +122,32 @@ def stamp(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+class DamagedRowError(ValueError):
+    """A row whose columns do not match its seal."""
+
+
+def sealed(row: Row) -> Row:
+    """Return the row as it is stored: with its seal."""
+    return *row, blake2b(msgspec.json.encode(row), digest_size=8).hexdigest()
+
+
+def unsealed(row: Row, table: str) -> Row:
+    """Return the row without its seal. Raises `DamagedRowError` if that is another row's."""
+    # In JSON an empty blob is an empty text; the tables hold none.
+    if sealed(row[:-1]) != tuple(row) or any(isinstance(value, bytes) for value in row):
+        raise DamagedRowError(f"a row of {table} is damaged: {row[:4]!r}")
+    return row[:-1]
+
+
 def account_row(asset: str, cash: Cash) -> Row:
     """Return a row of `account`, without its key."""
     amounts = (plain(cash.amount), plain(cash.realized), plain(cash.fees))
-    return (asset, *amounts, cash.orders, cash.trades)
+    return sealed((asset, *amounts, cash.orders, cash.trades))
 
 
 def cash_from(row: Row) -> Cash:
     """Read what `account_row` wrote."""
-    _, amount, realized, fees, orders, trades = row
+    _, amount, realized, fees, orders, trades = unsealed(row, "account")
     return Cash(
         amount=Decimal(amount),
         realized=Decimal(realized),
@@ -125,18 +159,13 @@ def cash_from(row: Row) -> Cash:
 
 def holding_row(holding: Holding) -> Row:
     """Return a row of `positions`."""
-    return (
-        holding.symbol,
-        holding.direction.value,
-        plain(holding.quantity),
-        plain(holding.cost),
-        plain(holding.margin),
-    )
+    amounts = (plain(holding.quantity), plain(holding.cost), plain(holding.margin))
+    return sealed((holding.symbol, holding.direction.value, *amounts))
 
 
 def holding_from(row: Row) -> Holding:
     """Read a row of `positions`."""
-    symbol, direction, quantity, cost, margin = row
+    symbol, direction, quantity, cost, margin = unsealed(row, "positions")
     return Holding(
         symbol=Symbol(symbol),
         direction=Direction(direction),
@@ -149,7 +178,7 @@ def holding_from(row: Row) -> Holding:
 def order_row(order: PaperOrder) -> Row:
     """Return a row of `orders`."""
     terms = order.terms
-    return (
+    row = (
         order.number,
         order.id,
         order.venue_order_id,
@@ -171,10 +200,12 @@ def order_row(order: PaperOrder) -> Row:
         stamp(order.created_at),
         stamp(order.updated_at),
     )
+    return sealed(row)
 
 
 def order_from(row: Row) -> PaperOrder:
     """Read a row of `orders`."""
+    row = unsealed(row, "orders")
     number, order_id, _, position_id, symbol, side, kind, quantity, price, trigger = row[:10]
     reduce_only, leverage, time_in_force, status, filled, value, frozen, reason = row[10:18]
     terms = OrderTerms(
@@ -206,7 +237,7 @@ def order_from(row: Row) -> PaperOrder:
 def fill_row(execution: Execution) -> Row:
     """Return a row of `fills`."""
     fill = execution.fill
-    return (
+    row = (
         execution.number,
         fill.trade_id,
         fill.client_order_id,
@@ -220,10 +251,12 @@ def fill_row(execution: Execution) -> Row:
         int(fill.maker),
         stamp(fill.at),
     )
+    return sealed(row)
 
 
 def fill_from(row: Row) -> Fill:
     """Read a row of `fills`."""
+    row = unsealed(row, "fills")
     _, trade_id, order_id, symbol, side, quantity, price, fee, asset, _, maker, at = row
     return Fill(
         trade_id=TradeId(trade_id),
@@ -236,3 +269,14 @@ def fill_from(row: Row) -> Fill:
         at=datetime.fromisoformat(at),
         maker=bool(maker),
     )
+
+
+def add_seals(connection: sqlite3.Connection) -> None:
+    """Bring a ledger of schema 1 to 2, within the transaction under way."""
+    for table in _SEALED:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN seal TEXT NOT NULL DEFAULT ''")
+        rows = connection.execute(f"SELECT rowid, * FROM {table}").fetchall()  # noqa: S608
+        start = 2 if table == "account" else 1  # its key is always the same
+        seals = [(sealed(row[start:-1])[-1], row[0]) for row in rows]
+        connection.executemany(f"UPDATE {table} SET seal = ? WHERE rowid = ?", seals)  # noqa: S608
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

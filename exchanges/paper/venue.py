@@ -313,6 +313,8 @@ class PaperVenue:
             records = await self._on_worker(self._ledger.open)
         finally:
             self._opening = None
+        for problem in self._ledger.problems:
+            _log.error("paper_ledger_damaged", problem=problem)
         if self._life is _Life.NEW:  # else it was closed meanwhile
             self._matching.load(records)
             self._life = _Life.UP

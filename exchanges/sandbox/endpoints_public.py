@@ -21,7 +21,7 @@ _OPEN_INTEREST = Decimal(1_000_000)
 def time(venue: Venue, params: Params) -> list[Row]:
     """Return the venue's time."""
     del params
-    return [{"ts": str(venue.market.now_ms)}]
+    return [{"ts": str(venue.clock_ms)}]
 
 
 def status(venue: Venue, params: Params) -> list[Row]:

@@ -70,12 +70,16 @@ _TEXTS: dict[str, tuple[int, str]] = {  # code: HTTP status, text
 }  # fmt: skip
 
 
+CODES = tuple(_TEXTS)
+
+
 class VenueRefusal(Exception):  # noqa: N818 - the venue's no is an answer
     """The venue's word: a code, a text, and the HTTP status it comes with."""
 
     def __init__(self, code: str, *parts: object, text: str = "", status: int = 0) -> None:
         known_status, known_text = _TEXTS.get(code, (_OK, "Operation failed."))
         self.code = code
-        self.text = text or known_text.format(*parts)
+        named = parts or ("?",) * known_text.count("{}")  # a fault on demand names nothing
+        self.text = text or known_text.format(*named)
         self.status = status or known_status
         super().__init__(f"{code}: {self.text}")

@@ -16,6 +16,7 @@ class Venue:
 
     def __init__(self, listings: Iterable[Listing], now_ms: int) -> None:
         self.market = Market(listings, now_ms)
+        self.clock_ms = now_ms
         self.market.on_move.append(self._moved)
         self.accounts: list[Account] = []
         self._funded_ms = now_ms - now_ms % FUNDING_EVERY_MS
@@ -33,7 +34,11 @@ class Venue:
         return account
 
     def advance(self, now_ms: int) -> None:
-        """Let time pass: funding that is due is paid, timers run out. It never goes back."""
+        """Let time pass: funding that is due is paid, timers run out. It never goes back.
+
+        A clock that is set back is told as it is by `public/time`; what happens is not dated back.
+        """
+        self.clock_ms = now_ms
         self.market.now_ms = max(self.market.now_ms, now_ms)
         due = self.market.now_ms - self.market.now_ms % FUNDING_EVERY_MS
         if due > self._funded_ms:

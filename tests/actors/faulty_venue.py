@@ -6,6 +6,7 @@ Whatever is not scripted passes through. A script is a list: each request takes 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
@@ -51,10 +52,15 @@ class FaultyVenue:
         self.asked: list[ClientOrderId] = []  # orders looked up
         self.reads_fail = False
         self.reads_hang = False
+        self.mute: set[ClientOrderId] = set()  # nothing usable is said about them
+        self.fills_since: list[datetime | None] = []  # what was asked for
         self.forgotten: set[ClientOrderId] = set()  # neither found nor in the fills
         self.foreign: list[VenueOrder] = []  # what else rests there
         self.pushes: Callable[[VenueUpdate], Iterable[VenueUpdate]] = lambda update: (update,)
         self.held_back: list[VenueUpdate] = []
+        self.brought: dict[ClientOrderId, OrderTerms] = {}  # entries whose stop is to come
+        self.bought: dict[ClientOrderId, Decimal] = {}
+        self.attaches = True  # the stop of an entry once that is filled; else when a test says so
         self._listener: Callable[[VenueUpdate], None] | None = None
 
     # --- the market ---
@@ -72,6 +78,8 @@ class FaultyVenue:
 
     def submit(self, terms: OrderTerms) -> Awaitable[Submission]:
         self.sent.append(terms)
+        if terms.attached is not None:
+            self.brought[terms.client_order_id] = terms
         return self._through(self.submits, lambda: self.inner.submit(terms))
 
     def cancel(self, symbol: Symbol, order_id: ClientOrderId) -> Awaitable[Cancellation]:
@@ -88,7 +96,7 @@ class FaultyVenue:
     ) -> VenueOrder | NotFound | Unknown:
         self.asked.append(order_id)
         await self._hang()
-        if self.reads_fail:
+        if self.reads_fail or order_id in self.mute:
             return Unknown("the read failed")
         if order_id in self.forgotten:
             return NotFound()
@@ -104,6 +112,7 @@ class FaultyVenue:
         return (*found, *self.foreign)
 
     async def fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
+        self.fills_since.append(since)
         await self._hang()
         if self.reads_fail:
             return Unknown("the read failed")
@@ -175,6 +184,32 @@ class FaultyVenue:
     def _push(self, update: VenueUpdate) -> None:
         for each in self.pushes(update):
             self.push(each)
+        if isinstance(update, Fill):
+            order_id = update.client_order_id
+            self.bought[order_id] = self.bought.get(order_id, Decimal(0)) + update.quantity
+            if self.attaches:
+                self.loop.call_soon(self.attach, order_id)
+
+    def attach(self, entry_id: ClientOrderId) -> None:
+        """Place the stop that an entry brought along, if that has filled."""
+        entry = self.brought.get(entry_id)
+        if entry is None or self.bought.get(entry_id, 0) < entry.quantity:
+            return
+        stop = self.brought.pop(entry_id).attached
+        assert stop is not None
+        self.inner.submit(
+            OrderTerms(
+                client_order_id=stop.client_order_id,
+                position_id=entry.position_id,
+                symbol=entry.symbol,
+                side=entry.side.opposite,
+                type=OrderType.STOP,
+                quantity=entry.quantity,
+                trigger_price=stop.trigger_price,
+                reduce_only=True,
+                watches=stop.watches,
+            )
+        )
 
     def push(self, update: VenueUpdate) -> None:
         """Tell the daemon something now."""

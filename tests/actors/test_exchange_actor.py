@@ -1,5 +1,6 @@
 """The exchange actor against a venue that goes wrong in every way a venue can."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -27,7 +28,7 @@ from domain.order import (
 from domain.position import PositionStatus
 from domain.position_events import ExitFired
 from domain.protection import ExitReason
-from exchanges.port import VenueOrder, VenuePosition
+from exchanges.port import Unknown, VenueOrder, VenuePosition
 from tests.actors.box import BTC, CONFIG, Box, pid, stop_at
 from tests.actors.faulty_venue import (
     answer_lost,
@@ -483,6 +484,40 @@ def test_fills_that_are_never_pushed_are_asked_for(perform):
     perform(play)
 
 
+def only_that_it_rests(update):
+    """A private stream that tells of an order once, before it fills."""
+    if isinstance(update, Fill):
+        return ()
+    return (replace(update, status=_S.OPEN, filled=D(0), average_price=D(0)),)
+
+
+def lost_later(request):
+    """It arrives and is done; a moment later the line breaks instead of an answer."""
+    request()
+
+    async def answer():
+        await asyncio.sleep(0.2)
+        return Unknown("connection reset")
+
+    return answer()
+
+
+@pytest.mark.parametrize("answer", [lost_later, answered_after(0.2)])
+def test_a_fill_that_is_never_pushed_is_asked_for_though_the_order_was_pushed_first(
+    perform, answer
+):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.venue.submits = [answer]
+        box.venue.pushes = only_that_it_rests
+        await box.open()
+        await box.soon(2)
+        assert box.entry().status is _S.FILLED
+        assert box.position().status is PositionStatus.OPEN_PROTECTED
+
+    perform(play)
+
+
 def test_a_late_reject_frees_the_reservation(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
@@ -774,6 +809,7 @@ def test_a_position_whose_order_was_never_intended_ends(perform):
                 box.kill()
 
         box.disk.on_done = die_when_born
+        box.exchange.reconciled = False  # its order waits for the venue's answers
         box.tell(names.trader(MANUAL), box.request())
         await box.soon()
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.lost_answers import is_good, storm
+from tests.lost_answers import storm
+from tests.storm_judge import is_good
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -9,7 +9,7 @@ from actors import names
 from actors.messages import ClearCause, ResetKillSwitch, ResumeEntries, SetCause, StopEntries
 from domain.ids import MANUAL
 from domain.modes import KILL_SWITCH, OPERATOR_STOP, Mode, ModeCause
-from domain.order import OrderIntended
+from domain.order import OrderIntended, OrderStatus
 from domain.portfolio import FillBooked, HoldingClosed, KillSwitchTripped, ReservationReleased
 from domain.portfolio_events import EntryReserved
 from domain.position import PositionStatus
@@ -48,15 +48,22 @@ def test_money_is_reserved_before_a_position_is_born_before_its_order_is_intende
     perform(play)
 
 
-def test_no_position_is_born_before_its_reservation_is_durable(perform):
+def test_no_entry_leaves_before_its_reservation_is_durable_which_is_one_commit_with_its_intent(
+    perform,
+):
     async def play(box: Box) -> None:
         await box.start("60000")
         box.disk.hold()
         box.tell(names.trader(MANUAL), box.request())
         await box.soon(2)
         assert box.portfolio.reservations
-        assert box.latest(names.position(pid())) is None
+        assert box.entry().status is OrderStatus.INTENT
+        assert box.venue.sent == []
+        before = len(box.ears.commits)
         box.disk.go_on()
+        while not box.venue.sent:
+            await box.soon(0.0001)
+        assert len(box.ears.commits) == before + 1
         await box.soon()
         assert box.position().status is PositionStatus.OPEN_PROTECTED
 
@@ -86,6 +93,7 @@ def test_a_reservation_whose_position_was_never_born_is_freed_after_the_crash(pe
                 box.kill()
 
         box.disk.on_done = die_when_reserved
+        box.actor(names.PORTFOLIO).release = lambda _effect: None  # nobody hears of it
         box.tell(names.trader(MANUAL), box.request())
         await box.soon()
         assert box.is_dead

@@ -279,13 +279,46 @@ def test_a_position_that_keeps_failing_is_left_alone_and_says_so(perform):
 
     async def second(box: Box) -> None:
         await box.start("58000")
-        assert box.position().status is PositionStatus.QUARANTINED
-        assert not exits(box)
-        assert (await box.close()).refusal is None  # a person decides
         await box.soon()
-        assert box.position().status is PositionStatus.CLOSED
+        assert box.position().status is PositionStatus.CLOSED  # another life: its stop acts
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
 
     perform(first, second)
+
+
+def test_a_position_in_quarantine_is_given_another_life_and_guarded_again(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        for _ in range(6):
+            box.parts.system.kill(NAME)
+            await box.soon(0.1)
+        assert box.position().status is PositionStatus.QUARANTINED
+        await box.soon(61)
+        assert box.position().status is PositionStatus.OPEN_PROTECTED
+        box.say("58000")
+        await box.soon()
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+
+    perform(play)
+
+
+def test_a_position_that_fails_again_and_again_rests_longer(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        for _ in range(2):
+            for _ in range(6):
+                box.parts.system.kill(NAME)
+                await box.soon(0.1)
+            assert box.position().status is PositionStatus.QUARANTINED
+            await box.soon(61)
+        assert box.position().status is PositionStatus.QUARANTINED
+        await box.soon(240)
+        assert box.position().status is PositionStatus.OPEN_PROTECTED
+        assert (await box.close()).refusal is None
+
+    perform(play)
 
 
 def test_fills_for_a_quarantined_position_are_booked_when_it_lives_again(perform):

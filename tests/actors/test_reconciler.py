@@ -5,6 +5,7 @@ import pytest
 from actors import names
 from actors.messages import ReconcileNow
 from actors.reconcile_rules import ReconcileSettings
+from domain.commands import ClosePosition
 from domain.ids import client_order_id
 from domain.instrument import Direction, Side
 from domain.modes import Mode
@@ -13,6 +14,7 @@ from domain.position import PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import CashKind, Outside, StreamDown, StreamUp, VenueOrder
 from tests.actors.box import BTC, START, Box, D, pid, stop_at
+from tests.actors.faulty_venue import never_arrives
 from tests.actors.shared_account import SharedAccount
 
 _S = PositionStatus
@@ -353,12 +355,29 @@ def test_an_order_whose_position_is_over_is_canceled_by_its_id_once_seen_twice(s
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.soon(2)
+        await box.open(number=9)
+        await box.close(9)
+        await box.soon(2)
         order = left_over(box)
         box.venue.foreign = [order]
+        before = len(box.venue.canceled)
+        await box.soon(9)
+        assert len(box.venue.canceled) == before
         await box.soon(11)
+        assert box.venue.canceled[before] == order.terms.client_order_id
+        assert "FOREIGN_ORDERS" not in box.parts.world.causes
+
+    share(play)
+
+
+def test_an_order_of_a_position_that_never_was_here_is_another_daemons_and_stays(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        box.venue.foreign = [left_over(box)]
+        await box.soon(30)
         assert box.venue.canceled == []
-        await box.soon(11)
-        assert box.venue.canceled[0] == order.terms.client_order_id
+        assert "FOREIGN_ORDERS" in box.parts.world.causes
 
     share(play)
 
@@ -414,6 +433,7 @@ def test_while_the_private_stream_is_down_nothing_is_opened(share):
 def test_after_a_reconnect_nothing_is_opened_before_holdings_are_read(share):
     async def play(box: Box) -> None:
         await opened(box)
+        box.venue.push(StreamDown("cut"))
         box.venue.failing = {"positions"}
         box.venue.push(StreamUp())
         await box.soon(20)
@@ -446,6 +466,19 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(share):
         assert box.position().status is _S.OPEN_PROTECTED
 
     share(play, reconcile=ReconcileSettings(active=False))
+
+
+def test_dry_runs_without_end_keep_nothing_from_being_booked(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells = False
+        box.venue.trades("-0.01", "60100")
+        for _ in range(30):
+            await reconciled(box, dry_run=True)
+            await box.soon(1)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+
+    share(play)
 
 
 def test_asked_by_a_person_it_deals_with_what_differs_before_it_answers(share):
@@ -539,3 +572,69 @@ def test_what_a_person_closed_while_the_daemon_was_down_is_found(share):
         assert box.position().fills[-1].price == 60_100
 
     share(first, second, pause_s=600)
+
+
+# --- an exit that was lost, beside what others trade ---
+
+
+async def lost_exit(box: Box) -> None:
+    box.venue.submits.append(never_arrives)
+    box.tell(names.position(pid(1)), ClosePosition(pid(1)))
+
+
+def test_an_exit_that_never_arrived_is_sent_anew_beside_a_holding_in_quarantine(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.trades("0.05")
+        await box.soon(10)
+        assert BTC in box.parts.world.quarantined
+        await lost_exit(box)
+        await box.soon(12)
+        assert box.position().status is _S.CLOSED
+        assert box.position().exit_reason is ExitReason.MANUAL_CLOSE
+
+    share(play)
+
+
+def test_an_exit_that_never_arrived_is_sent_anew_though_others_trade_meanwhile(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        await lost_exit(box)
+        box.venue.trades("0.05")
+        await box.soon(40)
+        assert box.position().status is _S.CLOSED
+        assert box.position().exit_reason is ExitReason.MANUAL_CLOSE
+
+    share(play)
+
+
+def test_a_position_closed_on_the_site_just_when_our_own_exit_was_lost_is_closed_once(share):
+
+    async def play(box: Box) -> None:
+        await opened(box)
+        await lost_exit(box)
+        box.venue.trades("-0.01")
+        await box.soon(160)
+        assert box.position().is_closed
+        assert box.position().remaining == 0
+
+    share(play)
+
+
+def test_what_is_told_again_after_a_reconnect_is_no_late_fill(share, monkeypatch):
+    for module in ("actors.ownership", "domain.portfolio_life"):
+        monkeypatch.setattr(f"{module}.REMEMBERED_CLOSED", 1)
+
+    async def play(box: Box) -> None:
+        await opened(box)
+        for number in (2, 3):
+            await box.open(number=number)
+            await box.close(number)
+        await box.soon(10)
+        box.venue.push(StreamDown("cut"))
+        box.venue.push(StreamUp())
+        await box.soon(5)
+        assert "LATE_FILL" not in box.ears.codes()
+        assert mode(box) is Mode.NORMAL
+
+    share(play)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.messages import CheckVenue
-from actors.venue_check import CHECK_EVERY_S, VenueCheckActor
+from actors.venue_check import CHECK_EVERY_S, CLOCK_EVERY_S, VenueCheckActor
 from domain.errors import Refusal
 from domain.ids import MANUAL, Symbol
 from domain.instrument import Instrument
@@ -216,6 +216,21 @@ def test_a_skewed_clock_is_told(perform):
 
         assert causes(box) == {"CLOCK_SKEW"}
         assert "60.0 s behind" in box.parts.world.causes["CLOCK_SKEW"].message
+
+    perform(play)
+
+
+def test_a_clock_that_is_set_while_all_is_well_is_told_within_seconds_and_so_is_its_end(perform):
+    async def play(box):
+        login = Login(FINE)
+        await checked(box, login)
+        login.offset_s = 60.0
+        await asyncio.sleep(CLOCK_EVERY_S + 0.5)
+        assert causes(box) == {"CLOCK_SKEW"}
+
+        login.offset_s = 0.1
+        await asyncio.sleep(CLOCK_EVERY_S + 0.5)
+        assert causes(box) == set()
 
     perform(play)
 

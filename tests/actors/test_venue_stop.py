@@ -12,6 +12,7 @@ from domain.order import OrderType
 from domain.position import PositionStatus
 from domain.position_draft import OutsideChanges
 from domain.protection import ExitReason
+from exchanges.port import VenueOrder
 from tests.actors.box import BTC, Box, D, pid, stop_at
 from tests.actors.faulty_venue import (
     answer_lost,
@@ -413,5 +414,22 @@ def test_with_a_full_disk_an_exit_still_takes_the_stop_out_and_leaves(perform):
         box.disk.go_on()
         await box.soon()
         assert box.position().exit_reason is ExitReason.MANUAL_CLOSE
+
+    perform(play)
+
+
+def test_a_stop_that_was_smaller_at_the_venue_than_known_leaves_the_rest_at_market(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open()
+        (stop,) = box.venue.resting()
+        box.venue.hold_back(VenueOrder)  # nobody hears that a person made it smaller
+        box.venue.change(replace(stop, quantity=D("0.004")))
+        box.say("58900")
+        await box.soon(3)
+        assert await sold(box) == D("0.01")
+        box.venue.let_go()
+        await box.soon(3)
+        assert box.position().status is PositionStatus.CLOSED
 
     perform(play)

@@ -3,6 +3,9 @@
 That must not grow with what has long been booked, and a doubt must end as soon as it can.
 """
 
+from datetime import timedelta
+
+from actors.doubt import AFTER_A_STEP
 from domain.order import OrderAdopted, OrderFilled, OrderStatus
 from domain.position import PositionStatus
 from tests.actors.box import Box, pid, stop_at
@@ -116,3 +119,48 @@ def test_a_fill_found_after_one_crash_reaches_its_position_after_the_next(perfor
         assert not box.letters("unknown")
 
     perform(fires, finds, again)
+
+
+def test_an_order_of_which_the_venue_says_nothing_usable_keeps_no_other_exit_waiting(perform):
+    async def rest(box: Box) -> None:
+        await box.start("60000")
+        await box.open(number=1, limit="59500")
+        await box.open(number=2, plan=stop_at("59000"))
+        assert box.entry(1).status is OrderStatus.OPEN
+        box.kill()
+
+    async def again(box: Box) -> None:
+        order_id = box.position(1).entry.client_order_id
+        await box.parts.venue.start(lambda _update: None)
+        await box.parts.venue.cancel(box.position(1).instrument.symbol, order_id)
+        box.venue.mute = {order_id}
+        await box.start("58000")
+        await box.soon(2)
+        assert box.position(2).status is PositionStatus.CLOSED
+        box.venue.mute = set()
+        await box.soon(10)
+        assert box.entry(1).status is OrderStatus.CANCELED
+
+    perform(rest, again)
+
+
+def test_what_was_booked_long_ago_is_not_read_again(perform):
+    async def hold(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        for _ in range(20):
+            box.say("60000")
+            await box.soon(60)
+        box.kill()
+
+    async def again(box: Box) -> None:
+        await box.start("60000")
+        assert box.exchange.reconciled
+        (since,) = box.venue.fills_since
+        assert since is not None
+        assert since - (box.position().intended_at - AFTER_A_STEP) > timedelta(minutes=15)
+        box.say("58000")
+        await box.soon()
+        assert box.position().status is PositionStatus.CLOSED
+
+    perform(hold, again)

@@ -264,3 +264,10 @@ def test_a_number_of_ten_thousand_digits_is_refused() -> None:
 
     assert refusal(line).rule == "INVALID_PRICE"
     assert refusal('{"command":"ping","id":' + "9" * 10_000 + "}").rule
+
+
+def test_bytes_that_are_not_utf_8_are_refused_wherever_they_are() -> None:
+    parsed = parse(b'{"command":"watch","eve\xf2y_s":1,"id":7}')
+
+    assert isinstance(parsed.request, Refusal)
+    assert parsed.request.rule == "MALFORMED"

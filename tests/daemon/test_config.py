@@ -483,3 +483,9 @@ def test_symbols_without_rules_of_their_own_take_those_of_the_others(write: Writ
     assert bitcoin.tick_size == Decimal("0.1")
     assert (pepe.tick_size, pepe.lot_size, pepe.min_notional) == (Decimal("0.001"), 10, 7)
     assert (wif.tick_size, wif.lot_size, wif.min_notional) == (Decimal("0.01"), 1, 5)
+
+
+@pytest.mark.parametrize("text", ["null", "~", "&a ", "---\n"])
+def test_a_document_that_is_nothing_says_what_is_expected(write, text: str) -> None:
+    with pytest.raises(ConfigError, match="a mapping of keys is expected"):
+        load(write(text))

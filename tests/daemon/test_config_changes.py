@@ -63,7 +63,7 @@ def test_the_same_file_has_no_changes(config):
         (
             "journal: {",
             "protection: {exit_after_s: 6}\njournal: {",
-            Change("protection.exit_after_s", "5.0", "6.0"),
+            Change("protection.exit_after_s", "3.0", "6.0"),
         ),
     ],
 )  # fmt: skip

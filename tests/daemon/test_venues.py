@@ -26,14 +26,15 @@ from tests.domain.test_portfolio import account, reserved
 
 D = Decimal
 MARKET = "market: {source: okx, symbols: [BTC/USDT]}\n"
+SPOT = MARKET.replace("source: okx", "source: okx, kind: spot")
 DEMO = "account: {venue: okx-demo}\nvenues: {okx-demo: {}}\n"
 LIVE = "account: {venue: okx}\nvenues: {okx: {environment: live}}\n"
 
 
-def refusal_of(directory: Path, text: str) -> Refusal | None:
+def refusal_of(directory: Path, text: str, market: str = MARKET) -> Refusal | None:
     """Return why a start with this configuration is refused; None when it is not."""
     path = directory / "start.yaml"
-    path.write_text(f"data_dir: ./var\n{MARKET}{text}", encoding="utf-8")
+    path.write_text(f"data_dir: ./var\n{market}{text}", encoding="utf-8")
     wanted = load(ConfigFile(path)).config
     store = Store(wanted.data_dir, registry(), RealDisk())
     try:
@@ -68,6 +69,30 @@ def test_what_is_open_at_one_venue_keeps_the_daemon_from_another(tmp_path: Path)
     assert "1 open at paper" in refusal.message
     assert "close --all" in refusal.remedy
     assert refusal_of(tmp_path, "") is None
+
+
+def test_what_is_open_in_one_market_keeps_the_daemon_from_another_of_that_name(
+    tmp_path: Path,
+) -> None:
+    lived(tmp_path, lambda box: box.open())
+
+    refusal = refusal_of(tmp_path, "", SPOT)
+
+    assert refusal is not None
+    assert refusal.rule == "KIND_CHANGED"
+    assert "as swap" in refusal.message
+    assert "market.kind to swap" in refusal.remedy
+
+
+def test_a_closed_position_may_have_been_of_another_kind(tmp_path: Path) -> None:
+    async def play(box: Box) -> None:
+        await box.open()
+        await box.close()
+        await box.soon()
+
+    lived(tmp_path, play)
+
+    assert refusal_of(tmp_path, "", SPOT) is None
 
 
 def test_another_name_of_the_account_does_not_hide_what_is_open(tmp_path: Path) -> None:

@@ -153,4 +153,11 @@ def well() -> Observed:
         bad_frames=0,
         loop_lag_s={"0.5": 0.0, "0.99": 0.003, "1": 0.01},
         unknown_orders=0,
+        drifting=0,
+        reconciled_s=1.0,
+        venue_up=True,
+        venue_stream_up=True,
+        venue_clock_offset_s=0.01,
+        venue_budget_used=0.1,
+        venue_checked_age_s=1.0,
     )

@@ -50,6 +50,9 @@ class Trouble:
             dead_letters=200 * self.scrapes,
             loop_lag_s={"0.99": 0.3},
             unknown_orders=1,
+            venue_up=False,
+            venue_stream_up=False,
+            venue_clock_offset_s=-60.0,
         )
 
 

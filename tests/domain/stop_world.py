@@ -43,10 +43,11 @@ class Order:
     """An order as the venue has it; `flying` until its request has arrived."""
 
     terms: OrderTerms
-    status: str = "flying"  # flying, open, triggered, over
+    status: str = "flying"  # flying, open, triggered, over; attached: until its entry is done
     end: OrderStatus | None = None
     why: str = ""
     fills: list[Any] = field(default_factory=list)
+    is_attached: bool = False  # came with the entry
 
     @property
     def left(self) -> Decimal:
@@ -56,8 +57,15 @@ class Order:
 class World:
     """One position of 1 BTC at 100 with a stop at 90, or a trail, and where it is traded."""
 
-    def __init__(self, kind: Kind, *, amends: bool, trails: bool = False) -> None:
-        self.rules = PositionRules(stops_at_venue=True, amends_stops=amends, trails_at_venue=trails)
+    def __init__(
+        self, kind: Kind, *, amends: bool, trails: bool = False, attaches: bool = False
+    ) -> None:
+        self.rules = PositionRules(
+            stops_at_venue=True,
+            amends_stops=amends,
+            trails_at_venue=trails,
+            attaches_stops=attaches,
+        )
         self.life = Life(self.rules)
         self.kind = kind
         self.orders: dict[str, Order] = {}
@@ -96,6 +104,11 @@ class World:
         for order in self.orders.values():
             if order.status == "triggered" and not order.terms.reduce_only:
                 found += [lambda o=order: self.fill(o, o.left), lambda o=order: self.fill_part(o)]
+        for order in self.orders.values():
+            if order.is_attached and order.status == "flying":
+                found.append(lambda o=order: self.appear_early(o))
+            if self._may_come_late(order):
+                found.append(lambda o=order: self.appear_late(o))
         for order in self.stops("open"):
             found += [
                 lambda o=order: self.trigger(o),
@@ -138,6 +151,32 @@ class World:
             return
         order.status = "triggered"
         self.fill(order, order.left)
+
+    def appear_early(self, order: Order) -> None:
+        """Rest, and be heard of before anything else that is on its way."""
+        before, self.told = self.told, []
+        self.arrive(order)
+        self.told += before
+
+    def _may_come_late(self, order: Order) -> bool:
+        """Whether a stop may appear that was believed absent.
+
+        Spot has no balance for it where another one rests or is on its way.
+        """
+        return order.is_attached and order.end is _S.ABSENT and self.kind is Kind.SWAP
+
+    def appear_late(self, order: Order) -> None:
+        """Appear although another one has been placed: the exchange takes it out unasked."""
+        order.status, order.end = "open", None
+        self.wire.append(("cancel", order.terms.client_order_id))
+
+    def _attach(self, entry: Order) -> None:
+        """Let what the entry brought along come into being, for what that has filled."""
+        for order in self.orders.values():
+            if order.status == "attached" and entry.fills:
+                filled = entry.terms.quantity - entry.left
+                order.terms = replace(order.terms, quantity=filled)
+                order.status = "flying"
 
     def arrive_in_part(self, order: Order) -> None:
         order.status = "triggered"
@@ -183,6 +222,8 @@ class World:
 
     def finish(self, order: Order, end: OrderStatus, why: str = "") -> None:
         order.status, order.end, order.why = "over", end, why
+        if not order.terms.reduce_only:
+            self._attach(order)
         self.told.append(self._end(order))
 
     def _end(self, order: Order) -> OrderEnded:
@@ -224,7 +265,7 @@ class World:
         what, payload = self.wire[number]
         order_id = payload if what == "cancel" else payload.client_order_id
         order = self.orders.get(order_id)
-        if order is not None and order.status == "flying":
+        if order is not None and order.status in {"flying", "attached"}:
             return
         del self.wire[number]
         if order is None or order.status != "open":
@@ -234,6 +275,14 @@ class World:
         else:
             order.terms = payload
             self.say(order, _S.OPEN)
+
+    def _deliverable(self) -> int | None:
+        """Return the first change that may arrive: not one of a stop whose entry is under way."""
+        for number, (what, payload) in enumerate(self.wire):
+            order = self.orders.get(payload if what == "cancel" else payload.client_order_id)
+            if order is None or order.status != "attached":
+                return number
+        return None
 
     def _is_changing(self, order: Order) -> bool:
         return any(
@@ -324,6 +373,18 @@ class World:
             self._say_denied(order_id)  # superseded: another exit had left before the crash
             return
         self.orders[order_id] = Order(terms)
+        if terms.attached is not None:
+            stop = OrderTerms(
+                client_order_id=terms.attached.client_order_id,
+                position_id=terms.position_id,
+                symbol=terms.symbol,
+                side=terms.side.opposite,
+                type=OrderType.STOP,
+                quantity=terms.quantity,
+                trigger_price=terms.attached.trigger_price,
+                reduce_only=True,
+            )
+            self.orders[stop.client_order_id] = Order(stop, "attached", is_attached=True)
 
     def _has_not_heard(self) -> bool:
         """Whether an exit that left before the crash is still news to the position."""
@@ -342,7 +403,7 @@ class World:
         self.told += [FillReported(order.terms.position_id, fill) for fill in order.fills]
         if order.end is not None:
             self.told.append(self._end(order))
-        elif order.terms.type in RESTING and order.status != "flying":
+        elif order.terms.type in RESTING and order.status in {"open", "triggered"}:
             self.say(order, _S.OPEN if order.status == "open" else _S.TRIGGERED)
 
     def _answer(self, ask: AskOrders) -> None:
@@ -440,7 +501,7 @@ class World:
 
     @staticmethod
     def _may_sell(order: Order) -> bool:
-        return order.status != "over" and order.terms.reduce_only
+        return order.status not in {"over", "attached"} and order.terms.reduce_only
 
     def settle(self) -> None:
         """Let everything come to rest, with a venue that does as asked."""
@@ -450,8 +511,8 @@ class World:
                 self.hear()
             elif flying := [each for each in self.orders.values() if each.status == "flying"]:
                 self.arrive(flying[0])
-            elif self.wire:
-                self.deliver(0)
+            elif (number := self._deliverable()) is not None:
+                self.deliver(number)
             elif triggered := [x for x in self.orders.values() if x.status == "triggered"]:
                 self.fill(triggered[0], triggered[0].left)
             elif self.timers:

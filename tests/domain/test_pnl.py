@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, Symbol, TradeId
@@ -271,3 +272,25 @@ def test_realized_and_unrealized_together_are_the_value_at_the_mark(life, price)
     worth = ledger.remaining * price * direction.sign
 
     assert ledger.gross_pnl + ledger.unrealized_pnl(price, direction) == flow + worth
+
+
+def test_a_part_carries_its_share_of_what_the_whole_was_entered_for():
+    held = booked(
+        LONG, SWAP, [(True, fill(Side.BUY, "3", "100")), (True, fill(Side.BUY, "1", "120"))]
+    )
+
+    ledger = reduced(held, fill(Side.SELL, "1", "115", trade="out"), SWAP, LONG)
+
+    assert ledger.gross_pnl == 10  # entered at 105 on average
+    assert ledger.cost == 315
+
+
+def test_funding_that_was_received_is_earned_and_that_which_was_paid_is_not():
+    ledger = Ledger(gross_pnl=D(10), fees=D(1))
+    assert replace(ledger, funding=D(2)).realized_pnl == 11
+    assert replace(ledger, funding=D(-2)).realized_pnl == 7
+
+
+def test_no_fee_is_no_fee_in_any_asset():
+    assert fee_in_quote(fill(Side.BUY, "1", "100", fee="0", asset="BNB"), SPOT) == 0
+    assert fee_in_quote(fill(Side.BUY, "1", "100", fee="1", asset="BNB"), SPOT) is None

@@ -13,6 +13,7 @@ from uuid import UUID
 from domain.money import plain
 from tests.e2e.crash_line import GoneError, Line, Place, by_cli, watch
 from tests.e2e.crash_promises import ENDED, Book, Promise, View, trail_of
+from tests.e2e.crash_scale import PAPER_SCALE, Scale
 
 D = Decimal
 TICKS = {
@@ -22,10 +23,6 @@ TICKS = {
     "XRP/USDT": D("0.0001"),
     "DOGE/USDT": D("0.00001"),
 }
-TRADERS = ("restless", "nervous", "cross")
-WORKERS = 3
-CALM = 10  # positions of each worker that are far from their levels
-QUICK = 5  # and that are about to be closed by one
 _CLI_CHANCE = 0.03
 _PATIENCE_S = 2.0  # with a position that does not come to its end
 _BP = D("0.0001")
@@ -34,8 +31,9 @@ _BP = D("0.0001")
 class Worker:
     """Opens, changes and closes; goes on after every restart with what it owns."""
 
-    def __init__(self, number: int, seed: str, book: Book) -> None:
+    def __init__(self, number: int, seed: str, book: Book, scale: Scale = PAPER_SCALE) -> None:
         self.number = number
+        self.scale = scale
         self.seed = seed
         self.book = book
         self.calm: list[str] = []
@@ -57,6 +55,8 @@ class Worker:
                 self._desk(line, "entries")
             while not stop.is_set():
                 self.step(line, place)
+                if self.scale.pace_s:
+                    stop.wait(self.scale.pace_s)
         except GoneError:
             pass
         finally:
@@ -68,10 +68,10 @@ class Worker:
         self.quick = {
             each: since for each, since in self.quick.items() if not self.book.of(each).is_closed
         }
-        if len(self.calm) < CALM:
+        if len(self.calm) < self.scale.calm:
             self._open(line, quick=False)
             return
-        if len(self.quick) < QUICK:
+        if len(self.quick) < self.scale.quick:
             self._open(line, quick=True)
             return
         name = self.chance.choices(*zip(*_WEIGHTS, strict=True))[0]
@@ -101,8 +101,9 @@ class Worker:
 
     def fill_up(self, line: Line) -> None:
         """Open calm positions until there are enough."""
-        while len(self.calm) < CALM:
+        while len(self.calm) < self.scale.calm:
             self._open(line, quick=False)
+            time.sleep(self.scale.pace_s)
 
     def _open(self, line: Line, *, quick: bool) -> None:
         chance = self.chance
@@ -302,7 +303,10 @@ class Worker:
             state, arguments = self.book.entries, {}
             command = "resume-entries" if state.paused else "stop-entries"
         else:
-            trader = TRADERS[self.number % len(TRADERS)]
+            traders = self.scale.traders
+            if not traders:
+                return
+            trader = traders[self.number % len(traders)]
             state, arguments = self.book.traders[trader], {"trader": trader}
             command = "resume" if state.paused else "pause"
         if state.in_flight:

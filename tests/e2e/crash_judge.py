@@ -14,10 +14,10 @@ from domain.money import ZERO
 from tests.e2e.crash_ledger import Ledger
 from tests.e2e.crash_line import Line, see_all
 from tests.e2e.crash_promises import ENDED, GUARDED, Book, Promise, Trader, View
+from tests.e2e.crash_scale import PAPER_SCALE, Scale
 
 D = Decimal
-GUARDED_WITHIN_S = 2.0
-SETTLED_WITHIN_S = 10.0  # longer than an order that was never sent takes to be proven absent
+_TIME_EXIT_WITHIN_S = 2.0
 _POLL_S = 0.03
 _ROUNDING = D("0.000001")  # quote; sums of many fills, each rounded to twelve digits
 Problem = tuple[str, str]  # which counter, what
@@ -40,11 +40,14 @@ def told_no_more_than_the_venue_has(book: Book, ledger: Ledger) -> None:
 class Judge:
     """Compares one incarnation, from its first answer on, with all promises."""
 
-    def __init__(self, book: Book, ledger: Ledger, line: Line, ready_s: float) -> None:
+    def __init__(
+        self, book: Book, ledger: Ledger, line: Line, ready_s: float, scale: Scale = PAPER_SCALE
+    ) -> None:
         self.book = book
         self.ledger = ledger
         self.line = line
         self.ready_s = ready_s  # monotonic
+        self.scale = scale
 
     def judge(self, *, everything: bool = False) -> None:
         """Look until all is right, or blame what is not."""
@@ -58,8 +61,8 @@ class Judge:
             if self.book.of(row["id"]).settled and not everything:
                 told = f"{row['id']} was closed and is open again"
                 self.book.blame("lost", told)
-        guards_due = self.ready_s + GUARDED_WITHIN_S
-        due = self.ready_s + SETTLED_WITHIN_S
+        guards_due = self.ready_s + self.scale.guarded_within_s
+        due = self.ready_s + self.scale.settled_within_s
         pending: dict[str, list[Problem]] = {}
         guarded: set[str] = set()
         first = True
@@ -216,7 +219,7 @@ def _overdue(view: View) -> str | None:
     if limit is None or view["status"] in ENDED:
         return None
     passed_s = time.time() - _seconds(limit)
-    if passed_s < GUARDED_WITHIN_S or view["status"] == "closing":
+    if passed_s < _TIME_EXIT_WITHIN_S or view["status"] == "closing":
         return None
     return f"{view['id']} should have ended {passed_s:.1f} s ago, it is {view['status']}"
 

@@ -114,11 +114,11 @@ def _fill_in(ledger: Ledger, connection: sqlite3.Connection) -> None:
     for order_id, rest in filled.items():
         if rest:
             ledger.lost.append(f"the fills of order {order_id} differ by {rest} from its own sum")
-    _check_quantities(ledger)
+    check_quantities(ledger)
     _check_holdings(ledger, connection)
 
 
-def _check_quantities(ledger: Ledger) -> None:
+def check_quantities(ledger: Ledger) -> None:
     """No order executes more than it asked for, no position closes more than it opened."""
     of_order: dict[str, Decimal] = defaultdict(Decimal)
     for fill in ledger.fills.values():

@@ -67,8 +67,9 @@ class Trader:
 class Book:
     """All promises, and every one that was broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, fires_within_s: float = 0.7) -> None:
         self.lock = RLock()
+        self.fires_within_s = fires_within_s
         self.promises: dict[str, Promise] = {}
         self.traders: dict[str, Trader] = {}
         self.entries = Trader()  # `paused`: by stop-entries
@@ -119,6 +120,11 @@ class Book:
         """Take a line of `positions`, asked for at `asked_s` (monotonic)."""
         with self.lock:
             promise = self.of(row["id"])
+            if row["protection_version"] is None:  # its events are archived, little of it is shown
+                promise.is_closed = True
+                if row["status"] not in ENDED or D(row["remaining_quantity"]):
+                    self.blame("lost", f"{promise.id} is archived and {row['status']}")
+                return
             later = asked_s >= promise.shown_s  # answers to different threads overtake each other
             if later:
                 self._compare(promise, row)
@@ -138,7 +144,8 @@ class Book:
                 if missing:
                     self.blame("lost", f"{promise.id}: fills {sorted(missing)} were shown")
                 for order_id, filled in promise.exits.items():
-                    if exits.get(order_id, D(-1)) < filled:
+                    # One that a stop at the venue came before is not shown any more.
+                    if exits.get(order_id, ZERO) < filled:
                         now = exits.get(order_id)
                         told = f"exit {order_id} was shown, {filled} filled; now {now}"
                         self.blame("lost", f"{promise.id}: {told}")
@@ -237,8 +244,8 @@ class Book:
             promise.beyond_s = None
         elif promise.beyond_s is None:
             promise.beyond_s = time.monotonic()
-        elif time.monotonic() - promise.beyond_s > _FIRES_WITHIN_S:
-            told = f"price {price} beyond {levels} for {_FIRES_WITHIN_S} s, {row['status']}"
+        elif time.monotonic() - promise.beyond_s > self.fires_within_s:
+            told = f"price {price} beyond {levels} for {self.fires_within_s} s, {row['status']}"
             self.blame("unprotected", f"{promise.id}: {told}")
             promise.beyond_s = inf  # said once
 
@@ -323,9 +330,6 @@ class Book:
         if promise.must_close and view["status"] not in ENDED:
             return f"{promise.id}: its closing was acknowledged, it is {view['status']}"
         return None
-
-
-_FIRES_WITHIN_S = 0.7
 
 
 def trail_of(protection: View) -> tuple[str | None, str | None] | None:

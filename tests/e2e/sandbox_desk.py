@@ -1,7 +1,8 @@
 """A sandbox venue in a thread of its own, and the configuration of a daemon that trades there.
 
 The sandbox runs on its own event loop. Whatever touches it goes through `do`, which runs a function
-on that loop and waits for it. Prices are told again and again, so that no stream is silent.
+on that loop and waits for it. Prices are told again and again, so that no stream is silent; where
+they walk by themselves nobody tells them.
 """
 
 import asyncio
@@ -92,8 +93,9 @@ def sandbox_desk(settings: SandboxSettings | None = None) -> Iterator[Desk]:
                 desk.prices[listing.inst_id] = listing.start_price
             found.append(desk)
             is_up.set()
+            walks = sandbox.world.settings.ticks_per_second > 0
             while not ended.is_set():
-                for inst_id, last in desk.prices.items():
+                for inst_id, last in () if walks else desk.prices.items():
                     sandbox.set_price(inst_id, last)
                 await asyncio.sleep(TOLD_EVERY_S)
 

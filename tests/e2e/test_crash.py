@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import run
+from tests.crash import run, run_labels
+from tests.e2e.crash_ground import PaperGround, sandbox_ground
+from tests.e2e.crash_points import POINTS, labels_of
 from tests.e2e.crash_promises import Book
 
+NOTHING_BROKEN = {"lost": [], "duplicated": [], "unprotected": [], "loosened_trails": []}
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
 def test_a_daemon_that_is_killed_again_and_again_keeps_its_word(tmp_path: Path):
     result, book = run(kills=6, seed=6, directory=tmp_path, shows=False)
-    assert book.broken == {"lost": [], "duplicated": [], "unprotected": [], "loosened_trails": []}
+    assert book.broken == NOTHING_BROKEN
     assert result["kills"] == 6
     assert result["early_kills"]
     assert result["hasty_kills"]
@@ -22,6 +25,27 @@ def test_a_daemon_that_is_killed_again_and_again_keeps_its_word(tmp_path: Path):
     assert result["unanswered"] == 0
     assert result["actor_restarts"] == {}
     assert set(result["errors_logged"]) <= {"loop_blocked"}  # a machine may be slow
+
+
+def test_a_daemon_that_kills_itself_at_labelled_instants_keeps_its_word(tmp_path: Path):
+    labels = ("intent-after", "commit-before", "snapshot-rename-before", "start-told")
+    result, book = run_labels(len(labels), 3, tmp_path, PaperGround(), labels)
+    assert book.broken == NOTHING_BROKEN
+    assert {label: each["kills"] for label, each in result["labels"].items()} == dict.fromkeys(
+        labels, 1
+    )
+
+
+def test_at_the_sandbox_its_ledger_agrees_after_each_of_them(tmp_path: Path):
+    labels = ("ack-before", "stop-amended-after", "stop-canceled-after")
+    with sandbox_ground(seed=4) as ground:
+        result, book = run_labels(len(labels), 4, tmp_path, ground, labels)
+    assert book.broken == NOTHING_BROKEN
+    assert sum(each["kills"] for each in result["labels"].values()) == len(labels)
+
+
+def test_every_label_is_of_a_venue_and_none_of_a_venue_is_unknown():
+    assert set(labels_of("paper")) | set(labels_of("sandbox")) == set(POINTS)
 
 
 def row(price: str) -> dict[str, object]:

@@ -1,11 +1,14 @@
 """A stop rests at the venue, and guards a position without the daemon: a real daemon, a sandbox."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from exchanges.sandbox import SandboxSettings, outside
+from exchanges.sandbox import SandboxSettings, outside, trading
+from exchanges.sandbox.attached import attach
 from tests.e2e.harness import Processes, wait_until
 from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
 from tests.e2e.test_venue_lives import WITHIN_S, held, ready, until
@@ -122,3 +125,37 @@ def test_what_a_person_does_to_it_on_the_site_is_undone(
         desk.do(lambda: outside.move_stop(desk.account, "BTC-USDT-SWAP", D(58_000)))
     rests(desk, ("59000", "2"))
     until(daemon, position, status="open_protected", stop_lives="venue")
+
+
+@pytest.mark.parametrize(("kind", "size"), [("swap", "2"), ("spot", "0.01998")])
+def test_killed_as_the_entry_fills_the_venue_holds_its_stop_all_the_same(
+    desk: Desk, processes: Processes, monkeypatch: pytest.MonkeyPatch, kind: str, size: str
+) -> None:
+    config = desk.config(kind=kind)
+    daemon = processes.run(config)
+    ready(daemon)
+
+    def killing(account: Any, order: Any) -> None:
+        attach(account, order)
+        daemon.process.kill()  # before it could hear of the fill
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trading, "attach", killing)
+        with suppress(AssertionError):  # it may die before it answers
+            daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.02", "--stop", "59000")
+        wait_until(lambda: not daemon.process.is_running, WITHIN_S, "the daemon is dead")
+    assert resting(desk) == [(D(59_000), D(size))]
+
+    daemon = processes.run(config)
+    ready(daemon)
+    (position,) = [each["id"] for each in daemon.positions()]
+    until(daemon, position, status="open_protected", stop_lives="venue")
+    daemon.cli("move-stop", position, "59500")
+    rests(desk, ("59500", size))
+    until(daemon, position, status="open_protected", stop_lives="venue")
+    if kind == "swap":
+        assert len(desk.do(lambda: list(desk.account.algos))) == 1  # it was moved, none was added
+    daemon.cli("close", position)
+    until(daemon, position, status="closed")
+    assert resting(desk) == []
+    assert held(desk) == []

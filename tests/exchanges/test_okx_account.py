@@ -313,6 +313,35 @@ async def test_in_hedge_mode_an_exit_names_the_position_it_closes() -> None:
 
 
 @on_loop
+async def test_an_exit_goes_to_the_margin_mode_in_which_its_position_is_held() -> None:
+    held = said(position_row(mgnMode="isolated"))
+    async with trading(server := OkxServer(account__positions=held)) as account:
+        await account.positions()
+        await account.submit(EXIT)
+        await account.submit(STOP)
+        await account.submit(BUY)
+
+    assert [asked.body["tdMode"] for asked in server.of("trade/order")] == ["isolated", "cross"]
+    assert server.of("trade/order-algo")[0].body["tdMode"] == "isolated"
+
+
+@on_loop
+async def test_a_refused_exit_learns_the_margin_mode_of_its_position() -> None:
+    server = OkxServer(
+        account__positions=said(position_row(mgnMode="isolated")),
+        trade__order=OneAfterAnother(row_failed("51169"), placed),
+    )
+    async with trading(server) as account:
+        refused = await account.submit(EXIT)
+        while not account.reads.margins:  # noqa: ASYNC110 - read beside it
+            await asyncio.sleep(0.01)
+        assert isinstance(await account.submit(EXIT), Accepted)
+
+    assert isinstance(refused, Refused)
+    assert [asked.body["tdMode"] for asked in server.of("trade/order")] == ["cross", "isolated"]
+
+
+@on_loop
 async def test_a_spot_order_counts_base_units() -> None:
     server = OkxServer()
     async with trading(server, [BTC_SPOT]) as account:
@@ -563,7 +592,7 @@ async def test_an_empty_answer_about_a_stop_is_believed_only_with_the_lists() ->
 @on_loop
 async def test_open_orders_are_those_of_the_book_and_those_that_wait() -> None:
     def waiting(asked: Any) -> bytes:
-        return said(algo_row()) if asked.query["ordType"] == "conditional" else said()
+        return said(algo_row()) if "conditional" in asked.query["ordType"] else said()
 
     server = OkxServer(
         trade__orders_pending=said(

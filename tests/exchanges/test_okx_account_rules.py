@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
 from msgspec.structs import replace
 
 from domain.ids import Symbol
 from domain.instrument import Instrument
 from exchanges import okx_account
-from tests.exchanges.okx_rows import BTC_SWAP
+from exchanges.port import Accepted, Unknown
+from tests.exchanges.okx_rows import BTC_SPOT, BTC_SWAP, balance_row, position_row
 from tests.exchanges.okx_server import (
     HANG_UP,
     SWAP_RULES,
@@ -16,9 +18,11 @@ from tests.exchanges.okx_server import (
     Asked,
     OkxServer,
     on_loop,
+    placed,
     said,
     trading,
 )
+from tests.exchanges.test_okx_account import EXIT
 
 ETH = "ETH-USDT-SWAP"
 ETH_SWAP = replace(BTC_SWAP, symbol=Symbol("ETH/USDT"), venue_symbol=ETH, base="ETH")
@@ -83,3 +87,58 @@ async def test_rules_are_read_again_and_stay_where_the_answer_is_lost(monkeypatc
 
         server.says["public/instruments"] = rules(UNLISTED)
         await until(lambda: symbols(account.listed()) == [BTC_SWAP.symbol])
+
+
+@pytest.mark.parametrize("answer", [UNLISTED, said()])
+@on_loop
+async def test_what_is_listed_no_more_is_still_read_and_left_but_not_offered(
+    monkeypatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(okx_account, "_MEASUREMENTS_A_RULE", 1)
+    monkeypatch.setattr(okx_account, "_MEASURE_EVERY_S", 0.02)
+    server = OkxServer(account__positions=said(position_row()), trade__order=placed)
+    async with trading(server) as account:
+        server.says["public/instruments"] = answer
+        await until(lambda: account.listed() == ())
+        held = await account.positions()
+        left = await account.submit(EXIT)
+
+    assert not isinstance(held, Unknown)
+    assert [each.symbol for each in held] == [BTC_SWAP.symbol]
+    assert left == Accepted("42")
+
+
+@on_loop
+async def test_a_holding_whose_rules_were_never_told_is_not_flat() -> None:
+    held = said(position_row(instId=ETH), position_row())
+    server = OkxServer(public__instruments=rules(said()), account__positions=held)
+    async with trading(server, (BTC_SWAP, ETH_SWAP)) as account:
+        assert isinstance(await account.positions(), Unknown)
+
+
+@on_loop
+async def test_coins_whose_market_is_not_listed_are_still_held() -> None:
+    details = {"details": [balance_row(ccy="BTC", cashBal="0.5")]}
+    server = OkxServer(public__instruments=UNLISTED, account__balance=said(details))
+    async with trading(server, (BTC_SPOT,)) as account:
+        held = await account.positions()
+
+    assert not isinstance(held, Unknown)
+    assert [(each.symbol, str(each.quantity)) for each in held] == [("BTC/USDT", "0.5")]
+
+
+@on_loop
+async def test_a_symbol_that_seemed_not_to_be_listed_is_asked_for_again_soon(monkeypatch) -> None:
+    monkeypatch.setattr(okx_account, "_MEASURE_EVERY_S", 0.02)
+    server = OkxServer(public__instruments=rules(said()))
+    async with trading(server, (BTC_SWAP, ETH_SWAP)) as account:
+        assert symbols(account.listed()) == [BTC_SWAP.symbol]
+        server.says["public/instruments"] = rules(ETH_RULES)
+        await until(lambda: symbols(account.listed()) == [BTC_SWAP.symbol, ETH_SWAP.symbol])
+
+
+@on_loop
+async def test_a_price_of_coins_that_is_nonsense_makes_a_read_that_failed() -> None:
+    details = {"details": [balance_row(ccy="BTC", cashBal="0.5", accAvgPx="NaN")]}
+    async with trading(OkxServer(account__balance=said(details)), (BTC_SPOT,)) as account:
+        assert isinstance(await account.positions(), Unknown)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from domain.ids import ClientOrderId, PositionId
 from domain.instrument import PriceSource, Side
-from domain.order import OrderTerms, OrderType, TimeInForce
+from domain.order import AttachedStop, OrderTerms, OrderType, TimeInForce
 from exchanges.okx_orders import AccountModes, amend, attached, place, place_both, size_of
 from exchanges.port import PositionMode, Refused
 from exchanges.translate import algo_from_row
@@ -114,6 +114,25 @@ def test_a_stop_can_be_attached_to_an_entry() -> None:
             "tpTriggerPx": "70000",
             "tpTriggerPxType": "last",
             "tpOrdPx": "-1",
+        }
+    ]
+
+
+@pytest.mark.parametrize(("side", "price"), [(Side.BUY, "58000"), (Side.SELL, "62000")])
+def test_an_entry_brings_its_stop_along(side: Side, price: str) -> None:
+    stop = AttachedStop(ClientOrderId("guard"), Decimal(price), PriceSource.MARK)
+
+    body = place(terms(side=side, attached=stop), BTC_SWAP, NET)
+
+    assert isinstance(body, dict)
+    assert body["ordType"] == "market"
+    assert "reduceOnly" not in body
+    assert body["attachAlgoOrds"] == [
+        {
+            "attachAlgoClOrdId": "guard",
+            "slTriggerPx": price,
+            "slTriggerPxType": "mark",
+            "slOrdPx": "-1",
         }
     ]
 

@@ -341,13 +341,14 @@ def test_what_the_owner_raises_ends_the_stream(run, clock, chance):
 def test_the_stream_of_an_account_reads_by_the_rules_that_the_venue_told_it(
     run, clock, chance, told
 ):
+    class Rules:
+        def __init__(self):
+            self.listed = {}  # also what is suspended, which is not offered
+
     class Account:
         settings = Keys
         clock_offset_s = 120.0
-        rules = ()
-
-        def instruments(self):
-            return self.rules
+        rules = Rules()
 
     account = Account()
 
@@ -359,7 +360,7 @@ def test_the_stream_of_an_account_reads_by_the_rules_that_the_venue_told_it(
             await told.until(lambda: told.of(StreamUp))
             await venue.push("private", orders(filled_row("1")))
             await eventually(lambda: stream.counts.unlisted == 1)
-            account.rules = (BTC_SWAP,)
+            account.rules.listed = {"BTC-USDT-SWAP": BTC_SWAP}
             await venue.push("private", orders(filled_row("2")))
             await told.until(lambda: told.of(Fill))
             await stream.close()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from domain.ids import AccountName, ClientOrderId, PositionId, Symbol, client_order_id
 from domain.instrument import Direction, Instrument, Side
-from domain.order import Fill, OrderStatus, OrderTerms, OrderType
+from domain.order import AttachedStop, Fill, OrderStatus, OrderTerms, OrderType
 from exchanges.budget import Budget
 from exchanges.okx_account import OkxAccount, OkxSettings
 from exchanges.port import (
@@ -392,3 +392,31 @@ async def test_twenty_orders_at_once_stay_within_the_venues_limits() -> None:
         placed = await asyncio.gather(*map(account.submit, guards))
 
     assert [each for each in (*outcomes, *placed) if not isinstance(each, Accepted)] == []
+
+
+@pytest.mark.parametrize(("instrument", "held"), [(BTC_SWAP, "0.02"), (BTC_SPOT, "0.01998")])
+@on_loop
+async def test_an_entry_brings_a_stop_along_for_what_it_has_filled(
+    instrument: Instrument, held: str
+) -> None:
+    brought = AttachedStop(order_id("guard-0"), Decimal(59000))
+    async with at_sandbox((instrument,)) as (_, account):
+        entry = replace(terms("entry-0", Side.BUY, attached=brought), leverage=Decimal(1))
+        assert isinstance(await account.submit(entry), Accepted)
+        found = await account.order(BTC, brought.client_order_id)
+        assert isinstance(await account.cancel(BTC, brought.client_order_id), Accepted)
+
+    assert isinstance(found, VenueOrder)
+    assert (found.status, found.terms.type) == (S.OPEN, OrderType.STOP)
+    assert (found.terms.trigger_price, found.terms.quantity) == (Decimal(59000), Decimal(held))
+
+
+@on_loop
+async def test_an_entry_whose_stop_is_on_the_wrong_side_opens_nothing() -> None:
+    brought = AttachedStop(order_id("guard-0"), Decimal(61000))
+    async with at_sandbox() as (_, account):
+        answer = await account.submit(terms("entry-0", Side.BUY, attached=brought))
+        assert await net(account) == 0
+
+    assert isinstance(answer, Refused)
+    assert answer.code == "51280"

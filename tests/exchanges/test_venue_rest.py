@@ -229,6 +229,7 @@ def test_lies_about_candles_are_unknown(run, says):
         reply(HTML),
         okx_candles(RUNNING - 60_000, RUNNING),
         reply(okx([str(RUNNING), "100", "101", "99", "100", "1", "1", "1", "perhaps"])),
+        reply(okx([str(RUNNING), "100", "101", "99", "100", "1", "1", "1", ["1"]])),
         reply(okx([str(RUNNING - 60_000), *["100"] * 7, "1"], [str(RUNNING), *["100"] * 7, "0"])),
         reply(okx([str(RUNNING), "100", "101", "99", "100", "-1", "1", "1", "1"])),
     ],

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.wal import wal_path
 from storage.admin import verify, verify_open
 from storage.connection import NAME, Database
 from storage.errors import JournalDamagedError, StorageError
@@ -16,7 +17,6 @@ from storage.queries import quarantined
 from storage.rebuild import rebuild
 from storage.store import Store
 from storage.streams import Streams
-from storage.wal import wal_path
 from tests.storage.words import (
     DISK,
     REGISTRY,

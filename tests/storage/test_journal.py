@@ -271,3 +271,13 @@ def test_every_opening_is_a_new_epoch_and_records_carry_it(directory: Path) -> N
 
     with open_store(directory) as store:
         assert [record.epoch for record in store.journal.read()] == [1, 2, 3]
+
+
+def test_what_a_batch_became_is_returned(writer: Writer) -> None:
+    journal = writer.journal
+
+    first = journal.append(writer.entries("count/a", Counted(1), Counted(2)))
+
+    assert (first.last_seq, first.last_hash) == (2, journal.journal_hash)
+    assert journal.append([]) == first
+    assert journal.append(writer.entries("count/a", Counted(3))).last_seq == 3

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from domain.commands import ModificationType, ModifyProtection, RequestedBy
 from domain.ids import DecisionId
@@ -15,6 +16,7 @@ from domain.inputs import OrderEnded
 from domain.instrument import Direction
 from domain.order import (
     OrderAdopted,
+    OrderAmended,
     OrderBecameUnknown,
     OrderDenied,
     OrderFoundAbsent,
@@ -96,6 +98,27 @@ def test_an_order_is_listed_with_what_became_of_it(store: Store, writer: Writer)
     assert order.intended_at == "2026-01-02T03:04:05.000000Z"
     assert order.venue_order_id == "v1"
     assert order.seq == 4
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_order_that_was_changed_is_listed_as_it_is_and_its_attempt_as_it_was(
+    store: Store, writer: Writer, at_once: bool
+) -> None:
+    terms = replace(terms_of(1), quantity=D("0.4"), price=D(99))
+    story = [*life_of(1)[:2], accepted("v1"), OrderAmended(terms, NOW)]
+    if at_once:
+        writer.append(order_stream(1), *story)
+    else:
+        for event in story:
+            writer.append(order_stream(1), event)
+    live = read_tables(store.database)
+
+    (order,) = queries.orders(store.database.connection)
+    assert (order.quantity, order.price) == ("0.4", "99")
+    (attempt,) = queries.executions(store.database.connection)
+    assert attempt.quantity == "1"
+    rebuild(store.database, REGISTRY, TABLES)
+    assert read_tables(store.database) == live
 
 
 def test_orders_are_listed_newest_first_and_by_status(store: Store, writer: Writer) -> None:

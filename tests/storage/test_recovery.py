@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.order import OrderCanceled, OrderStatus
+from runtime.wal import wal_path
 from storage.chain import Tail, seal, set_mark
 from storage.connection import NAME
 from storage.errors import NewerSchemaError
 from storage.fold import state_of
 from storage.journal import Entry
 from storage.store import Store
-from storage.wal import wal_path
 from tests.builders import NOW, Life, position_id
 from tests.storage.words import (
     REGISTRY,

@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from storage.chain import hash_at
 from storage.connection import NAME
 from storage.errors import JournalDamagedError
 from storage.snapshot import (
+    _HEADER_BYTES,
+    _PREFIX,
     DIRECTORY,
     KEPT,
     SnapshotError,
@@ -25,6 +28,7 @@ from tests.storage.words import (
     POSITION,
     REGISTRY,
     Count,
+    Counted,
     Writer,
     accepted,
     intended,
@@ -277,3 +281,19 @@ def test_a_journal_emptied_beside_a_snapshot_is_no_new_beginning(directory: Path
         with pytest.raises(JournalDamagedError, match="it is empty, yet there is the snapshot"):
             open_store(directory)
     assert len(snapshot_paths(directory)) == 2
+
+
+def test_a_state_that_is_not_utf_8_is_refused_though_its_hash_is_right(directory: Path) -> None:
+    """As a bug of ours would write it: damage does not keep the hash."""
+    with open_store(directory) as store:
+        store.journal.append(Writer(store.journal).entries("count/a", Counted(1)))
+        path = SnapshotWriter(REGISTRY, store.journal.tail, {"count/\u00e9": (1, Count(1))}).write(
+            DISK, directory
+        )
+        data = path.read_bytes().replace("\u00e9".encode(), b"\xff\xff")
+        start = _PREFIX.unpack_from(data)[4]
+        digest = sha256(data[start:] + data[: _PREFIX.size] + data[_HEADER_BYTES:start]).digest()
+        path.write_bytes(data[: _PREFIX.size] + digest + data[_HEADER_BYTES:])
+
+        with pytest.raises(SnapshotError, match="its states are of another version"):
+            load_snapshot(path, DISK, REGISTRY, lambda _: store.journal.tail.hash)

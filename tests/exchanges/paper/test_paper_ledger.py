@@ -1,6 +1,7 @@
 """The paper venue's file: all or nothing, one owner, nothing newer."""
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -183,9 +184,9 @@ def test_a_newer_schema_is_refused(ledgers, path):
     first = ledgers()
     first.open()
     first.close()
-    with_version(path, 2)
+    with_version(path, 3)
 
-    with pytest.raises(LedgerVersionError, match="schema 2"):
+    with pytest.raises(LedgerVersionError, match="schema 3"):
         ledgers().open()
 
 
@@ -285,3 +286,84 @@ def test_a_closed_ledger_says_so(ledgers, make_desk):
 
     with pytest.raises(sqlite3.ProgrammingError, match="not open"):
         ledger.write(traded(make_desk)[1])
+
+
+def in_schema_1(path):
+    """Take the seals out, as a program of schema 1 would have left the file."""
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("account", "positions", "orders", "fills"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN seal")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+
+
+def test_a_ledger_of_schema_1_gets_seals_and_keeps_its_rows(ledgers, path, make_desk):
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(traded(make_desk)[1])
+    ledger.close()
+    before = ledgers()
+    records, fills = before.open(), before.fills(None)
+    before.close()
+    in_schema_1(path)
+
+    after = ledgers()
+
+    assert after.open() == records
+    assert after.fills(None) == fills
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE account SET fees = '0'",
+        "UPDATE positions SET quantity = '2'",
+        "UPDATE orders SET frozen = '1' WHERE client_order_id = 'resting'",
+        "UPDATE orders SET reason = x'' WHERE client_order_id = 'resting'",
+        "DELETE FROM orders WHERE client_order_id = 'canceled'",
+        "DELETE FROM fills",
+    ],
+)
+def test_a_row_that_was_changed_or_is_missing_is_refused(ledgers, path, make_desk, damage):
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(traded(make_desk)[1])
+    ledger.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(damage)
+        connection.commit()
+
+    with pytest.raises(LedgerError, match=r"damaged|counts"):
+        ledgers().open()
+
+
+def test_a_fill_that_was_changed_is_refused_when_it_is_asked_for(ledgers, path, make_desk):
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(traded(make_desk)[1])
+    ledger.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE fills SET price = '1'")
+        connection.commit()
+    opened = ledgers()
+    opened.open()
+
+    with pytest.raises(LedgerError, match="a row of fills is damaged"):
+        opened.fills(None)
+
+
+def test_commits_that_sqlite_drops_from_a_damaged_log_are_told(ledgers, path, make_desk):
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(traded(make_desk)[1])
+    data, log = path.read_bytes(), bytearray(path.with_name("paper.db-wal").read_bytes())
+    ledger.close()
+    path.write_bytes(data)
+    log[len(log.rstrip(b"\0")) - 100] ^= 1
+    path.with_name("paper.db-wal").write_bytes(log)
+
+    damaged = ledgers()
+    damaged.open()
+
+    (problem,) = damaged.problems
+    assert problem.startswith("SQLite dropped 1 transaction(s) of the log of the paper ledger")

@@ -3,9 +3,12 @@
 import asyncio
 from decimal import Decimal
 
+import pytest
+
 from domain.ids import AccountName, PositionId, client_order_id
 from exchanges.sandbox import outside
 from exchanges.sandbox.judge import is_ours, judge, ledger
+from exchanges.sandbox.refusals import CODES, VenueRefusal
 from tests.exchanges.sandbox.client import trading
 from tests.exchanges.sandbox.desk import SPOT, SWAP, Desk
 
@@ -213,3 +216,8 @@ def test_control_refuses_what_makes_no_sense_and_pages_of_a_browser() -> None:
             assert [one["status"] for one in refused] == [400, 400, 400, 404, 403, 403]
 
     run(work)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_can_be_a_fault_on_demand(code: str) -> None:
+    assert "{" not in VenueRefusal(code).text

@@ -367,6 +367,19 @@ def test_a_clock_that_is_off_refuses_the_right_time() -> None:
     run(work)
 
 
+def test_a_clock_that_is_set_back_is_told_as_it_is() -> None:
+    async def work() -> None:
+        async with trading() as client:
+            client.sandbox.world.skew_ms = 60_000
+            ahead = int((await client.get("public/time"))["data"][0]["ts"])
+            client.sandbox.world.skew_ms = 0
+            back = int((await client.get("public/time"))["data"][0]["ts"])
+
+            assert 50_000 < ahead - back <= 60_000
+
+    run(work)
+
+
 def test_two_instrument_sets_have_the_venues_sizes() -> None:
     async def work() -> None:
         async with trading(listings=listings(("BTC",))) as client:

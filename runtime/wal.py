@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+_BLOCK = 1024 * 1024  # bytes
 _MAGIC = 0x377F0682  # the lowest bit tells the byte order of the checksums
 _HEADER = 32
 _CHECKED = 24  # bytes of the header before its checksum
@@ -47,6 +48,30 @@ def read_wal(database: Path) -> WalContent:
         return WalContent()
     try:
         return _content(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_durable(database: Path) -> None:
+    """Write the log's bytes over themselves and sync: what can be read of it is then on the disk.
+
+    A sync that fails loses what it should have written, and the next one succeeds without it. The
+    log can still be read, for it is in memory; written back into the database it would leave, after
+    a power cut, a database that is newer than its log, and SQLite would put the old pages of the
+    log over it. Raises `OSError`.
+    """
+    try:
+        descriptor = os.open(wal_path(database), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        place = 0
+        while block := os.pread(descriptor, _BLOCK, place):
+            rest = memoryview(block)
+            while rest:
+                written = os.pwrite(descriptor, rest, place)
+                rest, place = rest[written:], place + written
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

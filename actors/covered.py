@@ -1,0 +1,61 @@
+"""Whether an exit may leave: is what it sells still there, and its own to sell?
+
+A reduce-only order protects a holding from turning over, not one position from another: where two
+positions share a symbol, the second exit of one of them sells the other's units. The exchange actor
+hears of fills first, so it looks once more before an exit leaves.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from enum import Enum
+
+from domain.instrument import Kind
+from domain.money import ZERO
+from domain.order import RESTING, Order, OrderTerms
+from domain.position import Position
+from domain.position_life import is_known_fill
+
+
+class Room(Enum):
+    """What becomes of an exit."""
+
+    ENOUGH = "it may leave"
+    GONE = "what it was to sell has been sold: its position decides anew"
+    LOCKED = "a stop at the venue may sell the same: first its end must be known"
+
+
+def room_for(
+    terms: OrderTerms,
+    position: Position,
+    orders: Iterable[Order],
+    positions: Callable[[], Iterable[Position]],
+) -> Room:
+    """Say whether an exit may leave; all `positions` are looked at only if need be."""
+    left, locked = position.remaining, ZERO
+    for order in orders:
+        for fill in order.fills:
+            if not is_known_fill(position, fill):
+                left += -fill.quantity if fill.side is terms.side else fill.quantity
+        if order.terms.type in RESTING and not order.is_terminal:
+            locked += _may_sell(order)
+    if terms.quantity > left:
+        return Room.GONE
+    if locked and terms.quantity + locked > left and _is_shared(position, positions):
+        return Room.LOCKED
+    return Room.ENOUGH
+
+
+def _may_sell(order: Order) -> Decimal:
+    asked = ZERO if order.asked is None else order.asked.quantity
+    return max(order.terms.quantity, asked) - order.filled
+
+
+def _is_shared(position: Position, positions: Callable[[], Iterable[Position]]) -> bool:
+    """Whether the venue would take the rest from somebody else; of spot it always might."""
+    if position.instrument.kind is Kind.SPOT:
+        return False  # its balance is locked, and its position waits for that
+    symbol = position.instrument.symbol
+    return any(
+        each.id != position.id and each.instrument.symbol == symbol and each.remaining
+        for each in positions()
+    )

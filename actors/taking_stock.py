@@ -1,0 +1,94 @@
+"""Asking the venue for all that may have happened while nobody listened.
+
+After a start, and whenever its private stream has come back.
+"""
+
+from datetime import datetime
+
+import structlog
+
+from actors.doubt import reconcile
+from actors.messages import Beat, Reconciled, ReconcileFailed
+from actors.sending import Sender
+from actors.world import World
+from domain.ids import ClientOrderId
+from domain.order import Order
+from exchanges.port import Exchange
+from runtime.actor import handles
+
+log = structlog.get_logger("trade.execution")
+
+RECONCILE_AGAIN_AFTER_S = 1.0
+
+
+class TakingStock(Sender):
+    """Asks until the venue has answered; one question at a time."""
+
+    def __init__(self, world: World, port: Exchange) -> None:
+        super().__init__(world, port)
+        self.booked_until: datetime | None = None  # of this life
+        self.is_asking = self.is_wanted = False
+        self.is_waiting = False  # to ask again
+
+    def _is_news(self, order_id: ClientOrderId) -> bool:
+        raise NotImplementedError
+
+    async def _reconcile(self) -> None:
+        """Ask the venue; once more when that was wanted while it was being asked."""
+        self.is_wanted = True
+        if self.is_asking:
+            return
+        self.is_asking = True
+        try:
+            while self.is_wanted:
+                self.is_wanted = False
+                await self._ask_all()
+        finally:
+            self.is_asking = False
+
+    async def _ask_all(self) -> None:
+        positions = self.world.states.latest_of("position")
+        if not positions:
+            self.tell(self.name, Reconciled((), (), 0.0))  # there is nobody it could concern
+            return
+        since = min(position.intended_at for position in positions)
+        orders: list[Order] = [stream.state for stream in self.streams.values()]
+        working = {order.terms.client_order_id: order for order in orders if not order.is_terminal}
+        began = self.world.clock.now()
+        said = await reconcile(
+            self.port,
+            since,
+            self._booked_until(began),
+            working,
+            self._is_news,
+            self.world.clock.monotonic(),
+        )
+        if isinstance(said, Reconciled):
+            self.booked_until = began
+        self.tell(self.name, said)
+
+    def _booked_until(self, now: datetime) -> datetime | None:
+        """Return until when all that the venue told is booked; None: nobody knows.
+
+        After a start that is when the life before was last heard of: what it did not journal it
+        sent after that.
+        """
+        if self.booked_until is None:
+            portfolio = self.world.portfolio()
+            return None if portfolio is None else min(now, portfolio.marked_at)
+        return min(now, self.booked_until)
+
+    @handles(ReconcileFailed)
+    def on_reconcile_failed(self, failed: ReconcileFailed) -> None:
+        """Keep asking; nothing new is sent meanwhile, armed guards stay up."""
+        log.warning("reconcile_failed", why=failed.why)
+        if not self.is_waiting:
+            self.is_waiting = True
+            self.after(RECONCILE_AGAIN_AFTER_S, Beat())
+
+    @handles(Beat)
+    def on_beat(self, beat: Beat) -> None:
+        """Ask the venue again."""
+        del beat
+        self.is_waiting = False
+        self.run(self._reconcile())

@@ -1,0 +1,137 @@
+"""Exits and stops of positions that share a symbol: nobody sells what is another's."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from actors import names
+from domain.commands import ClosePosition, ModificationType
+from domain.instrument import Side
+from domain.position import PositionStatus
+from tests.actors.box import Box, D, pid
+from tests.actors.faulty_venue import answer_lost, broken_line, never_arrives
+
+NAME = names.position(pid())
+VENUE_STOPS = {"stops_at_venue": True, "amends_stops": True}
+
+
+async def started(box: Box, price: str = "60000") -> Box:
+    box.parts.world.rules = replace(box.parts.world.rules, **VENUE_STOPS)
+    return await box.start(price)
+
+
+async def sold(box: Box, number: int = 1) -> Any:
+    fills = await box.paper.fills(None)
+    prefix = box.position(number).entry.client_order_id[:24]
+    own = (each for each in fills if each.client_order_id.startswith(prefix))
+    return sum((each.quantity for each in own if each.side is Side.SELL), D(0))
+
+
+async def two(box: Box) -> None:
+    await started(box)
+    await box.open(number=1)
+    await box.open(number=2)
+
+
+async def held(box: Box) -> Any:
+    positions = await box.paper.positions()
+    return sum((each.quantity for each in positions), D(0))
+
+
+@pytest.mark.parametrize("fault", [broken_line, never_arrives, answer_lost])
+def test_an_exit_leaves_only_when_the_stop_that_shares_its_units_has_let_go(perform, fault):
+    async def play(box: Box) -> None:
+        await two(box)
+        box.venue.cancels += [fault]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.5)  # longer than an exit waits for its stop
+        box.say("58990")  # the venue fires both stops
+        await box.soon(20)
+        assert await sold(box, 1) == D("0.01")
+        assert await sold(box, 2) == D("0.01")
+        assert await held(box) == 0
+        assert "OVER_FILL" not in box.ears.codes()
+
+    perform(play)
+
+
+@pytest.mark.parametrize("fault", [broken_line, never_arrives])
+def test_an_exit_whose_stop_does_not_let_go_waits_and_is_not_forgotten(perform, fault):
+    async def play(box: Box) -> None:
+        await two(box)
+        box.venue.cancels += [fault]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(20)
+        assert box.position().status is PositionStatus.CLOSED
+        assert await sold(box, 1) == D("0.01")
+        assert box.position(2).status is PositionStatus.OPEN_PROTECTED
+        assert await held(box) == D("0.01")
+        assert [each.client_order_id[:24] for each in box.venue.resting()] == [
+            box.position(2).entry.client_order_id[:24]
+        ]
+
+    perform(play)
+
+
+def test_a_close_before_the_venue_was_asked_does_not_sell_what_its_stop_sold(perform):
+    async def first(box: Box) -> None:
+        await two(box)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.venue.reads_fail = True
+        box.venue.pushes = lambda _: ()  # nor does it tell
+        await started(box, "59500")
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.5)
+        box.say("58990")  # the venue fires both stops
+        await box.soon(0.2)
+        box.venue.reads_fail = False
+        await box.soon(20)
+        assert await sold(box, 1) == D("0.01")
+        assert await sold(box, 2) == D("0.01")
+        assert await held(box) == 0
+        assert "OVER_FILL" not in box.ears.codes()
+
+    perform(first, second)
+
+
+def test_while_an_exit_is_in_doubt_after_a_crash_the_stop_stays_at_the_venue(perform):
+    async def first(box: Box) -> None:
+        await two(box)
+        box.venue.cancels += [never_arrives]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.1)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.parts.world.rules = replace(box.parts.world.rules, **VENUE_STOPS)
+        await box.start("60000")
+        await box.soon(3)  # whether it had left is not proven yet
+        assert len(box.venue.resting()) == 2
+        await box.soon(20)
+        assert box.position().status is PositionStatus.CLOSED
+        assert await sold(box, 1) == D("0.01")
+        assert len(box.venue.resting()) == 1
+
+    perform(first, second)
+
+
+def test_what_was_read_before_a_change_was_known_does_not_look_like_somebody_elses(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open()
+        exchange = box.actor(names.EXCHANGE)
+        before = await box.paper.open_orders()
+        asked_s = box.parts.world.clock.monotonic()
+        await box.soon(0.1)
+        assert (await box.modify(ModificationType.MOVE_SL, price=D(59_500))).refusal is None
+        await box.soon()
+        for order in before:
+            exchange._apply(order, asked_s=asked_s)
+        await box.soon()
+        assert "STOP_CHANGED_OUTSIDE" not in box.ears.codes()
+        assert len(box.venue.amended) == 1
+
+    perform(play)
