@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors import names
+from actors.money import TOLERANCE
 from daemon.simulation.commands import Commands
 from daemon.simulation.life import Life
 from daemon.simulation.network import parameters
@@ -27,7 +28,6 @@ from storage.store import Store
 
 GUARDED_WITHIN_S = 12.0  # after two alarms' time a position is closed; and what a round trip takes
 _PLACES = frozenset({"trade/order", "trade/order-algo"})
-_CENT = Decimal("0.000001")
 # Reasons for a safer mode that a day may leave behind and that are no fault of the daemon.
 _LASTING = frozenset({"DAILY_DRAWDOWN", "TOTAL_DRAWDOWN", "KILL_SWITCH", "CLOSING_ALL"})
 
@@ -273,7 +273,9 @@ class Judge:
         }
         # The venue mixes the positions of a symbol: what they are worth is the same, not the cash.
         ours, theirs = equity(portfolio, marks), self.venue.account.equity("USDT")
-        self._expect("I5", abs(ours - theirs) < _CENT, f"worth {ours} USDT here, {theirs} there")
+        self._expect(
+            "I5", abs(ours - theirs) < TOLERANCE, f"worth {ours} USDT here, {theirs} there"
+        )
 
     def _mode(self, life: Life) -> None:
         """I5: nothing but what a person must see to is in the way of entries."""

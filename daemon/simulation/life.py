@@ -5,10 +5,9 @@ a bug.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from actors import names
@@ -248,12 +247,18 @@ class Life:
         return answer
 
 
-def lived(loop: InterleavedLoop, main: Callable[[], Any]) -> None:
-    """Run a life's coroutine on its loop; whatever it leaves behind is canceled, unheard."""
+def lived(loop: InterleavedLoop, main: Callable[[], Awaitable[None]]) -> None:
+    """Run a life on its loop; whatever it leaves behind is canceled, unheard, until nothing is."""
+
+    async def whole() -> None:
+        try:
+            await main()
+        finally:
+            this = asyncio.current_task()
+            while left := [task for task in asyncio.all_tasks(loop) if task is not this]:
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(main())
-
-
-def directory_of(base: Path) -> Path:
-    """Return where a day's files are."""
-    return base / "var"
+        runner.run(whole())

@@ -7,19 +7,27 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from daemon.assembly import Assembly
 from daemon.simulation.day import run
 from daemon.simulation.plan import CALM_S, COMMANDS, Plan, Span, Step
 
 Fails = Callable[[Plan], bool]
+Patch = Callable[[Assembly], None]
 _SHORT_CALM_S = (120.0, 300.0)
 
 
-def shrunk(plan: Plan, *, runs: int = 200, note: Callable[[str], None] = lambda _: None) -> Plan:
+def shrunk(
+    plan: Plan,
+    *,
+    runs: int = 200,
+    note: Callable[[str], None] = lambda _: None,
+    patch: Patch | None = None,
+) -> Plan:
     """Return a smaller plan that violates an invariant that `plan` violates.
 
     At most so many runs. Returns `plan` itself when it violates none.
     """
-    rules = rules_of(plan)
+    rules = rules_of(plan, patch)
     if not rules:
         return plan
     left = [runs]
@@ -28,7 +36,7 @@ def shrunk(plan: Plan, *, runs: int = 200, note: Callable[[str], None] = lambda 
         if left[0] <= 0:
             return False
         left[0] -= 1
-        return bool(rules_of(candidate) & rules)
+        return bool(rules_of(candidate, patch) & rules)
 
     faults = tuple(step for step in plan.steps if step.do not in COMMANDS)
     plan = _fewer(plan, faults, fails, note)
@@ -47,9 +55,9 @@ def shrunk(plan: Plan, *, runs: int = 200, note: Callable[[str], None] = lambda 
     return plan
 
 
-def rules_of(plan: Plan) -> set[str]:
+def rules_of(plan: Plan, patch: Patch | None = None) -> set[str]:
     """Return the invariants that a plan violates."""
-    return {text.partition(":")[0] for text in run(plan).violations}
+    return {text.partition(":")[0] for text in run(plan, patch=patch).violations}
 
 
 def _fewer(

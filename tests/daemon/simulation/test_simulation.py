@@ -1,0 +1,141 @@
+"""The simulation itself: it repeats, it finds what is wrong, it makes what it found smaller."""
+
+import pytest
+from msgspec.structs import replace
+from typer.testing import CliRunner
+
+from daemon.cli.program import build
+from daemon.simulation.campaign import again, campaign
+from daemon.simulation.day import run
+from daemon.simulation.plan import FAULTS, Step, decode, encode, planned
+from daemon.simulation.shrink import rules_of, shrunk
+
+
+def sends_twice(parts):
+    """Plant a bug: every order leaves twice under its id."""
+    submit = parts.distant.submit
+
+    def twice(terms):
+        submit(terms)
+        return submit(terms)
+
+    parts.distant.submit = twice
+
+
+def short(seed, *steps):
+    """Return a plan of one short life."""
+    plan = planned(seed, with_faults=False)
+    life = plan.lives[0]
+    return replace(
+        plan,
+        kind="swap",
+        lives=(replace(life, end=180.0, ends="stop"),),
+        steps=steps,
+        calm_s=120.0,
+        traders=0,
+    )
+
+
+def opens(at=5.0, u=0.1, v=0.2):
+    return Step(at=at, do="open", u=u, v=v)
+
+
+def test_a_position_opens_and_its_stop_closes_it():
+    # v=0.2 draws the stop nearest to the price; u=0.1 is a long of the first base.
+    result = run(short(1, opens(), Step(at=20.0, do="gap", u=0.1, v=0.0)), with_story=True)
+
+    assert not result.violations
+    assert any("position_closed" in line and "STOP_LOSS" in line for line in result.story)
+
+
+def test_the_same_plan_gives_the_same_day_to_the_last_byte():
+    plan = short(2, opens(), opens(8.0, 0.5), Step(at=15.0, do="lost", count=3, lasts=20.0))
+
+    assert run(plan).digest == run(plan).digest
+
+
+def test_another_process_with_other_hashes_comes_to_the_same_day():
+    assert again(2) == run(planned(2)).digest
+
+
+def test_another_seed_gives_another_day():
+    assert run(short(1, opens())).digest != run(short(2, opens())).digest
+
+
+def test_telling_the_story_does_not_change_it():
+    plan = short(3, opens())
+
+    assert run(plan, with_story=True).checks == run(plan).checks
+
+
+def test_seeds_leave_different_faults_out_and_draw_two_hundred_of_the_rest():
+    mixes = [{step.do for step in planned(seed).steps} & FAULTS.keys() for seed in range(5)]
+
+    assert len(set(map(frozenset, mixes))) == 5
+    assert all(len(mix) < len(FAULTS) for mix in mixes)
+    assert all(sum(step.do in FAULTS for step in planned(seed).steps) >= 200 for seed in range(5))
+
+
+def test_nothing_goes_wrong_in_the_last_ten_minutes():
+    for seed in range(20):
+        plan = planned(seed)
+        assert all(step.at < plan.ends - 600 for step in plan.steps)
+
+
+def test_a_planted_bug_is_found():
+    assert "I2" in rules_of(short(1, opens()), sends_twice)
+
+
+def test_what_was_found_gets_smaller_and_fails_alike():
+    noise = [Step(at=10.0 + number, do="quiet", u=0.3, lasts=1.0) for number in range(8)]
+    plan = short(1, opens(), *noise)
+
+    small = shrunk(plan, runs=30, patch=sends_twice)
+
+    assert "I2" in rules_of(small, sends_twice)
+    assert [step.do for step in small.steps] == ["open"]
+
+
+def test_a_day_without_a_violation_does_not_get_smaller():
+    plan = short(1, opens())
+
+    assert shrunk(plan) is plan
+
+
+def test_a_plan_survives_being_written_down():
+    plan = planned(4)
+
+    assert decode(encode(plan, violations=["I2: …"])) == plan
+
+
+def test_a_campaign_adds_up_and_runs_its_first_seed_twice():
+    noted = []
+
+    figures = campaign([5], with_faults=False, note=noted.append)
+
+    assert figures["seeds"] == len(noted) == figures["ran_twice"] == 1
+    assert figures["not_repeated"] == []
+    assert figures["violations"] == 0
+    assert figures["days"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_command_tells_the_story_of_a_kept_plan(tmp_path):
+    file = tmp_path / "plan.json"
+    file.write_bytes(encode(short(1, opens())))
+
+    told = CliRunner().invoke(build(["simulate"]), ["simulate", "--plan", str(file), "--trace"])
+
+    assert told.exit_code == 0, told.output
+    assert "the daemon starts" in told.output
+    assert "order_sent" in told.output
+    assert "0 violations" in told.output
+
+
+def test_a_file_that_is_no_plan_is_refused_by_name(tmp_path):
+    file = tmp_path / "plan.json"
+    file.write_text("{}")
+
+    told = CliRunner().invoke(build(["simulate"]), ["simulate", "--plan", str(file)])
+
+    assert told.exit_code == 1
+    assert "PLAN_UNUSABLE" in told.output
