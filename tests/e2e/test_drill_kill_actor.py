@@ -205,7 +205,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
 
 def _kinds(drill: Drill) -> dict[str, tuple[str, set[str]]]:
     """Return, by kind, which name to kill and which names are born again with it."""
-    desk = {"desk", "edge", "portfolio", "exchange", "feed", "positions", *TRADERS}
+    desk = {"desk", "edge", "portfolio", "exchange", "reconciler", "feed", "positions", *TRADERS}
     desk |= drill.positions()
     return {
         "position": (f"position/{drill.ids[0]}", {f"position/{drill.ids[0]}"}),
