@@ -70,7 +70,9 @@ def _rows(connection: sqlite3.Connection, table: str, columns: str, start: int) 
     """Return rows, texts as bytes: damaged text need not be UTF-8."""
     connection.text_factory = bytes
     try:
-        query = f"SELECT {columns} FROM {table} WHERE seq > ?"  # noqa: S608 - names of ours
-        return set(connection.execute(query, (start,)))
+        query = f"SELECT {columns} FROM {table}"  # noqa: S608 - names of ours
+        if not start:  # all of them: a damaged number may be below zero
+            return set(connection.execute(query))
+        return set(connection.execute(f"{query} WHERE seq > ?", (start,)))
     finally:
         connection.text_factory = str

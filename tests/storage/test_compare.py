@@ -20,6 +20,7 @@ def sound(directory: Path) -> bool:
         ("UPDATE orders SET quantity = '2' WHERE rowid = 1", "orders"),
         ("UPDATE fills SET price = '1'", "fills"),
         ("UPDATE fills SET seq = 5", "fills"),
+        ("UPDATE fills SET seq = -95", "fills"),
         ("UPDATE intents SET client_order_id = 'other' WHERE seq = 2", "intents"),
         ("DELETE FROM intents WHERE seq = 2", "intents"),
     ],
