@@ -7,6 +7,9 @@ import pytest
 from daemon.simulation.day import run
 from daemon.simulation.plan import decode, planned
 
+# A crash drops what was about to begin: coroutines that nobody will await.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 
 

@@ -10,6 +10,9 @@ from daemon.simulation.day import run
 from daemon.simulation.plan import FAULTS, Step, decode, encode, planned
 from daemon.simulation.shrink import rules_of, shrunk
 
+# A crash drops what was about to begin: coroutines that nobody will await.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def sends_twice(parts):
     """Plant a bug: every order leaves twice under its id."""
