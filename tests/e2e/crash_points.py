@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import actors.exchange
+import actors.taking_stock
 import daemon.lifecycle
 import daemon.upkeep
 import runtime.disk
@@ -294,7 +295,7 @@ def _start(trap: Trap, step: str) -> None:
         case "asking":
             before(actors.exchange.ExchangeActor, "_reconcile", trap)
         case "told":
-            _after_coroutine(actors.exchange, "reconcile", trap)
+            _after_coroutine(actors.taking_stock, "reconcile", trap)
         case "reconciled":
             around_handler(actors.exchange.ExchangeActor, Reconciled, trap, after=True)
 
