@@ -6,6 +6,7 @@ That derivation is what makes a lost answer harmless: after a crash the daemon c
 would have sent and asks the venue for it.
 """
 
+from functools import lru_cache
 from typing import NewType
 from uuid import UUID
 
@@ -101,6 +102,7 @@ def client_order_id(
     )
 
 
+@lru_cache(maxsize=4096)  # each is asked for whenever the venue tells of it
 def identity_of(order_id: ClientOrderId) -> OrderIdentity | None:
     """Decode an id of ours; None when it is somebody else's."""
     if len(order_id) != _ACCOUNT_WIDTH + _UUID_WIDTH + 1 + _LEG_NUMBER_WIDTH + _EPOCH_WIDTH:

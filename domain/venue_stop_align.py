@@ -45,7 +45,7 @@ def should_rest(position: Position, rules: PositionRules) -> Resting | None:
     instrument, stop = position.instrument, position.protection.stop
     trail = position.protection.trail
     quantity = instrument.whole_lots(position.free_quantity)
-    if quantity < max(instrument.min_quantity, instrument.lot_size):
+    if not instrument.can_be_ordered(quantity):
         return None
     if stop is not None:
         return Resting(STOP, quantity, trigger_price=stop.price, watches=stop.watches)
