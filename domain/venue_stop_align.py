@@ -62,8 +62,13 @@ def should_rest(position: Position, rules: PositionRules) -> Resting | None:
 
 
 def _with_target(stop: Resting, position: Position, rules: PositionRules) -> Resting:
-    """Add the target, if one is left that closes all of it and watches the same price."""
-    targets = position.protection.open_targets()
+    """Add the target, if one is left that closes all of it and watches the same price.
+
+    Not while an exit waits for a stop without one: that is made smaller where it rests, at once.
+    """
+    targets, current = position.protection.open_targets(), position.at_venue.current
+    if waiting_exits(position) and (current is None or current.asked.target_id is None):
+        return stop
     is_refused = position.at_venue.alone_at == position.protection.version
     if not rules.targets_at_venue or is_refused or len(targets) != 1:
         return stop
