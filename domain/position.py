@@ -87,6 +87,7 @@ class Entry(msgspec.Struct, frozen=True):
     limit_price: Decimal | None = None
     status: OrderStatus = OrderStatus.INTENT
     attached: ClientOrderId | None = None  # the stop that it brings along to the venue
+    with_target: bool = False  # … and the target, in one order
 
 
 class ExitOrder(msgspec.Struct, frozen=True):
