@@ -216,14 +216,12 @@ class Promises:
         if position is None:
             return
         trader = names.trader(position.trader)
-        against = {"mode": "I10", position.instrument.symbol: "I10", trader: "I14"}
-        for what, rule in against.items():
-            since_s = self._broken.get(("entries", what))
-            if since_s is not None and life.outside.now_s - since_s > IN_FORCE_S:
-                told = (
-                    "its price is not the venue's" if what == position.instrument.symbol else what
-                )
-                self.note(rule, f"an entry of {position_id} leaves against {told}, {since_s:.0f} s")
+        rules = {"mode": "I10", position.instrument.symbol: "I10", trader: "I14"}
+        for what in self._against(life):
+            since_s = self._broken.get(("entries", what), life.outside.now_s)
+            if what in rules and life.outside.now_s - since_s > IN_FORCE_S:
+                told = f"{what} since {since_s:.0f} s"
+                self.note(rules[what], f"an entry of {position_id} leaves against {told}")
         portfolio, limits = life.world.portfolio(), self._limits.get(trader)
         if portfolio is None or not limits or not is_first:
             return
