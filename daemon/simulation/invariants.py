@@ -16,7 +16,9 @@ from daemon.simulation.life import Life
 from daemon.simulation.network import parameters
 from daemon.simulation.promises import Promises
 from daemon.simulation.venue import SimVenue
+from domain.errors import InvariantError
 from domain.ids import ClientOrderId, Symbol, account_tag, identity_of
+from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Order, OrderStatus
 from domain.portfolio_events import HoldingClosed
@@ -152,6 +154,8 @@ class Judge:
         for position in held:
             if feed is None or self._is_guarded(life, feed, position):
                 continue
+            if abs(self._held_there(position.instrument)) < position.instrument.lot_size:
+                continue  # somebody else has closed it: nothing is left to guard
             bare.add(position.id)
             since_s = self._bare_since.setdefault(position.id, now_s)
             if now_s - since_s > GUARDED_WITHIN_S:
@@ -176,6 +180,13 @@ class Judge:
         )
         return armed or any(position.id in message for _, _, message in life.ears.alarms)
 
+    def _held_there(self, instrument: Instrument) -> Decimal:
+        """Return what the venue holds of it, base units, signed."""
+        if instrument.kind is Kind.SPOT:
+            return self.venue.account.asset(instrument.base).cash
+        there = self.venue.account.open_positions(self.venue.names[instrument.base])
+        return sum((one.signed * one.listing.contract_value for one in there), ZERO)
+
     # --- at a start
 
     def recovered(self, store: Store) -> None:
@@ -192,10 +203,14 @@ class Judge:
         for record in store.journal.read(self.folded_to):
             event = registry.codec.decode(record.type, record.schema_version, record.payload)
             _, state = self.folded.get(record.stream, (0, None))
-            after = registry.kind_of(record.stream).evolve(state, event)
+            self.folded_to = Tail(record.seq, record.hash)
+            try:
+                after = registry.kind_of(record.stream).evolve(state, event)
+            except InvariantError as error:
+                self.note("I7", f"record {record.seq} does not follow: {error}")
+                continue
             self._event(event, after)
             self.folded[record.stream] = (record.version, after)
-            self.folded_to = Tail(record.seq, record.hash)
 
     def _event(self, event: Any, after: Any) -> None:
         """I14: no program loosens a stop."""
@@ -271,11 +286,7 @@ class Judge:
         for base, inst in self.venue.names.items():
             quote = self.venue.world.venue.market.quotes[inst]
             symbol = f"{base}/USDT"
-            if quote.listing.is_swap:
-                for one in self.venue.account.open_positions(inst):
-                    theirs[symbol] += one.signed * one.listing.contract_value
-            else:
-                theirs[symbol] = self.venue.account.asset(base).cash
+            theirs[symbol] = self._held_there(life.world.instruments[Symbol(symbol)])
             if symbol in quarantined:
                 continue
             lacks = ours[symbol] - theirs[symbol]

@@ -32,7 +32,10 @@ class _Enough(Exception):  # noqa: N818 - no error: the verdict is clear
 
 
 def hunt(bug: Bug, seeds: Sequence[int]) -> Found:
-    """Live the days of `seeds` with a bug until one has a violation that it has not without it."""
+    """Live the days of `seeds` with a bug until one has a violation.
+
+    A day that has one without the bug, or cannot be lived, proves nothing.
+    """
     for number, seed in enumerate(seeds, start=1):
         with planted(bug):
             violation = first_violation(planned(seed))
@@ -48,6 +51,8 @@ def first_violation(plan: Plan) -> str:
             violations = run(plan).violations
         except _Enough:
             violations = tuple(seen)
+        except Exception as error:  # noqa: BLE001 - a daemon that cannot start; see `hunt`
+            return f"crash: {error!r}"
     return violations[0] if violations else ""
 
 
