@@ -197,6 +197,8 @@ class Judge:
             ours = self.folded.get(stream)
             same = ours is not None and ours == (version, state)
             self._expect("I7", same, f"{stream} is not recovered as it was journaled")
+        for stream in store.registry.without_retired(self.folded):
+            self._expect("I7", stream in store.recovered.streams, f"{stream} is not recovered")
 
     def _fold(self, store: Store) -> None:
         registry = store.registry

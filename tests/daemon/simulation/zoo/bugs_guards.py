@@ -156,18 +156,6 @@ GUARDS = (
         (Edit("domain.levels:Levels.add", "if level < self.at:", "if level > self.at:"),),
     ),
     Bug(
-        "crossing_ignored_without_a_new_version",
-        "A crossing that was reported while the position changed is dropped for good.",
-        "I12",
-        (
-            Edit(
-                "domain.position_guards:crossed_level",
-                "if position.status not in HOLDS:",
-                "if crossed.version != position.acknowledged_version:",
-            ),
-        ),
-    ),
-    Bug(
         "adopted_without_a_stop",
         "What is found at the venue is taken over without a stop.",
         "I3",

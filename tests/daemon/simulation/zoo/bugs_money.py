@@ -131,7 +131,7 @@ MONEY = (
         ),
     ),
     Bug(
-        "fill_not_booked_twice_by_account",
+        "duplicate_fill_counted_twice_by_account",
         "An account books an execution again that it is told of again.",
         "I5",
         (

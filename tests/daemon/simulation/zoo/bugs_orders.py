@@ -44,18 +44,6 @@ ORDERS = (
         ),
     ),
     Bug(
-        "slow_answer_taken_for_failure",
-        "An answer that takes longer than five seconds counts as a refusal.",
-        "I9",
-        (
-            Edit(
-                f"{_SENDER}._await_answer",
-                'outcome = Unknown(f"no answer within {ANSWER_WITHIN_S:.0f} s")',
-                'outcome = Refused("TIMEOUT", "no answer in time")',
-            ),
-        ),
-    ),
-    Bug(
         "unknown_told_as_the_end",
         "A position is told that its order is over as soon as the answer is lost.",
         "I4",
@@ -132,18 +120,6 @@ ORDERS = (
         ),
     ),
     Bug(
-        "exit_sent_before_it_is_armed",
-        "An exit leaves at once although the id of its order is not on the disk yet.",
-        "I1",
-        (
-            Edit(
-                "actors.position:PositionActor.may_leave_at_once",
-                "return effect.armed and self._is_durable(effect.terms.client_order_id)",
-                "return True",
-            ),
-        ),
-    ),
-    Bug(
         "acknowledgement_not_journaled",
         "The venue's answer is kept in memory and never written down.",
         "I7",
@@ -153,19 +129,6 @@ ORDERS = (
                 "self._record(stream, OrderAccepted(outcome.venue_order_id, now, seconds))",
                 "stream.state = evolve(stream.state, "
                 "OrderAccepted(outcome.venue_order_id, now, seconds))",
-            ),
-        ),
-    ),
-    Bug(
-        "order_id_used_again",
-        "An exit that failed is tried again under the same order id.",
-        "I2",
-        (
-            Edit(
-                "domain.position_life:_exit_ended",
-                "epochs=position.epochs if ended.at_venue else "
-                "next_epoch(position, ended.exit_id),",
-                "epochs=position.epochs,",
             ),
         ),
     ),
@@ -218,18 +181,6 @@ ORDERS = (
         ),
     ),
     Bug(
-        "acknowledgement_after_fill_reopens",
-        "An order that filled in part is open again when its acknowledgement comes.",
-        "I9",
-        (
-            Edit(
-                "domain.order:_evolve",
-                "status = _S.PARTIAL if order.filled else _S.OPEN",
-                "status = _S.OPEN",
-            ),
-        ),
-    ),
-    Bug(
         "fills_of_others_lost_at_the_end",
         "An order that the venue calls filled is over although its fills are still to come.",
         "I9",
@@ -242,14 +193,45 @@ ORDERS = (
         ),
     ),
     Bug(
-        "working_orders_forgotten_at_a_start",
-        "After a start nobody asks what became of orders that were on their way.",
+        "exit_sent_before_it_is_armed",
+        "An exit whose order id is not on the disk leaves at once, like one that was armed.",
+        "I1",
+        (
+            Edit("domain.position_exits:fire", "armed=armed and known,", "armed=True,"),
+            Edit(
+                "actors.position:PositionActor.may_leave_at_once",
+                "return effect.armed and self._is_durable(effect.terms.client_order_id)",
+                "return effect.armed",
+            ),
+        ),
+    ),
+    Bug(
+        "order_id_used_again",
+        "An exit that failed is tried again under the same order id.",
+        "I2",
+        (
+            Edit(
+                "domain.position_life:_exit_ended",
+                "epochs=position.epochs if ended.at_venue else "
+                "next_epoch(position, ended.exit_id),",
+                "epochs=position.epochs,",
+            ),
+            Edit(
+                "domain.position_exits:_not_under_way",
+                "used = {order.client_order_id for order in position.exits}",
+                "used: set[str] = set()",
+            ),
+        ),
+    ),
+    Bug(
+        "stop_sent_as_a_target",
+        "A stop is sent in the fields of a target: it waits on the wrong side.",
         "I5",
         (
             Edit(
-                f"{_EXCHANGE}.on_start",
-                "if order.status in {_S.INTENT, _S.SENDING, _S.CANCEL_PENDING, _S.AMEND_PENDING}:",
-                "if order.status in {_S.INTENT}:",
+                "exchanges.okx_orders:_trigger",
+                'prefix = "sl" if terms.type is OrderType.STOP else "tp"',
+                'prefix = "tp"',
             ),
         ),
     ),

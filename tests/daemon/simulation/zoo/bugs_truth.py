@@ -106,18 +106,6 @@ TRUTH = (
         ),
     ),
     Bug(
-        "commit_in_doubt_forgotten",
-        "A commit that failed is not written again once the disk is well.",
-        "I7",
-        (
-            Edit(
-                "actors.persistence:PersistenceActor.on_reopened",
-                "if self.backlog.writing and not outcome.has_last_batch:",
-                "if False:",
-            ),
-        ),
-    ),
-    Bug(
         "event_not_sent_to_the_journal",
         "Of several events at once only the last is written.",
         "I7",
@@ -130,19 +118,6 @@ TRUTH = (
         ),
     ),
     Bug(
-        "told_state_not_the_written_one",
-        "What counts as durable is the newest state instead of the one that was written.",
-        "I7",
-        (
-            Edit(
-                "actors.persistence:PersistenceActor._committed",
-                "durable[append.stream] = (version, append.states[-1])",
-                "durable[append.stream] = self.world.states.latest.get("
-                "append.stream, (version, append.states[-1]))",
-            ),
-        ),
-    ),
-    Bug(
         "missed_while_the_stream_was_down",
         "When the private stream is back, nobody asks what it missed.",
         "I5",
@@ -151,6 +126,42 @@ TRUTH = (
                 "actors.exchange:ExchangeActor._stream_changed",
                 "self.run(self._reconcile())",
                 "pass",
+            ),
+        ),
+    ),
+    Bug(
+        "shorts_read_as_longs",
+        "The venue's short positions are read without their sign.",
+        "I5",
+        (
+            Edit(
+                "exchanges.translate:position_from_row",
+                'size = base_units(amount(row, "pos", signed=True), instrument)',
+                'size = abs(base_units(amount(row, "pos", signed=True), instrument))',
+            ),
+        ),
+    ),
+    Bug(
+        "snapshot_forgets_orders_that_ended",
+        "A snapshot leaves out the orders that are over, though their positions are not.",
+        "I7",
+        (
+            Edit(
+                "storage.streams:StreamRegistry.is_needed",
+                "return not kind.is_retired(state) or self._has_owner(kind, state, streams)",
+                "return not kind.is_retired(state)",
+            ),
+        ),
+    ),
+    Bug(
+        "equity_taken_for_cash",
+        "What open positions are ahead at the venue counts as money in the account.",
+        "I5",
+        (
+            Edit(
+                "exchanges.translate:balance_from_row",
+                'total = maybe(row, "cashBal", signed=True)',
+                'total = maybe(row, "eq", signed=True)',
             ),
         ),
     ),
