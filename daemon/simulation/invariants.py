@@ -14,11 +14,10 @@ from actors.money import TOLERANCE
 from daemon.simulation.commands import Commands
 from daemon.simulation.life import Life
 from daemon.simulation.network import parameters
-from daemon.simulation.promises import Promises
+from daemon.simulation.promises import Promises, held_there
 from daemon.simulation.venue import SimVenue
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, Symbol, account_tag, identity_of
-from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Order, OrderStatus
 from domain.portfolio_events import HoldingClosed
@@ -154,7 +153,7 @@ class Judge:
         for position in held:
             if feed is None or self._is_guarded(life, feed, position):
                 continue
-            if abs(self._held_there(position.instrument)) < position.instrument.lot_size:
+            if abs(held_there(self.venue, position.instrument)) < position.instrument.lot_size:
                 continue  # somebody else has closed it: nothing is left to guard
             bare.add(position.id)
             since_s = self._bare_since.setdefault(position.id, now_s)
@@ -179,13 +178,6 @@ class Judge:
             each.key == position.id for index in line.indices() for each in index.armed()
         )
         return armed or any(position.id in message for _, _, message in life.ears.alarms)
-
-    def _held_there(self, instrument: Instrument) -> Decimal:
-        """Return what the venue holds of it, base units, signed."""
-        if instrument.kind is Kind.SPOT:
-            return self.venue.account.asset(instrument.base).cash
-        there = self.venue.account.open_positions(self.venue.names[instrument.base])
-        return sum((one.signed * one.listing.contract_value for one in there), ZERO)
 
     # --- at a start
 
@@ -288,7 +280,7 @@ class Judge:
         for base, inst in self.venue.names.items():
             quote = self.venue.world.venue.market.quotes[inst]
             symbol = f"{base}/USDT"
-            theirs[symbol] = self._held_there(life.world.instruments[Symbol(symbol)])
+            theirs[symbol] = held_there(self.venue, life.world.instruments[Symbol(symbol)])
             if symbol in quarantined:
                 continue
             lacks = ours[symbol] - theirs[symbol]

@@ -4,7 +4,7 @@ Looked at once a second while a daemon lives. A promise that is broken at one lo
 to being kept; one that has been broken at every look for its time is a violation.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -13,11 +13,19 @@ from actors import names
 from daemon.simulation.life import Life
 from daemon.simulation.venue import SimVenue
 from domain.ids import ClientOrderId, PositionId, Symbol, account_tag, identity_of
+from domain.instrument import Instrument, Kind
+from domain.money import ZERO
 from domain.order import Order, is_entry
 from domain.position import Position
 from domain.position_draft import HOLDS
-from domain.protection import TRAIL, has_crossed
+from domain.protection import TRAIL, has_crossed, levels_of
+from domain.triggers import Watched
+from domain.venue_stop import Resting
+from domain.venue_stop_align import should_rest
+from exchanges.sandbox.records import Algo
 
+WATCHED_WITHIN_S = 20.0
+RESTS_WITHIN_S = 60.0  # through refusals that follow each other
 FIRES_WITHIN_S = 30.0  # of being crossed, through silences and partitions
 LEAVES_WITHIN_S = 60.0  # of the end of its position, a stop has left the venue
 RESERVED_WITHIN_S = 10.0
@@ -59,6 +67,8 @@ class Promises:
         self._alarms(life)
         self._reservations(life, orders)
         self._left_behind(life, orders)
+        held = [each for each in positions if each.status in HOLDS and _is_calm(each)]
+        self._watched(life, held)
         self._levels(life, positions)
         self._follow_trails(life, positions)
         self._forbidden(life)
@@ -125,6 +135,36 @@ class Promises:
                     text = f"{algo.client_id} rests there for what is over here"
                     self._within(LEAVES_WITHIN_S, "I5", text)
 
+    def _watched(self, life: Life, held: list[Position]) -> None:
+        """I3: of what is held somebody lives who looks after it; its levels and stop are in place.
+
+        A stop that the venue refuses again and again is told of by an alarm.
+        """
+        feed = life.actor(names.FEED)
+        armed: dict[str, set[str]] = defaultdict(set)
+        for each in () if feed is None else _armed(feed):
+            armed[each.key].add(each.exit_id)
+        rests = [one for some in self.venue.account.armed.values() for one in some.values()]
+        for position in held:
+            if life.actor(names.position(position.id)) is None:
+                self._within(WATCHED_WITHIN_S, "I3", f"nobody looks after {position.id}")
+            levels = {each.exit_id for each in levels_of(position.protection, position.direction)}
+            if feed is not None and levels != armed[position.id]:
+                self._within(WATCHED_WITHIN_S, "I3", f"levels of {position.id} are not watched")
+            wanted = should_rest(position, life.world.rules)
+            if not self._is_there(position, held):
+                continue
+            if wanted is not None and not any(_is_it(one, position, wanted) for one in rests):
+                text = f"the stop of {position.id} does not rest as it should"
+                self._within(RESTS_WITHIN_S, "I3", text)
+
+    def _is_there(self, position: Position, held: list[Position]) -> bool:
+        """Whether the venue holds what is held here of a symbol: others may have sold it."""
+        symbol = position.instrument.symbol
+        same = (each for each in held if each.instrument.symbol == symbol)
+        ours = sum((each.direction.sign * each.remaining for each in same), ZERO)
+        return abs(held_there(self.venue, position.instrument)) >= abs(ours)
+
     def _levels(self, life: Life, positions: list[Position]) -> None:
         """I12: what is crossed fires. I10: at a price that was one."""
         now = life.outside.now
@@ -138,9 +178,7 @@ class Promises:
                 fired_at = price if trigger is None or trigger.while_down else trigger.price
                 if abs(fired_at - price) > _OFF_PRICE * price:
                     self.note("I10", f"{order.client_order_id} fired at {fired_at}, not {price}")
-            if position.status not in HOLDS or position.failed_exits:
-                continue
-            if any(not order.done for order in position.exits):
+            if position.status not in HOLDS or not _is_calm(position):
                 continue
             for exit_id in _crossed(position, price):
                 text = f"{exit_id} of {position.id} is crossed and does not fire"
@@ -166,17 +204,18 @@ class Promises:
                 while levels and levels[-1][0] > now_s - _SEEN_S:
                     levels.pop()
         trails = {each.id: each.protection.trail for each in positions}
-        for position_id, below, level in _trails_of(feed):
-            trail = trails.get(position_id)
+        for each in _armed(feed):
+            trail = trails.get(each.key) if each.exit_id == TRAIL else None
             if trail is None:
                 continue
-            key = (position_id, trail.ratio, trail.distance)
+            below, level = each.below, each.level
+            key = (each.key, trail.ratio, trail.distance)
             levels = self._trails.setdefault(key, deque())
             if levels:
                 before = levels[-1][1]
                 looser = before - level if below else level - before
                 if looser > before * _OFF_TRAIL:
-                    self.note("I3", f"the trail of {position_id} went from {before} to {level}")
+                    self.note("I3", f"the trail of {each.key} went from {before} to {level}")
             levels.append((now_s, level))
 
     # --- entries ---
@@ -203,7 +242,8 @@ class Promises:
         if any(not cause.mode.allows_entries for cause in causes):
             yield "mode"
         for symbol, price in world.prices.prices.items():
-            if price.last and Decimal(price.last) != self._price(symbol):
+            told = price.told or price.last
+            if told and Decimal(told) != self._price(symbol):
                 yield symbol
         for name in _traders(life):
             _, trader = world.states.latest[name]
@@ -231,6 +271,28 @@ class Promises:
             self.note("I14", f"{trader} opens {position_id}, its {own}th of at most {most}")
 
 
+def held_there(venue: SimVenue, instrument: Instrument) -> Decimal:
+    """Return what the venue holds of an instrument, base units, signed."""
+    if instrument.kind is Kind.SPOT:
+        return venue.account.asset(instrument.base).cash
+    there = venue.account.open_positions(venue.names[instrument.base])
+    return sum((one.signed * one.listing.contract_value for one in there), ZERO)
+
+
+def _is_calm(position: Position) -> bool:
+    """Whether nothing of it is being closed, and nothing of that has failed."""
+    return not position.failed_exits and all(order.done for order in position.exits)
+
+
+def _is_it(algo: Algo, position: Position, wanted: Resting) -> bool:
+    """Whether an order at the venue is the stop that should rest there."""
+    identity = identity_of(ClientOrderId(algo.client_id))
+    if identity is None or identity.position_id != position.id:
+        return False
+    size = algo.size * algo.listing.contract_value
+    return (size, algo.sl_trigger) == (wanted.quantity, wanted.trigger_price)
+
+
 def _crossed(position: Position, price: Decimal) -> Iterator[str]:
     """Yield the stop and the targets that a price is beyond."""
     below = position.direction.sign > 0
@@ -246,9 +308,7 @@ def _traders(life: Life) -> list[str]:
     return [name for name in life.world.states.latest if name.startswith("trader/")]
 
 
-def _trails_of(feed: Any) -> Iterator[tuple[PositionId, bool, float]]:
+def _armed(feed: Any) -> Iterator[Watched]:
     for line in feed.lines.values():
         for index in line.indices():
-            for each in index.armed():
-                if each.exit_id == TRAIL:
-                    yield each.key, each.below, each.level
+            yield from index.armed()

@@ -138,18 +138,6 @@ GUARDS = (
         ),
     ),
     Bug(
-        "index_loses_a_level",
-        "A level that was reported and not crossed is not watched again.",
-        "I12",
-        (
-            Edit(
-                "domain.levels:Levels.take",
-                "while heap and (heap[0][0] <= signed or not heap[0][2].live):",
-                "while heap and (heap[0][0] <= signed * 0.999 or not heap[0][2].live):",
-            ),
-        ),
-    ),
-    Bug(
         "index_alarm_too_far",
         "A level that is armed nearer than the others does not move the alarm.",
         "I12",
@@ -197,14 +185,19 @@ GUARDS = (
         (Edit("exchanges.frame_checks:positive", "and float(text) > 0", ""),),
     ),
     Bug(
-        "prices_off_the_tick",
-        "Stops are sent with more digits than the venue takes.",
-        "I5",
+        "index_loses_a_level",
+        "Of several levels on one side only those are watched that were the nearest when armed.",
+        "I12",
         (
             Edit(
-                "domain.instrument:Instrument._on_tick",
-                "return max(self.tick_size, (ceil_to if up else floor_to)(price, self.tick_size))",
-                "return price",
+                "domain.triggers:TriggerIndex.arm",
+                "self._below.add(trigger)",
+                "level > self.below_at and self._below.add(trigger)",
+            ),
+            Edit(
+                "domain.triggers:TriggerIndex.arm",
+                "self._above.add(trigger)",
+                "level < self.above_at and self._above.add(trigger)",
             ),
         ),
     ),
