@@ -16,7 +16,7 @@ from domain.ids import ClientOrderId, PositionId, Symbol, account_tag, identity_
 from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Order, is_entry
-from domain.position import Position
+from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
 from domain.protection import TRAIL, has_crossed, levels_of
 from domain.triggers import Watched
@@ -68,7 +68,12 @@ class Promises:
         self._reservations(life, orders)
         self._left_behind(life, orders)
         held = [each for each in positions if each.status in HOLDS and _is_calm(each)]
+        for each in positions:
+            is_given_up = each.is_closed or each.status is PositionStatus.QUARANTINED
+            if not is_given_up and life.actor(names.position(each.id)) is None:
+                self._within(WATCHED_WITHIN_S, "I3", f"nobody looks after {each.id}")
         self._watched(life, held)
+        self._quarantines(life, positions)
         self._levels(life, positions)
         self._follow_trails(life, positions)
         self._forbidden(life)
@@ -136,18 +141,13 @@ class Promises:
                     self._within(LEAVES_WITHIN_S, "I5", text)
 
     def _watched(self, life: Life, held: list[Position]) -> None:
-        """I3: of what is held somebody lives who looks after it; its levels and stop are in place.
-
-        A stop that the venue refuses again and again is told of by an alarm.
-        """
+        """I3: the levels of what is held are watched here, and its stop rests at the venue."""
         feed = life.actor(names.FEED)
         armed: dict[str, set[str]] = defaultdict(set)
         for each in () if feed is None else _armed(feed):
             armed[each.key].add(each.exit_id)
         rests = [one for some in self.venue.account.armed.values() for one in some.values()]
         for position in held:
-            if life.actor(names.position(position.id)) is None:
-                self._within(WATCHED_WITHIN_S, "I3", f"nobody looks after {position.id}")
             levels = {each.exit_id for each in levels_of(position.protection, position.direction)}
             if feed is not None and levels != armed[position.id]:
                 self._within(WATCHED_WITHIN_S, "I3", f"levels of {position.id} are not watched")
@@ -157,6 +157,15 @@ class Promises:
             if wanted is not None and not any(_is_it(one, position, wanted) for one in rests):
                 text = f"the stop of {position.id} does not rest as it should"
                 self._within(RESTS_WITHIN_S, "I3", text)
+
+    def _quarantines(self, life: Life, positions: list[Position]) -> None:
+        """I5: nothing is in quarantine of which the venue holds what is held here."""
+        for symbol in life.world.quarantined:
+            same = (each for each in positions if each.instrument.symbol == symbol)
+            ours = sum((each.direction.sign * each.remaining for each in same), ZERO)
+            if held_there(self.venue, life.world.instruments[symbol]) == ours:
+                text = f"{symbol} is in quarantine, though nothing differs"
+                self._within(RESTS_WITHIN_S, "I5", text)
 
     def _is_there(self, position: Position, held: list[Position]) -> bool:
         """Whether the venue holds what is held here of a symbol: others may have sold it."""

@@ -76,18 +76,6 @@ EXITS = (
         ),
     ),
     Bug(
-        "coins_asked_as_contracts",
-        "A size in base units is sent where the venue counts contracts.",
-        "I2",
-        (
-            Edit(
-                "exchanges.okx_orders:size_of",
-                "plain(quantity / instrument.contract_size if is_swap else quantity)",
-                "plain(quantity)",
-            ),
-        ),
-    ),
-    Bug(
         "closed_with_an_entry_working",
         "A position ends while an addition to it may still fill.",
         "I5",
@@ -161,8 +149,8 @@ EXITS = (
         ),
     ),
     Bug(
-        "part_not_answered",
-        "Who asks to close too small a part is not answered.",
+        "refused_change_not_answered",
+        "Who asks for a change that is refused is not answered.",
         "I11",
         (
             Edit(

@@ -4,43 +4,6 @@ from tests.daemon.simulation.zoo.planting import Bug, Edit
 
 GUARDS = (
     Bug(
-        "forgotten_position_at_a_start",
-        "After a start only positions whose guards were confirmed have an actor.",
-        "I3",
-        (
-            Edit(
-                "daemon.assembly:_positions",
-                'for position in world.states.latest_of("position")',
-                'for position in world.states.latest_of("position")'
-                " if position.acknowledged_version == position.protection.version",
-            ),
-        ),
-    ),
-    Bug(
-        "levels_not_armed_at_a_start",
-        "After a start the feed is not told which levels to watch.",
-        "I3",
-        (
-            Edit(
-                "domain.position_decide:resume",
-                "[*guards(position, rules)]",
-                "[]",
-            ),
-        ),
-    ),
-    Bug(
-        "levels_not_armed_after_the_feed_restarts",
-        "A feed that restarts is not told again which levels to watch.",
-        "I3",
-        (
-            Edit(
-                "actors.position:PositionActor.on_feed_restarted",
-                'self.on_message(GuardLost("the feed restarted"))',
-                "pass",
-            ),
-        ),
-    ),
-    Bug(
         "partial_fill_not_resized",
         "The stop at the venue stays as large as the entry was asked to be.",
         "I5",
@@ -198,6 +161,31 @@ GUARDS = (
                 "domain.triggers:TriggerIndex.arm",
                 "self._above.add(trigger)",
                 "level < self.above_at and self._above.add(trigger)",
+            ),
+        ),
+    ),
+    Bug(
+        "forgotten_position_at_a_start",
+        "After a start only positions that are protected have somebody who looks after them.",
+        "I3",
+        (
+            Edit(
+                "daemon.assembly:_positions",
+                'for position in world.states.latest_of("position")',
+                'for position in world.states.latest_of("position")'
+                ' if position.status.value == "open_protected"',
+            ),
+        ),
+    ),
+    Bug(
+        "levels_not_armed_after_the_feed_restarts",
+        "A feed that restarts does not say so, and nobody arms again.",
+        "I3",
+        (
+            Edit(
+                "actors.feed:FeedActor.on_start",
+                "self.tell_positions(FeedRestarted())",
+                "pass",
             ),
         ),
     ),
