@@ -168,6 +168,7 @@ class AccountReads:
 
     async def cash_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
         """Return what moved money besides fills, oldest first."""
+        since = self._pages.by_venue_clock(since)
         rows = await self._pages.since(
             since, _LATEST_BILLS, (okx.BILLS, {}), ((okx.PAST_BILLS, {}),)
         )
@@ -305,6 +306,8 @@ class AccountReads:
         """Return rows and what they say, of orders whose id `wants`, oldest first."""
         if not self._rules.are_known:
             return _NO_RULES
+        if since is not None:
+            since = self._pages.by_venue_clock(since)
         past = [(okx.PAST_FILLS, {"instType": kind.value.upper()}) for kind in self._kinds]
         rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
         if isinstance(rows, Unknown):
