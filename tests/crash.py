@@ -27,6 +27,7 @@ from typing import Any
 
 from tests.e2e.crash_drill import Drill
 from tests.e2e.crash_ground import Ground, PaperGround, sandbox_ground
+from tests.e2e.crash_nursery import Nursery
 from tests.e2e.crash_points import BOTH, PAPER, labels_of
 from tests.e2e.crash_promises import Book
 
@@ -67,11 +68,12 @@ def run_labels(
     drill = Drill(directory, seed, ground)
     began_s = time.monotonic()
     drill.life(0, 1.0, hasty=False)
-    for round_ in range(1, kills + 1):
-        chance = Random(f"{seed}/{round_}")
-        drill.labelled_life(round_, chosen[(round_ - 1) % len(chosen)], chance)
-        if shows:
-            _progress(drill, kills + 2, began_s)
+    with Nursery() as nursery:
+        for round_ in range(1, kills + 1):
+            chance = Random(f"{seed}/{round_}")
+            drill.labelled_life(round_, chosen[(round_ - 1) % len(chosen)], chance, nursery)
+            if shows:
+                _progress(drill, kills + 2, began_s)
     return _ended(drill, kills + 2, began_s, shows=shows)
 
 
