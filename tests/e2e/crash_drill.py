@@ -7,12 +7,10 @@ instant by our hand, or at a labelled one by its own (`crash_points.py`).
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +18,7 @@ from random import Random
 from typing import Any
 
 from tests.e2e.crash_client import Crowd, Worker
+from tests.e2e.crash_found import Found, Label
 from tests.e2e.crash_ground import STRATEGY, Ground
 from tests.e2e.crash_judge import Judge, is_same, same_money, told_no_more_than_the_venue_has
 from tests.e2e.crash_ledger import Ledger
@@ -37,36 +36,6 @@ _EARLY_CHANCE = 0.2  # of a label that counts from the start of the process
 _PLAIN_CHANCE = 0.1  # of a labelled life that begins with loading the code
 _SNAPSHOT_S, _SNAPSHOT_OFTEN_S = 3.0, 0.5
 _POLL_S = 0.002
-_LEVEL_OF_TROUBLE = {"error", "critical"}
-
-
-@dataclass
-class Found:
-    """What is counted besides broken promises."""
-
-    kills: int = 0
-    early: int = 0  # of them: without waiting for the daemon to be ready
-    plain_starts: int = 0  # of the labelled ones; the others are forked
-    hasty: int = 0  # of them: commanded before anybody looked whether it was well
-    min_open: int = 10**9
-    ready_ms: list[float] = field(default_factory=list)  # process start to first answer
-    armed_ms: list[float] = field(default_factory=list)  # process start to all levels armed
-    asked_ms: list[float] = field(default_factory=list)  # all levels armed to venue asked
-    replayed: list[int] = field(default_factory=list)
-    trouble: Counter[str] = field(default_factory=Counter)
-    restarts: Counter[str] = field(default_factory=Counter)
-    dead_letters: int = 0
-    journal_events: int = 0
-    labels: dict[str, "Label"] = field(default_factory=dict)
-
-
-@dataclass
-class Label:
-    """What came of one label."""
-
-    kills: int = 0
-    missed: int = 0  # it did not come in time; killed all the same, and not counted above
-    broken: int = 0  # promises, found out in the life after
 
 
 class Drill:
@@ -261,8 +230,9 @@ class Drill:
                 if needs:
                     line.ask(needs)
                 time.sleep(_POLL_S)
-        except GoneError:
-            process.wait(SPRUNG_WITHIN_S)
+        except GoneError:  # or no answer in time: then it is killed where it is
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SPRUNG_WITHIN_S)
         finally:
             self.kill(process)
             if crowd is not None:
@@ -380,54 +350,11 @@ class Drill:
 
     def read_log(self) -> None:
         """Take times and troubles from the daemon's own log."""
-        for text in self.log.read_text(errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                self.found.trouble["not JSON"] += 1
-                print("daemon:", text, file=sys.stderr)
-                continue
-            if line.get("event") == "started":
-                self.found.armed_ms.append(line["seconds"] * 1000)
-                self.found.replayed.append(line["replayed"])
-            if line.get("level") in _LEVEL_OF_TROUBLE:
-                self.found.trouble[line["event"]] += 1
+        self.found.read(self.log)
 
     def result(self) -> dict[str, Any]:
         """Return everything that was counted."""
-        found, book = self.found, self.book
-        return {
-            "kills": found.kills,
-            "acknowledged": book.acknowledged,
-            "exits_fired": self.ledger.exits(manual=False),
-            "min_open": found.min_open,
-            **{kind: len(texts) for kind, texts in book.broken.items()},
-            "early_kills": found.early,
-            "hasty_kills": found.hasty,
-            "plain_starts": found.plain_starts,
-            "positions": len(self.ledger.of_position),
-            "fills": len(self.ledger.fills),
-            "manual_exits": self.ledger.exits(manual=True),
-            "refused": dict(book.refused.most_common()),
-            "unanswered": book.unanswered,
-            "restart_to_ready_p50_ms": _median(found.ready_ms),
-            "restart_to_ready_max_ms": round(max(found.ready_ms, default=0)),
-            "recovery_p50_ms": _median(found.armed_ms),
-            "recovery_max_ms": round(max(found.armed_ms, default=0)),
-            "armed_to_venue_asked_p50_ms": _median(found.asked_ms),
-            "armed_to_venue_asked_max_ms": round(max(found.asked_ms, default=0)),
-            "replayed_max": max(found.replayed, default=0),
-            "journal_events": found.journal_events,
-            "actor_restarts": dict(found.restarts),
-            "dead_letters": found.dead_letters,
-            "beyond_a_level_longest_s": round(book.beyond_longest_s, 2),
-            "errors_logged": dict(found.trouble),
-            "labels": {label: asdict(each) for label, each in sorted(found.labels.items())},
-        }
-
-
-def _median(values: list[float]) -> int:
-    return round(statistics.median(values)) if values else 0
+        return self.found.told(self.book, self.ledger)
 
 
 def _end(process: Life) -> None:
