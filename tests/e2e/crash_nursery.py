@@ -60,9 +60,10 @@ class Nursery:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(_ENDS_WITHIN_S)
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()  # it ends
+            self._process.wait(_ENDS_WITHIN_S)
 
     def start(self, arguments: list[str], variables: dict[str, str], log: Path) -> "Child":
         """Fork a daemon; the one before is over."""

@@ -1,15 +1,20 @@
 """The crash drill with a few kills: `make crash` does many more."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.crash import run, run_labels
 from tests.e2e.crash_ground import PaperGround, sandbox_ground
+from tests.e2e.crash_nursery import Nursery
 from tests.e2e.crash_points import POINTS, labels_of
 from tests.e2e.crash_promises import Book
+from tests.e2e.crash_trap import Mark
 
 NOTHING_BROKEN = {"lost": [], "duplicated": [], "unprotected": [], "loosened_trails": []}
+ENDS_WITHIN_S = 30.0
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
@@ -42,6 +47,25 @@ def test_at_the_sandbox_its_ledger_agrees_after_each_of_them(tmp_path: Path):
         result, book = run_labels(len(labels), 4, tmp_path, ground, labels)
     assert book.broken == NOTHING_BROKEN
     assert sum(each["kills"] for each in result["labels"].values()) == len(labels)
+
+
+def test_a_nursery_says_how_each_of_its_children_ended(tmp_path: Path):
+    log, variables = tmp_path / "log", {"PATH": os.environ["PATH"]}
+    trap = ["intent-after", "paper", "0", str(Mark(tmp_path / "mark", armed=False).path)]
+    (tmp_path / "config.yaml").write_text(f"data_dir: {tmp_path / 'data'}\n")
+    with Nursery() as nursery:
+        well = nursery.start([*trap, "--version"], variables, log)
+        assert well.wait(ENDS_WITHIN_S) == 0
+        assert log.read_text().startswith("holdfast ")
+        badly = nursery.start([*trap, "run", "--config", "missing.yaml"], variables, log)
+        assert badly.wait(ENDS_WITHIN_S) == 1
+        killed = nursery.start(
+            [*trap, "run", "--config", str(tmp_path / "config.yaml")], variables, log
+        )
+        assert killed.poll() is None
+        os.kill(killed.pid, signal.SIGKILL)
+        assert killed.wait(ENDS_WITHIN_S) == -signal.SIGKILL
+    assert len({well.pid, badly.pid, killed.pid}) == 3
 
 
 def test_every_label_is_of_a_venue_and_none_of_a_venue_is_unknown():
