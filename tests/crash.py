@@ -1,7 +1,7 @@
 """Kill a real daemon at random and at labelled instants, and see whether it keeps its word.
 
     python -m tests.crash --kills 50 [--labelled 50] [--venue paper|sandbox] [--seed 1] [--json]
-        [--label NAME]... [--keep DIRECTORY]
+        [--label NAME]... [--seconds 600] [--keep DIRECTORY]
 
 A daemon holds positions, people command it without a pause, and levels are crossed all the time. It
 is killed (SIGKILL), started again on the same directory, and judged from outside: what it had
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -62,15 +63,22 @@ def run_labels(
     ground: Ground,
     labels: tuple[str, ...] = (),
     *,
+    within_s: float = inf,
     shows: bool = False,
 ) -> tuple[dict[str, Any], Book]:
-    """Kill so many times at labelled instants, one label after the other, and around again."""
+    """Kill so many times at labelled instants, one label after the other, and around again.
+
+    No further life begins after `within_s`.
+    """
     chosen = labels or labels_of(ground.venue)
     drill = Drill(directory, seed, ground)
     began_s = time.monotonic()
     drill.life(0, 1.0, hasty=False)
     with Nursery() as nursery:
         for round_ in range(1, kills + 1):
+            if time.monotonic() - began_s > within_s:
+                kills = round_ - 1
+                break
             chance = Random(f"{seed}/{round_}")
             drill.labelled_life(round_, chosen[(round_ - 1) % len(chosen)], chance, nursery)
             if shows:
@@ -125,7 +133,13 @@ def one(asked: argparse.Namespace) -> dict[str, Any]:
         else:
             with _ground(asked.venue, asked.seed) as ground:
                 result, book = run_labels(
-                    asked.labelled, asked.seed, directory, ground, tuple(asked.label), shows=True
+                    asked.labelled,
+                    asked.seed,
+                    directory,
+                    ground,
+                    tuple(asked.label),
+                    within_s=asked.seconds,
+                    shows=True,
                 )
                 result["unprotected_longest_s"] = getattr(ground, "longest_s", None)
     for kind, texts in book.broken.items():
@@ -150,6 +164,8 @@ def both(asked: argparse.Namespace) -> dict[str, Any]:
             command = [sys.executable, "-m", "tests.crash", "--json", "--seed", str(asked.seed)]
             labels = [part for each in asked.label for part in ("--label", each)]
             keep = ["--keep", str(asked.keep / name)] if asked.keep else []
+            if name in BOTH:
+                labels += ["--seconds", str(asked.seconds)]
             parts[name] = subprocess.Popen(
                 [*command, *jobs[name], *(labels if name in BOTH else ()), *keep, "--one"],
                 stdout=subprocess.PIPE,
@@ -194,6 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--venue", choices=BOTH, default=PAPER)
     parser.add_argument("--label", action="append", default=[], help="only these")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=inf, help="for labelled ones, at most")
     parser.add_argument("--json", action="store_true", help="on one line")
     parser.add_argument("--one", action="store_true", help="one of the parts, in this process")
     parser.add_argument("--keep", type=Path, help="leave the daemon's files in this new directory")

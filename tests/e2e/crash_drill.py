@@ -35,7 +35,8 @@ SPRUNG_WITHIN_S = 12.0  # else the daemon is killed where it is, and the label h
 _EARLY_CHANCE = 0.2  # of a label that counts from the start of the process
 _PLAIN_CHANCE = 0.1  # of a labelled life that begins with loading the code
 _SNAPSHOT_S, _SNAPSHOT_OFTEN_S = 3.0, 0.5
-_POLL_S = 0.002
+_NEEDED_EVERY_S = 0.03  # what a label needs
+_POLL_S = 0.005
 
 
 class Drill:
@@ -229,7 +230,8 @@ class Drill:
             while process.poll() is None and time.monotonic() < due_s:
                 if needs:
                     line.ask(needs)
-                time.sleep(_POLL_S)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_NEEDED_EVERY_S)
         except GoneError:  # or no answer in time: then it is killed where it is
             with suppress(subprocess.TimeoutExpired):
                 process.wait(SPRUNG_WITHIN_S)
@@ -311,7 +313,7 @@ class Drill:
             ):
                 return balance
             self.ledger = self.ground.ledger(self.data_dir, self.directory / "scratch")
-            time.sleep(_POLL_S * 50)
+            time.sleep(_POLL_S * 20)
 
     def _note_health(self, line: Line) -> None:
         health = line.ask("health")
