@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
@@ -32,6 +33,8 @@ from tests.e2e.crash_nursery import Nursery
 from tests.e2e.crash_points import BOTH, PAPER, labels_of
 from tests.e2e.crash_promises import Book
 
+_AT_ONCE = 2  # processes
+_KILLS_A_DIRECTORY = 252  # labelled: seven of each label
 _TOLD_EVERY = 50  # kills, where nobody watches
 BROKEN = ("lost", "duplicated", "unprotected", "loosened_trails")
 
@@ -152,25 +155,14 @@ def both(asked: argparse.Namespace) -> dict[str, Any]:
     """Do all of it, two daemons at a time, each with a process of its own to judge it."""
     began_s = time.monotonic()
     parts: dict[str, subprocess.Popen[str]] = {}
-    jobs = {"random": ["--kills", str(asked.kills)]} if asked.kills else {}
-    if asked.labelled:
-        for venue in BOTH:
-            jobs[venue] = ["--labelled", str(asked.labelled // 2), "--venue", venue]
+    waiting = jobs_of(asked)
     found: dict[str, dict[str, Any]] = {}
-    waiting = list(jobs)
     while waiting or parts:
-        while waiting and len(parts) < 2:
-            name = waiting.pop(0)
-            command = [sys.executable, "-m", "tests.crash", "--json", "--seed", str(asked.seed)]
-            labels = [part for each in asked.label for part in ("--label", each)]
+        while waiting and len(parts) < _AT_ONCE:
+            name = next(iter(waiting))
+            command = [sys.executable, "-m", "tests.crash", "--one", "--json", *waiting.pop(name)]
             keep = ["--keep", str(asked.keep / name)] if asked.keep else []
-            if name in BOTH:
-                labels += ["--seconds", str(asked.seconds)]
-            parts[name] = subprocess.Popen(
-                [*command, *jobs[name], *(labels if name in BOTH else ()), *keep, "--one"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            parts[name] = subprocess.Popen([*command, *keep], stdout=subprocess.PIPE, text=True)
         for name, process in list(parts.items()):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 text, _ = process.communicate(timeout=0.2)
@@ -179,22 +171,42 @@ def both(asked: argparse.Namespace) -> dict[str, Any]:
     return summed(found) | {"seconds": round(time.monotonic() - began_s, 1)}
 
 
+def jobs_of(asked: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the arguments of all parts, by name; many labelled kills go to several directories.
+
+    What a drill has to look through grows with its past, so that a long one gets slow.
+    """
+    jobs: dict[str, list[str]] = {}
+    if asked.kills:
+        jobs["random"] = ["--kills", str(asked.kills), "--seed", str(asked.seed)]
+    labels = [part for each in asked.label for part in ("--label", each)]
+    for venue in BOTH:
+        left, number = asked.labelled // 2, 0
+        while left:
+            kills = min(left, _KILLS_A_DIRECTORY)
+            jobs[f"{venue}-{number}"] = [
+                *("--labelled", str(kills), "--venue", venue, "--seconds", str(asked.seconds)),
+                *("--seed", str(asked.seed + number), *labels),
+            ]
+            left, number = left - kills, number + 1
+    return jobs
+
+
 def summed(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of all parts together, then those of each."""
     total = {
         name: sum(part.get(name, 0) for part in found.values())
         for name in ("kills", "acknowledged", "exits_fired", *BROKEN)
     }
-    labels = [
-        (f"{name}/{label}", row)
-        for name, part in found.items()
-        for label, row in part.get("labels", {}).items()
-    ]
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, part in found.items():
+        for label, row in part.get("labels", {}).items():
+            labels[f"{name.partition('-')[0]}/{label}"].update(row)
     return total | {
         "failed": [name for name, part in found.items() if "failed" in part],
-        "labelled_kills": sum(row["kills"] for _, row in labels),
-        "fewest_of_a_label": min((row["kills"] for _, row in labels), default=0),
-        "labels": dict(labels),
+        "labelled_kills": sum(row["kills"] for row in labels.values()),
+        "fewest_of_a_label": min((row["kills"] for row in labels.values()), default=0),
+        "labels": {label: dict(row) for label, row in labels.items()},
         "parts": {
             name: {key: value for key, value in part.items() if key != "labels"}
             for name, part in found.items()

@@ -2,11 +2,12 @@
 
 import os
 import signal
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from tests.crash import run, run_labels
+from tests.crash import jobs_of, run, run_labels, summed
 from tests.e2e.crash_ground import PaperGround, sandbox_ground
 from tests.e2e.crash_nursery import Nursery
 from tests.e2e.crash_points import POINTS, labels_of
@@ -102,3 +103,18 @@ def test_a_stop_must_fire_in_its_time_and_the_time_between_two_lives_is_not_its_
     now_s += 2.0
     book.see_row(row("58900"), now_s)
     assert len(book.broken["unprotected"]) == blamed
+
+
+def test_many_labelled_kills_are_shared_out_and_summed_by_venue_and_label():
+    asked = Namespace(kills=5, labelled=600, seed=3, label=["ack-after"], seconds=60.0)
+    jobs = jobs_of(asked)
+    assert list(jobs) == ["random", "paper-0", "paper-1", "sandbox-0", "sandbox-1"]
+    kills = [int(each[each.index("--labelled") + 1]) for each in list(jobs.values())[1:]]
+    assert sum(kills) == 600
+    row = {"kills": 2, "missed": 1, "broken": 0}
+    parts = {name: {"kills": 3, "labels": {"ack-after": row}} for name in ("paper-0", "paper-1")}
+    total = summed(parts | {"sandbox-0": {"kills": 2, "labels": {"ack-after": row}}})
+    assert total["kills"] == 8
+    assert total["labelled_kills"] == 6
+    assert total["fewest_of_a_label"] == 2
+    assert total["labels"]["paper/ack-after"] == {"kills": 4, "missed": 2, "broken": 0}
