@@ -47,7 +47,7 @@ fuzz: $(DEV) ## Feed every reader inputs that are nearly right: make fuzz SECOND
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 mutants: $(DEV) ## Make small mistakes in the core, see whether the tests notice: make mutants MODULE=domain.order
-	@$(BIN)/python -m tests.mutation $(MODULE)
+	@$(BIN)/python -m tests.mutation $(MODULE) $(if $(JOBS),--jobs $(JOBS))
 
 simulate: $(RUNTIME) ## Let the whole daemon live through simulated days of bad luck: make simulate SEEDS=100
 	@$(BIN)/holdfast simulate --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) --jobs $(or $(JOBS),1) --json

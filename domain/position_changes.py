@@ -198,15 +198,12 @@ _REMEDIES = {
 
 def refusal_of(validation: Validation) -> Refusal:
     """Return the first rule that a change breaks, as whoever asked is told."""
-    code = validation.errors[0]
-    check = next((each for each in validation.constraints if each.name == code), None)
-    if check is None:
-        return Refusal(code, "The change is not allowed.")
-    says = _SAYS.get(code, "It is {}; required: {}.")
+    check = validation.constraints[0]
+    says = _SAYS.get(check.name, "It is {}; required: {}.")
     return Refusal(
-        code,
+        check.name,
         says.format(check.current, check.required),
-        _REMEDIES.get(code, ""),
+        _REMEDIES.get(check.name, ""),
         actual=check.current,
         limit=check.required,
     )

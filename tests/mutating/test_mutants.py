@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutating.core import CORE, path_of
 from tests.mutating.mutants import code_of, mutants_of
 from tests.mutating.session import function_in
-from tests.mutation import CORE
 
 SOURCE = '''
 LIMIT = 3
@@ -71,7 +71,7 @@ def test_a_mistake_is_put_into_the_function_that_everybody_has() -> None:
 
 @pytest.mark.parametrize("module", CORE)
 def test_every_mutant_of_the_core_compiles(module: str) -> None:
-    source = Path(module.replace(".", "/") + ".py").read_text()
+    source = Path(path_of(module)).read_text()
     mutants = mutants_of(source)
     for mutant in mutants[::7]:
         assert code_of(source, mutant, module).co_qualname == mutant.function
