@@ -245,9 +245,7 @@ def _accepted(decision: Draft, conflict: Conflict, market: Market) -> Modificati
         )
     if not market.is_fresh:
         return Refusal("STALE_PRICE", "There is no fresh price.", _REMEDIES["STALE_PRICE"])
-    command = replace(
-        wish, requested_by=RequestedBy.USER_MANUAL, widen=False, based_on=None, expires_at=None
-    )
+    command = replace(wish, requested_by=RequestedBy.USER_MANUAL, widen=False, expires_at=None)
     rules = decision.rules.modifications
     validation = validate(position, command, decision.now, rules, market)
     if not validation.passed:

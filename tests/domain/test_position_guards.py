@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from domain.commands import ClosePosition, ModificationType, ModifyProtection, RequestedBy
 from domain.effects import Alarm, Arm, RejectCrossing, WakeAfter
 from domain.ids import ClientOrderId, ExitId
-from domain.inputs import Armed, Offline, OrderEnded, Wake
+from domain.inputs import Armed, Offline, OrderEnded, OrderReported, Wake
 from domain.instrument import Direction, PriceSource
-from domain.order import OrderStatus
+from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_decide import resume
+from domain.position_draft import PositionRules
 from domain.position_events import (
     PositionQuarantined,
     ProtectionLost,
@@ -284,3 +285,49 @@ def test_a_target_that_is_tried_again_is_watched_under_the_next_version():
     assert ClientOrderId(life.p.armed[1].client_order_id) not in {
         order.client_order_id for order in life.p.exits
     }
+
+
+def test_a_breakeven_reached_after_more_fills_sets_the_stop_at_the_average_of_all():
+    life = Life().begin("1", plan("90", breakeven_price=D(105)), limit="104")
+    average_moves(life.fill("0.5", "100").arm()).cross("breakeven", "105")
+    assert life.p.protection.stop.price == D("102.2")
+    assert life.p.protection.breakeven == Breakeven(D(105), D("102.2"), done=True)
+
+
+# --- with a stop at the venue ---
+
+AT_VENUE = PositionRules(stops_at_venue=True, amends_stops=True)
+
+
+def stop_reported(life: Life) -> Life:
+    """Let the venue confirm the first stop it was asked for."""
+    terms = next(each.terms for each in life.sent() if each.terms.type is OrderType.STOP)
+    return life.tell(OrderReported(life.p.id, OrderStatus.OPEN, terms))
+
+
+def test_while_the_venue_guards_it_a_position_waits_for_the_feed_without_alarm():
+    life = stop_reported(Life(AT_VENUE).begin("1").fill("1", "100"))
+    assert life.p.status is _S.OPEN_PROTECTED
+    life.tell(Wake("unprotected", version=1))
+    assert life.decision.events == ()
+    assert [type(each) for each in life.decision.effects] == [Arm]
+
+
+def test_a_stop_that_rests_for_a_part_and_is_changed_is_a_guard():
+    life = Life(AT_VENUE).begin("1").fill("0.4", "100").fill("0.6", "100")
+    stop_reported(life)
+    assert life.p.status is _S.OPEN_UNPROTECTED  # confirmed for 0.4
+    assert not life.tell(Wake("overdue")).p.exits
+
+
+def test_while_a_stop_is_placed_again_the_feed_is_a_guard():
+    life = stop_reported(Life(AT_VENUE).begin("1").fill("1", "100")).arm()
+    order = life.p.at_venue.stops[0].client_order_id
+    life.tell(OrderEnded(life.p.id, order, OrderStatus.CANCELED, ""))
+    assert life.p.status is _S.OPEN_UNPROTECTED
+    assert not life.tell(Wake("overdue")).p.exits
+
+
+def test_levels_that_bound_no_loss_are_no_guard_however_well_they_are_watched():
+    life = opened(protection=plan(None, [("110", "1")])).tell(Wake("overdue"))
+    assert life.p.exits[-1].reason is ExitReason.UNPROTECTED

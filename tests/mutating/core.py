@@ -13,10 +13,13 @@ def _domain(*names: str) -> list[str]:
 
 _LIFE = _domain(
     "position",
+    "position_decide",
     "position_life",
     "position_exits",
     "position_guards",
+    "position_changes",
     "position_additions",
+    "addition_rules",
     "position_conflicts",
     "position_outside",
     "exit_ids",

@@ -65,7 +65,7 @@ def mutants_of(source: str) -> list[Mutant]:
                 found.append(
                     Mutant(
                         function=qualified,
-                        line=getattr(node, "lineno", 0),
+                        line=_line_of(node),
                         kind=change.kind,
                         text=change.text or _text(node, change.make()),
                         node=numbers[id(node)],
@@ -73,6 +73,11 @@ def mutants_of(source: str) -> list[Mutant]:
                     )
                 )
     return sorted(found, key=lambda each: (each.line, each.node, each.change))
+
+
+def _line_of(node: ast.AST) -> int:
+    place = node.pattern if isinstance(node, ast.match_case) else node
+    return getattr(place, "lineno", 0)
 
 
 def _text(before: ast.AST, after: ast.AST | None) -> str:
