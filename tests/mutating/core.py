@@ -56,7 +56,7 @@ CORE: dict[str, list[str]] = {
     "domain.position_additions": _LIFE,
     "domain.position_changes": _LIFE,
     "domain.position_outside": _LIFE,
-    "domain.position_offline": [*_LIFE, *_domain("downtime")],
+    "domain.position_offline": [*_LIFE, *_domain("position_offline", "downtime")],
     "domain.pnl": _domain("pnl", "position"),
     "domain.venue_stop": _VENUE_STOPS,
     "domain.venue_stop_attached": _VENUE_STOPS,
