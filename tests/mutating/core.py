@@ -35,7 +35,12 @@ _TRIGGERS = [
     _EXACT.format("every_exact_crossing_is_reported_at_its_tick_and_nothing_twice"),
     _EXACT.format("a_long_life_on_a_tick_grid_has_no_false_alarms[0]"),
 ]
-_VENUE_STOPS = [*_domain("venue_stop", "venue_stop_properties"), "tests/actors/test_venue_stop.py"]
+_WORLD = "tests/domain/test_venue_stop_properties.py::test_{}"
+_VENUE_STOPS = [
+    *_domain("venue_stop", "venue_stop_life", "venue_stop_align", "venue_stop_reports"),
+    *_domain("position_guards", "position_offline"),
+    _WORLD.format("nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected"),
+]
 _STORED = ("chain", "journal", "damage", "recovery", "archive")
 _STORAGE = [f"tests/storage/test_{name}.py" for name in _STORED]
 

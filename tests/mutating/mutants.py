@@ -123,7 +123,7 @@ def _bodies(function: ast.AST) -> Iterator[ast.AST]:
     waiting: list[ast.AST] = list(_statements(function.body))
     while waiting:
         node = waiting.pop(0)
-        if isinstance(node, ast.Assert) or _is_log(node):
+        if isinstance(node, ast.Assert) or _is_log(node) or _is_never(node):
             continue  # narrows types; says something
         yield node
         if isinstance(node, ast.Raise):
@@ -149,6 +149,12 @@ def _is_log(node: ast.AST) -> bool:
     place = call.func if isinstance(call, ast.Call) else None
     name = place.value if isinstance(place, ast.Attribute) else None
     return isinstance(name, ast.Name) and name.id in _LOGS
+
+
+def _is_never(node: ast.AST) -> bool:
+    call = node.value if isinstance(node, ast.Expr) else None
+    place = call.func if isinstance(call, ast.Call) else None
+    return isinstance(place, ast.Name) and place.id == "assert_never"
 
 
 def _changes(node: ast.AST) -> Iterator[_Change]:
