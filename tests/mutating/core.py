@@ -41,7 +41,7 @@ _VENUE_STOPS = [
     *_domain("position_guards", "position_offline"),
     _WORLD.format("nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected"),
 ]
-_STORED = ("chain", "journal", "damage", "recovery", "archive")
+_STORED = ("chain", "journal", "fold", "damage", "recovery", "archive")
 _STORAGE = [f"tests/storage/test_{name}.py" for name in _STORED]
 
 # The most important first.
