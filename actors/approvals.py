@@ -156,6 +156,7 @@ class Approvals:
             now=world.clock.now(),
             held_risk=held_risk,
             is_net=facts is not None and facts.position_mode is PositionMode.NET,
+            one_leverage=facts is not None,
         )
 
     def _expiry(self, wished: datetime | None) -> datetime:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 import structlog
@@ -25,6 +26,8 @@ from domain.instrument import Direction
 from domain.money import ONE, ZERO
 from domain.reconciliation import (
     CONFIRM_S,
+    JUST_FILLED_S,
+    UNEXPLAINED_NEW_S,
     UNEXPLAINED_S,
     Explanation,
     Finding,
@@ -151,12 +154,23 @@ class Holdings:
         explanation = self.explained(side)
         if explanation.reductions and finding.age_s >= CONFIRM_S:
             self._reduce(explanation.reductions)
-        elif finding.age_s < UNEXPLAINED_S:
+        elif finding.age_s < self.stands_for_s(side.symbol):
             return
         elif explanation.guesses:
             self._reduce(explanation.guesses)
         elif explanation.surplus:
             self._take_in(side, explanation)
+
+    def stands_for_s(self, symbol: Symbol) -> float:
+        """Return how long what nothing explains must have stood: longer after a fill of ours.
+
+        Whoever trades leaves an execution. A venue that shows neither it nor our fill is more
+        likely to be behind.
+        """
+        if any(each.left and each.outside.fill.symbol == symbol for each in self.seen.values()):
+            return UNEXPLAINED_S
+        since_s = self.world.clock.monotonic() - self.world.booked.get(symbol, -inf)
+        return UNEXPLAINED_NEW_S if since_s < JUST_FILLED_S else UNEXPLAINED_S
 
     def _reduce(self, reductions: Iterable[Reduction]) -> None:
         for each in reductions:

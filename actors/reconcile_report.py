@@ -14,7 +14,7 @@ from domain.ids import NO_ORDER, ClientOrderId, Symbol, account_tag, identity_of
 from domain.instrument import Direction
 from domain.money import ZERO
 from domain.order import Order, OrderStatus, OrderType
-from domain.reconciliation import UNEXPLAINED_S, Side
+from domain.reconciliation import Side
 from exchanges.port import VenueOrder
 
 _STOPS = frozenset({OrderType.STOP, OrderType.TARGET, OrderType.TRAIL})
@@ -129,7 +129,7 @@ def _state(side: Side, holdings: Holdings) -> tuple[str, str]:
 
 
 def _action(side: Side, holdings: Holdings) -> str:
-    explanation = holdings.explained(side)
+    explanation, within_s = holdings.explained(side), holdings.stands_for_s(side.symbol)
     said = [
         f"book {each.fill.quantity} of position {each.position_id} as closed at "
         f"{each.fill.price} ({each.cause.value})"
@@ -137,7 +137,7 @@ def _action(side: Side, holdings: Holdings) -> str:
     ]
     said += [
         f"book {each.fill.quantity} of position {each.position_id} as closed at about "
-        f"{each.fill.price}, if no fill explains it within {UNEXPLAINED_S:.0f} s"
+        f"{each.fill.price}, if no fill explains it within {within_s:.0f} s"
         for each in explanation.guesses
     ]
     if explanation.surplus:

@@ -52,6 +52,7 @@ class EntryCase(msgspec.Struct, frozen=True):
     now: datetime
     held_risk: Decimal = ZERO  # quote lost of what is held at its stop, when it is added to
     is_net: bool = False  # long and short of one swap are one position at the venue
+    one_leverage: bool = False  # the venue has one for all positions of a swap
 
     @property
     def holding(self) -> Holding | None:
@@ -173,7 +174,7 @@ def _instrument_problem(case: EntryCase) -> Refusal | None:
             message=f"{request.symbol} is spot: what is not owned cannot be sold.",
             remedy="Short a swap instead.",
         )
-    return _addition_problem(case) or _opposite_problem(case)
+    return _addition_problem(case) or _opposite_problem(case) or _other_leverage_problem(case)
 
 
 def _addition_problem(case: EntryCase) -> Refusal | None:
@@ -207,6 +208,24 @@ def _opposite_problem(case: EntryCase) -> Refusal | None:
                 remedy="Close it first, or set the account at the venue to long/short mode.",
                 actual=request.direction.value,
                 limit=held.direction.value,
+            )
+    return None
+
+
+def _other_leverage_problem(case: EntryCase) -> Refusal | None:
+    """Where a swap has one leverage, an entry with another changes that of what is held."""
+    request = case.request
+    if not case.one_leverage or case.instrument.kind is Kind.SPOT:
+        return None
+    for position_id, held in case.portfolio.holdings.items():
+        if held.pair.symbol == request.symbol and held.leverage != request.leverage:
+            return Refusal(
+                rule="OTHER_LEVERAGE",
+                message=f"Position {position_id} by {held.trader} holds {request.symbol} at "
+                f"leverage {plain(held.leverage)}: the venue has one leverage for all of it.",
+                remedy=f"Use leverage {plain(held.leverage)}, or close that position first.",
+                actual=str(request.leverage),
+                limit=plain(held.leverage),
             )
     return None
 

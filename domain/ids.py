@@ -6,6 +6,7 @@ That derivation is what makes a lost answer harmless: after a crash the daemon c
 would have sent and asks the venue for it.
 """
 
+from functools import lru_cache
 from typing import NewType
 from uuid import UUID
 
@@ -27,6 +28,7 @@ NO_ORDER = ClientOrderId("")  # of an execution that no order of ours had
 MANUAL = TraderName("manual")  # the built-in trader that people act through
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _UUID_WIDTH = 22  # 62**22 > 2**128
 _ACCOUNT_WIDTH = 2
 POSITION_PREFIX = _ACCOUNT_WIDTH + _UUID_WIDTH  # characters that all order ids of a position share
@@ -68,7 +70,7 @@ def _base62(number: int, width: int) -> str:
 def _number(text: str) -> int:
     value = 0
     for character in text:
-        value = value * 62 + _DIGITS.index(character)
+        value = value * 62 + _VALUES[character]
     return value
 
 
@@ -101,6 +103,7 @@ def client_order_id(
     )
 
 
+@lru_cache(20_000)  # lists of a venue's orders and fills name the same ones again and again
 def identity_of(order_id: ClientOrderId) -> OrderIdentity | None:
     """Decode an id of ours; None when it is somebody else's."""
     if len(order_id) != _ACCOUNT_WIDTH + _UUID_WIDTH + 1 + _LEG_NUMBER_WIDTH + _EPOCH_WIDTH:

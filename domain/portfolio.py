@@ -122,6 +122,7 @@ def approve_entry(  # noqa: PLR0913 - everything an entry is judged by
     now: datetime,
     held_risk: Decimal = ZERO,
     is_net: bool = False,
+    one_leverage: bool = False,
 ) -> EntryReserved | Refusal:
     """Size an entry and reserve for it, or say why not and what would pass.
 
@@ -129,7 +130,8 @@ def approve_entry(  # noqa: PLR0913 - everything an entry is judged by
     share of a position is its notional / equity, whatever the leverage. Automatic entries need a
     stop or a trail; a person may enter without. An entry with the id of a position held adds to it:
     `held_risk` is what that loses, in quote, at the stop in `request.plan`. `is_net`: at the venue
-    long and short of one swap are one position.
+    long and short of one swap are one position. `one_leverage`: all positions of a swap have the
+    same there.
     """
     case = EntryCase(
         portfolio=portfolio,
@@ -144,6 +146,7 @@ def approve_entry(  # noqa: PLR0913 - everything an entry is judged by
         now=now,
         held_risk=held_risk,
         is_net=is_net,
+        one_leverage=one_leverage,
     )
     problem = problem_of(case)
     return _sized(case) if problem is None else problem

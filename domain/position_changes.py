@@ -67,7 +67,14 @@ def _close_refusal(position: Position, close: ClosePosition) -> Refusal | None:
             f"An exit of position {position.id} is under way.",
             "Wait for its fill: `holdfast position ID` shows it.",
         )
-    if position.status is not PositionStatus.ENTRY_PENDING and position.free_quantity <= ZERO:
+    is_pending = position.status is PositionStatus.ENTRY_PENDING
+    if is_pending and close.part != ONE:
+        return Refusal(
+            "NOTHING_FILLED",
+            f"The entry of position {position.id} has filled nothing that a part could be of.",
+            f"Cancel it as a whole: holdfast close {position.id}.",
+        )
+    if not is_pending and position.free_quantity <= ZERO:
         return Refusal("ALREADY_CLOSING", "Exits under way have claimed all that remains.")
     return None
 

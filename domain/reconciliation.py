@@ -22,6 +22,8 @@ from domain.venue import Outside, OutsideFill, VenuePosition
 
 CONFIRM_S = 0.3  # between two reads that agree, when fills explain the difference
 UNEXPLAINED_S = 4.0  # likewise, when nothing does
+JUST_FILLED_S = 60.0  # after a fill of ours what the venue says it holds may be old, and then …
+UNEXPLAINED_NEW_S = 20.0  # … what nothing explains must stand so long
 SETTLED_S = 5.0  # after a fill of ours a read may still show what was before it
 _CLOCKS_APART = timedelta(seconds=5)
 _S = OrderStatus

@@ -7,6 +7,7 @@ is not), so a replay walks a table in the order the original did.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 from zlib import crc32
 
@@ -57,8 +58,8 @@ class Table(msgspec.Struct, Generic[K, V], frozen=True):
 
     def values(self) -> tuple[V, ...]:
         """Return all values."""
-        return tuple(value for shard in self.shards for value in shard.values())
+        return tuple(chain.from_iterable(map(dict.values, filter(None, self.shards))))
 
     def items(self) -> tuple[tuple[K, V], ...]:
         """Return all keys with their values."""
-        return tuple(pair for shard in self.shards for pair in shard.items())
+        return tuple(chain.from_iterable(map(dict.items, filter(None, self.shards))))

@@ -17,7 +17,7 @@ import importlib
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -93,6 +93,8 @@ class Judge(Protocol):
 
     exchange_id: str  # ccxt's
     time: Endpoint  # where the venue tells its time; needs no login
+    deadline_header: str  # says until when, in ms, the venue may take a request of …
+    deadline_paths: frozenset[str]  # … these
 
     def verdict(self, payload: Any) -> Verdict:
         """Say what an answer means for its request."""
@@ -333,7 +335,23 @@ class Wire:
         library.ssl_context = context  # it would make one of its own, on the loop's thread
         library.aiohttp_proxy = proxy_for(rest_url)
         library.logger.setLevel(logging.WARNING)  # what it says below that has keys in it
+        library.sign = self._with_deadline(library, library.sign)
         return library
+
+    def _with_deadline(self, library: Any, sign: Callable[..., Any]) -> Callable[..., Any]:
+        """Let the venue refuse an order that reaches it when nobody waits for it any more.
+
+        By the venue's clock: without a measurement of it nothing is said.
+        """
+
+        def signed(path: str, *arguments: Any, **named: Any) -> Any:
+            request = sign(path, *arguments, **named)
+            if path in self._judge.deadline_paths and self.clock_offset_s is not None:
+                until_ms = library.nonce() + round(self.settings.order_within_s * 1000)
+                request["headers"][self._judge.deadline_header] = str(until_ms)
+            return request
+
+        return signed
 
 
 def _key_of(endpoint: Endpoint, parameters: Mapping[str, Any] | list[Any] | None) -> str:

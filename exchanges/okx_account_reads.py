@@ -34,7 +34,6 @@ from exchanges.port import (
 from exchanges.recent import Recent
 from exchanges.rest import LieError, stamp_ms
 from exchanges.translate import (
-    NOBODY,
     UnlistedError,
     algo_from_row,
     balance_from_row,
@@ -155,23 +154,21 @@ class AccountReads:
     async def fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
         """Return executions of orders with an id, ours or another program's, oldest first."""
         found = await self._executions(since)
-        if isinstance(found, Unknown):
-            return found
-        return tuple(fill for _, fill in found if fill.client_order_id != NOBODY)
+        return found if isinstance(found, Unknown) else tuple(fill for _, fill in found)
 
     async def outside_fills(self, since: datetime) -> tuple[OutsideFill, ...] | Unknown:
         """Return executions of orders without an id of ours, oldest first."""
-        found = await self._executions(since)
+        found = await self._executions(since, lambda owner: identity_of(owner) is None)
         if isinstance(found, Unknown):
             return found
-        nobodys = [each for each in found if identity_of(each[1].client_order_id) is None]
         try:
-            return tuple(outside_fill(row, fill) for row, fill in nobodys)
+            return tuple(outside_fill(row, fill) for row, fill in found)
         except LieError as lie:
             return Unknown(str(lie))
 
     async def cash_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
         """Return what moved money besides fills, oldest first."""
+        since = self._pages.by_venue_clock(since)
         rows = await self._pages.since(
             since, _LATEST_BILLS, (okx.BILLS, {}), ((okx.PAST_BILLS, {}),)
         )
@@ -303,9 +300,14 @@ class AccountReads:
                         return row
         return None
 
-    async def _executions(self, since: datetime | None) -> list[tuple[Row, Fill]] | Unknown:
+    async def _executions(
+        self, since: datetime | None, wants: Callable[[ClientOrderId], bool] = bool
+    ) -> list[tuple[Row, Fill]] | Unknown:
+        """Return rows and what they say, of orders whose id `wants`, oldest first."""
         if not self._rules.are_known:
             return _NO_RULES
+        if since is not None:
+            since = self._pages.by_venue_clock(since)
         past = [(okx.PAST_FILLS, {"instType": kind.value.upper()}) for kind in self._kinds]
         rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
         if isinstance(rows, Unknown):
@@ -317,6 +319,8 @@ class AccountReads:
             owner = await self.owners.of(row)
             if isinstance(owner, Unknown):
                 return owner
+            if not wants(owner):
+                continue
             try:
                 fill = fill_from_row(row, self.listed, owner)
             except LieError as lie:

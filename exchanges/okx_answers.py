@@ -77,6 +77,8 @@ class OkxJudge:
 
     exchange_id = "okx"
     time = TIME
+    deadline_header = "expTime"  # ms of the venue's clock
+    deadline_paths = frozenset({"trade/order", "trade/amend-order"})
 
     def verdict(self, payload: Any) -> Verdict:
         """Say what an envelope means; rows of orders are not looked at, unless all failed."""

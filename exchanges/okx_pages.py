@@ -26,6 +26,10 @@ class Pages:
         self._wire = wire
         self._clock = clock
 
+    def by_venue_clock(self, moment: datetime) -> datetime:
+        """Return a time of our clock by the venue's, if that is behind: else as it is."""
+        return moment + timedelta(seconds=min(0.0, self._wire.clock_offset_s or 0.0))
+
     async def since(
         self,
         since: datetime | None,

@@ -123,9 +123,16 @@ class Commands:
             limit_price=None
             if limit is None
             else instrument.on_tick_for(direction.entry_side, limit),
-            leverage=_D(1 + digits % 3) if self._plan.kind == "swap" else _D(1),
+            leverage=self._leverage(life, symbol, digits),
         )
         self._ask(life, step, names.trader(MANUAL), lambda rid: _with(request, rid))
+
+    def _leverage(self, life: Life, symbol: Symbol, digits: int) -> Decimal:
+        """Draw a leverage: the one that all use, most often, for another is refused beside it."""
+        if self._plan.kind == "spot":
+            return _D(1)
+        usual = 3 if symbol == list(life.world.instruments)[-1] else 1
+        return _D(1 + digits % 3 if digits // 29 % 8 == 0 else usual)
 
     def _change(self, life: Life, step: Step, position: Position) -> None:
         sign, pid = position.direction.sign, position.id

@@ -20,6 +20,11 @@ from exchanges.sandbox.refusals import VenueRefusal
 WINDOW_MS = 30_000  # a timestamp may be so far off
 LIMIT_WINDOW_MS = 2_000
 _MS = 1000
+# Where the header `expTime` counts (www.okx.com/docs-v5/en: place order, amend order).
+_DEADLINES = frozenset(
+    f"/api/v5/trade/{name}"
+    for name in ("order", "batch-orders", "amend-order", "amend-batch-orders")
+)
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -80,6 +85,7 @@ class Gate:
                 raise VenueRefusal(code)
         if abs(_stamp_ms(given["TIMESTAMP"]) - now_ms) > WINDOW_MS:
             raise VenueRefusal("50102")
+        self._must_be_in_time(headers.get("expTime", ""), target, now_ms)
         login = self._logins.get(given["KEY"])
         if login is None:
             raise VenueRefusal("50111")
@@ -92,6 +98,16 @@ class Gate:
         if not hmac.compare_digest(wanted, given["SIGN"]):
             raise VenueRefusal("50113")
         return account
+
+    @staticmethod
+    def _must_be_in_time(until: str, target: str, now_ms: int) -> None:
+        """Refuse an order whose sender has said that it is too late by now."""
+        if not until or target not in _DEADLINES:
+            return
+        if not (until.isascii() and until.isdigit()):
+            raise VenueRefusal("51000", text="Parameter expTime error")
+        if int(until) < now_ms:
+            raise VenueRefusal("51149")
 
     def log_in(self, fields: Mapping[str, object], now_ms: int) -> Account:
         """Return the account of a websocket login. Raises `VenueRefusal` with its codes."""

@@ -12,6 +12,7 @@ from domain.modes import Mode
 from domain.order import OrderStatus, OrderTerms, OrderType
 from domain.position import PositionStatus
 from domain.protection import ExitReason
+from domain.reconciliation import JUST_FILLED_S
 from exchanges.port import CashKind, Outside, StreamDown, StreamUp, VenueOrder
 from tests.actors.box import BTC, START, Box, D, pid, stop_at
 from tests.actors.faulty_venue import never_arrives
@@ -82,6 +83,7 @@ def test_without_a_stream_it_is_found_within_fifteen_seconds(share):
 def test_without_a_fill_that_tells_the_price_it_is_estimated_and_said(share):
     async def play(box: Box) -> None:
         await opened(box)
+        await box.soon(JUST_FILLED_S)
         box.venue.tells_fills = False
         box.say("59500")
         box.venue.trades("-0.01")
@@ -90,6 +92,20 @@ def test_without_a_fill_that_tells_the_price_it_is_estimated_and_said(share):
         assert position.status is _S.CLOSED_EXTERNAL
         assert position.fills[-1].price == 59_500
         assert any("guess" in text for code, text in box.ears.alarms if code == "CLOSED_OUTSIDE")
+
+    share(play)
+
+
+def test_after_a_fill_of_ours_what_nothing_explains_stands_longer_before_it_is_believed(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        box.venue.tells_fills = False
+        box.venue.trades("-0.01")
+        await box.soon(15)
+        assert box.position().status is _S.OPEN_PROTECTED
+        assert mode(box) is Mode.NO_ENTRY  # it is suspected all the same
+        await box.soon(20)
+        assert box.position().status is _S.CLOSED_EXTERNAL
 
     share(play)
 
@@ -244,11 +260,12 @@ def test_a_read_that_is_wrong_once_changes_nothing(share):
     share(play)
 
 
-def test_reads_that_are_late_do_not_close_what_has_just_filled(share):
+@pytest.mark.parametrize("lag_s", [4.0, 20.0])
+def test_reads_that_are_late_do_not_close_what_has_just_filled(share, lag_s):
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.soon(2)
-        box.venue.lag_s = 4.0
+        box.venue.lag_s = lag_s
         await box.open()
         for _ in range(60):
             await box.venue.push_positions()

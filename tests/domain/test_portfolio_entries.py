@@ -85,6 +85,7 @@ def ask(request, portfolio=None, **more):
         now=NOW,
         held_risk=D(more.pop("held_risk", 0)),
         is_net=more.pop("is_net", False),
+        one_leverage=more.pop("one_leverage", False),
     )
 
 
@@ -582,6 +583,19 @@ def test_an_approved_entry_exceeds_no_limit(case):
 )
 def test_no_number_in_a_request_makes_the_decision_fail(request_):
     assert isinstance(ask(request_), EntryReserved | Refusal)
+
+
+def test_where_a_swap_has_one_leverage_an_entry_does_not_change_it_for_what_is_held():
+    held = holding(entry(leverage=D("2")))
+    other = entry(position="p2", leverage=D("3"))
+
+    refusal = ask(other, held, one_leverage=True)
+
+    assert rule(refusal) == "OTHER_LEVERAGE"
+    assert "leverage 2" in refusal.message
+    assert isinstance(ask(other, held), EntryReserved)  # where each position has its own
+    same = entry(position="p2", leverage=D("2"))
+    assert isinstance(ask(same, held, one_leverage=True), EntryReserved)
 
 
 def test_in_net_mode_nothing_is_opened_against_a_position_of_the_same_symbol():

@@ -292,6 +292,14 @@ def test_closing_a_pending_entry_cancels_it():
     assert of(life.effects, CancelOrder)
 
 
+def test_of_a_pending_entry_no_part_can_be_closed():
+    life = Life().begin("1", limit="99")
+    life.tell(ClosePosition(life.p.id, part=D("0.5"), request_id=RequestId("r")))
+    (answer,) = of(life.effects, Answer)
+    assert answer.refusal.rule == "NOTHING_FILLED"
+    assert not of(life.effects, CancelOrder)
+
+
 def test_dust_that_a_base_fee_leaves_over_ends_the_position():
     life = Life().begin("1")
     life.fill("1", "100", fee="0.0005", fee_asset="BTC")

@@ -188,6 +188,7 @@ def test_nothing_but_bad_frames_is_no_price(desk: Desk) -> None:
     desk.server.repeat(with_price(trade.raw, '"NaN"'))
     moved = ask_only(desk)
     refused_as_stale(desk)
+    desk.server.repeat(next(item.raw for item in reversed(first) if item.is_quote))
     resume(desk, moved, rest)
 
     assert desk.check_exits() > 0

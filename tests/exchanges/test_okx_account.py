@@ -440,6 +440,26 @@ async def test_an_order_that_came_too_often_is_sent_again() -> None:
 
 
 @on_loop
+async def test_orders_say_until_when_the_venue_may_take_them_by_its_own_clock() -> None:
+    server = OkxServer(trade__order=placed)
+    ahead_ms = 60_000
+    server.says["public/time"] = said(
+        {"ts": str(int(datetime.now(UTC).timestamp() * 1000) + ahead_ms)}
+    )
+    async with trading(server) as account:
+        await account.wire.measure_clock()
+        await account.submit(BUY)
+        await account.positions()
+        within_ms = account.wire.settings.order_within_s * 1000
+
+    (order,) = server.of("trade/order")
+    sent_ms = datetime.fromisoformat(order.headers["ok-access-timestamp"]).timestamp() * 1000
+    assert sent_ms == pytest.approx(datetime.now(UTC).timestamp() * 1000 + ahead_ms, abs=5_000)
+    assert int(order.headers["exptime"]) - sent_ms == pytest.approx(within_ms, abs=50)
+    assert "exptime" not in server.of("account/positions")[0].headers
+
+
+@on_loop
 async def test_a_clock_that_is_wrong_is_corrected_and_the_order_sent_again() -> None:
     skewed = said({"ts": str(int((datetime.now(UTC).timestamp() + 60) * 1000))})
     server = OkxServer(trade__order=OneAfterAnother(said(code="50102", status=401), placed))

@@ -291,6 +291,20 @@ async def test_what_a_person_closes_on_the_site_is_an_outside_fill() -> None:
     ]
 
 
+@on_loop
+async def test_a_clock_of_ours_that_is_ahead_hides_no_fill_of_others() -> None:
+    async with at_sandbox() as (sandbox, account):
+        sandbox.world.skew_ms = -20_000  # what it may be off before nothing is signed right
+        await account.wire.measure_clock()
+        began = datetime.now(UTC)
+        await account.submit(terms("entry-0", Side.BUY))
+        outside.close(sandbox.venue.account, SWAP)
+        found = await account.outside_fills(began)
+
+    assert not isinstance(found, Unknown)
+    assert [each.fill.side for each in found] == [Side.SELL]
+
+
 @pytest.mark.parametrize(
     ("category", "cause"), [("full_liquidation", Outside.LIQUIDATION), ("adl", Outside.ADL)]
 )

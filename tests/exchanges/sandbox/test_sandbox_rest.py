@@ -42,6 +42,22 @@ def test_a_request_that_is_not_signed_right_is_refused(key, offset_s, headers, c
     run(work)
 
 
+def test_an_order_that_comes_after_its_own_deadline_is_refused_and_reads_are_not() -> None:
+    async def work() -> None:
+        async with trading() as client:
+            now_ms = client.sandbox.world.now_ms
+            client.headers = {"expTime": str(now_ms - 1)}
+            late = await client.buy("mine1")
+            read = await client.get("account/balance")
+            client.headers = {"expTime": str(now_ms + 60_000)}
+            in_time = await client.buy("mine2")
+
+            assert (late["code"], read["code"], in_time["code"]) == ("51149", "0", "0")
+            assert (await client.get("trade/order?instId=BTC-USDT&clOrdId=mine1"))["data"] == []
+
+    run(work)
+
+
 def test_a_query_is_part_of_what_is_signed() -> None:
     async def work() -> None:
         async with trading() as client:
