@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
 from domain.effects import AmendOrder, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import NO_ORDER, ExitId
-from domain.inputs import OrderEnded, OutsideReported, Wake
+from domain.inputs import AdoptPosition, OrderEnded, OutsideReported, Wake
 from domain.instrument import Direction, Kind, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
@@ -14,7 +14,7 @@ from domain.venue import Outside
 from domain.venue_stop import Resting, StopState
 from domain.venue_stop_align import is_settled, locked, should_rest, stop_terms
 from domain.venue_stop_events import VenueStopConfirmed, VenueStopOutdated
-from tests.builders import D, Life, a_fill, opened, plan, position_id, swap
+from tests.builders import ACCOUNT, D, Life, a_fill, opened, plan, position_id, swap
 from tests.domain.stop_words import (
     RULES,
     amended,
@@ -301,3 +301,20 @@ def test_a_position_that_has_not_filled_asks_for_no_stop():
     life = Life(RULES).begin("1")
     assert [type(each) for each in life.decision.effects] == [SubmitOrder]
     assert not stops_sent(life)
+
+
+def test_a_find_has_a_deadline_for_its_first_stop():
+    life = Life(RULES).tell(
+        AdoptPosition(
+            position_id(), ACCOUNT, swap(), Direction.LONG, D(1), D(100), D(1), plan("90")
+        )
+    )
+    assert [each.trigger_price for each in stops_sent(life)] == [90]
+    assert WakeAfter(2.0, "venue_stop", version=1) in asked(life, WakeAfter)
+
+
+def test_where_stops_are_to_rest_at_the_venue_no_longer_those_that_do_are_taken_out():
+    life = guarded()
+    life.rules = replace(RULES, stops_at_venue=False)
+    life.tell(Wake("align"))
+    assert [each.client_order_id for each in asked(life, CancelOrder)] == [stop_of(life)]

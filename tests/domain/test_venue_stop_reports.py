@@ -499,3 +499,24 @@ def test_a_position_that_waits_to_be_reported_takes_an_end_for_what_it_is():
         life.tell(OrderReported(life.p.id, _S.TRIGGERED, stops_sent(life)[-1])).decision.events
         == ()
     )
+
+
+def test_what_a_stop_that_fires_was_never_asked_to_cover_leaves_at_once():
+    life = Life(RULES).begin("1").fill("0.4", "100").fill("0.6", "100").arm()
+    report(life, stops_sent(life)[0], status=_S.TRIGGERED)
+    assert [(each.terms.quantity, each.armed) for each in at_market(life)] == [(D("0.6"), True)]
+    assert life.p.exits[-1].reason is ExitReason.STOP_LOSS
+
+
+def test_a_report_from_before_a_change_changes_nothing():
+    life = guarded()
+    before = stops_sent(life)[-1]
+    assert report(move(life, "95"), before).decision.events == ()
+
+
+def test_a_quarantined_position_asks_for_no_other_stop():
+    life = bought()
+    life.position = replace(life.p, status=PositionStatus.QUARANTINED)
+    end(life, _S.ABSENT)
+    assert life.decision.effects == ()
+    assert life.p.at_venue.stops == ()

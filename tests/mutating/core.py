@@ -38,7 +38,7 @@ _TRIGGERS = [
 _WORLD = "tests/domain/test_venue_stop_properties.py::test_{}"
 _VENUE_STOPS = [
     *_domain("venue_stop", "venue_stop_life", "venue_stop_align", "venue_stop_reports"),
-    *_domain("position_guards", "position_offline"),
+    *_domain("position_guards", "position_offline", "addition_rules"),
     _WORLD.format("nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected"),
 ]
 _STORED = ("chain", "journal", "fold", "damage", "recovery", "archive")
@@ -47,7 +47,7 @@ _STORAGE = [f"tests/storage/test_{name}.py" for name in _STORED]
 # The most important first.
 CORE: dict[str, list[str]] = {
     "domain.triggers": _TRIGGERS,
-    "domain.levels": _TRIGGERS,
+    "domain.levels": [*_domain("levels"), *_TRIGGERS],
     "domain.extremes": _domain("extremes"),
     "domain.protection": _domain("protection", "position"),
     "domain.trailing": [*_TRIGGERS, *_domain("trailing")],
