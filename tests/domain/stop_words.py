@@ -1,10 +1,11 @@
 """Words for a position and its stop at the venue: bought, reported, guarded, ended."""
 
+from domain.commands import ModificationType, ModifyProtection
 from domain.effects import Alarm, AmendOrder
 from domain.inputs import OrderEnded, OrderReported
 from domain.order import RESTING, OrderStatus, OrderType
 from domain.position_draft import PositionRules
-from tests.builders import Life
+from tests.builders import D, Life
 
 RULES = PositionRules(stops_at_venue=True, amends_stops=True, trails_at_venue=True)
 _S = OrderStatus
@@ -50,3 +51,16 @@ def amended(life):
     """Let the last change be confirmed."""
     change = of(life.effects, AmendOrder)[-1]
     return report(life, change.terms, change=change.number)
+
+
+def asked(life, kind):
+    return of(life.decision.effects, kind)
+
+
+def told(life, kind):
+    return of(life.decision.events, kind)
+
+
+def move(life, price):
+    """Let a person move the stop."""
+    return life.tell(ModifyProtection(life.p.id, ModificationType.MOVE_SL, price=D(price)))

@@ -18,31 +18,22 @@ from tests.builders import ACCOUNT, D, Life, a_fill, opened, plan, position_id, 
 from tests.domain.stop_words import (
     RULES,
     amended,
+    asked,
     at_market,
     bought,
     end,
     guarded,
+    move,
     of,
     report,
     stops_sent,
+    told,
 )
 
 _S = OrderStatus
 STOP, TRAIL = ExitId("stop"), ExitId("trail")
 REPLACES = replace(RULES, amends_stops=False)
 MARK = PriceSource.MARK
-
-
-def asked(life: Life, kind: type) -> list:
-    return of(life.decision.effects, kind)
-
-
-def told(life: Life, kind: type) -> list:
-    return [event for event in life.decision.events if isinstance(event, kind)]
-
-
-def move(life: Life, price: str) -> Life:
-    return life.tell(ModifyProtection(life.p.id, ModificationType.MOVE_SL, price=D(price)))
 
 
 def stop_of(life: Life, number: int = -1):

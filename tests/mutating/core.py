@@ -37,7 +37,13 @@ _TRIGGERS = [
 ]
 _WORLD = "tests/domain/test_venue_stop_properties.py::test_{}"
 _VENUE_STOPS = [
-    *_domain("venue_stop", "venue_stop_life", "venue_stop_align", "venue_stop_reports"),
+    *_domain(
+        "venue_stop",
+        "venue_stop_life",
+        "venue_stop_align",
+        "venue_stop_reports",
+        "venue_stop_timers",
+    ),
     *_domain("position_guards", "position_offline", "addition_rules"),
     _WORLD.format("nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected"),
 ]
