@@ -261,6 +261,5 @@ def _accepted(decision: Draft, conflict: Conflict, market: Market) -> Modificati
         conflict.modification,
         previous=position.protection,
         new=draft(position, command, market),
-        validation=validation,
         at=decision.now,
     )

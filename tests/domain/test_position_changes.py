@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from domain.commands import ClosePosition, ModificationType, ModifyProtection, RequestedBy
 from domain.effects import Answer, CancelOrder
@@ -157,3 +158,15 @@ def test_a_suggestion_that_would_widen_at_the_price_of_the_moment_is_not_accepte
     life.last = "110"
     assert rule(resolve(life, "c1", accept=True)) is None
     assert life.p.protection.trail.distance == 5
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_suggestion_for_other_rules_or_without_its_wish_can_only_be_refused(is_old):
+    life = suggest(touched())
+    if is_old:  # of a journal that did not keep wishes
+        (held,) = life.p.conflicts
+        life.position = replace(life.p, conflicts=(replace(held, wish=None),))
+    else:
+        move(life, "85").arm()
+    assert rule(resolve(life, "c1", accept=True)) == "STALE_VERSION"
+    assert rule(resolve(life, "c1", accept=False)) is None

@@ -156,11 +156,11 @@ def test_funding_is_a_part_of_the_profit():
 
 
 def test_more_than_is_held_pays_its_share_of_the_fee():
-    life = opened("1")
-    fill = a_fill("3", "100", life.p.direction.exit_side, NO_ORDER, fee="0.3")
+    life = opened("2")
+    fill = a_fill("6", "100", life.p.direction.exit_side, NO_ORDER, fee="0.6")
     life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
-    assert life.p.fills[-1].fee.amount == D("0.1")
-    assert life.p.fees == D("0.1")
+    assert life.p.fills[-1].fee.amount == D("0.2")
+    assert life.p.fees == D("0.2")
     assert life.p.outside_fills == (life.p.fills[-1],)
 
 
@@ -180,3 +180,10 @@ def test_a_find_has_the_same_order_id_whenever_it_is_adopted():
     assert adopted().p.entry.client_order_id == client_order_id(
         ACCOUNT, position_id(), "adopted-0", 0
     )
+
+
+def test_exactly_what_is_held_pays_its_fee_to_the_last_digit():
+    life = opened("1")
+    fill = a_fill("1", "100", life.p.direction.exit_side, NO_ORDER, fee="0.0000000000000001")
+    life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
+    assert life.p.fills[-1] == fill

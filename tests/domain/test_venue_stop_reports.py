@@ -398,3 +398,13 @@ def test_a_quarantined_position_asks_for_no_other_stop():
     end(life, _S.ABSENT)
     assert life.decision.effects == ()
     assert life.p.at_venue.stops == ()
+
+
+def test_what_a_stop_that_fired_left_and_others_closed_is_not_sold():
+    life = report(guarded(), status=_S.TRIGGERED)
+    life.fill("0.4", "89", stop_of(life))
+    fill = a_fill("0.6", "100", life.p.direction.exit_side, NO_ORDER)
+    life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
+    end(life, _S.FILLED)
+    assert not at_market(life)
+    assert life.p.status is PositionStatus.CLOSED_EXTERNAL
