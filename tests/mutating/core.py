@@ -47,8 +47,11 @@ _VENUE_STOPS = [
     *_domain("position_guards", "position_offline", "addition_rules"),
     _WORLD.format("nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected"),
 ]
-_STORED = ("chain", "journal", "fold", "damage", "recovery", "archive")
-_STORAGE = [f"tests/storage/test_{name}.py" for name in _STORED]
+
+
+def _storage(*names: str) -> list[str]:
+    return [f"tests/storage/test_{name}.py" for name in names]
+
 
 # The most important first.
 CORE: dict[str, list[str]] = {
@@ -75,9 +78,9 @@ CORE: dict[str, list[str]] = {
     "domain.venue_stop_align": _VENUE_STOPS,
     "domain.venue_stop_reports": _VENUE_STOPS,
     "exchanges.paper.ledger": ["tests/exchanges/paper/test_paper_ledger.py"],
-    "storage.journal": _STORAGE,
-    "storage.chain": _STORAGE,
-    "storage.fold": _STORAGE,
+    "storage.journal": _storage("journal", "chain"),
+    "storage.chain": _storage("chain", "journal", "damage"),
+    "storage.fold": _storage("fold", "recovery"),
 }
 
 
