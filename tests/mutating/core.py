@@ -55,7 +55,7 @@ def _storage(*names: str) -> list[str]:
 
 # The most important first.
 CORE: dict[str, list[str]] = {
-    "domain.triggers": _TRIGGERS,
+    "domain.triggers": [*_TRIGGERS, *_domain("trailing")],
     "domain.levels": [*_domain("levels"), *_TRIGGERS],
     "domain.extremes": _domain("extremes"),
     "domain.protection": _domain("protection", "position"),
