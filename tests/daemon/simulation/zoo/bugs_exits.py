@@ -143,8 +143,8 @@ EXITS = (
         (
             Edit(
                 "domain.position_decide:_close_if_nothing_remains",
-                "if position.exits and position.remaining < position.instrument.lot_size:",
-                "if False:",
+                "if position.instrument.can_be_ordered(position.remaining):",
+                "if True:",
             ),
         ),
     ),

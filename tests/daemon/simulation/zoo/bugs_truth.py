@@ -49,7 +49,11 @@ TRUTH = (
                 "return frozenset()",
             ),
             Edit("actors.holdings:Holdings._act", "finding.age_s >= CONFIRM_S", "True"),
-            Edit("actors.holdings:Holdings._act", "finding.age_s < UNEXPLAINED_S", "False"),
+            Edit(
+                "actors.holdings:Holdings._act",
+                "finding.age_s < self.stands_for_s(side.symbol)",
+                "False",
+            ),
         ),
     ),
     Bug(
