@@ -13,6 +13,7 @@ drawn from it.
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import assert_never
 
 import msgspec
 
@@ -277,10 +278,8 @@ class OrderFoundAbsent(OrderEvent, frozen=True):
     at: datetime
 
 
-AnyOrderEvent = (
-    OrderIntended
-    | OrderAdopted
-    | OrderSent
+_Later = (
+    OrderSent
     | OrderDenied
     | OrderAccepted
     | OrderRejected
@@ -295,6 +294,7 @@ AnyOrderEvent = (
     | OrderBecameUnknown
     | OrderFoundAbsent
 )
+AnyOrderEvent = OrderIntended | OrderAdopted | _Later
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -369,7 +369,7 @@ def evolve(order: Order | None, event: AnyOrderEvent) -> Order:
     return _evolve(order, event)
 
 
-def _evolve(order: Order, event: AnyOrderEvent) -> Order:
+def _evolve(order: Order, event: _Later) -> Order:
     match event:
         case OrderFilled(fill=fill):
             return _filled(order, fill)
@@ -405,9 +405,8 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             return _to(order, _S.UNKNOWN, at, reason=why, doubts=order.doubts + 1)
         case OrderFoundAbsent(evidence=evidence, at=at):
             return _to(order, _S.ABSENT, at, reason=evidence)
-        case OrderIntended() | OrderAdopted():
-            message = "an order is born once"
-            raise InvariantError(message)
+        case _:
+            assert_never(event)
 
 
 def _resting(order: Order) -> OrderStatus:

@@ -297,8 +297,6 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
 
 def _close_if_nothing_remains(decision: Draft) -> bool:
     position = decision.position
-    if position.is_closed:
-        return True
     is_working = entry_is_working(position) or position.at_venue.live
     if is_working or position.outstanding_exits > ZERO:
         if position.remaining == ZERO and position.fills:

@@ -22,13 +22,12 @@ from domain.venue import Outside
 
 def note_outside(decision: Draft, message: AdoptPosition | OutsideReported | FundingTold) -> bool:
     """Decide about one of these; whether a part of the position went."""
-    match message:
-        case OutsideReported():
-            return reduce_outside(decision, message)
-        case AdoptPosition():
-            adopt(decision, message)
-        case FundingTold():
-            book_funding(decision, message)
+    if isinstance(message, OutsideReported):
+        return reduce_outside(decision, message)
+    if isinstance(message, AdoptPosition):
+        adopt(decision, message)
+    else:
+        book_funding(decision, message)
     return False
 
 

@@ -17,6 +17,7 @@ from domain.effects import (
 )
 from domain.ids import ExitId, identity_of
 from domain.inputs import Crossed, FillReported, OrderEnded, OrderReported
+from domain.instrument import Direction
 from domain.order import OrderStatus, OrderTerms
 from domain.position import (
     ExitOrder,
@@ -295,7 +296,7 @@ def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
     crossed = code in decision.rules.wrong_side_codes or (
         price is not None
         and last is not None
-        and has_crossed(level=price, below=position.direction.sign > 0, price=last)
+        and has_crossed(level=price, below=position.direction is Direction.LONG, price=last)
     )
     if not crossed or position.failed_exits:
         return False
@@ -330,7 +331,7 @@ def fires_at_venue(decision: Draft, exit_id: ExitId, price: Decimal) -> bool:
         return False
     if stop.held.trail_ratio is not None:
         return exit_id == TRAIL
-    below = position.direction.sign > 0
+    below = position.direction is Direction.LONG
     level = stop.held.trigger_price
     if exit_id == stop.held.target_id:
         level, below = stop.held.target_price, not below

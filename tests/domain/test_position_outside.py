@@ -4,7 +4,7 @@ import pytest
 
 from domain.commands import ClosePosition
 from domain.effects import Alarm, AnnounceClosed, Arm, BookOutside, CancelOrder
-from domain.ids import NO_ORDER
+from domain.ids import NO_ORDER, client_order_id
 from domain.inputs import AdoptPosition, FundingTold, OrderEnded, OutsideReported
 from domain.instrument import Direction, Kind, Side
 from domain.order import OrderStatus
@@ -165,3 +165,37 @@ def test_funding_is_a_part_of_the_profit():
     assert life.decision.events == ()
     life.tell(FundingTold(position_id(), D(-5), NOW))
     assert life.p.realized_pnl == -5
+
+
+def test_more_than_is_held_pays_its_share_of_the_fee():
+    life = opened("2")
+    fill = a_fill("6", "100", life.p.direction.exit_side, NO_ORDER, fee="0.6")
+    life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
+    assert life.p.fills[-1].fee.amount == D("0.2")
+    assert life.p.fees == D("0.2")
+    assert life.p.outside_fills == (life.p.fills[-1],)
+
+
+def test_a_whole_lot_left_by_others_is_guarded_and_sold():
+    life = outside(opened("1"), "0.999")
+    assert life.p.status is _S.OPEN_PROTECTED
+    assert life.cross("stop", "89").last_exit().terms.quantity == D("0.001")
+
+
+def test_nothing_can_be_taken_of_what_has_not_filled():
+    life = Life().begin("1", limit="99")
+    outside(life, "1")
+    assert life.decision.events == life.decision.effects == ()
+
+
+def test_a_find_has_the_same_order_id_whenever_it_is_adopted():
+    assert adopted().p.entry.client_order_id == client_order_id(
+        ACCOUNT, position_id(), "adopted-0", 0
+    )
+
+
+def test_exactly_what_is_held_pays_its_fee_to_the_last_digit():
+    life = opened("1")
+    fill = a_fill("1", "100", life.p.direction.exit_side, NO_ORDER, fee="0.0000000000000001")
+    life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
+    assert life.p.fills[-1] == fill
