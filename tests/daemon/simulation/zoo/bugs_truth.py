@@ -49,7 +49,11 @@ TRUTH = (
                 "return frozenset()",
             ),
             Edit("actors.holdings:Holdings._act", "finding.age_s >= CONFIRM_S", "True"),
-            Edit("actors.holdings:Holdings._act", "finding.age_s < UNEXPLAINED_S", "False"),
+            Edit(
+                "actors.holdings:Holdings._act",
+                "finding.age_s < self.stands_for_s(side.symbol)",
+                "False",
+            ),
         ),
     ),
     Bug(
@@ -138,18 +142,6 @@ TRUTH = (
                 "storage.streams:StreamRegistry.is_needed",
                 "return not kind.is_retired(state) or self._has_owner(kind, state, streams)",
                 "return not kind.is_retired(state)",
-            ),
-        ),
-    ),
-    Bug(
-        "equity_taken_for_cash",
-        "What open positions are ahead at the venue counts as money in the account.",
-        "I5",
-        (
-            Edit(
-                "exchanges.translate:balance_from_row",
-                'total = maybe(row, "cashBal", signed=True)',
-                'total = maybe(row, "eq", signed=True)',
             ),
         ),
     ),
