@@ -15,6 +15,7 @@ from actors import names
 from actors.doubt import within
 from actors.messages import CheckVenue, ClearCause, SetCause, VenueChecked
 from actors.venue_causes import (
+    ANSWERED,
     CLOCK_SKEW,
     VENUE_UNCHECKED,
     Held,
@@ -84,6 +85,8 @@ class VenueCheckActor(Actor):
     def on_start(self) -> None:
         """Hold entries back until the venue has answered; it is asked once it is connected."""
         self._set((unchecked(),))
+        for code in ANSWERED:  # an incarnation may have set it, and the answer decides anew
+            self.tell(names.PORTFOLIO, ClearCause(code))
         self.every(CLOCK_EVERY_S, LookAtClock())
         if self.incarnation > 1:
             self._ask()

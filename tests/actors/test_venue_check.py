@@ -283,3 +283,16 @@ def test_a_position_mode_that_changes_under_open_positions_is_told(perform):
         assert causes(box) == set()
 
     perform(play)
+
+
+def test_a_check_that_crashes_leaves_nothing_behind_that_is_over(perform):
+    async def play(box):
+        await checked(box, Login(Unknown("reset"), FINE))
+        assert causes(box) == {"VENUE_DOWN"}
+
+        box.killed(names.VENUE_CHECK)
+        await box.soon(1)
+
+        assert causes(box) == set()
+
+    perform(play)
