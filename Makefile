@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench crash soak lost-answers proxy races diskfaults fuzz mutants coverage simulate docs clean
+.PHONY: help setup run test check format lock bench crash soak lost-answers proxy races diskfaults fuzz mutants coverage simulate bugzoo docs clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ mutants: $(DEV) ## Make small mistakes in the core, see whether the tests notice
 
 simulate: $(RUNTIME) ## Let the whole daemon live through simulated days of bad luck: make simulate SEEDS=100
 	@$(BIN)/holdfast simulate --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) --jobs $(or $(JOBS),1) --json
+
+bugzoo: $(DEV) ## Plant bugs in the daemon, see whether the simulation finds each: make bugzoo ONLY=fees_left_out
+	@$(BIN)/python -m tests.bugzoo --only $(ONLY) --seeds $(or $(SEEDS),300) --jobs $(or $(JOBS),1)
 
 soak: $(DEV) ## Let the daemon live through simulated hours, see whether anything grows: make soak HOURS=24
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24)

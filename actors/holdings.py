@@ -121,8 +121,14 @@ class Holdings:
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}
         self.unsettled = unsettled(self.world, differing, positions, resting, looked.began_s)
+        booked = self.world.booked  # what was suspected before a change is another matter now
+        fresh = {
+            key: each
+            for key, each in self.suspicions.items()
+            if booked.get(key[0], -inf) < each.since_s
+        }
         self.suspicions, findings = confirm(
-            self.suspicions,
+            fresh,
             self.sides,
             self.unsettled,
             began_s=looked.began_s,
@@ -289,6 +295,10 @@ class Holdings:
             and (side.symbol in flat or (side.symbol, side.direction is Direction.LONG) in named)
             for side in sides
         )
+
+    def may_confirm(self) -> bool:
+        """Whether another look may confirm a difference: nothing that is in flight blurs it."""
+        return any(key[0] not in self.unsettled for key in self.suspicions)
 
     def is_waiting(self) -> bool:
         """Whether a difference is to be read again soon: none that is in quarantine as it is."""

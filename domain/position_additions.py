@@ -54,7 +54,8 @@ def _stop_with(position: Position, entry: Entry) -> AttachedStop | None:
     plan = position.plan
     if entry.attached is None or plan.stop_price is None:
         return None
-    return AttachedStop(entry.attached, plan.stop_price, plan.guard_source)
+    target = plan.targets[0].price if entry.with_target else None
+    return AttachedStop(entry.attached, plan.stop_price, plan.guard_source, target)
 
 
 def addition_problem(position: Position, number: int | None = None) -> Refusal | None:

@@ -232,7 +232,10 @@ def failed_exits(position: Position) -> tuple[ExitId, ...]:
 
 
 def closing_reason(decision: Draft) -> ExitReason:
-    """Return why the position closes: the last exit that was meant to end it, else the last one."""
+    """Return why the position closes: the last exit that was meant to end it, else the last one.
+
+    Without any, too little was ever held to be guarded.
+    """
     exits = decision.position.exits
     whole = [order for order in exits if order.whole]
-    return (whole or list(exits))[-1].reason
+    return (whole or list(exits))[-1].reason if exits else ExitReason.UNPROTECTED

@@ -144,8 +144,7 @@ def crossed_level(decision: Draft, crossed: Crossed, *, grace_is_over: bool = Fa
     if crossed.exit_id == BREAKEVEN:
         to_breakeven(decision)
         return
-    is_target = position.protection.target(crossed.exit_id) is not None
-    if not is_target and not grace_is_over and may_trigger(decision, crossed):
+    if not grace_is_over and may_trigger(decision, crossed):
         decision.then(
             WakeAfter(
                 decision.rules.grace_s, "grace", crossed.exit_id, crossed.version, crossed=crossed
@@ -160,7 +159,7 @@ def crossed_level(decision: Draft, crossed: Crossed, *, grace_is_over: bool = Fa
         tick_id=crossed.tick_id,
         at=crossed.at,
     )
-    if not is_target:
+    if position.protection.target(crossed.exit_id) is None:
         reason = reason_of(position, crossed.exit_id)
         fire_all(decision, crossed.exit_id, reason, trigger, crossed, armed=True)
     else:

@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import selectors
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
@@ -45,15 +46,11 @@ class _OrderedTimer(asyncio.TimerHandle):
         self._scheduled = True  # as asyncio's own call_at notes
 
     def __lt__(self, other: object) -> bool:
-        assert isinstance(other, _OrderedTimer)
-        return self._key < other._key
+        return self._key < other._key  # type: ignore[attr-defined, no-any-return]  # of this class
 
 
 class _NoSelector(selectors.BaseSelector):
-    """Waits for nothing; where a real selector would sleep, calls `on_idle` with the seconds."""
-
-    def __init__(self, on_idle: Callable[[float | None], None]) -> None:
-        self._on_idle = on_idle
+    """Has nothing to wait for."""
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> NoReturn:
         what = f"{fileobj!r}, {events}, {data!r}"
@@ -63,8 +60,7 @@ class _NoSelector(selectors.BaseSelector):
         raise KeyError(fileobj)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout > 0:
-            self._on_idle(timeout)
+        del timeout
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -75,12 +71,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio loop whose `time()` starts at 0 and jumps to the next timer when idle."""
 
     _scheduled: list[asyncio.TimerHandle]  # asyncio's heap of timers
+    _ready: deque[asyncio.Handle]  # and its queue of callbacks
+    _stopping: bool
+    _clock_resolution: float  # s
 
     def __init__(self) -> None:
         self._now_s = 0.0
         self._timers = 0
         self._home = threading.get_ident()
-        super().__init__(_NoSelector(self._jump))
+        super().__init__(_NoSelector())
 
     def time(self) -> float:
         """Return virtual seconds."""
@@ -120,14 +119,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _close_self_pipe(self) -> None:
         pass
 
-    def _jump(self, timeout: float | None) -> None:
+    def _run_once(self) -> None:
+        """Run what is ready; asyncio's own, without what is for sockets and for real time."""
+        ready, scheduled = self._ready, self._scheduled
+        while scheduled and scheduled[0].cancelled():
+            heapq.heappop(scheduled)
+        if not ready and not self._stopping:
+            self._jump()
+        until_s = self._now_s + self._clock_resolution
+        while scheduled and scheduled[0].when() < until_s:
+            ready.append(heapq.heappop(scheduled))
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001
+
+    def _jump(self) -> None:
         """Let the time until the next timer pass."""
-        if timeout is None:
+        if not self._scheduled:
             waiting = sorted(repr(task) for task in asyncio.all_tasks(self) if not task.done())
             raise DeadlockError(
                 "nothing is ready and no timer is set; these wait:\n  " + "\n  ".join(waiting)
             )
-        # To the timer's own time, not on by `timeout`, which is off by a rounding.
         self._now_s = max(self._now_s, self._scheduled[0].when())
 
 

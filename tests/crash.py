@@ -1,7 +1,7 @@
 """Kill a real daemon at random and at labelled instants, and see whether it keeps its word.
 
     python -m tests.crash --kills 50 [--labelled 50] [--venue paper|sandbox] [--seed 1] [--json]
-        [--label NAME]... [--keep DIRECTORY]
+        [--label NAME]... [--seconds 600] [--keep DIRECTORY]
 
 A daemon holds positions, people command it without a pause, and levels are crossed all the time. It
 is killed (SIGKILL), started again on the same directory, and judged from outside: what it had
@@ -20,16 +20,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.e2e.crash_drill import Drill
 from tests.e2e.crash_ground import Ground, PaperGround, sandbox_ground
+from tests.e2e.crash_nursery import Nursery
 from tests.e2e.crash_points import BOTH, PAPER, labels_of
 from tests.e2e.crash_promises import Book
 
+_AT_ONCE = 2  # processes
+_KILLS_A_DIRECTORY = 252  # labelled: seven of each label
+_TOLD_EVERY = 50  # kills, where nobody watches
 BROKEN = ("lost", "duplicated", "unprotected", "loosened_trails")
 
 
@@ -60,18 +66,26 @@ def run_labels(
     ground: Ground,
     labels: tuple[str, ...] = (),
     *,
+    within_s: float = inf,
     shows: bool = False,
 ) -> tuple[dict[str, Any], Book]:
-    """Kill so many times at labelled instants, one label after the other, and around again."""
+    """Kill so many times at labelled instants, one label after the other, and around again.
+
+    No further life begins after `within_s`.
+    """
     chosen = labels or labels_of(ground.venue)
     drill = Drill(directory, seed, ground)
     began_s = time.monotonic()
     drill.life(0, 1.0, hasty=False)
-    for round_ in range(1, kills + 1):
-        chance = Random(f"{seed}/{round_}")
-        drill.labelled_life(round_, chosen[(round_ - 1) % len(chosen)], chance)
-        if shows:
-            _progress(drill, kills + 2, began_s)
+    with Nursery() as nursery:
+        for round_ in range(1, kills + 1):
+            if time.monotonic() - began_s > within_s:
+                kills = round_ - 1
+                break
+            chance = Random(f"{seed}/{round_}")
+            drill.labelled_life(round_, chosen[(round_ - 1) % len(chosen)], chance, nursery)
+            if shows:
+                _progress(drill, kills + 2, began_s)
     return _ended(drill, kills + 2, began_s, shows=shows)
 
 
@@ -87,12 +101,17 @@ def _ended(drill: Drill, kills: int, began_s: float, *, shows: bool) -> tuple[di
 
 
 def _progress(drill: Drill, kills: int, began_s: float) -> None:
+    on_terminal = sys.stderr.isatty()
+    is_last = drill.found.kills >= kills
+    if not on_terminal and drill.found.kills % _TOLD_EVERY and not is_last:
+        return
     broken = sum(len(each) for each in drill.book.broken.values())
     print(
-        f"\r{drill.found.kills}/{kills} kills, {drill.book.acknowledged} acknowledged,"
+        "\r" * on_terminal + f"{drill.found.kills}/{kills} kills,"
+        f" {drill.book.acknowledged} acknowledged,"
         f" {drill.ledger.exits(manual=False)} exits fired, {drill.ledger.open_positions()} open,"
         f" {broken} broken promises, {time.monotonic() - began_s:.0f} s ",
-        end="" if drill.found.kills < kills else "\n",
+        end="" if on_terminal and not is_last else "\n",
         file=sys.stderr,
         flush=True,
     )
@@ -112,13 +131,18 @@ def one(asked: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="holdfast-crash-") as temporary:
         directory = asked.keep or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
-        shows = sys.stderr.isatty()
         if not asked.labelled:
-            result, book = run(asked.kills, asked.seed, directory, shows=shows)
+            result, book = run(asked.kills, asked.seed, directory, shows=True)
         else:
             with _ground(asked.venue, asked.seed) as ground:
                 result, book = run_labels(
-                    asked.labelled, asked.seed, directory, ground, tuple(asked.label), shows=shows
+                    asked.labelled,
+                    asked.seed,
+                    directory,
+                    ground,
+                    tuple(asked.label),
+                    within_s=asked.seconds,
+                    shows=True,
                 )
                 result["unprotected_longest_s"] = getattr(ground, "longest_s", None)
     for kind, texts in book.broken.items():
@@ -131,23 +155,14 @@ def both(asked: argparse.Namespace) -> dict[str, Any]:
     """Do all of it, two daemons at a time, each with a process of its own to judge it."""
     began_s = time.monotonic()
     parts: dict[str, subprocess.Popen[str]] = {}
-    jobs = {"random": ["--kills", str(asked.kills)]} if asked.kills else {}
-    if asked.labelled:
-        for venue in BOTH:
-            jobs[venue] = ["--labelled", str(asked.labelled // 2), "--venue", venue]
+    waiting = jobs_of(asked)
     found: dict[str, dict[str, Any]] = {}
-    waiting = list(jobs)
     while waiting or parts:
-        while waiting and len(parts) < 2:
-            name = waiting.pop(0)
-            command = [sys.executable, "-m", "tests.crash", "--json", "--seed", str(asked.seed)]
-            labels = [part for each in asked.label for part in ("--label", each)]
+        while waiting and len(parts) < _AT_ONCE:
+            name = next(iter(waiting))
+            command = [sys.executable, "-m", "tests.crash", "--one", "--json", *waiting.pop(name)]
             keep = ["--keep", str(asked.keep / name)] if asked.keep else []
-            parts[name] = subprocess.Popen(
-                [*command, *jobs[name], *(labels if name in BOTH else ()), *keep, "--one"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            parts[name] = subprocess.Popen([*command, *keep], stdout=subprocess.PIPE, text=True)
         for name, process in list(parts.items()):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 text, _ = process.communicate(timeout=0.2)
@@ -156,22 +171,42 @@ def both(asked: argparse.Namespace) -> dict[str, Any]:
     return summed(found) | {"seconds": round(time.monotonic() - began_s, 1)}
 
 
+def jobs_of(asked: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the arguments of all parts, by name; many labelled kills go to several directories.
+
+    What a drill has to look through grows with its past, so that a long one gets slow.
+    """
+    jobs: dict[str, list[str]] = {}
+    if asked.kills:
+        jobs["random"] = ["--kills", str(asked.kills), "--seed", str(asked.seed)]
+    labels = [part for each in asked.label for part in ("--label", each)]
+    for venue in BOTH:
+        left, number = asked.labelled // 2, 0
+        while left:
+            kills = min(left, _KILLS_A_DIRECTORY)
+            jobs[f"{venue}-{number}"] = [
+                *("--labelled", str(kills), "--venue", venue, "--seconds", str(asked.seconds)),
+                *("--seed", str(asked.seed + number), *labels),
+            ]
+            left, number = left - kills, number + 1
+    return jobs
+
+
 def summed(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of all parts together, then those of each."""
     total = {
         name: sum(part.get(name, 0) for part in found.values())
         for name in ("kills", "acknowledged", "exits_fired", *BROKEN)
     }
-    labels = [
-        (f"{name}/{label}", row)
-        for name, part in found.items()
-        for label, row in part.get("labels", {}).items()
-    ]
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, part in found.items():
+        for label, row in part.get("labels", {}).items():
+            labels[f"{name.partition('-')[0]}/{label}"].update(row)
     return total | {
         "failed": [name for name, part in found.items() if "failed" in part],
-        "labelled_kills": sum(row["kills"] for _, row in labels),
-        "fewest_of_a_label": min((row["kills"] for _, row in labels), default=0),
-        "labels": dict(labels),
+        "labelled_kills": sum(row["kills"] for row in labels.values()),
+        "fewest_of_a_label": min((row["kills"] for row in labels.values()), default=0),
+        "labels": {label: dict(row) for label, row in labels.items()},
         "parts": {
             name: {key: value for key, value in part.items() if key != "labels"}
             for name, part in found.items()
@@ -187,6 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--venue", choices=BOTH, default=PAPER)
     parser.add_argument("--label", action="append", default=[], help="only these")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=inf, help="for labelled ones, at most")
     parser.add_argument("--json", action="store_true", help="on one line")
     parser.add_argument("--one", action="store_true", help="one of the parts, in this process")
     parser.add_argument("--keep", type=Path, help="leave the daemon's files in this new directory")

@@ -1,6 +1,6 @@
 """Spoil the disk under the storage in every way there is, and see whether anything is silent.
 
-    python -m tests.diskfaults [--part flips|calls|power] [--step 1] [--json]
+    python -m tests.diskfaults [--part flips|calls|power] [--step 1] [--processes 2] [--json]
 
 *flips*: every byte of a journal, its log, a snapshot, an archive and the paper venue's ledger is
 changed, one at a time: noticed, or without effect. *calls*: each call to the file layer fails in
@@ -31,7 +31,6 @@ from tests.disk.flips import CRASH, HANG, SILENT, every_case, judged_in_parallel
 from tests.disk.specimens import specimens
 
 _MEMORY = Path("/dev/shm")  # fast; what a real disk loses is simulated
-_PROCESSES = 2
 _STORIES = 20  # of power cuts
 _COMMITS = 60  # in each
 _IMAGES = 2  # drawn at each instant
@@ -39,7 +38,7 @@ _IMAGES = 2  # drawn at each instant
 Result = dict[str, Any]
 
 
-def flips(parent: Path, step: int, only: str | None) -> Result:
+def flips(parent: Path, step: int, only: str | None, processes: int) -> Result:
     """Change every byte of every kind of file."""
     result: Result = {"bad": 0}
     for specimen in specimens(parent / "specimens"):
@@ -47,7 +46,7 @@ def flips(parent: Path, step: int, only: str | None) -> Result:
             continue
         began_s = time.monotonic()
         cases = every_case(specimen, step)
-        found = judged_in_parallel(specimen, cases, parent, _PROCESSES)
+        found = judged_in_parallel(specimen, cases, parent, processes)
         result["bad"] += sum(found.outcomes[kind] for kind in (SILENT, CRASH, HANG))
         result[specimen.name] = {
             "bytes": len(specimen.content),
@@ -67,7 +66,7 @@ def _days(asked: list[Plan], parent: Path, begin: Path) -> Outcomes:
     return found
 
 
-def calls(parent: Path, step: int, only: str | None) -> Result:
+def calls(parent: Path, step: int, only: str | None, processes: int) -> Result:
     """Let each call fail, once and for a while."""
     begin = template(parent)
     result: Result = {"bad": 0}
@@ -78,7 +77,7 @@ def calls(parent: Path, step: int, only: str | None) -> Result:
         count = calls_of(victim, parent, begin)
         asked = list(plans(count, victim, step))
         found = Outcomes()
-        for part in _shared(_days, asked, parent, begin):
+        for part in _shared(_days, asked, processes, parent, begin):
             found.absorb(part)
         result["bad"] += found.days["broken"]
         result[victim] = {
@@ -107,13 +106,13 @@ def _stories(seeds: list[int], parent: Path) -> power.Cuts:
     return found
 
 
-def cuts(parent: Path, step: int, only: str | None) -> Result:
+def cuts(parent: Path, step: int, only: str | None, processes: int) -> Result:
     """Cut the power at every sync of many stories."""
     del only
     began_s = time.monotonic()
     found = power.Cuts()
     seeds = list(range(1, 1 + max(1, _STORIES // step)))
-    for part in _shared(_stories, seeds, parent):
+    for part in _shared(_stories, seeds, processes, parent):
         found.outcomes += part.outcomes
         found.faults += part.faults
     _say(found.faults[:40])
@@ -126,10 +125,10 @@ def cuts(parent: Path, step: int, only: str | None) -> Result:
     }
 
 
-def _shared(work: Callable[..., Any], items: list[Any], *rest: Any) -> list[Any]:
+def _shared(work: Callable[..., Any], items: list[Any], processes: int, *rest: Any) -> list[Any]:
     """Do it in a few processes, each with a share of the items."""
-    with get_context("fork").Pool(_PROCESSES) as pool:
-        return pool.starmap(work, [(items[n::_PROCESSES], *rest) for n in range(_PROCESSES)])
+    with get_context("fork").Pool(processes) as pool:
+        return pool.starmap(work, [(items[n::processes], *rest) for n in range(processes)])
 
 
 def _be_quiet() -> None:
@@ -151,6 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--part", choices=PARTS, help="only this")
     parser.add_argument("--only", help="of the flips or calls: only this file")
     parser.add_argument("--step", type=int, default=1, help="only every so-manieth byte or call")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="on one line")
     asked = parser.parse_args(arguments)
     _be_quiet()
@@ -166,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             place = Path(temporary) / name
             place.mkdir()
-            result[name] = part(place, asked.step, asked.only)
+            result[name] = part(place, asked.step, asked.only, asked.processes)
     bad = sum(each["bad"] for each in result.values())
     result = {"silent": bad, **result}
     print(json.dumps(result) if asked.json else json.dumps(result, indent=2))

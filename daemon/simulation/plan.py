@@ -19,7 +19,7 @@ CALM_S = 600.0  # at the end, without faults
 TRADERS = ("alpha", "beta", "gamma")
 _BUSY_S = (130.0, 260.0)  # of one life
 _LAST_BUSY_S = 120.0
-_FAULTS = (215, 300)
+_FAULTS = (240, 310)
 _COMMANDS = (45, 70)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.commands import ClosePosition
 from domain.effects import Alarm, AnnounceClosed, Arm, BookOutside, CancelOrder
 from domain.ids import NO_ORDER, client_order_id
 from domain.inputs import AdoptPosition, FundingTold, OrderEnded, OutsideReported
@@ -90,6 +91,17 @@ def test_less_than_a_lot_left_by_others_is_dust():
     outside(life, "0.9995")
     assert life.p.status is _S.CLOSED_EXTERNAL
     assert life.p.remaining == D("0.0005")
+
+
+def test_dust_left_by_others_and_an_exit_of_a_part_ends_the_position():
+    life = opened("1", instrument=swap(kind=Kind.SPOT))
+    life.tell(ClosePosition(life.p.id, D("0.5")))
+    outside(life, "0.4995")
+
+    life.fill_exit("100")
+
+    assert life.p.status is _S.CLOSED_WITH_DUST
+    assert life.p.exit_reason is ExitReason.MANUAL_CLOSE
 
 
 def test_a_guessed_price_is_said_to_be_one():

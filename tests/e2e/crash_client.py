@@ -25,6 +25,7 @@ TICKS = {
 }
 _CLI_CHANCE = 0.03
 _PATIENCE_S = 2.0  # with a position that does not come to its end
+_NO_ENTRY_S = 0.2  # before the next try, where nothing may be opened
 _BP = D("0.0001")
 
 
@@ -40,6 +41,7 @@ class Worker:
         self.quick: dict[str, float] = {}  # since when
         self.lost: list[tuple[View, bool]] = []  # openings without an answer
         self.prices: dict[str, Decimal] = {}
+        self.opens_from_s = 0.0  # monotonic; until then it only changes what is there
         self.chance = Random(seed)
 
     def begin(self, round_: int) -> None:
@@ -68,12 +70,13 @@ class Worker:
         self.quick = {
             each: since for each, since in self.quick.items() if not self.book.of(each).is_closed
         }
-        if len(self.calm) < self.scale.calm:
-            self._open(line, quick=False)
-            return
-        if len(self.quick) < self.scale.quick:
-            self._open(line, quick=True)
-            return
+        if time.monotonic() >= self.opens_from_s:
+            if len(self.calm) < self.scale.calm:
+                self._open(line, quick=False)
+                return
+            if len(self.quick) < self.scale.quick:
+                self._open(line, quick=True)
+                return
         name = self.chance.choices(*zip(*_WEIGHTS, strict=True))[0]
         if name in _DESK:
             self._desk(line, name)
@@ -136,6 +139,8 @@ class Worker:
             raise
         if not answer["ok"]:
             self._refused(answer)
+            if answer["error"]["rule"] == "NO_ENTRY_MODE":
+                self.opens_from_s = time.monotonic() + _NO_ENTRY_S
             if named and answer["error"]["rule"] not in {*_NO_ANSWER, "ALREADY_CLOSED"}:
                 self._disown(named)
             return

@@ -7,12 +7,10 @@ instant by our hand, or at a labelled one by its own (`crash_points.py`).
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,10 +18,12 @@ from random import Random
 from typing import Any
 
 from tests.e2e.crash_client import Crowd, Worker
+from tests.e2e.crash_found import Found, Label
 from tests.e2e.crash_ground import STRATEGY, Ground
-from tests.e2e.crash_judge import Judge, same_money, told_no_more_than_the_venue_has
+from tests.e2e.crash_judge import Judge, is_same, same_money, told_no_more_than_the_venue_has
 from tests.e2e.crash_ledger import Ledger
 from tests.e2e.crash_line import GoneError, Line, Place
+from tests.e2e.crash_nursery import Life, Nursery
 from tests.e2e.crash_points import POINTS
 from tests.e2e.crash_promises import Book, Trader
 from tests.e2e.crash_trap import Mark
@@ -33,37 +33,10 @@ READY_WITHIN_S = 30.0
 END_WITHIN_S = 20.0
 SPRUNG_WITHIN_S = 12.0  # else the daemon is killed where it is, and the label has missed
 _EARLY_CHANCE = 0.2  # of a label that counts from the start of the process
+_PLAIN_CHANCE = 0.1  # of a labelled life that begins with loading the code
 _SNAPSHOT_S, _SNAPSHOT_OFTEN_S = 3.0, 0.5
-_POLL_S = 0.002
-_LEVEL_OF_TROUBLE = {"error", "critical"}
-
-
-@dataclass
-class Found:
-    """What is counted besides broken promises."""
-
-    kills: int = 0
-    early: int = 0  # of them: without waiting for the daemon to be ready
-    hasty: int = 0  # of them: commanded before anybody looked whether it was well
-    min_open: int = 10**9
-    ready_ms: list[float] = field(default_factory=list)  # process start to first answer
-    armed_ms: list[float] = field(default_factory=list)  # process start to all levels armed
-    asked_ms: list[float] = field(default_factory=list)  # all levels armed to venue asked
-    replayed: list[int] = field(default_factory=list)
-    trouble: Counter[str] = field(default_factory=Counter)
-    restarts: Counter[str] = field(default_factory=Counter)
-    dead_letters: int = 0
-    journal_events: int = 0
-    labels: dict[str, "Label"] = field(default_factory=dict)
-
-
-@dataclass
-class Label:
-    """What came of one label."""
-
-    kills: int = 0
-    missed: int = 0  # it did not come in time; killed all the same, and not counted above
-    broken: int = 0  # promises, found out in the life after
+_NEEDED_EVERY_S = 0.03  # what a label needs
+_POLL_S = 0.005
 
 
 class Drill:
@@ -94,15 +67,23 @@ class Drill:
     # --- one life of the daemon
 
     def start(
-        self, round_: int, trap: tuple[str, ...] = (), snapshot_s: float = _SNAPSHOT_S
-    ) -> tuple[subprocess.Popen[bytes], float]:
-        """Start the daemon, perhaps with a trap in it."""
+        self,
+        round_: int,
+        trap: tuple[str, ...] = (),
+        snapshot_s: float = _SNAPSHOT_S,
+        nursery: Nursery | None = None,
+    ) -> tuple[Life, float]:
+        """Start the daemon, perhaps with a trap in it, perhaps as a child of a nursery."""
         config = self.ground.config(self.data_dir, self.seed, round_, snapshot_s)
         self.place.config.write_text(config)
+        command = ["run", "--config", str(self.place.config)]
+        if nursery is not None:
+            began_s = time.monotonic()
+            return nursery.start([*trap, *command], self.ground.variables(), self.log), began_s
         program = [sys.executable, "-m", "tests.e2e.crash_child", *trap] if trap else [HOLDFAST]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [*program, "run", "--config", str(self.place.config)],
+                [*program, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -111,7 +92,7 @@ class Drill:
             )
         return process, time.monotonic()
 
-    def ready(self, process: subprocess.Popen[bytes], began_s: float) -> tuple[Line, float]:
+    def ready(self, process: Life, began_s: float) -> tuple[Line, float]:
         """Wait for the first answer."""
         line = Line(self.place.socket)
         try:
@@ -120,7 +101,7 @@ class Drill:
             line.close()
             raise
 
-    def _first_answer(self, line: Line, process: subprocess.Popen[bytes], began_s: float) -> float:
+    def _first_answer(self, line: Line, process: Life, began_s: float) -> float:
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if process.poll() == -signal.SIGKILL:
@@ -140,7 +121,7 @@ class Drill:
         message = f"the daemon was not ready within {READY_WITHIN_S:.0f} s, see {self.log}"
         raise RuntimeError(message)
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def kill(self, process: Life) -> None:
         """SIGKILL, unless it has done so itself."""
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
@@ -198,15 +179,22 @@ class Drill:
         self.found.hasty += hasty
         self.after_death()
 
-    def labelled_life(self, round_: int, label: str, chance: Random) -> None:
+    def labelled_life(self, round_: int, label: str, chance: Random, nursery: Nursery) -> None:
         """Start with a trap, judge, command, and let it spring."""
         point = POINTS[label]
         is_early = point.at_start or chance.random() < _EARLY_CHANCE
-        skip = 0 if point.at_start else chance.randrange(12 if is_early else 6)
+        skip = 0 if point.at_start else chance.randrange(point.skips * (2 if is_early else 1))
         mark = Mark(self.directory / "mark", armed=is_early)
         trap = (label, self.ground.venue, str(skip), str(mark.path))
         often = label.startswith(("snapshot", "archive"))
-        process, began_s = self.start(round_, trap, _SNAPSHOT_OFTEN_S if often else _SNAPSHOT_S)
+        is_plain = chance.random() < _PLAIN_CHANCE
+        self.found.plain_starts += is_plain
+        process, began_s = self.start(
+            round_,
+            trap,
+            _SNAPSHOT_OFTEN_S if often else _SNAPSHOT_S,
+            None if is_plain else nursery,
+        )
         try:
             self._trapped(process, began_s, round_, mark, point.needs, chance)
             self.kill(process)
@@ -221,7 +209,7 @@ class Drill:
 
     def _trapped(
         self,
-        process: subprocess.Popen[bytes],
+        process: Life,
         began_s: float,
         round_: int,
         mark: Mark,
@@ -242,9 +230,11 @@ class Drill:
             while process.poll() is None and time.monotonic() < due_s:
                 if needs:
                     line.ask(needs)
-                time.sleep(_POLL_S)
-        except GoneError:
-            process.wait(SPRUNG_WITHIN_S)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_NEEDED_EVERY_S)
+        except GoneError:  # or no answer in time: then it is killed where it is
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SPRUNG_WITHIN_S)
         finally:
             self.kill(process)
             if crowd is not None:
@@ -316,10 +306,14 @@ class Drill:
         due_s = time.monotonic() + END_WITHIN_S
         while True:
             balance = judge.balance()
-            if balance == self.ledger.cash or time.monotonic() > due_s or not self.scale.pace_s:
+            if (
+                is_same(balance, self.ledger.cash)
+                or time.monotonic() > due_s
+                or not self.scale.pace_s
+            ):
                 return balance
             self.ledger = self.ground.ledger(self.data_dir, self.directory / "scratch")
-            time.sleep(_POLL_S * 50)
+            time.sleep(_POLL_S * 20)
 
     def _note_health(self, line: Line) -> None:
         health = line.ask("health")
@@ -358,55 +352,14 @@ class Drill:
 
     def read_log(self) -> None:
         """Take times and troubles from the daemon's own log."""
-        for text in self.log.read_text(errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                self.found.trouble["not JSON"] += 1
-                print("daemon:", text, file=sys.stderr)
-                continue
-            if line.get("event") == "started":
-                self.found.armed_ms.append(line["seconds"] * 1000)
-                self.found.replayed.append(line["replayed"])
-            if line.get("level") in _LEVEL_OF_TROUBLE:
-                self.found.trouble[line["event"]] += 1
+        self.found.read(self.log)
 
     def result(self) -> dict[str, Any]:
         """Return everything that was counted."""
-        found, book = self.found, self.book
-        return {
-            "kills": found.kills,
-            "acknowledged": book.acknowledged,
-            "exits_fired": self.ledger.exits(manual=False),
-            "min_open": found.min_open,
-            **{kind: len(texts) for kind, texts in book.broken.items()},
-            "early_kills": found.early,
-            "hasty_kills": found.hasty,
-            "positions": len(self.ledger.of_position),
-            "fills": len(self.ledger.fills),
-            "manual_exits": self.ledger.exits(manual=True),
-            "refused": dict(book.refused.most_common()),
-            "unanswered": book.unanswered,
-            "restart_to_ready_p50_ms": _median(found.ready_ms),
-            "restart_to_ready_max_ms": round(max(found.ready_ms, default=0)),
-            "recovery_p50_ms": _median(found.armed_ms),
-            "recovery_max_ms": round(max(found.armed_ms, default=0)),
-            "armed_to_venue_asked_p50_ms": _median(found.asked_ms),
-            "armed_to_venue_asked_max_ms": round(max(found.asked_ms, default=0)),
-            "replayed_max": max(found.replayed, default=0),
-            "journal_events": found.journal_events,
-            "actor_restarts": dict(found.restarts),
-            "dead_letters": found.dead_letters,
-            "errors_logged": dict(found.trouble),
-            "labels": {label: asdict(each) for label, each in sorted(found.labels.items())},
-        }
+        return self.found.told(self.book, self.ledger)
 
 
-def _median(values: list[float]) -> int:
-    return round(statistics.median(values)) if values else 0
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Life) -> None:
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

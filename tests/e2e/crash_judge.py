@@ -186,11 +186,16 @@ class Judge:
         return D(self.line.ask("portfolio")["balance"])
 
 
+def is_same(balance: Decimal, cash: Decimal) -> bool:
+    """Whether two sums of the same fills are one, however each was rounded."""
+    return abs(balance - cash) <= _ROUNDING
+
+
 def same_money(book: Book, balance: Decimal, ledger: Ledger) -> None:
     """With nothing open, the daemon's balance is the venue's."""
     if ledger.open_positions():
         book.blame("lost", f"the venue still holds {ledger.open_positions()} positions")
-    if abs(balance - ledger.cash) > _ROUNDING:
+    if not is_same(balance, ledger.cash):
         book.blame("lost", f"the balance is {balance}, the venue's is {ledger.cash}")
 
 

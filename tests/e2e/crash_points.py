@@ -52,6 +52,7 @@ class Point(NamedTuple):
     venues: tuple[str, ...] = BOTH
     at_start: bool = False  # it comes while the daemon starts, once
     needs: str = ""  # a command that brings it about
+    skips: int = 6  # so many hits, at most, pass by first
 
 
 # --- the journal
@@ -334,8 +335,8 @@ POINTS = {
         Point("checkpoint-before", partial(_checkpoint, where="before")),
         Point("checkpoint-middle", partial(_checkpoint, where="middle")),
         Point("checkpoint-after", partial(_checkpoint, where="after")),
-        Point("stop-placed-before", partial(_stop_placed, done=False)),
-        Point("stop-placed-after", partial(_stop_placed, done=True)),
+        Point("stop-placed-before", partial(_stop_placed, done=False), skips=1),
+        Point("stop-placed-after", partial(_stop_placed, done=True), skips=1),
         Point("stop-amended-before", partial(_stop_amended, done=False)),
         Point("stop-amended-after", partial(_stop_amended, done=True)),
         Point("stop-canceled-before", partial(_stop_canceled, done=False), (SANDBOX,)),

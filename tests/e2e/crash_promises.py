@@ -75,6 +75,7 @@ class Book:
         self.entries = Trader()  # `paused`: by stop-entries
         self.acknowledged = 0
         self.unanswered = 0
+        self.beyond_longest_s = 0.0  # a price beyond a level, until that fired
         self.refused: Counter[str] = Counter()
         self.broken: dict[str, list[str]] = {
             "lost": [],
@@ -241,6 +242,9 @@ class Book:
             and (D(price) <= max(levels) if long else D(price) >= min(levels))
         )
         if not beyond:
+            if promise.beyond_s not in {None, inf}:
+                lasted_s = time.monotonic() - promise.beyond_s
+                self.beyond_longest_s = max(self.beyond_longest_s, lasted_s)
             promise.beyond_s = None
         elif promise.beyond_s is None:
             promise.beyond_s = time.monotonic()

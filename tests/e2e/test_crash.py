@@ -1,15 +1,21 @@
 """The crash drill with a few kills: `make crash` does many more."""
 
+import os
+import signal
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from tests.crash import run, run_labels
+from tests.crash import jobs_of, run, run_labels, summed
 from tests.e2e.crash_ground import PaperGround, sandbox_ground
+from tests.e2e.crash_nursery import Nursery
 from tests.e2e.crash_points import POINTS, labels_of
 from tests.e2e.crash_promises import Book
+from tests.e2e.crash_trap import Mark
 
 NOTHING_BROKEN = {"lost": [], "duplicated": [], "unprotected": [], "loosened_trails": []}
+ENDS_WITHIN_S = 30.0
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
@@ -42,6 +48,25 @@ def test_at_the_sandbox_its_ledger_agrees_after_each_of_them(tmp_path: Path):
         result, book = run_labels(len(labels), 4, tmp_path, ground, labels)
     assert book.broken == NOTHING_BROKEN
     assert sum(each["kills"] for each in result["labels"].values()) == len(labels)
+
+
+def test_a_nursery_says_how_each_of_its_children_ended(tmp_path: Path):
+    log, variables = tmp_path / "log", {"PATH": os.environ["PATH"]}
+    trap = ["intent-after", "paper", "0", str(Mark(tmp_path / "mark", armed=False).path)]
+    (tmp_path / "config.yaml").write_text(f"data_dir: {tmp_path / 'data'}\n")
+    with Nursery() as nursery:
+        well = nursery.start([*trap, "--version"], variables, log)
+        assert well.wait(ENDS_WITHIN_S) == 0
+        assert log.read_text().startswith("holdfast ")
+        badly = nursery.start([*trap, "run", "--config", "missing.yaml"], variables, log)
+        assert badly.wait(ENDS_WITHIN_S) == 1
+        killed = nursery.start(
+            [*trap, "run", "--config", str(tmp_path / "config.yaml")], variables, log
+        )
+        assert killed.poll() is None
+        os.kill(killed.pid, signal.SIGKILL)
+        assert killed.wait(ENDS_WITHIN_S) == -signal.SIGKILL
+    assert len({well.pid, badly.pid, killed.pid}) == 3
 
 
 def test_every_label_is_of_a_venue_and_none_of_a_venue_is_unknown():
@@ -78,3 +103,18 @@ def test_a_stop_must_fire_in_its_time_and_the_time_between_two_lives_is_not_its_
     now_s += 2.0
     book.see_row(row("58900"), now_s)
     assert len(book.broken["unprotected"]) == blamed
+
+
+def test_many_labelled_kills_are_shared_out_and_summed_by_venue_and_label():
+    asked = Namespace(kills=5, labelled=600, seed=3, label=["ack-after"], seconds=60.0)
+    jobs = jobs_of(asked)
+    assert list(jobs) == ["random", "paper-0", "paper-1", "sandbox-0", "sandbox-1"]
+    kills = [int(each[each.index("--labelled") + 1]) for each in list(jobs.values())[1:]]
+    assert sum(kills) == 600
+    row = {"kills": 2, "missed": 1, "broken": 0}
+    parts = {name: {"kills": 3, "labels": {"ack-after": row}} for name in ("paper-0", "paper-1")}
+    total = summed(parts | {"sandbox-0": {"kills": 2, "labels": {"ack-after": row}}})
+    assert total["kills"] == 8
+    assert total["labelled_kills"] == 6
+    assert total["fewest_of_a_label"] == 2
+    assert total["labels"]["paper/ack-after"] == {"kills": 4, "missed": 2, "broken": 0}
