@@ -59,7 +59,7 @@ CORE: dict[str, list[str]] = {
     "domain.levels": [*_domain("levels"), *_TRIGGERS],
     "domain.extremes": _domain("extremes"),
     "domain.protection": _domain("protection", "position"),
-    "domain.trailing": [*_TRIGGERS, *_domain("trailing")],
+    "domain.trailing": [*_TRIGGERS, *_domain("trailing", "trails")],
     "domain.order": _domain("order", "position"),
     "domain.position": _LIFE,
     "domain.position_life": _LIFE,
