@@ -81,7 +81,11 @@ class ReconcilerActor(Actor):
         self.port = port
         self.settings = settings
         self.holdings = Holdings(
-            world, self._tell, adopts=settings.adopts, stop_ratio=settings.stop_ratio
+            world,
+            self._tell,
+            adopts=settings.adopts,
+            stop_ratio=settings.stop_ratio,
+            not_held=port.abilities.not_held,
         )
         self.money = Money(
             world,

@@ -15,6 +15,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
+_CANCELED = 100  # timers kept at least
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -25,28 +27,6 @@ class DeadlockError(RuntimeError):
 
 class RealTimeError(RuntimeError):
     """Something that takes real time has no place on a virtual-time loop."""
-
-
-class _OrderedTimer(asyncio.TimerHandle):
-    """A timer that comes before later-set timers of the same instant."""
-
-    __slots__ = ("_key",)
-
-    def __init__(
-        self,
-        order: int,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self._key = (when, order)
-        self._scheduled = True  # as asyncio's own call_at notes
-
-    def __lt__(self, other: object) -> bool:
-        return self._key < other._key  # type: ignore[attr-defined, no-any-return]  # of this class
 
 
 class _NoSelector(selectors.BaseSelector):
@@ -70,14 +50,15 @@ class _NoSelector(selectors.BaseSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio loop whose `time()` starts at 0 and jumps to the next timer when idle."""
 
-    _scheduled: list[asyncio.TimerHandle]  # asyncio's heap of timers
-    _ready: deque[asyncio.Handle]  # and its queue of callbacks
+    _ready: deque[asyncio.Handle]  # asyncio's queue of callbacks
     _stopping: bool
     _clock_resolution: float  # s
 
     def __init__(self) -> None:
         self._now_s = 0.0
+        self._coming: list[tuple[float, int, asyncio.TimerHandle]] = []  # a heap
         self._timers = 0
+        self._canceled = 0  # of those that are coming, at most
         self._home = threading.get_ident()
         super().__init__(_NoSelector())
 
@@ -96,9 +77,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self.is_closed():
             raise RuntimeError("the loop is closed")
         self._timers += 1
-        timer = _OrderedTimer(self._timers, when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._coming, (when, self._timers, timer))
         return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Forget canceled timers now and then, the far ones too."""
+        del handle
+        self._canceled += 1
+        if self._canceled > max(_CANCELED, len(self._coming) / 2):
+            self._coming = [each for each in self._coming if not each[2].cancelled()]
+            heapq.heapify(self._coming)
+            self._canceled = 0
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -121,14 +111,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         """Run what is ready; asyncio's own, without what is for sockets and for real time."""
-        ready, scheduled = self._ready, self._scheduled
-        while scheduled and scheduled[0].cancelled():
-            heapq.heappop(scheduled)
+        ready = self._ready
+        while self._coming and self._coming[0][2].cancelled():
+            heapq.heappop(self._coming)
         if not ready and not self._stopping:
             self._jump()
         until_s = self._now_s + self._clock_resolution
-        while scheduled and scheduled[0].when() < until_s:
-            ready.append(heapq.heappop(scheduled))
+        while self._coming and self._coming[0][0] < until_s:
+            ready.append(heapq.heappop(self._coming)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():
@@ -136,12 +126,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _jump(self) -> None:
         """Let the time until the next timer pass."""
-        if not self._scheduled:
+        if not self._coming:
             waiting = sorted(repr(task) for task in asyncio.all_tasks(self) if not task.done())
             raise DeadlockError(
                 "nothing is ready and no timer is set; these wait:\n  " + "\n  ".join(waiting)
             )
-        self._now_s = max(self._now_s, self._scheduled[0].when())
+        self._now_s = max(self._now_s, self._coming[0][0])
 
 
 def run_virtual(main: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:

@@ -24,7 +24,7 @@ from domain.portfolio_events import HoldingClosed
 from domain.portfolio_state import Portfolio, equity
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
-from domain.position_events import ProtectionModified
+from domain.position_events import PositionReducedOutside, ProtectionModified
 from domain.protection import is_tighter
 from domain.venue_stop_align import should_rest
 from exchanges.sandbox.catalog import QUOTE
@@ -64,6 +64,7 @@ class Judge:
         self._life: Life | None = None
         self._promises = Promises(venue, self.note)
         self._closed_with: dict[str, Decimal] = {}  # what the account booked of a position, quote
+        self._gone: dict[str, Decimal] = defaultdict(Decimal)  # closed by others, as believed here
 
     def note(self, rule: str, text: str) -> None:
         """Keep a violation, the same one once."""
@@ -210,6 +211,8 @@ class Judge:
         """I14: no program loosens a stop."""
         if isinstance(event, HoldingClosed):
             self._closed_with[event.position_id] = event.realized_pnl
+        if isinstance(event, PositionReducedOutside):
+            self._gone[after.instrument.symbol] += event.fill.quantity
         if not isinstance(event, ProtectionModified) or event.modification.requested_by.is_manual:
             return
         old, new = event.modification.previous.stop, event.modification.new.stop
@@ -228,6 +231,7 @@ class Judge:
         self._holdings(life)
         self._resting(life)
         self._stops(life)
+        self._taken()
         self._earned()
         self._money(life)
         self._mode(life)
@@ -317,6 +321,17 @@ class Judge:
             wanted = should_rest(position, rules)
             due = [] if wanted is None else [(wanted.quantity, wanted.trigger_price)]
             self._expect("I5", rests == due, f"stops of {position.id}: due {due}, there {rests}")
+
+    def _taken(self) -> None:
+        """I5: what is believed closed by others was traded by others."""
+        traded: dict[str, Decimal] = defaultdict(Decimal)
+        for one in self.venue.account.orders.values():
+            if not is_ours(intent_of(one)):
+                symbol = f"{one.listing.base}/USDT"
+                traded[symbol] += one.filled * one.listing.contract_value
+        for symbol, gone in self._gone.items():
+            told = f"{gone} {symbol} closed by others, who traded {traded[symbol]}"
+            self._expect("I5", gone <= traded[symbol], told)
 
     def _earned(self) -> None:
         """I5: a position earned what came in for it at the venue, less what went out."""

@@ -22,6 +22,7 @@ from domain.protection import TRAIL, has_crossed, levels_of
 from domain.triggers import Watched
 from domain.venue_stop import Resting
 from domain.venue_stop_align import should_rest
+from exchanges.sandbox.judge import intent_of, is_ours
 from exchanges.sandbox.records import Algo
 
 WATCHED_WITHIN_S = 20.0
@@ -98,9 +99,15 @@ class Promises:
             if code in _BELIEVED_WRONGLY:
                 self.note(_BELIEVED_WRONGLY[code], text)
             self._is_guessed |= code == "ADOPTED" or "is a guess" in text
-            if code == "BALANCE_CORRECTED" and self.venue.kind == "swap" and not self._is_guessed:
+            is_corrected = code == "BALANCE_CORRECTED" and self.venue.kind == "swap"
+            if is_corrected and not self._is_guessed and not self._others_opened():
                 self.note("I5", f"nothing explains {text}")
         self._heard = len(alarms)
+
+    def _others_opened(self) -> bool:
+        """Whether somebody else has had a position: what it earned or cost is not ours."""
+        orders = self.venue.account.orders.values()
+        return any(not is_ours(intent_of(one)) and not one.reduce_only for one in orders)
 
     def _reservations(self, life: Life, orders: list[Order]) -> None:
         """I6: what may still be bought is reserved, and nothing else. I9: what is over is over."""

@@ -146,18 +146,6 @@ TRUTH = (
         ),
     ),
     Bug(
-        "equity_taken_for_cash",
-        "What open positions are ahead at the venue counts as money in the account.",
-        "I5",
-        (
-            Edit(
-                "exchanges.translate:balance_from_row",
-                'total = maybe(row, "cashBal", signed=True)',
-                'total = maybe(row, "eq", signed=True)',
-            ),
-        ),
-    ),
-    Bug(
         "snapshot_ahead_of_the_journal",
         "A snapshot holds the newest states, among them some that no record has written yet.",
         "I7",

@@ -1,6 +1,6 @@
 """Looks for a planted bug with one simulated day after the other, until the judge sees it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -31,15 +31,15 @@ class _Enough(Exception):  # noqa: N818 - no error: the verdict is clear
     """The judge has seen something."""
 
 
-def hunt(bug: Bug, seeds: Sequence[int]) -> Found:
+def hunt(bug: Bug, seeds: Sequence[int], day: Callable[[int], Plan] = planned) -> Found:
     """Live the days of `seeds` with a bug until one has a violation.
 
     A day that has one without the bug, or cannot be lived, proves nothing.
     """
     for number, seed in enumerate(seeds, start=1):
         with planted(bug):
-            violation = first_violation(planned(seed))
-        if violation and not _plain_violation(seed):
+            violation = first_violation(day(seed))
+        if violation and not _plain_violation(day(seed)):
             return Found(bug.name, number, seed, violation)
     return Found(bug.name, len(seeds), None)
 
@@ -57,9 +57,9 @@ def first_violation(plan: Plan) -> str:
 
 
 @cache
-def _plain_violation(seed: int) -> str:
+def _plain_violation(plan: Plan) -> str:
     """Return what is wrong with a day without any bug planted: it proves nothing."""
-    return first_violation(planned(seed))
+    return first_violation(plan)
 
 
 @contextmanager

@@ -107,8 +107,13 @@ def test_the_judge_sees_nothing_without_it(name):
     assert not run(SEEN[name][1]).violations
 
 
+def closes(seed: int) -> Plan:
+    """Return a day in which a position is opened and closed."""
+    return replace(short(OPENS, Step(at=20.0, do="close")), seed=seed)
+
+
 def test_a_hunt_says_which_seed_found_it_and_ends_there():
-    found = hunt(BUGS["exit_may_turn_the_position"], range(3, 5))
+    found = hunt(BUGS["exit_may_turn_the_position"], range(3, 5), closes)
 
     assert found.seeds == 1
     assert found.seed == 3
@@ -118,7 +123,12 @@ def test_a_hunt_says_which_seed_found_it_and_ends_there():
 def test_a_change_that_is_no_bug_is_not_found():
     harmless = Bug("none", "", "I1", (Edit("domain.order:Order.has", "any(", "0 < sum("),))
 
-    assert hunt(harmless, [3]) == Found("none", 1, None)
+    assert hunt(harmless, [3, 4], closes) == Found("none", 2, None)
+
+
+def test_a_day_that_fails_without_the_bug_proves_nothing():
+    with planted(BUGS["exit_may_turn_the_position"]):
+        assert hunt(BUGS["fees_left_out"], [5], closes) == Found("fees_left_out", 1, None)
 
 
 def test_figures_tell_what_was_found_and_how_soon():
