@@ -408,3 +408,13 @@ def test_what_a_stop_that_fired_left_and_others_closed_is_not_sold():
     end(life, _S.FILLED)
     assert not at_market(life)
     assert life.p.status is PositionStatus.CLOSED_EXTERNAL
+
+
+def test_a_stop_that_fired_and_filled_while_an_entry_still_works_ends_without_more():
+    life = report(Life(RULES).begin("2", limit="100").fill("1", "100").arm())
+    report(life, status=_S.TRIGGERED)
+    life.fill("1", "89", stop_of(life))
+    assert not life.p.is_closed
+    end(life, _S.FILLED)
+    assert not at_market(life)
+    assert alarms(life) == []

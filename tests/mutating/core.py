@@ -43,6 +43,7 @@ _VENUE_STOPS = [
         "venue_stop_align",
         "venue_stop_reports",
         "venue_stop_timers",
+        "venue_target",
     ),
     *_domain("position_guards", "position_offline", "addition_rules"),
     _WORLD.format("nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected"),
