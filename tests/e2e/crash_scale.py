@@ -33,9 +33,9 @@ SANDBOX_SCALE = Scale(
     traders=(),  # it is people who trade there: a trader would wait for candles
     guarded_within_s=5.0,  # a daemon that starts must ask the venue first
     settled_within_s=25.0,
-    # The venue's own stop fires at once, and a daemon that starts hears of it when it has asked: so
-    # long may a position be without a stop before it is closed.
-    fires_within_s=5.0,
+    # The venue's own stop fires at once, and the venue judges that. What is bounded here is when
+    # the daemon says so: one that starts hears of it when it has logged in and asked.
+    fires_within_s=15.0,
     pace_s=0.03,
 )
 PROXY_SCALE = replace(
