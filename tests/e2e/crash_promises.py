@@ -73,6 +73,7 @@ class Book:
         self.fires_within_s = fires_within_s
         self.promises: dict[str, Promise] = {}
         self.traders: dict[str, Trader] = {}
+        self.knows = True  # the daemon that lives: what happened at its venue meanwhile
         self.entries = Trader()  # `paused`: by stop-entries
         self.acknowledged = 0
         self.unanswered = 0
@@ -98,9 +99,11 @@ class Book:
     def died(self) -> None:
         """Note that the daemon was killed: nobody guards until it is back, and that is not blamed.
 
-        A price that is beyond a level has its time to fire from the next life's first look on.
+        A price that is beyond a level has its time to fire from when the next one has asked the
+        venue: it may have fired there.
         """
         with self.lock:
+            self.knows = False
             for promise in self.promises.values():
                 promise.beyond_s = None
                 promise.level_at_death = promise.level
@@ -238,7 +241,8 @@ class Book:
         levels = [D(row[name]) for name in ("stop", "trail_level") if row[name] is not None]
         price, long = row["current_price"], row["side"] == "LONG"
         beyond = (
-            row["status"] == "open_protected"
+            self.knows
+            and row["status"] == "open_protected"
             and levels
             and row["price_is_fresh"]
             and (D(price) <= max(levels) if long else D(price) >= min(levels))
