@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench crash soak lost-answers proxy races diskfaults fuzz mutants simulate docs clean
+.PHONY: help setup run test check format lock bench crash soak lost-answers proxy races diskfaults fuzz mutants coverage simulate bugzoo docs clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,11 +46,17 @@ diskfaults: $(DEV) ## Change every byte of every file, fail every call, cut the 
 fuzz: $(DEV) ## Feed every reader inputs that are nearly right: make fuzz SECONDS=60
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
+coverage: $(DEV) ## Run the tests of the core, show lines and branches of it that none takes
+	@$(BIN)/python -m tests.covered
+
 mutants: $(DEV) ## Make small mistakes in the core, see whether the tests notice: make mutants MODULE=domain.order
-	@$(BIN)/python -m tests.mutation $(MODULE)
+	@$(BIN)/python -m tests.mutation $(MODULE) $(if $(JOBS),--jobs $(JOBS))
 
 simulate: $(RUNTIME) ## Let the whole daemon live through simulated days of bad luck: make simulate SEEDS=100
 	@$(BIN)/holdfast simulate --seeds $(or $(SEEDS),20) --first $(or $(FIRST),0) --jobs $(or $(JOBS),1) --json
+
+bugzoo: $(DEV) ## Plant bugs in the daemon, see whether the simulation finds each: make bugzoo ONLY=fees_left_out
+	@$(BIN)/python -m tests.bugzoo --only $(ONLY) --seeds $(or $(SEEDS),300) --jobs $(or $(JOBS),1)
 
 soak: $(DEV) ## Let the daemon live through simulated hours, see whether anything grows: make soak HOURS=24
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24)

@@ -54,6 +54,7 @@ class AttachedStops(RestingOrders):
             type=OrderType.STOP,
             quantity=entry.filled,
             trigger_price=stop.trigger_price,
+            target_price=stop.target_price,
         )
         if self._adopt(terms) is not None:
             self._doubt(order_id)
@@ -80,7 +81,12 @@ class AttachedStops(RestingOrders):
         if order.terms.client_order_id not in self.attached or not is_first:
             return
         held = venue_order.terms
-        terms = replace(order.terms, quantity=held.quantity, trigger_price=held.trigger_price)
+        terms = replace(
+            order.terms,
+            quantity=held.quantity,
+            trigger_price=held.trigger_price,
+            target_price=held.target_price,
+        )
         if venue_order.status in _IS_THERE and terms != order.terms:
             self._record(stream, OrderAmended(terms, self.world.clock.now()))
 

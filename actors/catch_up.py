@@ -73,6 +73,7 @@ class CatchUpActor(Actor):
         alive_at, reads = self._alive_at(), self.world.reads
         positions = self._positions()
         if alive_at is None or not positions:
+            self.tell(names.PORTFOLIO, ClearCause(CATCHING_UP))  # an incarnation may have set it
             self.stop()
             return
         if reads is None:

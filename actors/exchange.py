@@ -55,6 +55,7 @@ from domain.order import (
     OrderStatus,
     OrderTerms,
     OrderTriggered,
+    OrderType,
     evolve,
 )
 from exchanges.port import Exchange, StreamDown, StreamUp, VenueOrder, VenueUpdate
@@ -380,7 +381,7 @@ def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:
         case _S.FILLED if order.filled:
             return OrderCanceled(at)  # it was smaller there than here: no more will come
         case _S.TRIGGERED if order.status is not _S.TRIGGERED:
-            return OrderTriggered(at)
+            return OrderTriggered(at, at_target=venue_order.terms.type is OrderType.TARGET)
         case _S.OPEN | _S.PARTIAL if order.venue_order_id is None or order.status is _S.UNKNOWN:
             return OrderAccepted(venue_order.venue_order_id, at)
         case _:

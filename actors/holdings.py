@@ -24,9 +24,11 @@ from domain.ids import PositionId, Symbol, TradeId
 from domain.inputs import AdoptPosition, OutsideReported
 from domain.instrument import Direction
 from domain.money import ONE, ZERO
+from domain.order import OrderStatus
 from domain.reconciliation import (
     CONFIRM_S,
     JUST_FILLED_S,
+    SETTLED_S,
     UNEXPLAINED_NEW_S,
     UNEXPLAINED_S,
     Explanation,
@@ -55,7 +57,16 @@ Tell = Callable[[str, Any], object]
 class Holdings:
     """Knows what is suspected, what others traded, and what is in quarantine."""
 
-    def __init__(self, world: World, tell: Tell, *, adopts: bool, stop_ratio: Decimal) -> None:
+    def __init__(
+        self,
+        world: World,
+        tell: Tell,
+        *,
+        adopts: bool,
+        stop_ratio: Decimal,
+        not_held: frozenset[str] = frozenset(),
+    ) -> None:
+        self.not_held = not_held  # codes of the venue: an exit asks for more than is held
         self.world = world
         self.tell = tell
         self.adopts = adopts
@@ -121,8 +132,14 @@ class Holdings:
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}
         self.unsettled = unsettled(self.world, differing, positions, resting, looked.began_s)
+        booked = self.world.booked  # what was suspected before a change is another matter now
+        fresh = {
+            key: each
+            for key, each in self.suspicions.items()
+            if booked.get(key[0], -inf) < each.since_s
+        }
         self.suspicions, findings = confirm(
-            self.suspicions,
+            fresh,
             self.sides,
             self.unsettled,
             began_s=looked.began_s,
@@ -165,12 +182,27 @@ class Holdings:
         """Return how long what nothing explains must have stood: longer after a fill of ours.
 
         Whoever trades leaves an execution. A venue that shows neither it nor our fill is more
-        likely to be behind.
+        likely to be behind, unless it refuses an exit too, for want of what is missing.
         """
         if any(each.left and each.outside.fill.symbol == symbol for each in self.seen.values()):
             return UNEXPLAINED_S
         since_s = self.world.clock.monotonic() - self.world.booked.get(symbol, -inf)
-        return UNEXPLAINED_NEW_S if since_s < JUST_FILLED_S else UNEXPLAINED_S
+        if since_s >= JUST_FILLED_S or self._is_refused(symbol, since_s - SETTLED_S):
+            return UNEXPLAINED_S
+        return UNEXPLAINED_NEW_S
+
+    def _is_refused(self, symbol: Symbol, within_s: float) -> bool:
+        """Whether the venue has refused an exit of a symbol lately, since there is not so much."""
+        since = self.world.clock.now() - timedelta(seconds=within_s)
+        return any(
+            order.status is OrderStatus.REJECTED
+            and order.terms.symbol == symbol
+            and order.terms.reduce_only
+            and order.reason.partition(":")[0] in self.not_held
+            and order.updated_at is not None
+            and order.updated_at > since
+            for order in self.world.states.latest_of("order")
+        )
 
     def _reduce(self, reductions: Iterable[Reduction]) -> None:
         for each in reductions:
@@ -289,6 +321,10 @@ class Holdings:
             and (side.symbol in flat or (side.symbol, side.direction is Direction.LONG) in named)
             for side in sides
         )
+
+    def may_confirm(self) -> bool:
+        """Whether another look may confirm a difference: nothing that is in flight blurs it."""
+        return any(key[0] not in self.unsettled for key in self.suspicions)
 
     def is_waiting(self) -> bool:
         """Whether a difference is to be read again soon: none that is in quarantine as it is."""

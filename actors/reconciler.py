@@ -81,7 +81,11 @@ class ReconcilerActor(Actor):
         self.port = port
         self.settings = settings
         self.holdings = Holdings(
-            world, self._tell, adopts=settings.adopts, stop_ratio=settings.stop_ratio
+            world,
+            self._tell,
+            adopts=settings.adopts,
+            stop_ratio=settings.stop_ratio,
+            not_held=port.abilities.not_held,
         )
         self.money = Money(
             world,
@@ -245,9 +249,10 @@ class ReconcilerActor(Actor):
         """Read suspicions again, but leave a venue that does not answer its time."""
         if looked.failed or not (self.settings.active or self.questions.waiting):
             return
-        if self.holdings.is_waiting():
+        is_waiting = self.holdings.is_waiting()
+        if is_waiting and self.holdings.may_confirm():
             self._look_after(AGAIN_AFTER_S, Depth.HOLDINGS)
-        elif self.holdings.unsettled:
+        elif is_waiting or self.holdings.unsettled:
             self._look_after(UNSETTLED_AGAIN_AFTER_S, Depth.HOLDINGS)
         if self.money.since_s is not None:
             self._look_after(MONEY_AGAIN_AFTER_S, Depth.MONEY)

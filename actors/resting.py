@@ -91,7 +91,9 @@ class RestingOrders(Sender):
         if has_fired or (order.status is _S.OPEN and not is_changing):
             status = _S.TRIGGERED if has_fired else _S.OPEN
             change = self.changes.get(order_id, 0)
-            report = OrderReported(position_id, status, order.terms, change, refused, outside)
+            report = OrderReported(
+                position_id, status, order.terms, change, refused, outside, order.at_target
+            )
             self._tell_soon(stream, Tell(report, names.position(position_id)))
 
     def _tell_soon(self, stream: Stream, tell: Tell) -> None:
@@ -208,6 +210,7 @@ class RestingOrders(Sender):
                 quantity=held.quantity,
                 trigger_price=held.trigger_price,
                 trail_ratio=held.trail_ratio,
+                target_price=held.target_price,
             )
             self._record(stream, OrderAmended(terms, now, outside=True))
         elif order_id not in self.suspects:
@@ -215,5 +218,5 @@ class RestingOrders(Sender):
             self.run(self._ask(order_id, order.terms.symbol, 0))
 
 
-def _says(terms: OrderTerms) -> tuple[Any, Any, Any]:
-    return terms.quantity, terms.trigger_price, terms.trail_ratio
+def _says(terms: OrderTerms) -> tuple[Any, ...]:
+    return terms.quantity, terms.trigger_price, terms.trail_ratio, terms.target_price

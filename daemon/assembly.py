@@ -230,6 +230,7 @@ def position_rules(config: Config, abilities: Abilities = NO_ABILITIES) -> Posit
         amends_stops=abilities.amends_stops,
         trails_at_venue=abilities.holds_trails,
         attaches_stops=abilities.attaches_stops,
+        targets_at_venue=abilities.holds_stops and protection.target_at_venue,
         grace_s=config.protection.grace_s,
         outside_changes=OutsideChanges(
             "restore" if config.venue is None else config.venue.outside_changes

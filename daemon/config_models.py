@@ -227,6 +227,10 @@ class Protection(Section):
     """a stop that rests at the venue has so long to fire there once the daemon sees its price
     crossed; then the daemon takes it out and leaves at market
     """
+    target_at_venue: bool = False
+    """whether the last target rests at the venue, too, in one order with the stop (OCO): it closes
+    the position while the daemon is down
+    """
     automatic_modification_every_s: Pause = 300.0
     """a strategy may change a position's protection once in this time"""
 

@@ -232,6 +232,7 @@ def stop_at(position: Position) -> View:
         "at": lives,
         "order": stop.client_order_id,
         "price": exact(held.trigger_price),
+        "target": None if held.target_price is None else plain(held.target_price),
         "trail_pct": None if held.trail_ratio is None else pct(held.trail_ratio),
         "quantity": plain(held.quantity),
         "state": stop.state.value,

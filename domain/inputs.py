@@ -135,6 +135,7 @@ class OrderReported(msgspec.Struct, frozen=True):
     change: int = 0  # the last change of ours that these terms are the outcome of
     refused: str = ""  # "code: text" when it was refused
     outside: bool = False  # nobody here asked for these terms
+    at_target: bool = False  # of one that fired: at its target
 
 
 class Armed(msgspec.Struct, frozen=True):

@@ -98,6 +98,10 @@ class Instrument(msgspec.Struct, frozen=True):
         """Round a quantity down to the lot; never up, so that nothing unpaid is ordered."""
         return max(ZERO, floor_to(quantity, self.lot_size))
 
+    def can_be_ordered(self, quantity: Decimal) -> bool:
+        """Whether the venue takes an order of so much, or of the whole lots of it."""
+        return self.whole_lots(quantity) >= max(self.lot_size, self.min_quantity)
+
     def on_tick_for(self, side: Side, price: Decimal) -> Decimal:
         """Round a limit price to the tick so that it never gets worse for its owner.
 

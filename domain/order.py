@@ -13,6 +13,7 @@ drawn from it.
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import assert_never
 
 import msgspec
 
@@ -109,6 +110,7 @@ class AttachedStop(msgspec.Struct, frozen=True, omit_defaults=True):
     client_order_id: ClientOrderId  # of the stop
     trigger_price: Decimal
     watches: PriceSource = PriceSource.LAST
+    target_price: Decimal | None = None  # it closes there, too
 
 
 class OrderTerms(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -128,6 +130,7 @@ class OrderTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     watches: PriceSource = PriceSource.LAST  # which price triggers STOP, TARGET and TRAIL
     trail_ratio: Decimal | None = None  # of TRAIL: 0.02 is 2 % from the best price
     attached: AttachedStop | None = None  # of an entry; closes whatever that has filled
+    target_price: Decimal | None = None  # of a STOP: it closes there, too, in the position's favor
 
 
 def is_entry(terms: OrderTerms) -> bool:
@@ -217,6 +220,7 @@ class OrderTriggered(OrderEvent, frozen=True):
     """A stop or target order at the venue fired; its child is not filled yet."""
 
     at: datetime
+    at_target: bool = False  # of a stop with a target, as far as the venue says
 
 
 class OrderAmendRequested(OrderEvent, frozen=True):
@@ -274,10 +278,8 @@ class OrderFoundAbsent(OrderEvent, frozen=True):
     at: datetime
 
 
-AnyOrderEvent = (
-    OrderIntended
-    | OrderAdopted
-    | OrderSent
+_Later = (
+    OrderSent
     | OrderDenied
     | OrderAccepted
     | OrderRejected
@@ -292,6 +294,7 @@ AnyOrderEvent = (
     | OrderBecameUnknown
     | OrderFoundAbsent
 )
+AnyOrderEvent = OrderIntended | OrderAdopted | _Later
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -315,6 +318,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     answered_s: float | None = None  # from request to answer; None: no answer came
     doubts: int = 0  # how often an answer was lost
     remedy: str = ""  # of a rejection
+    at_target: bool = False  # it fired at the target that it has beside its stop
 
     @property
     def remaining(self) -> Decimal:
@@ -365,7 +369,7 @@ def evolve(order: Order | None, event: AnyOrderEvent) -> Order:
     return _evolve(order, event)
 
 
-def _evolve(order: Order, event: AnyOrderEvent) -> Order:
+def _evolve(order: Order, event: _Later) -> Order:
     match event:
         case OrderFilled(fill=fill):
             return _filled(order, fill)
@@ -383,8 +387,8 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             after_s = order.answered_s if after_s is None else after_s
             reason = f"{code}: {text}"
             return _to(order, _S.REJECTED, at, reason=reason, answered_s=after_s, remedy=remedy)
-        case OrderTriggered(at=at):
-            return _to(order, _S.TRIGGERED, at, asked=None)
+        case OrderTriggered(at=at, at_target=at_target):
+            return _to(order, _S.TRIGGERED, at, asked=None, at_target=at_target)
         case OrderAmendRequested(terms=terms, at=at):
             return _to(order, _S.AMEND_PENDING, at, asked=terms)
         case OrderAmended(terms=terms, at=at):
@@ -401,9 +405,8 @@ def _evolve(order: Order, event: AnyOrderEvent) -> Order:
             return _to(order, _S.UNKNOWN, at, reason=why, doubts=order.doubts + 1)
         case OrderFoundAbsent(evidence=evidence, at=at):
             return _to(order, _S.ABSENT, at, reason=evidence)
-        case OrderIntended() | OrderAdopted():
-            message = "an order is born once"
-            raise InvariantError(message)
+        case _:
+            assert_never(event)
 
 
 def _resting(order: Order) -> OrderStatus:

@@ -43,7 +43,7 @@ class PositionStatus(Enum):
 
 _S = PositionStatus
 CLOSED_STATUSES = frozenset({_S.CLOSED, _S.CLOSED_EXTERNAL, _S.LIQUIDATED, _S.CLOSED_WITH_DUST})
-_ENDS = frozenset({_S.CLOSED_EXTERNAL, _S.LIQUIDATED})
+_ENDS = frozenset({_S.CLOSED_EXTERNAL, _S.LIQUIDATED, _S.CLOSED_WITH_DUST})
 _ASIDE = frozenset({_S.UNKNOWN, _S.QUARANTINED})
 
 TRANSITIONS: dict[PositionStatus, frozenset[PositionStatus]] = {
@@ -55,7 +55,7 @@ TRANSITIONS: dict[PositionStatus, frozenset[PositionStatus]] = {
     _S.MODIFYING: frozenset({_S.OPEN_PROTECTED, _S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED})
     | _ENDS
     | _ASIDE,
-    _S.CLOSING: frozenset({_S.CLOSED, _S.CLOSED_WITH_DUST, _S.OPEN_UNPROTECTED}) | _ENDS | _ASIDE,
+    _S.CLOSING: frozenset({_S.CLOSED, _S.OPEN_UNPROTECTED}) | _ENDS | _ASIDE,
     _S.UNKNOWN: frozenset(PositionStatus) - {_S.ENTRY_PENDING},
     _S.ADOPTED: frozenset({_S.OPEN_UNPROTECTED, _S.OPEN_PROTECTED, _S.CLOSING}) | _ENDS | _ASIDE,
     _S.QUARANTINED: frozenset({_S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED}) | _ENDS,
@@ -87,6 +87,7 @@ class Entry(msgspec.Struct, frozen=True):
     limit_price: Decimal | None = None
     status: OrderStatus = OrderStatus.INTENT
     attached: ClientOrderId | None = None  # the stop that it brings along to the venue
+    with_target: bool = False  # … and the target, in one order
 
 
 class ExitOrder(msgspec.Struct, frozen=True):

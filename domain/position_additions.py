@@ -12,6 +12,7 @@ from domain.commands import ModificationType, ModifyProtection, ProtectionPlan, 
 from domain.effects import FreeReservation, SubmitOrder
 from domain.errors import Refusal
 from domain.inputs import BeginAddition, BeginEntry
+from domain.instrument import Direction
 from domain.modifications import validate
 from domain.money import ZERO
 from domain.order import AttachedStop, OrderTerms, OrderType
@@ -53,7 +54,8 @@ def _stop_with(position: Position, entry: Entry) -> AttachedStop | None:
     plan = position.plan
     if entry.attached is None or plan.stop_price is None:
         return None
-    return AttachedStop(entry.attached, plan.stop_price, plan.guard_source)
+    target = plan.targets[0].price if entry.with_target else None
+    return AttachedStop(entry.attached, plan.stop_price, plan.guard_source, target)
 
 
 def addition_problem(position: Position, number: int | None = None) -> Refusal | None:
@@ -144,8 +146,8 @@ def risk_of_held(position: Position, plan: ProtectionPlan, last: Decimal) -> Dec
     trail = position.protection.trail
     level = plan.stop_price
     if level is None and trail is not None:
-        sign = position.direction.sign
-        best = max(trail.anchor * sign, last * sign) * sign
+        better = max if position.direction is Direction.LONG else min
+        best = better(trail.anchor, last)
         level = trail.level(position.direction, best)
     if level is None:
         return ZERO

@@ -205,15 +205,12 @@ _REMEDIES = {
 
 def refusal_of(validation: Validation) -> Refusal:
     """Return the first rule that a change breaks, as whoever asked is told."""
-    code = validation.errors[0]
-    check = next((each for each in validation.constraints if each.name == code), None)
-    if check is None:
-        return Refusal(code, "The change is not allowed.")
-    says = _SAYS.get(code, "It is {}; required: {}.")
+    check = validation.constraints[0]
+    says = _SAYS.get(check.name, "It is {}; required: {}.")
     return Refusal(
-        code,
+        check.name,
         says.format(check.current, check.required),
-        _REMEDIES.get(code, ""),
+        _REMEDIES.get(check.name, ""),
         actual=check.current,
         limit=check.required,
     )
@@ -255,9 +252,7 @@ def _accepted(decision: Draft, conflict: Conflict, market: Market) -> Modificati
         )
     if not market.is_fresh:
         return Refusal("STALE_PRICE", "There is no fresh price.", _REMEDIES["STALE_PRICE"])
-    command = replace(
-        wish, requested_by=RequestedBy.USER_MANUAL, widen=False, based_on=None, expires_at=None
-    )
+    command = replace(wish, requested_by=RequestedBy.USER_MANUAL, widen=False, expires_at=None)
     rules = decision.rules.modifications
     validation = validate(position, command, decision.now, rules, market)
     if not validation.passed:
@@ -266,6 +261,5 @@ def _accepted(decision: Draft, conflict: Conflict, market: Market) -> Modificati
         conflict.modification,
         previous=position.protection,
         new=draft(position, command, market),
-        validation=validation,
         at=decision.now,
     )

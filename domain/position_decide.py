@@ -297,8 +297,6 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
 
 def _close_if_nothing_remains(decision: Draft) -> bool:
     position = decision.position
-    if position.is_closed:
-        return True
     is_working = entry_is_working(position) or position.at_venue.live
     if is_working or position.outstanding_exits > ZERO:
         if position.remaining == ZERO and position.fills:
@@ -314,12 +312,10 @@ def _close_if_nothing_remains(decision: Draft) -> bool:
     if position.remaining == ZERO:
         _finish(decision, PositionStatus.CLOSED, closing_reason(decision))
         return True
-    if position.exits and position.remaining < position.instrument.lot_size:
-        if position.status is not PositionStatus.CLOSING:
-            return False
-        _finish(decision, PositionStatus.CLOSED_WITH_DUST, closing_reason(decision))
-        return True
-    return False
+    if position.instrument.can_be_ordered(position.remaining):
+        return False
+    _finish(decision, PositionStatus.CLOSED_WITH_DUST, closing_reason(decision))
+    return True
 
 
 def _finish(decision: Draft, status: PositionStatus, reason: ExitReason) -> None:

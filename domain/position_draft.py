@@ -44,6 +44,7 @@ class PositionRules(msgspec.Struct, frozen=True):
     amends_stops: bool = False  # their price and quantity can be changed in place
     trails_at_venue: bool = False  # trails by a ratio, too
     attaches_stops: bool = False  # an entry brings its stop along
+    targets_at_venue: bool = False  # the last target rests there in one order with the stop
     grace_s: float = 1.0  # a crossed stop that rests at the venue has so long to trigger there
     exit_waits_s: float = 0.3  # an exit of a swap, for the stop to let go of its units
     outside_changes: OutsideChanges = OutsideChanges.RESTORE

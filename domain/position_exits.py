@@ -178,10 +178,11 @@ def arming(position: Position, without: ExitId | None = None) -> Arm:
 
 def armed_exits(position: Position, protection: Protection) -> tuple[ArmedExit, ...]:
     """Return the order id of every exit that `protection` may fire."""
-    ids = [target.exit_id for target in protection.open_targets()]
+    ids = []
     even = protection.breakeven
     if protection.stop is not None or (even is not None and not even.done):
-        ids.insert(0, STOP)  # breakeven may set one, and it must not wait for the disk then
+        ids.append(STOP)  # breakeven may set one, and it must not wait for the disk then
+    ids.extend(target.exit_id for target in protection.open_targets())
     if protection.trail is not None:
         ids.append(TRAIL)
     if protection.time_exit is not None:
@@ -231,7 +232,10 @@ def failed_exits(position: Position) -> tuple[ExitId, ...]:
 
 
 def closing_reason(decision: Draft) -> ExitReason:
-    """Return why the position closes: the last exit that was meant to end it, else the last one."""
+    """Return why the position closes: the last exit that was meant to end it, else the last one.
+
+    Without any, too little was ever held to be guarded.
+    """
     exits = decision.position.exits
     whole = [order for order in exits if order.whole]
-    return (whole or list(exits))[-1].reason
+    return (whole or list(exits))[-1].reason if exits else ExitReason.UNPROTECTED

@@ -12,6 +12,7 @@ from domain.commands import ModificationType, RequestedBy
 from domain.effects import Alarm, PositionEffect, RejectCrossing, WakeAfter
 from domain.ids import ExitId
 from domain.inputs import Armed, Crossed, Wake
+from domain.instrument import Direction
 from domain.money import ONE, ZERO, ceil_to, floor_to
 from domain.position import Modification, Position, PositionStatus, Trigger, Validation
 from domain.position_draft import HOLDS, Draft, PositionRules
@@ -91,7 +92,8 @@ def breakeven_stop(position: Position, rules: PositionRules) -> Decimal:
     """Return the stop price at which entry and exit fees are earned back, on the tick beyond it."""
     sign = position.direction.sign
     price = position.entry_price * (ONE + sign * 2 * rules.taker_fee_ratio)
-    return (ceil_to if sign > 0 else floor_to)(price, position.instrument.tick_size)
+    beyond = ceil_to if position.direction is Direction.LONG else floor_to
+    return beyond(price, position.instrument.tick_size)
 
 
 def guards(position: Position, rules: PositionRules) -> tuple[PositionEffect, ...]:
@@ -142,8 +144,7 @@ def crossed_level(decision: Draft, crossed: Crossed, *, grace_is_over: bool = Fa
     if crossed.exit_id == BREAKEVEN:
         to_breakeven(decision)
         return
-    is_target = position.protection.target(crossed.exit_id) is not None
-    if not is_target and not grace_is_over and may_trigger(decision, crossed):
+    if not grace_is_over and may_trigger(decision, crossed):
         decision.then(
             WakeAfter(
                 decision.rules.grace_s, "grace", crossed.exit_id, crossed.version, crossed=crossed
@@ -158,7 +159,7 @@ def crossed_level(decision: Draft, crossed: Crossed, *, grace_is_over: bool = Fa
         tick_id=crossed.tick_id,
         at=crossed.at,
     )
-    if not is_target:
+    if position.protection.target(crossed.exit_id) is None:
         reason = reason_of(position, crossed.exit_id)
         fire_all(decision, crossed.exit_id, reason, trigger, crossed, armed=True)
     else:
@@ -169,7 +170,7 @@ def _level(
     protection: Protection, position: Position, crossed: Crossed
 ) -> tuple[Decimal, bool] | None:
     """Return the level in force now for the reported exit, and its direction."""
-    long = position.direction.sign > 0
+    long = position.direction is Direction.LONG
     if crossed.exit_id == STOP and protection.stop is not None:
         return protection.stop.price, long
     if crossed.exit_id == TRAIL and protection.trail is not None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from domain import pnl
 from domain.errors import InvariantError
 from domain.ids import MANUAL, ClientOrderId
+from domain.instrument import Direction
 from domain.order import Fill, OrderStatus
 from domain.position import Conflict, Entry, ExitOrder, Position, PositionStatus
 from domain.position import to_status as _to
@@ -350,7 +351,7 @@ def _extremes_with(
     if not seen:
         return None, None
     low, high = min(seen), max(seen)
-    return (high, low) if position.direction.sign > 0 else (low, high)
+    return (high, low) if position.direction is Direction.LONG else (low, high)
 
 
 def is_known_fill(position: Position, fill: Fill) -> bool:

@@ -91,10 +91,9 @@ def _act(decision: Draft, missed: Missed, frame: int) -> None:
         while_down=True,
     )
     position = decision.position
-    if position.protection.target(missed.exit_id) is None:
-        if fires_at_venue(decision, missed.exit_id, missed.price):
-            _wait_for_the_venue(decision, missed, trigger)
-            return
+    if fires_at_venue(decision, missed.exit_id, missed.price):
+        _wait_for_the_venue(decision, missed, trigger)
+    elif position.protection.target(missed.exit_id) is None:
         reason = reason_of(position, missed.exit_id)
         fire_all(decision, missed.exit_id, reason, trigger, armed=True)
     else:

@@ -22,13 +22,12 @@ from domain.venue import Outside
 
 def note_outside(decision: Draft, message: AdoptPosition | OutsideReported | FundingTold) -> bool:
     """Decide about one of these; whether a part of the position went."""
-    match message:
-        case OutsideReported():
-            return reduce_outside(decision, message)
-        case AdoptPosition():
-            adopt(decision, message)
-        case FundingTold():
-            book_funding(decision, message)
+    if isinstance(message, OutsideReported):
+        return reduce_outside(decision, message)
+    if isinstance(message, AdoptPosition):
+        adopt(decision, message)
+    else:
+        book_funding(decision, message)
     return False
 
 
@@ -106,11 +105,11 @@ def _at_most(fill: Fill, position: Position) -> Fill:
 def outside_end(position: Position) -> tuple[PositionStatus, ExitReason] | None:
     """Return how a position ends whose last units somebody else closed; None for all others.
 
-    Less than a lot cannot be sold and is left over as dust.
+    Less than the smallest order cannot be sold and is left over as dust.
     """
     if position.outside is None or position.fills[-1].client_order_id != NO_ORDER:
         return None
-    if position.remaining >= position.instrument.lot_size:
+    if position.instrument.can_be_ordered(position.remaining):
         return None
     if position.outside is Outside.LIQUIDATION:
         return PositionStatus.LIQUIDATED, ExitReason.LIQUIDATED

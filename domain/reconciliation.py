@@ -197,19 +197,22 @@ def confirm(
     """Return what is suspected after a read, and what this read has confirmed.
 
     `unsettled` symbols have something in flight, or had a fill of ours too recently: what is read
-    of them does not count, and a suspicion of before is dropped.
+    of them confirms nothing. A suspicion of before stays if it is read as it was, or exits that
+    fail again and again, for want of what is missing, would keep it from ever being confirmed.
     """
     now: dict[Key, Suspicion] = {}
     confirmed: list[Finding] = []
     for side in sides:
-        if not side.differs or side.symbol in unsettled:
+        if not side.differs:
             continue
+        is_settled = side.symbol not in unsettled
         before = suspicions.get(side.key)
         if before is None or (before.ours, before.venue) != (side.ours, side.venue):
-            now[side.key] = Suspicion(side.ours, side.venue, ended_s)
+            if is_settled:
+                now[side.key] = Suspicion(side.ours, side.venue, ended_s)
             continue
         now[side.key] = before
-        if began_s > before.since_s:
+        if is_settled and began_s > before.since_s:
             confirmed.append(Finding(side, began_s - before.since_s))
     return now, tuple(confirmed)
 

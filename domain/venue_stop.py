@@ -30,13 +30,27 @@ class StopState(Enum):
 
 
 class Resting(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a stop at the venue does: closes `quantity` when its price is reached."""
+    """What a stop at the venue does: closes `quantity` when its price is reached.
+
+    With a target it is one order that closes at either price, whichever is reached first.
+    """
 
     exit_id: ExitId  # the rule it stands for: "stop" or "trail"
     quantity: Decimal  # base units
     trigger_price: Decimal | None = None
     trail_ratio: Decimal | None = None  # follows the best price there, from when it was placed
     watches: PriceSource = PriceSource.LAST
+    target_id: ExitId | None = None  # "target-2": the last one, which closes all of it
+    target_price: Decimal | None = None
+
+    def rule_at(self, price: Decimal | None) -> ExitId:
+        """Return which of its rules a trade at `price` is of; when nobody knows, the stop."""
+        if self.target_id is None or self.target_price is None or self.trigger_price is None:
+            return self.exit_id
+        if price is None:
+            return self.exit_id
+        is_nearer = abs(price - self.target_price) < abs(price - self.trigger_price)
+        return self.target_id if is_nearer else self.exit_id
 
 
 class VenueStop(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,6 +85,7 @@ class AtVenue(msgspec.Struct, frozen=True, omit_defaults=True):
     failures: int = 0  # in a row, close together: slows down how fast it is tried again
     failed_at: datetime | None = None
     pausing: bool = False  # until that pause is over nothing is placed or changed
+    alone_at: int = 0  # the version of the protection whose target the venue did not take along
 
     @property
     def live(self) -> tuple[VenueStop, ...]:

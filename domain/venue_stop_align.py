@@ -10,6 +10,8 @@ An exit waits until the stop has let go of its units; see `exit_timer` for how l
 
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from domain.effects import AmendOrder, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import ExitId, client_order_id
 from domain.instrument import Kind
@@ -18,7 +20,7 @@ from domain.order import OrderStatus, OrderTerms, OrderType
 from domain.position import ArmedExit, ExitOrder, Position, PositionStatus
 from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_events import ExitEnded
-from domain.position_exits import exit_terms
+from domain.position_exits import exit_terms, target_quantity
 from domain.protection import STOP, TRAIL
 from domain.venue_stop import GUARD, Resting, StopState, VenueStop
 from domain.venue_stop_events import (
@@ -45,10 +47,11 @@ def should_rest(position: Position, rules: PositionRules) -> Resting | None:
     instrument, stop = position.instrument, position.protection.stop
     trail = position.protection.trail
     quantity = instrument.whole_lots(position.free_quantity)
-    if quantity < max(instrument.min_quantity, instrument.lot_size):
+    if not instrument.can_be_ordered(quantity):
         return None
     if stop is not None:
-        return Resting(STOP, quantity, trigger_price=stop.price, watches=stop.watches)
+        resting = Resting(STOP, quantity, trigger_price=stop.price, watches=stop.watches)
+        return _with_target(resting, position, rules)
     if trail is None:
         return None
     if rules.trails_at_venue and trail.ratio is not None:
@@ -56,6 +59,25 @@ def should_rest(position: Position, rules: PositionRules) -> Resting | None:
     level = trail.level(position.direction, trail.anchor)
     price = instrument.stop_on_tick(position.direction, level)
     return Resting(TRAIL, quantity, trigger_price=price, watches=trail.watches)
+
+
+def _with_target(stop: Resting, position: Position, rules: PositionRules) -> Resting:
+    """Add the target, if one is left that closes all of it and watches the same price.
+
+    Not while an exit waits for a stop without one: that is made smaller where it rests, at once.
+    """
+    targets, current = position.protection.open_targets(), position.at_venue.current
+    if waiting_exits(position) and (current is None or current.asked.target_id is None):
+        return stop
+    is_refused = position.at_venue.alone_at == position.protection.version
+    if not rules.targets_at_venue or is_refused or len(targets) != 1:
+        return stop
+    target = targets[0]
+    if target.watches is not stop.watches:
+        return stop
+    if target_quantity(position, target.exit_id) < stop.quantity:
+        return stop
+    return replace(stop, target_id=target.exit_id, target_price=target.price)
 
 
 def is_settled(position: Position, rules: PositionRules) -> bool:
@@ -82,6 +104,7 @@ def stop_terms(position: Position, stop: VenueStop) -> OrderTerms:
         leverage=position.leverage,
         watches=asked.watches,
         trail_ratio=asked.trail_ratio,
+        target_price=asked.target_price,
     )
 
 
@@ -228,8 +251,14 @@ def _change(decision: Draft, current: VenueStop, wanted: Resting) -> None:
 
 
 def _is_alike(one: Resting, other: Resting) -> bool:
-    """Whether one order can become the other: neither trails, both watch the same price."""
-    return one.trail_ratio is None and other.trail_ratio is None and one.watches is other.watches
+    """Whether one order can become the other.
+
+    Neither trails, both watch the same price, and both have a target or neither has.
+    """
+    has_target = one.target_price is not None
+    if has_target is not (other.target_price is not None) or one.watches is not other.watches:
+        return False
+    return one.trail_ratio is None and other.trail_ratio is None
 
 
 def _set_deadline(decision: Draft) -> None:

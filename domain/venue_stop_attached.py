@@ -8,8 +8,9 @@ next one is placed under the next id.
 from msgspec.structs import replace
 
 from domain.effects import AskOrders
-from domain.ids import client_order_id
+from domain.ids import ExitId, client_order_id
 from domain.inputs import BeginEntry
+from domain.money import ONE
 from domain.order import Fill, OrderType
 from domain.position import Entry
 from domain.position_additions import entry_of
@@ -31,7 +32,14 @@ def first_entry(begin: BeginEntry, rules: PositionRules) -> Entry:
     if not is_brought or begin.plan.stop_price is None:
         return entry
     stop_id = client_order_id(begin.account, begin.position_id, GUARD, 0)
-    return replace(entry, attached=stop_id)
+    return replace(entry, attached=stop_id, with_target=_is_one_target(begin, rules))
+
+
+def _is_one_target(begin: BeginEntry, rules: PositionRules) -> bool:
+    """Whether one target closes all of it, so that it can come in one order with the stop."""
+    plan = begin.plan
+    closes_all = len(plan.targets) == 1 and plan.targets[0].part == ONE
+    return rules.targets_at_venue and closes_all and plan.guard_source is plan.target_source
 
 
 def expect_attached(decision: Draft, fill: Fill) -> None:
@@ -44,6 +52,10 @@ def expect_attached(decision: Draft, fill: Fill) -> None:
     if entry.attached is None or price is None or entry.client_order_id != fill.client_order_id:
         return
     asked = Resting(STOP, entry.quantity, trigger_price=price, watches=position.plan.guard_source)
+    if entry.with_target:
+        asked = replace(
+            asked, target_id=ExitId("target-1"), target_price=position.plan.targets[0].price
+        )
     decision.record(VenueStopAttached(entry.attached, asked, decision.now))
     terms = stop_terms(position, VenueStop(entry.attached, asked))
     decision.then(AskOrders(position.id, (entry.attached,), (terms,)))

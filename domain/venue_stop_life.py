@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, ExitId
+from domain.order import OrderStatus
 from domain.position import Position, PositionStatus, to_status
 from domain.venue_stop import GUARD, AtVenue, StopState, VenueStop
 from domain.venue_stop_events import (
@@ -42,6 +43,8 @@ def evolve_stop(position: Position, event: AnyVenueStopEvent) -> Position:
                 _with(position, stops=(*position.at_venue.stops, VenueStop(order_id, asked)))
             )
         case VenueStopConfirmed(client_order_id=order_id, held=held, settled=settled):
+            if _found(position, order_id).asked.target_id is not None and held.target_id is None:
+                position = _with(position, alone_at=position.protection.version)
             position = _changed(position, order_id, state=StopState.OPEN, asked=held, held=held)
             return _settled(position) if settled else _unsettled(position)
         case VenueStopChangeOrdered(client_order_id=order_id, asked=asked):
@@ -64,8 +67,11 @@ def evolve_stop(position: Position, event: AnyVenueStopEvent) -> Position:
             return _let_go(position, order_id)
         case VenueStopTriggered(client_order_id=order_id):
             return _changed(position, order_id, state=StopState.TRIGGERED)
-        case VenueStopEnded(client_order_id=order_id):
-            return _ended(position, _found(position, order_id))
+        case VenueStopEnded(client_order_id=order_id, status=status):
+            stop = _found(position, order_id)
+            if status is OrderStatus.REJECTED and stop.asked.target_id is not None:
+                position = _with(position, alone_at=position.protection.version)
+            return _ended(position, stop)
         case VenueStopFailed(failures=failures, at=at):
             return _with(position, failures=failures, failed_at=at, pausing=failures > 1)
         case VenueStopTried():

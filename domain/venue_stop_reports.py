@@ -17,6 +17,7 @@ from domain.effects import (
 )
 from domain.ids import ExitId, identity_of
 from domain.inputs import Crossed, FillReported, OrderEnded, OrderReported
+from domain.instrument import Direction
 from domain.order import OrderStatus, OrderTerms
 from domain.position import (
     ExitOrder,
@@ -27,7 +28,14 @@ from domain.position import (
 )
 from domain.position_draft import HOLDS, Draft, OutsideChanges, PositionRules
 from domain.position_events import ExitEnded, ExitFired, ProtectionModified, ProtectionSet
-from domain.position_exits import armed_exits, arming, exit_timer, fire_all, reason_of
+from domain.position_exits import (
+    armed_exits,
+    arming,
+    exit_timer,
+    fire_all,
+    fire_target,
+    reason_of,
+)
 from domain.protection import STOP, TRAIL, Stop, has_crossed, is_tighter
 from domain.venue_stop import Resting, StopState, VenueStop
 from domain.venue_stop_align import (
@@ -61,7 +69,8 @@ def stop_reported(decision: Draft, report: OrderReported) -> None:
     if position.is_closed or position.status not in _GOING or stop is None:
         _forgotten(decision, report)
     elif report.status is _S.TRIGGERED:
-        triggered(decision, stop)
+        last = decision.market.last if decision.market.is_fresh else None
+        triggered(decision, stop, last, at_target=report.at_target)
     elif stop.state in {StopState.CANCELING, StopState.TRIGGERED}:
         return  # it is going
     elif stop.state is StopState.AMENDING and report.change != stop.changes:
@@ -88,6 +97,8 @@ def _confirmed(decision: Draft, stop: VenueStop, report: OrderReported) -> None:
         trigger_price=terms.trigger_price,
         trail_ratio=terms.trail_ratio,
         watches=stop.asked.watches,
+        target_id=None if terms.target_price is None else stop.asked.target_id,
+        target_price=terms.target_price,
     )
     if report.outside:
         decision.then(
@@ -107,7 +118,8 @@ def _confirmed(decision: Draft, stop: VenueStop, report: OrderReported) -> None:
 def _says(resting: Resting) -> str:
     if resting.trail_ratio is not None:
         return f"{resting.quantity} trailing by {resting.trail_ratio}"
-    return f"{resting.quantity} at {resting.trigger_price}"
+    beside = "" if resting.target_price is None else f" or {resting.target_price}"
+    return f"{resting.quantity} at {resting.trigger_price}{beside}"
 
 
 def _adopt(decision: Draft, held: Resting) -> bool:
@@ -143,31 +155,37 @@ def _not_changed(decision: Draft, stop: VenueStop, why: str) -> None:
         _failed(decision, why)
 
 
-def triggered(decision: Draft, stop: VenueStop) -> None:
+def triggered(
+    decision: Draft, stop: VenueStop, price: Decimal | None = None, *, at_target: bool = False
+) -> None:
     """Note that the stop fired: an exit under way, which closes what it covers.
 
-    What it does not cover leaves at market: the level was crossed.
+    What it does not cover leaves at market: the level was crossed. Whether it was the stop or the
+    target beside it says the venue (`at_target`), else the `price` it fired at.
     """
     if not stop.is_live:
         return
     position = decision.position
     decision.record(VenueStopTriggered(stop.client_order_id, decision.now))
-    exit_id = stop.asked.exit_id
     resting = stop.held or stop.asked
+    if at_target and resting.target_id is not None:
+        price = resting.target_price
+    exit_id = resting.rule_at(price)
+    level = resting.trigger_price if exit_id == resting.exit_id else resting.target_price
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=stop.client_order_id,
         reason=reason_of(position, exit_id),
         quantity=stop.may_sell,
         frame=decision.market.frame,
-        price=resting.trigger_price or decision.market.last,
+        price=level or decision.market.last,
         at_venue=True,
     )
     decision.record(ExitFired(order, decision.now))
     decision.then(Disarm(position.id, position.instrument.symbol))
     for waiting in waiting_exits(decision.position):
         drop(decision, waiting, "the stop at the venue came first")
-    fire_all(decision, exit_id, order.reason, armed=True)
+    _fire_the_rest(decision, order)
 
 
 def booked_by_stop(decision: Draft, report: FillReported) -> ExitId | None:
@@ -184,8 +202,8 @@ def booked_by_stop(decision: Draft, report: FillReported) -> ExitId | None:
         return known.exit_id if known.at_venue else None
     stop = position.at_venue.find(fill.client_order_id)
     if stop is not None:
-        triggered(decision, stop)
-        return stop.asked.exit_id
+        triggered(decision, stop, fill.price)
+        return _exit_of(decision.position, stop).exit_id
     identity = identity_of(fill.client_order_id)
     if identity is None or identity.position_id != position.id or identity.leg != "guard-0":
         return None
@@ -213,7 +231,8 @@ def stop_ended(decision: Draft, ended: OrderEnded) -> bool:
     if not stop.is_live:
         _fired_and_ended(decision, stop, ended)
     elif ended.status is _S.REJECTED and stop.held is not None:
-        _child_refused(decision, stop, ended.why)
+        last = decision.market.last if decision.market.is_fresh else None
+        _child_refused(decision, stop.held.rule_at(last), ended.why)
     elif stop.state is StopState.CANCELING:
         pass  # as asked
     elif ended.status in {_S.CANCELED, _S.EXPIRED}:
@@ -229,24 +248,37 @@ def stop_ended(decision: Draft, ended: OrderEnded) -> bool:
 
 
 def _fired_and_ended(decision: Draft, stop: VenueStop, ended: OrderEnded) -> None:
-    order = next(
-        each for each in decision.position.exits if each.client_order_id == stop.client_order_id
-    )
+    order = _exit_of(decision.position, stop)
     if order.done:
         return
     decision.record(ExitEnded(stop.client_order_id, ended.status, ended.why, decision.now))
     if ended.status is not _S.FILLED:
-        _child_refused(decision, stop, ended.why)
+        _child_refused(decision, order.exit_id, ended.why)
     elif decision.position.free_quantity > 0:  # it had been made smaller before it fired
-        fire_all(decision, stop.asked.exit_id, order.reason, armed=True)
+        _fire_the_rest(decision, order)
 
 
-def _child_refused(decision: Draft, stop: VenueStop, why: str) -> None:
+def _fire_the_rest(decision: Draft, order: ExitOrder) -> None:
+    """Send what the order at the venue did not cover of the rule that it stood for."""
+    if decision.position.protection.target(order.exit_id) is None:
+        fire_all(decision, order.exit_id, order.reason, armed=True)
+        return
+    fire_target(decision, order.exit_id, None, None)
+    if decision.position.status in HOLDS:
+        decision.then(arming(decision.position))
+
+
+def _exit_of(position: Position, stop: VenueStop) -> ExitOrder:
+    """Return the exit that a stop which fired has become."""
+    return next(each for each in position.exits if each.client_order_id == stop.client_order_id)
+
+
+def _child_refused(decision: Draft, exit_id: ExitId, why: str) -> None:
     """Leave at market at once: the stop fired, and its order came to nothing."""
     position = decision.position
     text = f"the stop at the venue fired, its order failed: {why}"
     decision.then(Alarm("STOP_FAILED", text, position.id))
-    fire_all(decision, stop.asked.exit_id, reason_of(position, stop.asked.exit_id), armed=True)
+    fire_all(decision, exit_id, reason_of(position, exit_id), armed=True)
     if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves
         decision.then(arming(decision.position))
 
@@ -264,7 +296,7 @@ def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
     crossed = code in decision.rules.wrong_side_codes or (
         price is not None
         and last is not None
-        and has_crossed(level=price, below=position.direction.sign > 0, price=last)
+        and has_crossed(level=price, below=position.direction is Direction.LONG, price=last)
     )
     if not crossed or position.failed_exits:
         return False
@@ -299,8 +331,10 @@ def fires_at_venue(decision: Draft, exit_id: ExitId, price: Decimal) -> bool:
         return False
     if stop.held.trail_ratio is not None:
         return exit_id == TRAIL
+    below = position.direction is Direction.LONG
     level = stop.held.trigger_price
-    below = position.direction.sign > 0
+    if exit_id == stop.held.target_id:
+        level, below = stop.held.target_price, not below
     return level is not None and has_crossed(level=level, below=below, price=price)
 
 

@@ -57,6 +57,7 @@ _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
 _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known yet
 _NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
 _NOT_HELD = frozenset({"51023", "51169"})
+_NO_BALANCE = "51008"
 _ABSENT_ALGO = "1"  # an id that no order can have
 _MEASUREMENTS_A_RULE = 60  # rules are read again after so many
 
@@ -135,7 +136,11 @@ class OkxAccount:
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
         self.abilities = Abilities(
-            holds_stops=True, amends_stops=only_swaps, holds_trails=True, attaches_stops=True
+            holds_stops=True,
+            amends_stops=only_swaps,
+            holds_trails=True,
+            attaches_stops=True,
+            not_held=_NOT_HELD | {_NO_BALANCE},
         )
 
     # Life

@@ -4,9 +4,9 @@ Sizes of swaps become contracts here, exactly: what is no whole number of lots i
 rounded. Spot orders count base units (`tgtCcy`), also at market, where the venue would else take
 the size of a purchase for money.
 
-Stops and targets are `conditional` orders, trails `move_order_stop`; once triggered they go to the
-market. The venue watches the last or the mark price: an exit that watches bid or ask here has its
-stop there watch the last.
+Stops and targets are `conditional` orders, both together an `oco`, trails `move_order_stop`; once
+triggered they go to the market. The venue watches the last or the mark price: an exit that watches
+bid or ask here has its stop there watch the last.
 
 Source: www.okx.com/docs-v5/en (place order, place algo order, amend order, amend algo order).
 """
@@ -74,43 +74,20 @@ def place(terms: OrderTerms, instrument: Instrument, modes: AccountModes) -> Bod
         return trigger
     if instrument.kind is Kind.SPOT:
         body["tgtCcy"] = "base_ccy"
-    kind = "move_order_stop" if terms.type is OrderType.TRAIL else "conditional"
+    kind = "conditional" if terms.target_price is None else "oco"
+    if terms.type is OrderType.TRAIL:
+        kind = "move_order_stop"
     return body | trigger | {"ordType": kind, "algoClOrdId": terms.client_order_id}
 
 
-def place_both(
-    stop: OrderTerms, target: OrderTerms, instrument: Instrument, modes: AccountModes
-) -> Body | Refused:
-    """Return the body of `trade/order-algo` for a stop and a target of which one cancels the other.
-
-    Both are of one size; the order has the id of the stop.
-    """
-    body, other = place(stop, instrument, modes), _trigger(target)
-    if isinstance(body, Refused):
-        return body
-    if isinstance(other, Refused):
-        return other
-    if (stop.type, target.type) != (OrderType.STOP, OrderType.TARGET):
-        return Refused("NO_PAIR", "not a stop and a target")
-    if (stop.quantity, stop.side) != (target.quantity, target.side):
-        return Refused("NO_PAIR", "a stop and a target of another size or side")
-    return body | other | {"ordType": "oco"}
-
-
-def attached(*exits: OrderTerms) -> list[Body] | Refused:
-    """Return `attachAlgoOrds` of an entry: exits that the venue sets when the entry fills.
-
-    At most one stop and one target, which then are one order with the id of the first.
-    """
-    body: Body = {}
-    for terms in exits:
-        trigger = _trigger(terms)
-        if isinstance(trigger, Refused):
-            return trigger
-        if terms.type is OrderType.TRAIL or body.keys() & trigger.keys():
-            return Refused("NO_PAIR", "not one stop and one target")
-        body = {"attachAlgoClOrdId": terms.client_order_id} | body | trigger
-    return [body]
+def attached(stop: OrderTerms) -> list[Body] | Refused:
+    """Return `attachAlgoOrds` of an entry: a stop that the venue sets when the entry fills."""
+    trigger = _trigger(stop)
+    if isinstance(trigger, Refused):
+        return trigger
+    if stop.type is OrderType.TRAIL:
+        return Refused("UNSUPPORTED", "OKX lets no trail come with an entry")
+    return [{"attachAlgoClOrdId": stop.client_order_id} | trigger]
 
 
 def amend(terms: OrderTerms, instrument: Instrument) -> Body | Refused:
@@ -159,6 +136,7 @@ def _stop_of(entry: OrderTerms, stop: AttachedStop) -> OrderTerms:
         quantity=entry.quantity,
         trigger_price=stop.trigger_price,
         watches=stop.watches,
+        target_price=stop.target_price,
     )
 
 
@@ -171,8 +149,14 @@ def _trigger(terms: OrderTerms) -> Body | Refused:
     if terms.trigger_price is None:
         return Refused("NO_PRICE", f"a {terms.type.value} order without a trigger price")
     prefix = "sl" if terms.type is OrderType.STOP else "tp"
+    fields = _at(prefix, terms.trigger_price, terms.watches)
+    beside = terms.target_price if terms.type is OrderType.STOP else None
+    return fields if beside is None else fields | _at("tp", beside, terms.watches)
+
+
+def _at(prefix: str, price: Decimal, watches: PriceSource) -> Body:
     return {
-        f"{prefix}TriggerPx": plain(terms.trigger_price),
-        f"{prefix}TriggerPxType": "mark" if terms.watches is PriceSource.MARK else "last",
+        f"{prefix}TriggerPx": plain(price),
+        f"{prefix}TriggerPxType": "mark" if watches is PriceSource.MARK else "last",
         f"{prefix}OrdPx": _AT_MARKET,
     }

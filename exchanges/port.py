@@ -90,6 +90,7 @@ class Abilities(msgspec.Struct, frozen=True):
     holds_trails: bool = False  # TRAIL orders
     attaches_stops: bool = False  # an entry brings a stop along, placed there once it is done
     spot_is_paid: bool = True  # what spot costs leaves the balance; not so at the paper venue
+    not_held: frozenset[str] = frozenset()  # codes: an exit asks for more than is held
 
 
 class PositionMode(Enum):

@@ -124,10 +124,10 @@ def order_from_row(row: Row, instruments: Instruments) -> VenueOrder:
 def algo_from_row(row: Row, instruments: Instruments) -> VenueOrder:
     """Read an order that rests to be triggered: `order-algo`, `orders-algo-*`, `orders-algo`.
 
-    `conditional` is a STOP or a TARGET, `oco` a STOP (its target price is not told), `trigger` a
-    STOP, `move_order_stop` a TRAIL. Nothing is filled in such a row: see `with_children`. One that
-    closes the whole position, whatever it is, has no size of its own: quantity 0. Raises
-    `LieError`.
+    `conditional` is a STOP or a TARGET, `oco` a STOP with a target (a TARGET once it has fired as
+    one), `trigger` a STOP, `move_order_stop` a TRAIL. Nothing is filled in such a row: see
+    `with_children`. One that closes the whole position, whatever it is, has no size of its own:
+    quantity 0. Raises `LieError`.
     """
     instrument = _instrument(row, instruments)
     kind = text(row, "ordType")
@@ -144,6 +144,7 @@ def algo_from_row(row: Row, instruments: Instruments) -> VenueOrder:
         leverage=maybe(row, "lever") or ONE,
         watches=_WATCHED.get(watched, PriceSource.LAST),
         trail_ratio=maybe(row, "callbackRatio") if type_ is OrderType.TRAIL else None,
+        target_price=maybe(row, "tpTriggerPx") or None if maybe(row, "slTriggerPx") else None,
     )
     status = _state(row, _ALGO_STATES)
     return VenueOrder(
@@ -342,7 +343,9 @@ def _trigger(row: Row, kind: str) -> tuple[OrderType, Decimal | None, str]:
         return OrderType.TRAIL, maybe(row, "moveTriggerPx") or None, "last"
     stop, target = maybe(row, "slTriggerPx"), maybe(row, "tpTriggerPx")
     if stop:
-        return OrderType.STOP, stop, optional(row, "slTriggerPxType")
+        has_won = bool(target) and optional(row, "actualSide") == "tp"
+        type_ = OrderType.TARGET if has_won else OrderType.STOP
+        return type_, stop, optional(row, "slTriggerPxType")
     if target:
         return OrderType.TARGET, target, optional(row, "tpTriggerPxType")
     return OrderType.STOP, maybe(row, "triggerPx") or None, optional(row, "triggerPxType")

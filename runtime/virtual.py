@@ -10,9 +10,12 @@ import asyncio
 import heapq
 import selectors
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
+
+_CANCELED = 100  # timers kept at least
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -26,34 +29,8 @@ class RealTimeError(RuntimeError):
     """Something that takes real time has no place on a virtual-time loop."""
 
 
-class _OrderedTimer(asyncio.TimerHandle):
-    """A timer that comes before later-set timers of the same instant."""
-
-    __slots__ = ("_key",)
-
-    def __init__(
-        self,
-        order: int,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self._key = (when, order)
-        self._scheduled = True  # as asyncio's own call_at notes
-
-    def __lt__(self, other: object) -> bool:
-        assert isinstance(other, _OrderedTimer)
-        return self._key < other._key
-
-
 class _NoSelector(selectors.BaseSelector):
-    """Waits for nothing; where a real selector would sleep, calls `on_idle` with the seconds."""
-
-    def __init__(self, on_idle: Callable[[float | None], None]) -> None:
-        self._on_idle = on_idle
+    """Has nothing to wait for."""
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> NoReturn:
         what = f"{fileobj!r}, {events}, {data!r}"
@@ -63,8 +40,7 @@ class _NoSelector(selectors.BaseSelector):
         raise KeyError(fileobj)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout > 0:
-            self._on_idle(timeout)
+        del timeout
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -74,13 +50,17 @@ class _NoSelector(selectors.BaseSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio loop whose `time()` starts at 0 and jumps to the next timer when idle."""
 
-    _scheduled: list[asyncio.TimerHandle]  # asyncio's heap of timers
+    _ready: deque[asyncio.Handle]  # asyncio's queue of callbacks
+    _stopping: bool
+    _clock_resolution: float  # s
 
     def __init__(self) -> None:
         self._now_s = 0.0
+        self._coming: list[tuple[float, int, asyncio.TimerHandle]] = []  # a heap
         self._timers = 0
+        self._canceled = 0  # of those that are coming, at most
         self._home = threading.get_ident()
-        super().__init__(_NoSelector(self._jump))
+        super().__init__(_NoSelector())
 
     def time(self) -> float:
         """Return virtual seconds."""
@@ -97,9 +77,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self.is_closed():
             raise RuntimeError("the loop is closed")
         self._timers += 1
-        timer = _OrderedTimer(self._timers, when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._coming, (when, self._timers, timer))
         return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Forget canceled timers now and then, the far ones too."""
+        del handle
+        self._canceled += 1
+        if self._canceled > max(_CANCELED, len(self._coming) / 2):
+            self._coming = [each for each in self._coming if not each[2].cancelled()]
+            heapq.heapify(self._coming)
+            self._canceled = 0
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -120,15 +109,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _close_self_pipe(self) -> None:
         pass
 
-    def _jump(self, timeout: float | None) -> None:
+    def _run_once(self) -> None:
+        """Run what is ready; asyncio's own, without what is for sockets and for real time."""
+        ready = self._ready
+        while self._coming and self._coming[0][2].cancelled():
+            heapq.heappop(self._coming)
+        if not ready and not self._stopping:
+            self._jump()
+        until_s = self._now_s + self._clock_resolution
+        while self._coming and self._coming[0][0] < until_s:
+            ready.append(heapq.heappop(self._coming)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001
+
+    def _jump(self) -> None:
         """Let the time until the next timer pass."""
-        if timeout is None:
+        if not self._coming:
             waiting = sorted(repr(task) for task in asyncio.all_tasks(self) if not task.done())
             raise DeadlockError(
                 "nothing is ready and no timer is set; these wait:\n  " + "\n  ".join(waiting)
             )
-        # To the timer's own time, not on by `timeout`, which is off by a rounding.
-        self._now_s = max(self._now_s, self._scheduled[0].when())
+        self._now_s = max(self._now_s, self._coming[0][0])
 
 
 def run_virtual(main: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:

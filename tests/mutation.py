@@ -1,10 +1,12 @@
 """Make small mistakes in the core, one at a time, and see whether the tests notice.
 
-    python -m tests.mutation domain.triggers [domain.order …] [--minutes 30] [--json]
+    python -m tests.mutation domain.triggers [domain.order …] [--minutes 30] [--jobs 1]
     python -m tests.mutation --list
 
-Without a module: the whole core. Prints one JSON object; survivors go to standard error, each with
-its line. The exit code is 0 if at least nine of ten are killed in every module.
+Without a module: the whole core, as `tests/mutating/core.py` lists it. Prints one JSON object;
+survivors go to standard error, each with its line. Mutants that change nothing are listed, with the
+reason, in `tests/mutating/equivalent.toml`; they are tried all the same, and counted apart. The
+exit code is 0 if in every module nine of ten of the others are killed, and none of those.
 """
 
 import argparse
@@ -14,63 +16,58 @@ import sys
 from multiprocessing import get_context
 from typing import Any
 
+from tests.mutating.core import CORE, path_of
+from tests.mutating.equivalent import equivalents_of
 from tests.mutating.session import KILLED, SLOW, SURVIVED, UNREACHED, Verdict, judged
 
 ENOUGH = 0.9
-_DOMAIN = "tests/domain/test_{}.py"
-_LIFE = [
-    *map(_DOMAIN.format, ("position", "position_additions", "position_conflicts", "exit_ids")),
-    *map(_DOMAIN.format, ("position_outside", "failed_exits", "trailing", "pnl")),
-]
-_VENUE = [_DOMAIN.format("venue_stop_properties"), "tests/actors/test_venue_stop.py"]
-_STORED = ("chain", "journal", "damage", "recovery", "archive")
-_STORAGE = [f"tests/storage/test_{name}.py" for name in _STORED]
-
-# The core, and where its tests are. The most important first.
-CORE: dict[str, list[str]] = {
-    "domain.triggers": [_DOMAIN.format("triggers"), _DOMAIN.format("triggers_exact")],
-    "domain.protection": [_DOMAIN.format("protection")],
-    "domain.order": [_DOMAIN.format("order")],
-    "domain.position_life": _LIFE,
-    "domain.position_decide": _LIFE,
-    "domain.position_guards": _LIFE,
-    "domain.position_exits": _LIFE,
-    "domain.position_additions": _LIFE,
-    "domain.position_changes": _LIFE,
-    "domain.position_outside": _LIFE,
-    "domain.position_offline": [*_LIFE, _DOMAIN.format("downtime")],
-    "domain.position": _LIFE,
-    "domain.pnl": [_DOMAIN.format("pnl"), _DOMAIN.format("position")],
-    "domain.trailing": [_DOMAIN.format("trailing"), _DOMAIN.format("triggers_exact")],
-    "domain.venue_stop": _VENUE,
-    "domain.venue_stop_life": _VENUE,
-    "domain.venue_stop_align": _VENUE,
-    "domain.venue_stop_reports": _VENUE,
-    "exchanges.paper.ledger": ["tests/exchanges/paper/test_paper_ledger.py"],
-    "storage.journal": _STORAGE,
-    "storage.chain": _STORAGE,
-    "storage.fold": _STORAGE,
-}
 
 
-def _judged(module: str, limit: int | None, deadline_s: float) -> Verdict:
-    os.nice(10)
-    return judged(module, CORE[module], limit, deadline_s)
+def _judged(module: str, limit: int | None, deadline_s: float, jobs: int) -> Verdict:
+    os.nice(5)
+    return judged(module, CORE[module], limit, deadline_s, jobs)
 
 
-def shown(verdict: Verdict) -> dict[str, Any]:
-    """Return the figures."""
+def figures(verdict: Verdict) -> dict[str, Any]:
+    """Return what became of the mutants of a module; `ratio` leaves out those that are none."""
+    equivalent = set(equivalents_of(verdict.module))
     outcomes = verdict.outcomes
+    mutants = sum(map(len, outcomes.values()))
+    dead = {*outcomes[KILLED], *outcomes[SLOW]}
+    others = mutants - len(equivalent & {each for kind in outcomes.values() for each in kind})
     return {
-        "mutants": sum(map(len, outcomes.values())),
-        "killed": len(outcomes[KILLED]) + len(outcomes[SLOW]),
-        "survived": len(outcomes[SURVIVED]),
-        "unreached": len(outcomes[UNREACHED]),
+        "mutants": mutants,
+        "killed": len(dead - equivalent),
+        "equivalent": mutants - others,
+        "ratio": round(len(dead - equivalent) / others, 3) if others else 1.0,
+        "survived": len(set(outcomes[SURVIVED]) - equivalent),
+        "unreached": len(set(outcomes[UNREACHED]) - equivalent),
         "untried": verdict.untried,
-        "killed_ratio": round(verdict.killed, 3),
+        "no_equivalent": len(dead & equivalent),
         "tests": verdict.tests,
         "seconds": round(verdict.seconds, 1),
     }
+
+
+def told(verdict: Verdict) -> list[str]:
+    """Return a line for each mutant that somebody should look at."""
+    equivalent = equivalents_of(verdict.module)
+    path = path_of(verdict.module)
+    looked_at = [
+        (mutant, kind)
+        for kind in (SURVIVED, UNREACHED)
+        for mutant in verdict.outcomes[kind]
+        if mutant not in equivalent
+    ] + [
+        (mutant, f"listed as equivalent, and {kind}")
+        for kind in (KILLED, SLOW)
+        for mutant in verdict.outcomes[kind]
+        if mutant in equivalent
+    ]
+    return [
+        f"{path}:{mutant.line}: {mutant.function}: {what}: {mutant.kind}: {mutant.text}"
+        for mutant, what in sorted(looked_at, key=lambda each: each[0].line)
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,24 +77,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="only say which modules there are")
     parser.add_argument("--limit", type=int, help="only the first so many mutants")
     parser.add_argument("--minutes", type=float, default=60, help="for each module, at most")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="mutants tried at once"
+    )
     parser.add_argument("--json", action="store_true", help="on one line")
     asked = parser.parse_args(arguments)
     if asked.list:
         print("\n".join(CORE))
         return 0
-    result: dict[str, Any] = {}
+    modules: dict[str, dict[str, Any]] = {}
     for module in asked.modules or CORE:
         with get_context("fork").Pool(1) as pool:  # each with modules of its own
-            verdict = pool.apply(_judged, (module, asked.limit, asked.minutes * 60))
-        result[module] = shown(verdict)
-        for kind in (SURVIVED, UNREACHED):
-            for mutant in verdict.outcomes[kind]:
-                where = f"{module.replace('.', '/')}.py:{mutant.line}"
-                print(f"{where}: {kind}: {mutant.kind}: {mutant.text}", file=sys.stderr)
-    least = min(each["killed_ratio"] for each in result.values())
-    result = {"least_killed_ratio": least, **result}
-    print(json.dumps(result) if asked.json else json.dumps(result, indent=2))
-    return 0 if least >= ENOUGH else 1
+            work = (module, asked.limit, asked.minutes * 60, asked.jobs)
+            verdict = pool.apply(_judged, work)
+        modules[module] = figures(verdict)
+        for line in told(verdict):
+            print(line, file=sys.stderr)
+    print(json.dumps({"modules": modules}, indent=None if asked.json else 2))
+    good = all(each["ratio"] >= ENOUGH and not each["no_equivalent"] for each in modules.values())
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -228,6 +228,8 @@ def _at_venue(stop: Row) -> str:
     level = f"trails by {short_number(stop.get('trail_pct'))} %"
     if price is not None:
         level = f"at {short_number(price)}"
+    if stop.get("target") is not None:
+        level += f" or {short_number(stop['target'])}, whichever comes first"
     change = "" if stop.get("as_it_should") else ", being changed"
     return f"{short_number(stop.get('quantity'))} {level}, order {clean(stop.get('order'))}{change}"
 

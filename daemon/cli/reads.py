@@ -222,6 +222,7 @@ def _open_columns(rows: list[dict[str, object]]) -> list[Column]:
         Column("STOP", lambda row: stop_price(row, "none"), right=True, style=_stop_style),
         Column("TRAIL", price("trail_level"), right=True, keep=4),
         Column("TARGETS", lambda row: listed(row.get("targets")), keep=2),
+        Column("GUARD", _guard, keep=1),
         Column("AGE", span("holding_s"), right=True, keep=1),
     ]
 
@@ -254,6 +255,11 @@ def short_ids(rows: list[dict[str, object]]) -> Callable[[Row], str]:
 def short_status(row: Row) -> str:
     """Return a position's status without what is clear from the list it stands in."""
     return spoken(row.get("status")).removeprefix("open ")
+
+
+def _guard(row: Row) -> str:
+    """Say who watches the stop: an order at the venue as well, the daemon alone, nobody."""
+    return {"venue": "venue", "client guard": "daemon"}.get(str(row.get("stop_lives")), "none")
 
 
 def _stop_style(row: Row) -> str:

@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from actors import names
 from daemon.simulation.life import Life
 from daemon.simulation.market import SimMarket
@@ -39,16 +41,21 @@ class Acts:
         self, outside: Outside, venue: SimVenue, market: SimMarket, weather: SimWeather
     ) -> None:
         self.outside, self.venue, self.market, self.weather = outside, venue, market, weather
-        self.done = 0  # that had an effect of their own; what hits requests is counted by weather
-        self.outsiders: set[str] = set()  # instruments that somebody else traded
-        self.transfers = _D(0)
+        self._done = 0
+        self._on_pushes: list[Fault] = []
+        self._foreign: list[tuple[str, Decimal]] = []  # what somebody else bought, and will sell
 
-    def act(self, life: Life | None, step: Step) -> bool:
-        """Do one; return whether there was anything to do."""
+    @property
+    def happened(self) -> int:
+        """How many faults there were: not those that were told and then met nothing."""
+        return self._done + self.weather.hits + sum(rule.hits for rule in self._on_pushes)
+
+    def act(self, life: Life | None, step: Step) -> None:
+        """Do one; where there is nothing to do it to, connections end or the price moves."""
         if step.do in ON_REQUESTS | ON_FRAMES:
             self.weather.add(step.do, step.count, step.lasts, step.u)
             self._told(step, f"{step.count} within {step.lasts:.1f} s")
-            return True
+            return
         if step.do in _PUSHES:
             rule = Fault(
                 _PUSHES[step.do],
@@ -56,22 +63,24 @@ class Acts:
                 count=step.count,
                 delay_ms=int(100 + step.v * 3000),
             )
-            self.venue.world.faults.add(rule)
+            self._on_pushes.append(self.venue.world.faults.add(rule))
             self._told(step, f"{step.count} of {rule.match}")
-            self.done += 1
-            return True
+            return
+        self._done += self._did(life, step) or self._did(life, _instead(step))
+
+    def _did(self, life: Life | None, step: Step) -> bool:
         try:
-            found = self._of_venue(step) or self._of_market(step) or self._of_process(life, step)
+            return self._of_venue(step) or self._of_market(step) or self._of_process(life, step)
         except VenueRefusal as refusal:
             self._told(step, f"not now: {refusal.code}")
             return False
-        self.done += found
-        return found
 
     def clear(self) -> None:
         """Let everything be fine again."""
         world = self.venue.world
         self.weather.clear()
+        while self._foreign:
+            self._sell(*self._foreign[0])
         world.faults.clear()
         world.maintenance = False
         world.skew_ms = 0
@@ -99,7 +108,8 @@ class Acts:
         match step.do:
             case "cut":
                 path = ("", "public", "private", "business")[int(step.v * 4)]
-                return self._told(step, f"{path or 'all'}: {sockets.cut(path)} connections")
+                count = sockets.cut(path)
+                return count > 0 and self._told(step, f"{path or 'all'}: {count} connections")
             case "silence":
                 return self._for(step, sockets, "silent", True, False)
             case "half_open":
@@ -124,15 +134,17 @@ class Acts:
                 return self._for(step, world, "skew_ms", int((step.v - 0.5) * 80_000), 0)
             case "outside_close":
                 others.close(account, inst)
-                return self._by_others(step, inst)
+                return self._told(step, inst)
             case "outside_part":
                 others.close(account, inst, share=_D("0.4"))
-                return self._by_others(step, inst)
+                return self._told(step, inst)
             case "outside_order":
                 size = quote.listing.least * (1 + int(step.v * 20))
                 fields = {"instId": inst, "side": "buy", "sz": str(size), "tgtCcy": "base_ccy"}
                 others.order(account, fields)
-                return self._by_others(step, inst)
+                self._foreign.append((inst, size))
+                self.outside.after(3.0 + step.lasts, self._sell, inst, size)
+                return self._told(step, inst)
             case "cancel_stop":
                 count = len(others.cancel_stops(account, inst))
                 return count > 0 and self._told(step, f"{count} of {inst}")
@@ -145,18 +157,29 @@ class Acts:
                 amount = _D(int(10 + step.v * 500))
                 amount = amount if step.do == "deposit" else -min(amount, account.available("USDT"))
                 others.transfer(account, "USDT", amount)
-                self.transfers += amount
-                return self._told(step, f"{amount} USDT")
+                return bool(amount) and self._told(step, f"{amount} USDT")
             case "liquidate":
                 others.liquidate(account, inst, "adl" if step.v > 0.5 else "full_liquidation")  # noqa: PLR2004
-                return self._by_others(step, inst)
+                return self._told(step, inst)
             case "funding":
-                return self._told(step, f"{others.fund(account, inst)} USDT")
+                paid = others.fund(account, inst)
+                return bool(paid) and self._told(step, f"{paid} USDT")
         return False
 
-    def _by_others(self, step: Step, inst: str) -> bool:
-        self.outsiders.add(inst)
-        return self._told(step, inst)
+    def _sell(self, inst: str, size: Decimal) -> None:
+        """Let who bought sell again, unless they did, or somebody closed what they had."""
+        if (inst, size) not in self._foreign:
+            return
+        self._foreign.remove((inst, size))
+        fields = {"instId": inst, "side": "sell", "sz": str(size), "tgtCcy": "base_ccy"}
+        if inst.endswith("-SWAP"):
+            fields["reduceOnly"] = "true"
+        try:
+            others.order(self.venue.account, fields)
+        except VenueRefusal as refusal:
+            self.outside.tell(f"outside_order: {inst} is not sold: {refusal.code}")
+        else:
+            self.outside.tell(f"outside_order: {inst} is sold again")
 
     def _of_market(self, step: Step) -> bool:
         base = BASES[int(step.u * len(BASES))]
@@ -198,3 +221,8 @@ class Acts:
                 killed = life.parts.system.kill(_KILLS[name])
                 return killed and self._told(step, _KILLS[name])
         return False
+
+
+def _instead(step: Step) -> Step:
+    is_even = int(step.v * 1000) % 2 == 0
+    return replace(step, do="cut") if is_even else replace(step, do="gap", v=0.4 + 0.2 * step.v)

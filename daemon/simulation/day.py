@@ -53,7 +53,7 @@ limits:
   daily_drawdown_ratio: 30%
   total_drawdown_ratio: 60%
 journal: {{snapshot_every_events: 400}}
-protection: {{automatic_modification_every_s: 20}}
+protection: {{automatic_modification_every_s: 20, target_at_venue: {target}}}
 metrics: {{enabled: false}}
 traders:
 """
@@ -77,7 +77,8 @@ class Result(msgspec.Struct, frozen=True):
     faults: int
     steps: int  # of the world outside
     checks: int
-    positions: int
+    positions: int  # that held something
+    least: int  # of them, of any trader's
     orders: int
     lives: int
     answers: int
@@ -139,6 +140,9 @@ class Day:
                 self.outside.tell("the calm begins")
                 self.acts.clear()
                 self.market.calm()
+                for trader in range(self.plan.traders):  # or who was paused would stay so
+                    again = Step(self.outside.now_s, "resume", (trader + 0.5) / len(TRADERS))
+                    self.commands.act(life, again)
                 await self._until(life, span.end)
                 self.judge.settled(life)
             self.judge.errors(life)
@@ -193,16 +197,20 @@ def run(
         day.run()
         for text in silence.bugs:
             day.judge.note("crash", text)
+    folded = day.judge.folded.items()
+    positions = [state for name, (_, state) in folded if name.startswith("position/")]
+    owners = [one.trader for one in positions if one.fills]
     return Result(
         seed=plan.seed,
         violations=tuple(str(one) for one in day.judge.violations),
         digest=day.digest(),
         days=day.outside.now_s / 86_400,
         awake_s=round(day.awake_s, 1),
-        faults=day.acts.done + day.weather.hits,
+        faults=day.acts.happened,
         steps=day.outside.steps,
         checks=day.judge.checks,
-        positions=sum(name.startswith("position/") for name in day.judge.folded),
+        positions=len(owners),
+        least=min((owners.count(name) for name in TRADERS[: plan.traders]), default=0),
         orders=len(day.venue.account.orders) + len(day.venue.account.algos),
         lives=len(plan.lives),
         answers=day.commands.answers,
@@ -219,6 +227,7 @@ def _config(plan: Plan, directory: Path) -> Config:
         symbols=", ".join(symbols),
         unknown="adopt" if plan.adopts else "quarantine",
         changes=plan.outside_changes,
+        target=str(plan.target_at_venue).lower(),
     )
     if not plan.traders:
         text = text.replace("traders:\n", "")

@@ -33,7 +33,7 @@ class Dreamer(Strategy, frozen=True):
         draw = random.Random(f"{self.seed}/{candle.symbol}/{candle.close_ms}")  # noqa: S311
         wish: Decision | None = None
         if view.is_free:
-            wish = self._entry(draw, view.last) if draw.random() < 0.3 else None  # noqa: PLR2004
+            wish = self._entry(draw, view.last) if draw.random() < 0.4 else None  # noqa: PLR2004
         elif view.held is not None:
             wish = self._change(draw, view.held, view.last)
         return Step(state, wish)
@@ -56,12 +56,12 @@ class Dreamer(Strategy, frozen=True):
 
     def _change(self, draw: random.Random, held: Held, last: Decimal) -> Decision | None:
         fate = draw.random()
-        if fate < 0.06:  # noqa: PLR2004
-            return close("woke up")
         if fate < 0.1:  # noqa: PLR2004
+            return close("woke up")
+        if fate < 0.14:  # noqa: PLR2004
             return take_part(_D("0.5"), "half awake")
-        if fate < 0.2:  # noqa: PLR2004
+        if fate < 0.22:  # noqa: PLR2004
             return move_stop(last * (1 - held.direction.sign * _D("0.003")), "closer")
-        if fate < 0.24 and held.additions < 2:  # noqa: PLR2004
+        if fate < 0.26 and held.additions < 2:  # noqa: PLR2004
             return add("more of it")
         return None

@@ -14,12 +14,20 @@ from actors.money import TOLERANCE
 from daemon.simulation.commands import Commands
 from daemon.simulation.life import Life
 from daemon.simulation.network import parameters
+from daemon.simulation.promises import Promises, held_there
 from daemon.simulation.venue import SimVenue
+from domain.errors import InvariantError
 from domain.ids import ClientOrderId, Symbol, account_tag, identity_of
 from domain.money import ZERO
 from domain.order import Order, OrderStatus
+from domain.portfolio_events import HoldingClosed
 from domain.portfolio_state import Portfolio, equity
 from domain.position import Position, PositionStatus
+from domain.position_draft import HOLDS
+from domain.position_events import PositionReducedOutside, ProtectionModified
+from domain.protection import is_tighter
+from domain.venue_stop_align import should_rest
+from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.endpoints import Endpoint
 from exchanges.sandbox.judge import intent_of, is_ours
 from exchanges.sandbox.records import Algo
@@ -27,6 +35,7 @@ from storage.chain import Tail
 from storage.store import Store
 
 GUARDED_WITHIN_S = 12.0  # after two alarms' time a position is closed; and what a round trip takes
+_CENT = Decimal("0.01")  # quote
 _PLACES = frozenset({"trade/order", "trade/order-algo"})
 # Reasons for a safer mode that a day may leave behind and that are no fault of the daemon.
 _LASTING = frozenset({"DAILY_DRAWDOWN", "TOTAL_DRAWDOWN", "KILL_SWITCH", "CLOSING_ALL"})
@@ -53,6 +62,9 @@ class Judge:
         self.violations: list[Violation] = []
         self._bare_since: dict[str, float] = {}
         self._life: Life | None = None
+        self._promises = Promises(venue, self.note)
+        self._closed_with: dict[str, Decimal] = {}  # what the account booked of a position, quote
+        self._gone: dict[str, Decimal] = defaultdict(Decimal)  # closed by others, as believed here
 
     def note(self, rule: str, text: str) -> None:
         """Keep a violation, the same one once."""
@@ -73,10 +85,15 @@ class Judge:
             return
         row = parameters(fields)
         order_id = ClientOrderId(str(row.get("clOrdId") or row.get("algoClOrdId") or ""))
+        self._only_reduces(order_id, row)
         durable = life.world.states.durable
         if names.order_stream(order_id) in durable:
             held = durable[names.order_stream(order_id)][1]
             self._expect("I1", held is not None, f"{order_id} without intent")
+            identity = identity_of(order_id)
+            if identity is not None and identity.leg.startswith("entry"):
+                is_first = identity.leg == "entry-0"
+                self._promises.on_entry(life, identity.position_id, is_first=is_first)
             return
         identity = identity_of(order_id)
         self._expect("I1", identity is not None, f"{order_id} is no id of ours")
@@ -88,6 +105,14 @@ class Judge:
         )
         self._expect("I1", armed, f"{order_id} was sent and is not durable")
 
+    def _only_reduces(self, order_id: ClientOrderId, row: Any) -> None:
+        """I4: an exit of a swap cannot turn the position."""
+        identity = identity_of(order_id)
+        if self.venue.kind == "swap" and identity is not None:
+            is_exit = not identity.leg.startswith("entry")
+            reduces = row.get("reduceOnly") in {True, "true"}
+            self._expect("I4", is_exit is reduces, f"{order_id} with reduceOnly {reduces}")
+
     # --- every second or so
 
     def look(self, life: Life) -> None:
@@ -98,7 +123,9 @@ class Judge:
         portfolio = life.world.portfolio()
         if portfolio is not None:
             self._reserved(portfolio)
-        self._guards(life)
+        positions: list[Position] = life.world.states.latest_of("position")
+        self._guards(life, positions)
+        self._promises.look(life, positions)
         for text in self.commands.overdue(life.outside.now_s):
             self.note("I11", f"nobody answered: {text}")
 
@@ -118,16 +145,17 @@ class Judge:
         total = sum((each.open_amount for each in portfolio.reservations.values()), ZERO)
         self._expect("I6", total == portfolio.reserved, f"reserved {portfolio.reserved}, {total}")
 
-    def _guards(self, life: Life) -> None:
+    def _guards(self, life: Life, positions: list[Position]) -> None:
         """I3: what is held has a stop at the venue, an armed level, an exit under way, an alarm."""
         now_s = life.outside.now_s
         feed = life.actor(names.FEED)
-        positions: list[Position] = life.world.states.latest_of("position")
         held = [each for each in positions if each.remaining]
         bare = set()
         for position in held:
             if feed is None or self._is_guarded(life, feed, position):
                 continue
+            if abs(held_there(self.venue, position.instrument)) < position.instrument.lot_size:
+                continue  # somebody else has closed it: nothing is left to guard
             bare.add(position.id)
             since_s = self._bare_since.setdefault(position.id, now_s)
             if now_s - since_s > GUARDED_WITHIN_S:
@@ -137,7 +165,7 @@ class Judge:
         self._bare_since = {key: at for key, at in self._bare_since.items() if key in bare}
 
     def _is_guarded(self, life: Life, feed: Any, position: Position) -> bool:
-        if position.status is PositionStatus.QUARANTINED or not position.protection.guards_loss:
+        if position.status is PositionStatus.QUARANTINED or _is_to_be_bare(position):
             return True
         if any(not each.done for each in position.exits):
             return True
@@ -162,15 +190,35 @@ class Judge:
             ours = self.folded.get(stream)
             same = ours is not None and ours == (version, state)
             self._expect("I7", same, f"{stream} is not recovered as it was journaled")
+        for stream in store.registry.without_retired(self.folded):
+            self._expect("I7", stream in store.recovered.streams, f"{stream} is not recovered")
 
     def _fold(self, store: Store) -> None:
         registry = store.registry
         for record in store.journal.read(self.folded_to):
             event = registry.codec.decode(record.type, record.schema_version, record.payload)
             _, state = self.folded.get(record.stream, (0, None))
-            after = registry.kind_of(record.stream).evolve(state, event)
-            self.folded[record.stream] = (record.version, after)
             self.folded_to = Tail(record.seq, record.hash)
+            try:
+                after = registry.kind_of(record.stream).evolve(state, event)
+            except InvariantError as error:
+                self.note("I7", f"record {record.seq} does not follow: {error}")
+                continue
+            self._event(event, after)
+            self.folded[record.stream] = (record.version, after)
+
+    def _event(self, event: Any, after: Any) -> None:
+        """I14: no program loosens a stop."""
+        if isinstance(event, HoldingClosed):
+            self._closed_with[event.position_id] = event.realized_pnl
+        if isinstance(event, PositionReducedOutside):
+            self._gone[after.instrument.symbol] += event.fill.quantity
+        if not isinstance(event, ProtectionModified) or event.modification.requested_by.is_manual:
+            return
+        old, new = event.modification.previous.stop, event.modification.new.stop
+        if old is not None:
+            looser = new is None or is_tighter(after.direction, new=old.price, old=new.price)
+            self._expect("I14", not looser, f"the stop of {after.id} went from {old} to {new}")
 
     # --- at the end
 
@@ -182,6 +230,9 @@ class Judge:
         self._orders(life)
         self._holdings(life)
         self._resting(life)
+        self._stops(life)
+        self._taken()
+        self._earned()
         self._money(life)
         self._mode(life)
 
@@ -233,11 +284,7 @@ class Judge:
         for base, inst in self.venue.names.items():
             quote = self.venue.world.venue.market.quotes[inst]
             symbol = f"{base}/USDT"
-            if quote.listing.is_swap:
-                for one in self.venue.account.open_positions(inst):
-                    theirs[symbol] += one.signed * one.listing.contract_value
-            else:
-                theirs[symbol] = self.venue.account.asset(base).cash
+            theirs[symbol] = held_there(self.venue, life.world.instruments[Symbol(symbol)])
             if symbol in quarantined:
                 continue
             lacks = ours[symbol] - theirs[symbol]
@@ -262,6 +309,51 @@ class Judge:
             alive = order is not None and not order.is_terminal
             self._expect("I5", alive, f"{order_id} rests there, and is over here")
 
+    def _stops(self, life: Life) -> None:
+        """I5: for what is held, the stop that should rest there does."""
+        rules = life.world.rules
+        armed = [one for some in self.venue.account.armed.values() for one in some.values()]
+        for position in life.world.states.latest_of("position"):
+            if position.status not in HOLDS or life.world.quarantined:
+                continue
+            there = [each for each in armed if _position_of(each.client_id) == position.id]
+            rests = [(each.size * each.listing.contract_value, each.sl_trigger) for each in there]
+            wanted = should_rest(position, rules)
+            due = [] if wanted is None else [(wanted.quantity, wanted.trigger_price)]
+            self._expect("I5", rests == due, f"stops of {position.id}: due {due}, there {rests}")
+
+    def _taken(self) -> None:
+        """I5: what is believed closed by others was traded by others."""
+        traded: dict[str, Decimal] = defaultdict(Decimal)
+        for one in self.venue.account.orders.values():
+            if not is_ours(intent_of(one)):
+                symbol = f"{one.listing.base}/USDT"
+                traded[symbol] += one.filled * one.listing.contract_value
+        for symbol, gone in self._gone.items():
+            told = f"{gone} {symbol} closed by others, who traded {traded[symbol]}"
+            self._expect("I5", gone <= traded[symbol], told)
+
+    def _earned(self) -> None:
+        """I5: a position earned what came in for it at the venue, less what went out."""
+        came_in: dict[str, Decimal] = defaultdict(Decimal)
+        for order in self.venue.account.orders.values():
+            position_id = _position_of(intent_of(order))
+            for fill in order.fills:
+                value = fill.price * fill.size * order.listing.contract_value
+                came_in[position_id] += value if order.side == "sell" else -value
+                came_in[position_id] += fill.fee if fill.fee_asset == QUOTE else ZERO
+        for stream, (_, position) in self.folded.items():
+            if not stream.startswith("position/") or position.outside is not None:
+                continue
+            if position.status is not PositionStatus.CLOSED or position.outside_fills:
+                continue
+            earned = position.realized_pnl - position.ledger.funding
+            told = f"{position.id} earned {earned}, at the venue {came_in[position.id]}"
+            self._expect("I5", abs(earned - came_in[position.id]) < _CENT, told)
+            booked = self._closed_with.get(position.id, position.realized_pnl)
+            told = f"{position.id} earned {position.realized_pnl}, in the account {booked}"
+            self._expect("I5", booked == position.realized_pnl, told)
+
     def _money(self, life: Life) -> None:
         """I5: the same money."""
         portfolio = life.world.portfolio()
@@ -281,3 +373,14 @@ class Judge:
         """I5: nothing but what a person must see to is in the way of entries."""
         for code, cause in life.world.causes.items():
             self._expect("I5", code in _LASTING, f"{code} stays: {cause.message}")
+
+
+def _is_to_be_bare(position: Position) -> bool:
+    """Whether it was opened without a guard, as a person may."""
+    plan = position.plan
+    return plan.stop_price is None and plan.trail_ratio is None and plan.trail_distance is None
+
+
+def _position_of(order_id: str) -> str:
+    identity = identity_of(ClientOrderId(order_id))
+    return "" if identity is None else identity.position_id

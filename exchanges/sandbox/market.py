@@ -58,6 +58,8 @@ class Quote:
         self.bars: deque[Bar] = deque(maxlen=_MINUTES)
         self.funding_rate = Decimal("0.0001")
         self._next_trade = 1
+        self._ended: tuple[Decimal, ...] | None = None
+        self._ended_at = (0, 0)
 
     def next_trade_id(self) -> str:
         """Number an execution."""
@@ -96,15 +98,25 @@ class Quote:
 
     def day(self, now_ms: int) -> tuple[Decimal, Decimal, Decimal, Decimal]:
         """Return open, high, low and volume of the last 24 hours."""
-        bars = [bar for bar in self.bars if bar.open_ms > now_ms - _DAY_MS]
-        if not bars:
+        last = self.bars[-1] if self.bars else None
+        if last is None or last.open_ms <= now_ms - _DAY_MS:
             return self.last, self.last, self.last, ZERO
-        return (
-            bars[0].open,
-            max(bar.high for bar in bars),
-            min(bar.low for bar in bars),
-            sum((bar.volume for bar in bars), ZERO),
-        )
+        ended = self._ended_bars(last, now_ms)
+        if ended is None:
+            return last.open, last.high, last.low, last.volume
+        first, high, low, volume = ended
+        return first, max(high, last.high), min(low, last.low), volume + last.volume
+
+    def _ended_bars(self, last: Bar, now_ms: int) -> tuple[Decimal, ...] | None:
+        """Return the same of the minutes before the last one, added up once a minute."""
+        minutes = (last.open_ms, (now_ms - _DAY_MS) // MINUTE_MS)
+        if minutes != self._ended_at:
+            self._ended_at, self._ended = minutes, None
+            bars = [bar for bar in self.bars if bar.open_ms > now_ms - _DAY_MS][:-1]
+            if bars:
+                high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
+                self._ended = bars[0].open, high, low, sum((bar.volume for bar in bars), ZERO)
+        return self._ended
 
     def count(self, trade: Trade) -> None:
         """Put a trade into the candles."""

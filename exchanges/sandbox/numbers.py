@@ -4,6 +4,7 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
+_MAX_PLACES = 16
 _PLACES = Decimal("1e-16")
 _CENT = Decimal("1e-8")
 _MAX_TEXT = 40
@@ -11,13 +12,15 @@ _MAX_TEXT = 40
 
 def text(value: Decimal) -> str:
     """Print without exponent and without trailing zeros, at most 16 places: "0.00012"."""
-    if value == 0:
+    if not value:
         return "0"
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -16:  # noqa: PLR2004
-        value = value.quantize(_PLACES)
     printed = format(value, "f")
-    return printed.rstrip("0").rstrip(".") if "." in printed else printed
+    point = printed.find(".")
+    if point < 0:
+        return printed
+    if len(printed) - point > _MAX_PLACES + 1:
+        printed = format(value.quantize(_PLACES), "f")
+    return printed.rstrip("0").rstrip(".")
 
 
 def parse(printed: object) -> Decimal | None:

@@ -79,10 +79,9 @@ class Pushing:
     def _public(self, channel: str, inst_id: str, render: Callable[[], Json]) -> None:
         frame: Json | None = None
         for socket in self.sockets.open:
-            for arg in socket.args:
-                if arg.get("channel") == channel and arg.get("instId") == inst_id:
-                    frame = render() if frame is None else frame
-                    self._send(socket, channel, {"arg": arg, **frame})
+            for arg in socket.hears.get((channel, inst_id), ()):
+                frame = render() if frame is None else frame
+                self._send(socket, channel, {"arg": arg, **frame})
 
     def _on_move(self, quote: Quote, trade: Trade | None) -> None:
         if not self.sockets.open:
@@ -108,21 +107,16 @@ class Pushing:
 
     def _candle_channels(self, name: str) -> set[str]:
         return {
-            arg["channel"]
+            channel
             for socket in self.sockets.open
-            for arg in socket.args
-            if arg.get("instId") == name and "candle" in arg["channel"]
+            for channel, inst_id in socket.hears
+            if inst_id == name and "candle" in channel
         }
 
     def _publish_book(self, quote: Quote) -> None:
         """Send what changed since the last one; forget it when nobody listens."""
         name = quote.listing.inst_id
-        heard = any(
-            arg.get("channel") == "books" and arg.get("instId") == name
-            for socket in self.sockets.open
-            for arg in socket.args
-        )
-        if not heard:
+        if not any(("books", name) in socket.hears for socket in self.sockets.open):
             del self._books[name]
             return
         before = self._books[name]

@@ -44,9 +44,19 @@ class Socket:
         self.id = connection_id
         self.account: Account | None = None
         self.args: list[Json] = []
+        self.hears: dict[tuple[str, Any], list[Json]] = {}  # of those, by channel and instrument
         self.outbox: asyncio.Queue[str | None] = asyncio.Queue(_QUEUE)
         self.heard_s = 0.0
         self.asked: list[float] = []  # when, of subscribing and logging in
+
+    def subscribe(self, args: list[Json]) -> None:
+        """Be subscribed to these and no others."""
+        self.args = args
+        self.hears = {}
+        for arg in args:
+            inst_id = arg.get("instId")
+            if inst_id is None or isinstance(inst_id, str):
+                self.hears.setdefault((arg["channel"], inst_id), []).append(arg)
 
     def send(self, message: str) -> None:
         """Queue a message; who does not read is cut."""
@@ -187,11 +197,11 @@ class Sockets:
             self._error(socket, "60018", _no_such(arg), given)
             return
         if op == "unsubscribe":
-            socket.args = [one for one in socket.args if one != arg]
+            socket.subscribe([one for one in socket.args if one != arg])
             self._event(socket, {**given, "event": op, "arg": arg})
             return
         if arg not in socket.args:
-            socket.args.append(arg)
+            socket.subscribe([*socket.args, arg])
         self._event(socket, {**given, "event": op, "arg": arg})
         self._on_subscribed(socket, arg)
 

@@ -319,6 +319,21 @@ def test_the_catch_up_that_crashes_begins_anew(perform):
     lives(perform, reads, opened, second)
 
 
+def test_the_catch_up_that_crashes_and_finds_nothing_left_lets_entries_go_on(perform):
+    async def second(box: Box) -> None:
+        await box.start("58900")
+        await box.soon(1)
+        assert box.position().status is PositionStatus.CLOSED
+        assert CATCHING_UP in causes(box)
+        box.killed(names.CATCH_UP)
+        await box.soon(1)
+        assert CATCHING_UP not in causes(box)
+
+    reads = reads_with({})
+    reads.latency_s = 5
+    lives(perform, reads, opened, second)
+
+
 def test_many_positions_are_checked_with_one_question_a_symbol(perform):
     async def first(box: Box) -> None:
         await box.start("60000")

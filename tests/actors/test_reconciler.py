@@ -16,9 +16,9 @@ from domain.order import OrderStatus, OrderTerms, OrderType
 from domain.position import PositionStatus
 from domain.protection import ExitReason
 from domain.reconciliation import JUST_FILLED_S
-from exchanges.port import CashKind, Outside, StreamDown, StreamUp, VenueOrder
+from exchanges.port import Abilities, CashKind, Outside, StreamDown, StreamUp, VenueOrder
 from tests.actors.box import BTC, START, Box, D, pid, stop_at
-from tests.actors.faulty_venue import never_arrives
+from tests.actors.faulty_venue import never_arrives, refused
 from tests.actors.shared_account import SharedAccount
 
 _S = PositionStatus
@@ -112,6 +112,22 @@ def test_after_a_fill_of_ours_what_nothing_explains_stands_longer_before_it_is_b
         assert box.position().status is _S.CLOSED_EXTERNAL
 
     share(play)
+
+
+def test_what_the_venue_refuses_to_close_for_want_of_it_is_believed_gone_sooner(perform):
+    class SaysWhatIsNotHeld(SharedAccount):
+        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51008"}))
+
+    async def play(box: Box) -> None:
+        await opened(box, plan=stop_at("59000"))
+        box.venue.tells_fills = False
+        box.venue.trades("-0.01")
+        box.venue.submits = [refused("51008", "not enough")] * 20
+        box.say("58900")
+        await box.soon(15)
+        assert box.position().status is _S.CLOSED_EXTERNAL
+
+    perform(play, venue=SaysWhatIsNotHeld, reconcile=QUARANTINES)
 
 
 def test_a_liquidation_ends_it_as_that(share):

@@ -546,11 +546,11 @@ def test_a_list_in_a_pipe_is_plain_aligned_text(ask: Callable[..., Ran], filled:
 
     assert header == (
         "ID        TRADER  SYMBOL    SIDE   STATUS       QTY      ENTRY      PRICE     P&L"
-        "  P&L %    STOP  TRAIL  TARGETS      AGE"
+        "  P&L %    STOP  TRAIL  TARGETS    GUARD     AGE"
     )
     assert long == (
         "0f2a91c0  manual  BTC/USDT  LONG   protected  0.125  61,590.12  61,700.50  +13.80"
-        "  +0.18  60,000      -  63,000.50  1m15s"
+        "  +0.18  60,000      -  63,000.50  daemon  1m15s"
     )
     assert short.split()[8:10] == ["-13.80", "-0.18"]
 

@@ -5,7 +5,7 @@ stop fires, its child fills or is refused, somebody meddles on the site, a timer
 writes, the process dies. The venue keeps its own books, by which the position is judged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -48,6 +48,7 @@ class Order:
     why: str = ""
     fills: list[Any] = field(default_factory=list)
     is_attached: bool = False  # came with the entry
+    at_target: bool = False  # it fired there
 
     @property
     def left(self) -> Decimal:
@@ -57,14 +58,15 @@ class Order:
 class World:
     """One position of 1 BTC at 100 with a stop at 90, or a trail, and where it is traded."""
 
-    def __init__(
-        self, kind: Kind, *, amends: bool, trails: bool = False, attaches: bool = False
-    ) -> None:
+    def __init__(self, kind: Kind, abilities: Sequence[str] = ()) -> None:
+        """`abilities` of the venue: amends, trails, attaches, targets."""
+        trails, targets = "trails" in abilities, "targets" in abilities
         self.rules = PositionRules(
             stops_at_venue=True,
-            amends_stops=amends,
+            amends_stops="amends" in abilities,
             trails_at_venue=trails,
-            attaches_stops=attaches,
+            attaches_stops="attaches" in abilities,
+            targets_at_venue=targets,
         )
         self.life = Life(self.rules)
         self.kind = kind
@@ -85,7 +87,8 @@ class World:
         self.superseded: set[str] = set()
         instrument = swap(kind=kind)
         stop, ratio = (None, D("0.1")) if trails else ("90", None)
-        protection = plan(stop, [("110", "0.4")], trail_ratio=ratio)
+        part = "1" if targets else "0.4"
+        protection = plan(stop, [("110", part)], trail_ratio=ratio)
         self.life.begin("1", protection, instrument=instrument)
         self._decided()
         self.commit()
@@ -114,6 +117,9 @@ class World:
                 lambda o=order: self.trigger(o),
                 lambda o=order: self.trigger(o, quietly=True),
             ]
+            if order.terms.target_price is not None:
+                found.append(lambda o=order: self.trigger(o, at_target=True))
+                found.append(lambda o=order: self.trigger(o, at_target=True, quietly=True))
             found += [lambda o=order: self.take_out(o), lambda o=order: self.move(o)]
         for order in self.stops("triggered"):
             found += [lambda o=order: self.fill(o, o.left), lambda o=order: self.fill_part(o)]
@@ -194,10 +200,10 @@ class World:
         else:
             self.arrive(order)
 
-    def trigger(self, order: Order, *, quietly: bool = False) -> None:
-        order.status = "triggered"
+    def trigger(self, order: Order, *, quietly: bool = False, at_target: bool = False) -> None:
+        order.status, order.at_target = "triggered", at_target
         if not quietly:
-            self.say(order, _S.TRIGGERED)
+            self.say(order, _S.TRIGGERED, at_target=at_target)
 
     def fill_part(self, order: Order) -> None:
         part = (order.left / 2).quantize(D("0.001"))
@@ -212,7 +218,8 @@ class World:
                 quantity = min(quantity, self.bought - self.sold)
             self.sold += quantity
         if quantity > 0:
-            fill = a_fill(str(quantity), "95", terms.side, terms.client_order_id)
+            price = "111" if order.at_target else "95"
+            fill = a_fill(str(quantity), price, terms.side, terms.client_order_id)
             order.fills.append(fill)
             self.told.append(FillReported(terms.position_id, fill))
         if order.left <= 0:
@@ -382,6 +389,7 @@ class World:
                 type=OrderType.STOP,
                 quantity=terms.quantity,
                 trigger_price=terms.attached.trigger_price,
+                target_price=terms.attached.target_price,
                 reduce_only=True,
             )
             self.orders[stop.client_order_id] = Order(stop, "attached", is_attached=True)
@@ -404,7 +412,10 @@ class World:
         if order.end is not None:
             self.told.append(self._end(order))
         elif order.terms.type in RESTING and order.status in {"open", "triggered"}:
-            self.say(order, _S.OPEN if order.status == "open" else _S.TRIGGERED)
+            if order.status == "open":
+                self.say(order, _S.OPEN)
+            else:
+                self.say(order, _S.TRIGGERED, at_target=order.at_target)
 
     def _answer(self, ask: AskOrders) -> None:
         for terms in ask.terms:
@@ -542,8 +553,8 @@ class World:
         assert p.status is PositionStatus.OPEN_PROTECTED
 
 
-def _says(one: Any) -> tuple[Any, Any, Any]:
-    return one.trigger_price, one.trail_ratio, one.quantity
+def _says(one: Any) -> tuple[Any, ...]:
+    return one.trigger_price, one.trail_ratio, one.quantity, one.target_price
 
 
 def replayed(world: World) -> Any:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
@@ -390,6 +390,7 @@ def lives(draw):
     return opened(protection=protection, direction=direction)
 
 
+@settings(deadline=None)
 @given(lives(), candle_series())
 def test_what_candles_prove_equals_a_brute_force_over_the_same_candles(life, candles):
     told, best = brute(life, candles)
@@ -401,6 +402,7 @@ def test_what_candles_prove_equals_a_brute_force_over_the_same_candles(life, can
         assert (found.best or life.p.protection.trail.anchor) == best
 
 
+@settings(deadline=None)
 @given(lives(), candle_series())
 def test_what_fires_is_what_was_found_and_no_trail_gets_looser(life, candles):
     found, anchor = judged(life, *candles), life.p.protection.trail

@@ -228,3 +228,18 @@ def test_extremes_between_two_moments_are_never_those_of_a_later_interval() -> N
     assert extremes.between(at(5), at(10)) == (None, None)
     assert extremes.between(at(0), at(25)) == (85, 120)
     assert extremes.between(at(15), at(25)) == (85, 115)
+    assert extremes.between(at(20), at(20)) == (85, 115)
+
+
+def test_an_interval_may_be_a_single_moment() -> None:
+    extremes = Extremes().see(Decimal(90), Decimal(110), at(5), at(5))
+    assert extremes.since(at(5)) == range_of("90", "110")
+    assert extremes.until == at(5)
+
+
+def test_the_same_price_written_differently_is_nothing_new() -> None:
+    interval = watched(Interval(at(0)), "100", "101")
+    assert interval.report(at(1)) == span("100", "101", 0, 1)
+    for price, text in ((100.0, "100.0"), (101.0, "101.00")):
+        interval.see(price, text)
+        assert interval.report(at(2)) is None

@@ -39,6 +39,7 @@ from domain.order import (
     OrderTerms,
     OrderType,
     evolve,
+    is_entry,
 )
 from tests.builders import ACCOUNT, BTC, NOW, D, position_id
 
@@ -332,3 +333,11 @@ def test_more_than_was_asked_for_is_counted_and_raises_an_alarm() -> None:
 def test_a_triggered_stop_is_filled_by_its_child(quantity: str) -> None:
     stop = replace(TERMS, type=OrderType.STOP, trigger_price=D(95), watches=PriceSource.MARK)
     assert filled(order(S.TRIGGERED, terms=stop), fill(quantity)).status is S.FILLED
+
+
+@pytest.mark.parametrize("kind", OrderType)
+def test_what_neither_reduces_nor_waits_for_a_trigger_is_an_entry(kind: OrderType) -> None:
+    rests = kind in {OrderType.STOP, OrderType.TARGET, OrderType.TRAIL}
+    opening = replace(TERMS, type=kind, reduce_only=False)
+    assert is_entry(opening) is not rests
+    assert not is_entry(replace(opening, reduce_only=True))

@@ -21,7 +21,7 @@ from domain.effects import (
 )
 from domain.ids import RequestId
 from domain.inputs import GuardLost, OrderEnded, ResolveConflict, Wake
-from domain.instrument import Direction, PriceSource
+from domain.instrument import Direction, Kind, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_decide import resume
@@ -309,6 +309,18 @@ def test_dust_that_a_base_fee_leaves_over_ends_the_position():
     life.cross("stop", "90").fill_exit("90")
     expected = PositionStatus.CLOSED if spot_like == 1 else PositionStatus.CLOSED_WITH_DUST
     assert life.p.status is expected
+
+
+def test_too_little_to_be_ordered_that_a_base_fee_leaves_of_a_first_fill_is_dust_at_once():
+    spot = swap(kind=Kind.SPOT, min_quantity=D("0.1"))
+    life = Life().begin("1", instrument=spot).fill("0.1", "100", fee="0.0001", fee_asset="BTC")
+
+    end_entry(life)
+
+    assert life.p.status is PositionStatus.CLOSED_WITH_DUST
+    assert life.p.remaining == D("0.0999")
+    assert life.p.exit_reason is ExitReason.UNPROTECTED
+    assert not life.sent()[1:]
 
 
 def test_an_armed_exit_found_filled_at_the_venue_is_booked_though_its_firing_was_lost():

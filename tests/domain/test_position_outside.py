@@ -2,8 +2,9 @@
 
 import pytest
 
+from domain.commands import ClosePosition
 from domain.effects import Alarm, AnnounceClosed, Arm, BookOutside, CancelOrder
-from domain.ids import NO_ORDER
+from domain.ids import NO_ORDER, client_order_id
 from domain.inputs import AdoptPosition, FundingTold, OrderEnded, OutsideReported
 from domain.instrument import Direction, Kind, Side
 from domain.order import OrderStatus
@@ -92,6 +93,17 @@ def test_less_than_a_lot_left_by_others_is_dust():
     assert life.p.remaining == D("0.0005")
 
 
+def test_dust_left_by_others_and_an_exit_of_a_part_ends_the_position():
+    life = opened("1", instrument=swap(kind=Kind.SPOT))
+    life.tell(ClosePosition(life.p.id, D("0.5")))
+    outside(life, "0.4995")
+
+    life.fill_exit("100")
+
+    assert life.p.status is _S.CLOSED_WITH_DUST
+    assert life.p.exit_reason is ExitReason.MANUAL_CLOSE
+
+
 def test_a_guessed_price_is_said_to_be_one():
     life = outside(opened("1"), "1", estimated=True)
     (alarm,) = effects(life, Alarm)
@@ -153,3 +165,37 @@ def test_funding_is_a_part_of_the_profit():
     assert life.decision.events == ()
     life.tell(FundingTold(position_id(), D(-5), NOW))
     assert life.p.realized_pnl == -5
+
+
+def test_more_than_is_held_pays_its_share_of_the_fee():
+    life = opened("2")
+    fill = a_fill("6", "100", life.p.direction.exit_side, NO_ORDER, fee="0.6")
+    life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
+    assert life.p.fills[-1].fee.amount == D("0.2")
+    assert life.p.fees == D("0.2")
+    assert life.p.outside_fills == (life.p.fills[-1],)
+
+
+def test_a_whole_lot_left_by_others_is_guarded_and_sold():
+    life = outside(opened("1"), "0.999")
+    assert life.p.status is _S.OPEN_PROTECTED
+    assert life.cross("stop", "89").last_exit().terms.quantity == D("0.001")
+
+
+def test_nothing_can_be_taken_of_what_has_not_filled():
+    life = Life().begin("1", limit="99")
+    outside(life, "1")
+    assert life.decision.events == life.decision.effects == ()
+
+
+def test_a_find_has_the_same_order_id_whenever_it_is_adopted():
+    assert adopted().p.entry.client_order_id == client_order_id(
+        ACCOUNT, position_id(), "adopted-0", 0
+    )
+
+
+def test_exactly_what_is_held_pays_its_fee_to_the_last_digit():
+    life = opened("1")
+    fill = a_fill("1", "100", life.p.direction.exit_side, NO_ORDER, fee="0.0000000000000001")
+    life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
+    assert life.p.fills[-1] == fill

@@ -152,11 +152,22 @@ def test_what_changed_between_two_reads_begins_anew(mine):
     assert suspicions[other.key].since_s == 9.1
 
 
-def test_what_is_in_flight_ends_a_suspicion():
+def test_while_something_is_in_flight_nothing_is_confirmed_and_the_suspicion_stays():
     side = the_side([held(1, "1")], [])
+    first, _ = confirm({}, [side], NONE, began_s=0.0, ended_s=0.1)
+    second, findings = confirm(first, [side], frozenset({BTC}), began_s=9, ended_s=9.1)
+    assert (second, findings) == (first, ())
+    _, (finding,) = confirm(second, [side], NONE, began_s=10.1, ended_s=10.2)
+    assert finding.age_s == pytest.approx(10)
+
+
+def test_what_is_read_otherwise_while_something_is_in_flight_ends_a_suspicion():
+    mine = [held(1, "1")]
+    side, other = the_side(mine, []), the_side(mine, told("0.5"))
     suspicions, _ = confirm({}, [side], NONE, began_s=0.0, ended_s=0.1)
-    suspicions, findings = confirm(suspicions, [side], frozenset({BTC}), began_s=9, ended_s=9.1)
-    assert (suspicions, findings) == ({}, ())
+    for each in (other, side):
+        suspicions, _ = confirm(suspicions, [each], frozenset({BTC}), began_s=9, ended_s=9.1)
+        assert suspicions == {}
 
 
 reads = st.lists(
@@ -168,8 +179,8 @@ reads = st.lists(
 
 
 @given(reads)
-def test_a_finding_has_stood_through_reads_with_nothing_in_flight(script):
-    """A model in one line: since the last read that said otherwise, or did not count."""
+def test_a_finding_was_read_alike_ever_since_with_nothing_in_flight_first_and_last(script):
+    """A model: since the first read that counts after the last one that said otherwise."""
     mine = [held(1, "1")]
     answers = {"right": told("1"), "wrong": [], "other": told("0.5")}
     suspicions, now, stood_since = {}, 0.0, None
@@ -179,11 +190,11 @@ def test_a_finding_has_stood_through_reads_with_nothing_in_flight(script):
         side = the_side(mine, answers[what])
         unsettled = frozenset({BTC}) if is_in_flight_now else NONE
         suspicions, findings = confirm(suspicions, [side], unsettled, began_s=began, ended_s=ended)
-        counts = side.differs and not is_in_flight_now
-        if not counts:
+        if not side.differs or (stood_since is not None and stood_since[0] != side.venue):
             stood_since = None
+        if not side.differs or is_in_flight_now:
             assert findings == ()
-        elif stood_since is None or stood_since[0] != side.venue:
+        elif stood_since is None:
             stood_since = (side.venue, ended)
             assert findings == ()
         else:

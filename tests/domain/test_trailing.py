@@ -261,3 +261,14 @@ def test_bests_are_exact_where_floats_are_the_same(
 
     for step, *arguments in steps:
         getattr(book, step)(*arguments)
+
+
+def test_where_nothing_trails_there_is_nothing_to_follow_or_to_sweep() -> None:
+    trails = Trails(below=True, spare=0)
+
+    trails.follow(-100.0, "100")
+    trails.settle()
+    trails.sweep()
+
+    assert len(trails) == 0
+    assert (trails.at, trails.best_at) == (inf, -inf)

@@ -235,3 +235,73 @@ def test_dead_entries_never_outnumber_the_living() -> None:
 
     assert len(index) == 200
     assert len(index._below) + len(index._longs) <= 2 * (200 + 10) + 100  # and a group each
+
+
+def test_what_is_counted_is_what_is_armed_and_nothing_is_kept_of_the_rest() -> None:
+    index = TriggerIndex()
+    assert len(index) == 0
+    level(index, ONE, STOP, "95", below=True)
+    level(index, ONE, TARGET, "110", below=False)
+    trail(index, TWO, "100")
+    assert len(index) == 3
+    index.disarm(ONE, STOP)
+    index.disarm(ONE, TARGET)
+    assert (len(index), list(index._triggers)) == (1, [TWO])
+    index.disarm_all(TWO)
+    assert (len(index), list(index._triggers)) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("best", "distance"), [("1e150", "5"), ("100", "1e150"), ("1e151", "5"), ("100", "1e151")]
+)
+def test_a_trail_whose_products_would_not_be_finite_cannot_be_armed(
+    best: str, distance: str
+) -> None:
+    with pytest.raises(ValueError, match="cannot arm"):
+        trail(TriggerIndex(), ONE, best, distance=distance)
+
+
+def test_a_trail_may_follow_any_price_and_at_no_distance_at_all() -> None:
+    index = TriggerIndex()
+    trail(index, ONE, "0.5", distance="0.2")
+    assert tick(index, "0.3") == [(ONE, TRAIL)]
+    trail(index, TWO, "100", distance="0")
+    assert tick(index, "100") == [(TWO, TRAIL)]
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_the_very_float_at_which_a_trail_acts_is_reported(*, below: bool) -> None:
+    index = TriggerIndex()
+    trail(index, ONE, "100", below=below, distance="3.3")
+    (at,) = (level for level in index.nearest() if level is not None)
+    assert tick(index, repr(at)) == [(ONE, TRAIL)]
+
+
+def test_to_ask_for_the_nearest_moves_the_alarms_to_it() -> None:
+    index = TriggerIndex()
+    level(index, ONE, STOP, "95", below=True)
+    level(index, TWO, STOP, "90", below=True)
+    level(index, ONE, TARGET, "110", below=False)
+    level(index, TWO, TARGET, "120", below=False)
+    index.disarm_all(ONE)
+    assert (index.below_at, index.above_at) == (95.0, 110.0)  # one tick would look and correct it
+    assert index.nearest() == (90.0, 120.0)
+    assert (index.below_at, index.above_at) == (90.0, 120.0)
+
+
+def test_dead_entries_are_swept_when_they_are_more_than_the_living_and_a_few() -> None:
+    index = TriggerIndex(spare=1)
+
+    def entries_after(disarmed: int) -> list[int]:
+        found = []
+        for number in range(disarmed):
+            index.disarm(position(number), STOP)
+            found.append(len(index._below))
+        return found
+
+    for number in range(5):
+        level(index, position(number), STOP, "90", below=True)
+    assert entries_after(4) == [5, 5, 5, 1]  # 3 dead are not more than 2 living and 1
+    for number in range(4):
+        level(index, position(number), STOP, "90", below=True)
+    assert entries_after(4) == [5, 5, 5, 1]

@@ -4,61 +4,30 @@ import pytest
 from msgspec.structs import replace
 
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
-from domain.effects import Alarm, AmendOrder, Arm, CancelOrder, SubmitOrder, WakeAfter
-from domain.inputs import OrderEnded, OrderReported, Wake
+from domain.effects import AmendOrder, Arm, CancelOrder, SubmitOrder, WakeAfter
+from domain.inputs import Wake
 from domain.instrument import Direction, Kind
-from domain.order import RESTING, OrderStatus, OrderType
+from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_decide import resume
 from domain.position_draft import PositionRules
 from domain.protection import ExitReason
 from domain.venue_stop import StopState
 from tests.builders import D, Life, plan, swap
+from tests.domain.stop_words import (
+    RULES,
+    amended,
+    at_market,
+    bought,
+    codes,
+    end,
+    guarded,
+    of,
+    report,
+    stops_sent,
+)
 
-RULES = PositionRules(stops_at_venue=True, amends_stops=True, trails_at_venue=True)
 _S = OrderStatus
-
-
-def of(effects, kind):
-    return [effect for effect in effects if isinstance(effect, kind)]
-
-
-def codes(life):
-    return [alarm.code for alarm in of(life.effects, Alarm)]
-
-
-def bought(quantity="1", protection=None, *, rules=RULES, **others):
-    """A position whose entry has filled; its stop has been asked of the venue."""
-    life = Life(rules).begin(quantity, protection, **others).fill(quantity, "100")
-    entry = life.p.entry.client_order_id
-    return life.tell(OrderEnded(life.p.id, entry, _S.FILLED, "")).arm()
-
-
-def stops_sent(life):
-    return [each.terms for each in life.sent() if each.terms.type in RESTING]
-
-
-def at_market(life):
-    return [each for each in life.exits_sent() if each.terms.type is OrderType.MARKET]
-
-
-def report(life, terms=None, status=_S.OPEN, **others):
-    return life.tell(OrderReported(life.p.id, status, terms or stops_sent(life)[-1], **others))
-
-
-def end(life, status, why="", order=None):
-    order = order or life.p.at_venue.stops[-1].client_order_id
-    return life.tell(OrderEnded(life.p.id, order, status, why))
-
-
-def guarded(*args, **others):
-    return report(bought(*args, **others))
-
-
-def amended(life):
-    """Let the last change be confirmed."""
-    change = of(life.effects, AmendOrder)[-1]
-    return report(life, change.terms, change=change.number)
 
 
 def test_the_first_fill_asks_the_venue_for_the_stop_and_its_word_protects():

@@ -10,14 +10,17 @@ from domain.instrument import Kind
 from tests.domain.stop_world import World, replayed
 
 VENUES = [
-    pytest.param(kind, amends, trails, attaches, id=f"{kind.value}-{name}")
+    pytest.param(kind, abilities, id=f"{kind.value}-{'-'.join(abilities) or 'replaces'}")
     for kind in (Kind.SPOT, Kind.SWAP)
-    for amends, trails, attaches, name in (
-        (True, False, False, "amends"),
-        (False, False, False, "replaces"),
-        (True, True, False, "trails"),
-        (True, False, True, "amends-attaches"),
-        (False, False, True, "replaces-attaches"),
+    for abilities in (
+        ("amends",),
+        (),
+        ("amends", "trails"),
+        ("amends", "attaches"),
+        ("attaches",),
+        ("amends", "targets"),
+        ("targets",),
+        ("amends", "attaches", "targets"),
     )
 ]
 
@@ -32,18 +35,16 @@ def live(world: World, steps: list[int]) -> None:
     world.check_end()
 
 
-@pytest.mark.parametrize(("kind", "amends", "trails", "attaches"), VENUES)
+@pytest.mark.parametrize(("kind", "abilities"), VENUES)
 @given(steps=st.lists(st.integers(0, 10_000), min_size=8, max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected(
-    kind, amends, trails, attaches, steps
-):
-    live(World(kind, amends=amends, trails=trails, attaches=attaches), steps)
+def test_nothing_is_sold_twice_and_in_the_end_it_is_closed_or_protected(kind, abilities, steps):
+    live(World(kind, abilities), steps)
 
 
-@pytest.mark.parametrize(("kind", "amends", "trails", "attaches"), VENUES)
-def test_the_same_holds_over_long_histories(kind, amends, trails, attaches):
+@pytest.mark.parametrize(("kind", "abilities"), VENUES)
+def test_the_same_holds_over_long_histories(kind, abilities):
     for seed in range(25):
         chance = random.Random(seed)
-        world = World(kind, amends=amends, trails=trails, attaches=attaches)
+        world = World(kind, abilities)
         live(world, [chance.randrange(10_000) for _ in range(chance.choice((20, 60, 100)))])

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from domain.ids import ClientOrderId, PositionId
 from domain.instrument import PriceSource, Side
 from domain.order import AttachedStop, OrderTerms, OrderType, TimeInForce
-from exchanges.okx_orders import AccountModes, amend, attached, place, place_both, size_of
+from exchanges.okx_orders import AccountModes, amend, attached, place, size_of
 from exchanges.port import PositionMode, Refused
 from exchanges.translate import algo_from_row
 from tests.exchanges.okx_rows import BTC_SPOT, BTC_SWAP, INSTRUMENTS, OURS, algo_row
@@ -34,6 +34,7 @@ def terms(type_: OrderType = OrderType.MARKET, **changes: Any) -> OrderTerms:
 
 STOP = terms(OrderType.STOP, trigger_price=Decimal(58000), reduce_only=True)
 TARGET = terms(OrderType.TARGET, trigger_price=Decimal(70000), reduce_only=True)
+BOTH = replace(STOP, target_price=Decimal(70000))
 TRAIL = terms(OrderType.TRAIL, trail_ratio=Decimal("0.02"), reduce_only=True)
 
 
@@ -97,15 +98,22 @@ def test_a_stop_that_watches_no_price_of_the_venues_watches_the_last(
 
 
 def test_a_stop_and_a_target_can_be_one_order() -> None:
-    body = place_both(STOP, TARGET, BTC_SWAP, NET)
+    body = place(BOTH, BTC_SWAP, NET)
 
     assert isinstance(body, dict)
     assert (body["ordType"], body["slTriggerPx"], body["tpTriggerPx"]) == ("oco", "58000", "70000")
     assert body["algoClOrdId"] == STOP.client_order_id
 
 
+def test_both_prices_of_such_an_order_are_moved_in_place() -> None:
+    body = amend(BOTH, BTC_SWAP)
+
+    assert isinstance(body, dict)
+    assert (body["newSlTriggerPx"], body["newTpTriggerPx"]) == ("58000", "70000")
+
+
 def test_a_stop_can_be_attached_to_an_entry() -> None:
-    assert attached(STOP, TARGET) == [
+    assert attached(BOTH) == [
         {
             "attachAlgoClOrdId": STOP.client_order_id,
             "slTriggerPx": "58000",
@@ -159,9 +167,6 @@ def test_a_target_is_moved_in_place() -> None:
         place(terms(quantity=Decimal(0)), BTC_SWAP, NET),
         place(terms(quantity=Decimal("-0.02")), BTC_SWAP, NET),
         place(terms(quantity=Decimal("0.00005")), BTC_SWAP, NET),
-        place_both(STOP, replace(TARGET, quantity=Decimal("0.01")), BTC_SWAP, NET),
-        place_both(STOP, STOP, BTC_SWAP, NET),
-        attached(STOP, STOP),
         attached(TRAIL),
         amend(TRAIL, BTC_SWAP),
         amend(STOP, BTC_SPOT),

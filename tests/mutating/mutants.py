@@ -51,6 +51,7 @@ class Mutant:
 class _Change:
     kind: str
     make: Callable[[], ast.AST | None]  # the node instead; None: it is taken out
+    text: str = ""  # where before and after are too long to see what differs
 
 
 def mutants_of(source: str) -> list[Mutant]:
@@ -61,20 +62,27 @@ def mutants_of(source: str) -> list[Mutant]:
         numbers = {id(node): number for number, node in enumerate(ast.walk(tree))}
         for node in _bodies(function):
             for number, change in enumerate(_changes(node)):
-                before = ast.unparse(node).partition("\n")[0]
-                made = change.make()
-                after = "" if made is None else ast.unparse(made).partition("\n")[0]
                 found.append(
                     Mutant(
                         function=qualified,
-                        line=getattr(node, "lineno", 0),
+                        line=_line_of(node),
                         kind=change.kind,
-                        text=f"{before} -> {after or 'nothing'}",
+                        text=change.text or _text(node, change.make()),
                         node=numbers[id(node)],
                         change=number,
                     )
                 )
     return sorted(found, key=lambda each: (each.line, each.node, each.change))
+
+
+def _line_of(node: ast.AST) -> int:
+    place = node.pattern if isinstance(node, ast.match_case) else node
+    return getattr(place, "lineno", 0)
+
+
+def _text(before: ast.AST, after: ast.AST | None) -> str:
+    lines = ["nothing" if node is None else ast.unparse(node) for node in (before, after)]
+    return " -> ".join(line.partition("\n")[0] for line in lines)
 
 
 def code_of(source: str, mutant: Mutant, filename: str) -> CodeType:
@@ -115,7 +123,7 @@ def _bodies(function: ast.AST) -> Iterator[ast.AST]:
     waiting: list[ast.AST] = list(_statements(function.body))
     while waiting:
         node = waiting.pop(0)
-        if isinstance(node, ast.Assert) or _is_log(node):
+        if isinstance(node, ast.Assert) or _is_log(node) or _is_never(node):
             continue  # narrows types; says something
         yield node
         if isinstance(node, ast.Raise):
@@ -141,6 +149,12 @@ def _is_log(node: ast.AST) -> bool:
     place = call.func if isinstance(call, ast.Call) else None
     name = place.value if isinstance(place, ast.Attribute) else None
     return isinstance(name, ast.Name) and name.id in _LOGS
+
+
+def _is_never(node: ast.AST) -> bool:
+    call = node.value if isinstance(node, ast.Expr) else None
+    place = call.func if isinstance(call, ast.Call) else None
+    return isinstance(place, ast.Name) and place.id == "assert_never"
 
 
 def _changes(node: ast.AST) -> Iterator[_Change]:
@@ -173,11 +187,14 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
             yield _Change("constant", lambda: ast.Constant(value + 1))
         case ast.Constant(value=str() as value) if (number := _number(value)) is not None:
             yield _Change("constant", lambda: ast.Constant(str(number + 1)))
-        case ast.Return(value=value) if value is not None and not _is_none(value):
+        case ast.Return(value=value) if value is not None and not _is_no(value):
             yield _Change("return", lambda: ast.Return(ast.Constant(None)))
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Continue() | ast.Break():
             yield _Change("deleted", lambda: None)
-        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) | ast.Delete():
+        case (
+            ast.Assign(targets=[ast.Attribute() | ast.Subscript()])
+            | ast.Delete(targets=[ast.Attribute() | ast.Subscript()])
+        ):
             yield _Change("deleted", lambda: None)
         case ast.match_case(pattern=pattern, guard=ast.expr(), body=body):
             true = ast.Constant(value=True)
@@ -186,7 +203,10 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
             for index, word in enumerate(words):
                 rest = [*words[:index], *words[index + 1 :]]
                 if word.arg is not None:
-                    yield _Change("dropped field", lambda rest=rest: ast.Call(func, args, rest))
+                    text = f"replace({', '.join(map(ast.unparse, args))}, …) without {word.arg}"
+                    yield _Change(
+                        "dropped field", lambda rest=rest: ast.Call(func, args, rest), text
+                    )
 
 
 def _with_test(node: ast.AST, test: ast.expr) -> ast.AST:
@@ -203,8 +223,9 @@ def _number(text: str) -> Decimal | None:
         return None
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_no(node: ast.expr) -> bool:
+    """Whether that is None, or False, which becomes True by itself: None says the same."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
 
 
 def _put(tree: ast.AST, target: ast.AST, made: ast.AST | None) -> None:

@@ -19,9 +19,9 @@ import coverage
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.mutating.core import path_of
 from tests.mutating.mutants import Mutant, code_of, mutants_of
 
-PROCESSES = 2
 KILLED, SURVIVED, UNREACHED, SLOW = "killed", "survived", "unreached", "too slow"
 _SURVIVED_CODE, _KILLED_CODE, _BROKEN_CODE = 0, 1, 3
 _SETTINGS = "_hypothesis_internal_use_settings"
@@ -40,21 +40,15 @@ class Verdict:
     untried: int = 0  # for want of time
     seconds: float = 0.0
 
-    @property
-    def killed(self) -> float:
-        """Return which part of them the tests notice."""
-        total = sum(map(len, self.outcomes.values()))
-        dead = len(self.outcomes[KILLED]) + len(self.outcomes[SLOW])
-        return dead / total if total else 1.0
-
 
 class Session:
     """A plugin for pytest: takes the place of its loop over the tests."""
 
-    def __init__(self, module: str, limit: int | None, deadline_s: float) -> None:
+    def __init__(self, module: str, limit: int | None, deadline_s: float, jobs: int) -> None:
         self.verdict = Verdict(module)
-        self.path = Path(module.replace(".", "/") + ".py").resolve()
+        self.path = Path(path_of(module)).resolve()
         self._limit = limit
+        self._jobs = jobs
         self._deadline_s = time.monotonic() + deadline_s
         self._failed = False
         self._took_s: dict[str, float] = {}
@@ -120,7 +114,7 @@ class Session:
         running: dict[int, tuple[Mutant, float]] = {}
         waiting = list(mutants)
         while (waiting and time.monotonic() < self._deadline_s) or running:
-            while waiting and len(running) < PROCESSES:
+            while waiting and len(running) < self._jobs:
                 mutant = waiting.pop(0)
                 tests = self._reached.get(mutant.line, [])
                 if not tests:
@@ -206,9 +200,11 @@ def function_in(module: Any, qualified: str) -> FunctionType:
     return place
 
 
-def judged(module: str, tests: list[str], limit: int | None, deadline_s: float) -> Verdict:
+def judged(
+    module: str, tests: list[str], limit: int | None, deadline_s: float, jobs: int = 1
+) -> Verdict:
     """Run the tests of a module against its mutants; in a process that does nothing else."""
-    session = Session(module, limit, deadline_s)
+    session = Session(module, limit, deadline_s, jobs)
     rewritten = "ignore::pytest.PytestAssertRewriteWarning"  # hypothesis is imported already
     options = "addopts=--strict-markers --import-mode=importlib"
     arguments = ["-o", options, "-W", rewritten, "-p", "no:cacheprovider", "-p", "no:terminal"]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutating.core import CORE, path_of
+from tests.mutating.equivalent import NotOneMutantError, equivalents_of, listed
 from tests.mutating.mutants import code_of, mutants_of
-from tests.mutating.session import function_in
-from tests.mutation import CORE
+from tests.mutating.session import KILLED, SURVIVED, Verdict, function_in
+from tests.mutation import figures, told
 
 SOURCE = '''
 LIMIT = 3
@@ -71,7 +73,7 @@ def test_a_mistake_is_put_into_the_function_that_everybody_has() -> None:
 
 @pytest.mark.parametrize("module", CORE)
 def test_every_mutant_of_the_core_compiles(module: str) -> None:
-    source = Path(module.replace(".", "/") + ".py").read_text()
+    source = Path(path_of(module)).read_text()
     mutants = mutants_of(source)
     for mutant in mutants[::7]:
         assert code_of(source, mutant, module).co_qualname == mutant.function
@@ -95,3 +97,56 @@ def test_a_suite_without_assertions_kills_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.stdout.splitlines()[-1] == "{'unreached': 5}", done.stderr
+
+
+def test_a_field_that_is_dropped_is_named_and_what_it_was_said_with_is_not() -> None:
+    source = "def f(a):\n    return replace(a, one=1, two=2)\n"
+    dropped = [each.text for each in mutants_of(source) if each.kind == "dropped field"]
+    assert dropped == ["replace(a, …) without one", "replace(a, …) without two"]
+
+
+def test_what_only_narrows_types_or_marks_a_name_as_unused_is_no_mistake() -> None:
+    source = "def f(a, b):\n    del b\n    if a:\n        return False\n    assert_never(a)\n"
+    assert [each.text for each in mutants_of(source)] == ["if a: -> if not a:", "False -> True"]
+
+
+def test_a_guard_is_in_the_line_of_its_pattern() -> None:
+    source = "def f(a):\n    match a:\n        case 1 if a:\n            return 2\n"
+    (guard,) = (each for each in mutants_of(source) if each.kind == "guard")
+    assert guard.line == 3
+
+
+def test_every_equivalent_names_one_mutant_of_the_core_and_says_why() -> None:
+    assert set(listed()) <= set(CORE)
+    for module in listed():
+        found = equivalents_of(module)
+        assert len(found) == len(listed()[module])
+        assert all(len(why) > 15 for why in found.values())
+
+
+@pytest.mark.parametrize("change", ["price - 1 -> price + 1", "nothing -> something"])
+def test_an_equivalent_that_names_no_mutant_or_several_is_refused(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = tmp_path / "equivalent.toml"
+    entries.write_text(f'[["module"]]\nfunction = "f"\nchange = "{change}"\nwhy = "because"\n')
+    source = tmp_path / "module.py"
+    source.write_text("def f(price):\n    return (price - 1) * (price - 1)\n")
+    monkeypatch.setattr("tests.mutating.equivalent.LISTED", entries)
+    monkeypatch.setattr("tests.mutating.equivalent.path_of", lambda _: str(source))
+    with pytest.raises(NotOneMutantError):
+        equivalents_of("module")
+
+
+def test_equivalents_are_counted_apart_and_one_that_is_killed_is_told() -> None:
+    first, second, *others = mutants_of(Path("domain/pnl.py").read_text())
+    given = list(equivalents_of("domain.pnl"))
+    verdict = Verdict("domain.pnl")
+    verdict.outcomes[KILLED] = [first, second, given[0]]
+    verdict.outcomes[SURVIVED] = [given[1], others[0]]
+    found = figures(verdict)
+    counted = [found[name] for name in ("mutants", "killed", "equivalent", "ratio")]
+    assert counted == [5, 2, 2, round(2 / 3, 3)]
+    assert (found["survived"], found["no_equivalent"]) == (1, 1)
+    assert len(told(verdict)) == 2
+    assert "listed as equivalent, and killed" in "".join(told(verdict))

@@ -138,3 +138,38 @@ def test_a_table_that_is_gone_is_damage_and_not_a_crash(store: Store) -> None:
 def test_a_record_is_the_same_after_it_was_a_line(ten: Store) -> None:
     for record in verified(ten.database.connection):
         assert record_in(line_of(record)) == record
+
+
+def test_a_stream_longer_than_is_read_at_a_time_is_read_to_its_end(
+    ten: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = ten.database.connection
+    for chunk in (1, 2, 3, 4, 5):
+        monkeypatch.setattr("storage.chain.CHUNK", chunk)
+        assert [each.seq for each in rest_of(connection, order_stream(1))] == [1, 3, 4, 6]
+        assert len(list(verified(connection, chunk=chunk))) == 10
+
+
+@pytest.mark.parametrize(("number", "missing"), [("'x'", 10), ("2.5", 3)])
+def test_a_record_whose_number_is_none_is_damaged(ten: Store, number: str, missing: int) -> None:
+    connection = ten.database.connection
+    connection.execute("CREATE TABLE copy AS SELECT * FROM journal")
+    connection.execute("ALTER TABLE journal RENAME TO before")
+    connection.execute("ALTER TABLE copy RENAME TO journal")
+    connection.execute(f"UPDATE journal SET seq = {number} WHERE seq = 10")
+
+    with pytest.raises(DamagedRecordError) as told:
+        list(verified(connection, chunk=1))
+
+    assert told.value.seq == missing
+
+
+def test_a_journal_that_is_gone_is_damage_and_not_a_crash(ten: Store) -> None:
+    connection = ten.database.connection
+    connection.execute("ALTER TABLE journal RENAME TO elsewhere")
+
+    for read in (rest_of(connection, order_stream(1)), verified(connection)):
+        with pytest.raises(JournalUnavailableError) as told:
+            list(read)
+        assert told.value.kind is Trouble.DAMAGED
+    assert connection.text_factory is str

@@ -79,6 +79,25 @@ def test_seeds_leave_different_faults_out_and_draw_two_hundred_of_the_rest():
     assert all(sum(step.do in FAULTS for step in planned(seed).steps) >= 200 for seed in range(5))
 
 
+def test_a_fault_that_meets_nothing_becomes_one_that_does():
+    # Nothing is held: there is nobody to liquidate. v=0.001 lets the price move instead.
+    liquidates = Step(at=20.0, do="liquidate", u=0.1, v=0.001)
+
+    result = run(short(1, liquidates), with_story=True)
+
+    assert result.faults == 1
+    assert any("liquidate: not now" in line for line in result.story)
+    assert any("gap: BTC" in line for line in result.story)
+
+
+def test_who_buys_beside_the_daemon_sells_again():
+    result = run(short(1, Step(at=20.0, do="outside_order", u=0.1, lasts=3.0)), with_story=True)
+
+    assert not result.violations
+    assert any("is sold again" in line for line in result.story)
+    assert any("quarantine_over" in line for line in result.story)
+
+
 def test_nothing_goes_wrong_in_the_last_ten_minutes():
     for seed in range(20):
         plan = planned(seed)

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -367,3 +368,122 @@ def test_commits_that_sqlite_drops_from_a_damaged_log_are_told(ledgers, path, ma
 
     (problem,) = damaged.problems
     assert problem.startswith("SQLite dropped 1 transaction(s) of the log of the paper ledger")
+
+
+def open_files():
+    return sorted(str(each.readlink()) for each in Path("/proc/self/fd").glob("*") if each.exists())
+
+
+def test_directories_above_it_are_made(tmp_path):
+    ledger = PaperLedger(tmp_path / "a" / "b" / "paper.db", Cash(amount=D(1)), "USDT", 10)
+    assert ledger.open().cash.amount == 1
+    ledger.close()
+
+
+def test_a_lock_that_cannot_be_taken_is_named(ledgers, path):
+    path.with_name("paper.db.lock").mkdir(parents=True)
+
+    with pytest.raises(LedgerError, match="cannot be used"):
+        ledgers().open()
+
+
+def test_only_its_owner_may_read_the_lock(ledgers, path):
+    ledgers().open()
+
+    assert path.with_name("paper.db.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_whatever_is_refused_leaves_no_file_open(ledgers, path):
+    before = open_files()
+    ledgers().open()
+    while_open = open_files()
+    with pytest.raises(LedgerLockedError):
+        ledgers().open()
+    assert open_files() == while_open
+    path.with_name("other").mkdir()
+    path.with_name("other").joinpath("paper.db").write_bytes(b"no database " * 100)
+    wrong = PaperLedger(path.with_name("other") / "paper.db", Cash(amount=D(1)), "USDT", 10)
+    with pytest.raises(LedgerError) as told:
+        wrong.open()
+    assert told.value.__cause__ is not None
+    told.value.__traceback__ = told.value.__cause__.__traceback__ = None
+    assert open_files() == while_open
+    assert len(before) < len(while_open)
+
+
+def test_a_ledger_that_closed_in_peace_has_no_problems(ledgers, make_desk):
+    ledger = ledgers()
+    ledger.open()
+    ledger.write(traded(make_desk)[1])
+    assert ledger.problems == ()
+    ledger.close()
+
+    again = ledgers()
+    again.open()
+
+    assert again.problems == ()
+
+
+def test_before_it_connects_anew_what_was_written_is_made_durable(ledgers, path, monkeypatch):
+    made = []
+    monkeypatch.setattr("exchanges.paper.ledger.make_durable", made.append)
+    ledger = ledgers()
+    ledger.open()
+    old = ledger.connection()
+
+    ledger.reopen()
+
+    assert made == [path]
+    assert ledger.connection() is not old
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        old.execute("SELECT 1")
+
+
+def test_a_disk_that_makes_nothing_durable_is_said(ledgers, monkeypatch):
+    ledger = ledgers()
+    ledger.open()
+
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("exchanges.paper.ledger.make_durable", fail)
+    with pytest.raises(LedgerError, match="Input/output"):
+        ledger.reopen()
+
+
+def test_a_disk_without_a_write_ahead_log_is_refused(ledgers, monkeypatch):
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        "exchanges.paper.ledger.sqlite3.connect",
+        lambda *_, **__: connect(":memory:", isolation_level=None),
+    )
+    with pytest.raises(LedgerError, match="its disk offers memory"):
+        ledgers().open()
+
+
+def test_rows_that_its_tables_do_not_allow_are_damage(ledgers, path):
+    ledger = ledgers()
+    ledger.open()
+    ledger.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', ' NOT NULL CHECK (0)') "
+            "WHERE name = 'account'"
+        )
+        connection.commit()
+
+    with pytest.raises(LedgerError, match="is damaged: CHECK constraint failed in account"):
+        ledgers().open()
+
+
+def test_after_a_commit_that_failed_nothing_is_left_begun(ledgers, make_desk):
+    ledger = ledgers()
+    ledger.open()
+    changes = traded(make_desk)[1]
+    ledger.write(changes)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.write(Changes(executions=changes.executions))
+
+    assert not ledger.connection().in_transaction

@@ -1,0 +1,330 @@
+"""What must not stay wrong for long, seen from the venue; told to the judge.
+
+Looked at once a second while a daemon lives. A promise that is broken at one look may be on its way
+to being kept; one that has been broken at every look for its time is a violation.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+from actors import names
+from daemon.simulation.life import Life
+from daemon.simulation.venue import SimVenue
+from domain.ids import ClientOrderId, PositionId, Symbol, account_tag, identity_of
+from domain.instrument import Instrument, Kind
+from domain.money import ZERO
+from domain.order import Order, is_entry
+from domain.position import Position, PositionStatus
+from domain.position_draft import HOLDS
+from domain.protection import TRAIL, has_crossed, levels_of
+from domain.triggers import Watched
+from domain.venue_stop import Resting
+from domain.venue_stop_align import should_rest
+from exchanges.sandbox.judge import intent_of, is_ours
+from exchanges.sandbox.records import Algo
+
+WATCHED_WITHIN_S = 20.0
+RESTS_WITHIN_S = 60.0  # through refusals that follow each other
+FIRES_WITHIN_S = 30.0  # of being crossed, through silences and partitions
+LEAVES_WITHIN_S = 60.0  # of the end of its position, a stop has left the venue
+RESERVED_WITHIN_S = 10.0
+IN_FORCE_S = 10.0  # after this a pause, a limit, a mode or a stale price stops every entry
+_SEEN_S = 5.0  # an extreme this old is on the disk
+_OFF_TRAIL = 1e-9
+_OFF_PRICE = Decimal("0.1")
+# What the daemon says when money has moved in spite of what it believed.
+_BELIEVED_WRONGLY = {"LATE_FILL": "I9", "OVER_FILL": "I2", "FOREIGN_FILL": "I9"}
+
+Note = Callable[[str, str], None]
+
+
+class Promises:
+    """Watches over one day."""
+
+    def __init__(self, venue: SimVenue, note: Note) -> None:
+        self.venue = venue
+        self.note = note
+        self._life: Life | None = None
+        self._heard = 0
+        self._is_guessed = False  # the cost of something that others did
+        self._broken: dict[tuple[str, str], float] = {}  # since when
+        self._seen: set[tuple[str, str]] = set()
+        self._fired: set[str] = set()  # orders of exits
+        self._limits: dict[str, deque[tuple[float, int]]] = {}
+        self._feed: Any = None
+        self._trails: dict[tuple[Any, ...], deque[tuple[float, float]]] = {}
+
+    def look(self, life: Life, positions: list[Position]) -> None:
+        """Look at everything."""
+        if life is not self._life:
+            self._life, self._heard = life, 0
+            self._fired.update(one.client_order_id for each in positions for one in each.exits)
+            self._broken.clear()
+            self._limits.clear()
+        self._seen = set()
+        orders: list[Order] = life.world.states.latest_of("order")
+        self._alarms(life)
+        self._reservations(life, orders)
+        self._left_behind(life, orders)
+        held = [each for each in positions if each.status in HOLDS and _is_calm(each)]
+        for each in positions:
+            is_given_up = each.is_closed or each.status is PositionStatus.QUARANTINED
+            if not is_given_up and life.actor(names.position(each.id)) is None:
+                self._within(WATCHED_WITHIN_S, "I3", f"nobody looks after {each.id}")
+        self._watched(life, held)
+        self._quarantines(life, positions)
+        self._levels(life, positions)
+        self._follow_trails(life, positions)
+        self._forbidden(life)
+        self._broken = {key: at for key, at in self._broken.items() if key in self._seen}
+
+    def _within(self, seconds: float, rule: str, text: str) -> None:
+        """Note what is broken if it has been for so long."""
+        now_s = self.venue.outside.now_s
+        key = (rule, text)
+        self._seen.add(key)
+        since_s = self._broken.setdefault(key, now_s)
+        if now_s - since_s > seconds:
+            self.note(rule, f"{text} since {since_s:.0f} s")
+
+    def _price(self, symbol: Symbol) -> Decimal:
+        return self.venue.price(symbol.partition("/")[0])
+
+    def _alarms(self, life: Life) -> None:
+        """I2, I5, I9: the daemon itself found that it had believed something wrong."""
+        alarms = life.ears.alarms
+        for _, code, text in alarms[self._heard :]:
+            if code in _BELIEVED_WRONGLY:
+                self.note(_BELIEVED_WRONGLY[code], text)
+            self._is_guessed |= code == "ADOPTED" or "is a guess" in text
+            is_corrected = code == "BALANCE_CORRECTED" and self.venue.kind == "swap"
+            if is_corrected and not self._is_guessed and not self._others_opened():
+                self.note("I5", f"nothing explains {text}")
+        self._heard = len(alarms)
+
+    def _others_opened(self) -> bool:
+        """Whether somebody else has had a position: what it earned or cost is not ours."""
+        orders = self.venue.account.orders.values()
+        return any(not is_ours(intent_of(one)) and not one.reduce_only for one in orders)
+
+    def _reservations(self, life: Life, orders: list[Order]) -> None:
+        """I6: what may still be bought is reserved, and nothing else. I9: what is over is over."""
+        portfolio = life.world.portfolio()
+        if portfolio is None:
+            return
+        known = {order.terms.client_order_id: order for order in orders}
+        for order_id, order in known.items():
+            if order.is_terminal:
+                self._is_over(order_id, order)
+            elif is_entry(order.terms):
+                kept = portfolio.reservations.get(order_id)
+                left = None if kept is None else kept.quantity - kept.filled
+                if left != order.remaining:
+                    self._within(RESERVED_WITHIN_S, "I6", f"{order_id} may fill, reserved: {left}")
+        for order_id in portfolio.reservations:
+            gone = known.get(order_id)
+            if gone is not None and gone.is_terminal:
+                self._within(RESERVED_WITHIN_S, "I6", f"{order_id} is over, and reserved for")
+
+    def _is_over(self, order_id: ClientOrderId, order: Order) -> None:
+        one = self.venue.account.order_by_client.get(order_id)
+        if one is not None and one.is_working:
+            self.note("I9", f"{order_id} is {order.status.value} here, and works there")
+
+    def _left_behind(self, life: Life, orders: list[Order]) -> None:
+        """I5: no stop outlives its position at the venue."""
+        live = {order.terms.client_order_id for order in orders if not order.is_terminal}
+        tag = account_tag(life.world.account)
+        for some in self.venue.account.armed.values():
+            for algo in some.values():
+                if not algo.client_id.startswith(tag):
+                    continue
+                identity = identity_of(ClientOrderId(algo.client_id))
+                position = None if identity is None else life.world.position(identity.position_id)
+                if algo.client_id not in live or position is None or position.is_closed:
+                    text = f"{algo.client_id} rests there for what is over here"
+                    self._within(LEAVES_WITHIN_S, "I5", text)
+
+    def _watched(self, life: Life, held: list[Position]) -> None:
+        """I3: the levels of what is held are watched here, and its stop rests at the venue."""
+        feed = life.actor(names.FEED)
+        armed: dict[str, set[str]] = defaultdict(set)
+        for each in () if feed is None else _armed(feed):
+            armed[each.key].add(each.exit_id)
+        rests = [one for some in self.venue.account.armed.values() for one in some.values()]
+        for position in held:
+            levels = {each.exit_id for each in levels_of(position.protection, position.direction)}
+            if feed is not None and levels != armed[position.id]:
+                self._within(WATCHED_WITHIN_S, "I3", f"levels of {position.id} are not watched")
+            wanted = should_rest(position, life.world.rules)
+            if not self._is_there(position, held):
+                continue
+            if wanted is not None and not any(_is_it(one, position, wanted) for one in rests):
+                text = f"the stop of {position.id} does not rest as it should"
+                self._within(RESTS_WITHIN_S, "I3", text)
+
+    def _quarantines(self, life: Life, positions: list[Position]) -> None:
+        """I5: nothing is in quarantine of which the venue holds what is held here."""
+        for symbol in life.world.quarantined:
+            same = (each for each in positions if each.instrument.symbol == symbol)
+            ours = sum((each.direction.sign * each.remaining for each in same), ZERO)
+            if held_there(self.venue, life.world.instruments[symbol]) == ours:
+                text = f"{symbol} is in quarantine, though nothing differs"
+                self._within(RESTS_WITHIN_S, "I5", text)
+
+    def _is_there(self, position: Position, held: list[Position]) -> bool:
+        """Whether the venue holds what is held here of a symbol: others may have sold it."""
+        symbol = position.instrument.symbol
+        same = (each for each in held if each.instrument.symbol == symbol)
+        ours = sum((each.direction.sign * each.remaining for each in same), ZERO)
+        return abs(held_there(self.venue, position.instrument)) >= abs(ours)
+
+    def _levels(self, life: Life, positions: list[Position]) -> None:
+        """I12: what is crossed fires. I10: at a price that was one."""
+        now = life.outside.now
+        for position in positions:
+            price = self._price(position.instrument.symbol)
+            for order in position.exits:
+                if order.client_order_id in self._fired:
+                    continue
+                self._fired.add(order.client_order_id)
+                trigger = order.trigger
+                fired_at = price if trigger is None or trigger.while_down else trigger.price
+                if abs(fired_at - price) > _OFF_PRICE * price:
+                    self.note("I10", f"{order.client_order_id} fired at {fired_at}, not {price}")
+            if position.status not in HOLDS or not _is_calm(position):
+                continue
+            for exit_id in _crossed(position, price):
+                text = f"{exit_id} of {position.id} is crossed and does not fire"
+                self._within(FIRES_WITHIN_S, "I12", text)
+            limit_s = position.plan.max_holding_s
+            held_s = (now - position.fills[0].at).total_seconds()
+            if limit_s is not None and held_s > limit_s + LEAVES_WITHIN_S:
+                text = f"{position.id} is held for longer than {limit_s:.0f} s"
+                self._within(FIRES_WITHIN_S, "I12", text)
+
+    def _follow_trails(self, life: Life, positions: list[Position]) -> None:
+        """I3: a trailing stop never goes back.
+
+        A feed that restarts may forget what it saw in the last moments; then older levels count.
+        """
+        now_s = life.outside.now_s
+        feed = life.actor(names.FEED)
+        if feed is None:
+            return
+        if feed is not self._feed:
+            self._feed = feed
+            for levels in self._trails.values():
+                while levels and levels[-1][0] > now_s - _SEEN_S:
+                    levels.pop()
+        trails = {each.id: each.protection.trail for each in positions}
+        for each in _armed(feed):
+            trail = trails.get(each.key) if each.exit_id == TRAIL else None
+            if trail is None:
+                continue
+            below, level = each.below, each.level
+            key = (each.key, trail.ratio, trail.distance)
+            levels = self._trails.setdefault(key, deque())
+            if levels:
+                before = levels[-1][1]
+                looser = before - level if below else level - before
+                if looser > before * _OFF_TRAIL:
+                    self.note("I3", f"the trail of {each.key} went from {before} to {level}")
+            levels.append((now_s, level))
+
+    # --- entries ---
+
+    def _forbidden(self, life: Life) -> None:
+        """Keep since when something has stood against entries; the next one that leaves tells."""
+        now_s = life.outside.now_s
+        for what in self._against(life):
+            self._seen.add(("entries", what))
+            self._broken.setdefault(("entries", what), now_s)
+        for name in _traders(life):
+            actor = life.actor(name)
+            if actor is not None:
+                limits = self._limits.setdefault(name, deque())
+                limits.append((now_s, actor.limits.max_positions))
+                while limits[0][0] < now_s - IN_FORCE_S:
+                    limits.popleft()
+
+    def _against(self, life: Life) -> Iterator[str]:
+        """Yield what stands against entries now: the mode, a symbol's price, a trader's pause."""
+        world = life.world
+        portfolio = world.portfolio()
+        causes = list(world.causes.values()) + list(portfolio.causes if portfolio else ())
+        if any(not cause.mode.allows_entries for cause in causes):
+            yield "mode"
+        for symbol, price in world.prices.prices.items():
+            told = price.told or price.last
+            if told and Decimal(told) != self._price(symbol):
+                yield symbol
+        for name in _traders(life):
+            _, trader = world.states.latest[name]
+            if trader is not None and trader.paused:
+                yield name
+
+    def on_entry(self, life: Life, position_id: PositionId, *, is_first: bool) -> None:
+        """I10, I14: an entry leaves; nothing may have stood against it for long."""
+        position = life.world.position(position_id)
+        if position is None:
+            return
+        trader = names.trader(position.trader)
+        rules = {"mode": "I10", position.instrument.symbol: "I10", trader: "I14"}
+        for what in self._against(life):
+            since_s = self._broken.get(("entries", what), life.outside.now_s)
+            if what in rules and life.outside.now_s - since_s > IN_FORCE_S:
+                told = f"{what} since {since_s:.0f} s"
+                self.note(rules[what], f"an entry of {position_id} leaves against {told}")
+        portfolio, limits = life.world.portfolio(), self._limits.get(trader)
+        if portfolio is None or not limits or not is_first:
+            return
+        own = sum(each.trader == position.trader for each in portfolio.holdings.values())
+        most = max(count for _, count in limits)
+        if own > most:
+            self.note("I14", f"{trader} opens {position_id}, its {own}th of at most {most}")
+
+
+def held_there(venue: SimVenue, instrument: Instrument) -> Decimal:
+    """Return what the venue holds of an instrument, base units, signed."""
+    if instrument.kind is Kind.SPOT:
+        return venue.account.asset(instrument.base).cash
+    there = venue.account.open_positions(venue.names[instrument.base])
+    return sum((one.signed * one.listing.contract_value for one in there), ZERO)
+
+
+def _is_calm(position: Position) -> bool:
+    """Whether nothing of it is being closed, and nothing of that has failed."""
+    return not position.failed_exits and all(order.done for order in position.exits)
+
+
+def _is_it(algo: Algo, position: Position, wanted: Resting) -> bool:
+    """Whether an order at the venue is the stop that should rest there."""
+    identity = identity_of(ClientOrderId(algo.client_id))
+    if identity is None or identity.position_id != position.id:
+        return False
+    size = algo.size * algo.listing.contract_value
+    return (size, algo.sl_trigger) == (wanted.quantity, wanted.trigger_price)
+
+
+def _crossed(position: Position, price: Decimal) -> Iterator[str]:
+    """Yield the stop and the targets that a price is beyond."""
+    below = position.direction.sign > 0
+    stop = position.protection.stop
+    if stop is not None and has_crossed(level=stop.price, below=below, price=price):
+        yield "stop"
+    for target in position.protection.open_targets():
+        if has_crossed(level=target.price, below=not below, price=price):
+            yield target.exit_id
+
+
+def _traders(life: Life) -> list[str]:
+    return [name for name in life.world.states.latest if name.startswith("trader/")]
+
+
+def _armed(feed: Any) -> Iterator[Watched]:
+    for line in feed.lines.values():
+        for index in line.indices():
+            yield from index.armed()

@@ -1,0 +1,9 @@
+"""All planted bugs."""
+
+from tests.daemon.simulation.zoo.bugs_exits import EXITS
+from tests.daemon.simulation.zoo.bugs_guards import GUARDS
+from tests.daemon.simulation.zoo.bugs_money import MONEY
+from tests.daemon.simulation.zoo.bugs_orders import ORDERS
+from tests.daemon.simulation.zoo.bugs_truth import TRUTH
+
+BUGS = {bug.name: bug for bug in (*ORDERS, *EXITS, *GUARDS, *MONEY, *TRUTH)}
