@@ -31,6 +31,7 @@ _KILLS = {
     "kill_persistence": names.PERSISTENCE,
     "kill_reconciler": names.RECONCILER,
 }
+_PERSISTENCE_LIVES_S = 21.0  # killed a fourth time within a minute, it takes the process along
 _CHILD_CODES = ("51008", "51020", "51131")
 
 
@@ -42,6 +43,7 @@ class Acts:
     ) -> None:
         self.outside, self.venue, self.market, self.weather = outside, venue, market, weather
         self._done = 0
+        self._spared_until_s = 0.0
         self._on_pushes: list[Fault] = []
         self._foreign: list[tuple[str, Decimal]] = []  # what somebody else bought, and will sell
 
@@ -217,7 +219,11 @@ class Acts:
                 life.clock.step(by)
                 self.outside.after(step.lasts, life.clock.step, -by)
                 return self._told(step, f"{by:.0f} s for {step.lasts:.1f} s")
+            case "kill_persistence" if self.outside.now_s < self._spared_until_s:
+                return False
             case name if name in _KILLS:
+                if name == "kill_persistence":
+                    self._spared_until_s = self.outside.now_s + _PERSISTENCE_LIVES_S
                 killed = life.parts.system.kill(_KILLS[name])
                 return killed and self._told(step, _KILLS[name])
         return False

@@ -82,7 +82,7 @@ def summed(results: Sequence[Result]) -> dict[str, Any]:
         "positions": sum(one.positions for one in results),
         "orders": sum(one.orders for one in results),
         "least_faults": min((one.faults for one in results), default=0),  # of any day
-        "least_positions": min((one.least for one in results), default=0),  # of any trader
+        "least_positions": min((one.least for one in results), default=0),  # of a third trader
         "violations": sum(len(one.violations) for one in results),
         "failed_seeds": [one.seed for one in results if one.violations],
         "days_per_cpu_hour": round(days / cpu_s * 3600) if cpu_s else 0,

@@ -29,7 +29,7 @@ from daemon.simulation.plan import COMMANDS, TRADERS, Plan, Span, Step
 from daemon.simulation.silence import Silence
 from daemon.simulation.venue import BASES, SimVenue
 from daemon.simulation.weather import SimWeather
-from domain.ids import TraderName
+from domain.ids import MANUAL, TraderName
 from exchanges.sandbox.judge import ledger
 from runtime.chance import SeededChance
 from runtime.interleaved import InterleavedLoop
@@ -78,7 +78,7 @@ class Result(msgspec.Struct, frozen=True):
     steps: int  # of the world outside
     checks: int
     positions: int  # that held something
-    least: int  # of them, of any trader's
+    least: int  # of them, of the third busiest trader; people are one
     orders: int
     lives: int
     answers: int
@@ -210,7 +210,7 @@ def run(
         steps=day.outside.steps,
         checks=day.judge.checks,
         positions=len(owners),
-        least=min((owners.count(name) for name in TRADERS[: plan.traders]), default=0),
+        least=sorted((owners.count(name) for name in (*TRADERS, MANUAL)), reverse=True)[2],
         orders=len(day.venue.account.orders) + len(day.venue.account.algos),
         lives=len(plan.lives),
         answers=day.commands.answers,

@@ -54,6 +54,7 @@ class Promises:
         self._fired: set[str] = set()  # orders of exits
         self._limits: dict[str, deque[tuple[float, int]]] = {}
         self._feed: Any = None
+        self._followed_s = 0.0  # when that was looked at last
         self._trails: dict[tuple[Any, ...], deque[tuple[float, float]]] = {}
 
     def look(self, life: Life, positions: list[Position]) -> None:
@@ -208,7 +209,7 @@ class Promises:
     def _follow_trails(self, life: Life, positions: list[Position]) -> None:
         """I3: a trailing stop never goes back.
 
-        A feed that restarts may forget what it saw in the last moments; then older levels count.
+        A feed that ends may forget what it saw in its last moments; then older levels count.
         """
         now_s = life.outside.now_s
         feed = life.actor(names.FEED)
@@ -217,8 +218,9 @@ class Promises:
         if feed is not self._feed:
             self._feed = feed
             for levels in self._trails.values():
-                while levels and levels[-1][0] > now_s - _SEEN_S:
+                while levels and levels[-1][0] > self._followed_s - _SEEN_S:
                     levels.pop()
+        self._followed_s = now_s
         trails = {each.id: each.protection.trail for each in positions}
         for each in _armed(feed):
             trail = trails.get(each.key) if each.exit_id == TRAIL else None
@@ -272,7 +274,9 @@ class Promises:
         if position is None:
             return
         trader = names.trader(position.trader)
-        rules = {"mode": "I10", position.instrument.symbol: "I10", trader: "I14"}
+        rules = {"mode": "I10", position.instrument.symbol: "I10"}
+        if is_first:  # a person may add to a position of a trader that is paused
+            rules[trader] = "I14"
         for what in self._against(life):
             since_s = self._broken.get(("entries", what), life.outside.now_s)
             if what in rules and life.outside.now_s - since_s > IN_FORCE_S:

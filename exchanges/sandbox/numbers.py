@@ -1,6 +1,7 @@
 """Numbers as the venue prints and reads them: plain decimals in text."""
 
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
+from functools import lru_cache
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -10,6 +11,7 @@ _CENT = Decimal("1e-8")
 _MAX_TEXT = 40
 
 
+@lru_cache(16_384)  # the same prices and sizes are printed in row after row
 def text(value: Decimal) -> str:
     """Print without exponent and without trailing zeros, at most 16 places: "0.00012"."""
     if not value:

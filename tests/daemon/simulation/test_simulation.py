@@ -90,6 +90,15 @@ def test_a_fault_that_meets_nothing_becomes_one_that_does():
     assert any("gap: BTC" in line for line in result.story)
 
 
+def test_persistence_is_not_killed_until_its_supervisor_gives_up():
+    kills = [Step(at=20.0 + 2 * number, do="kill_persistence") for number in range(6)]
+
+    result = run(short(1, *kills), with_story=True)
+
+    assert not result.violations
+    assert sum("kill_persistence: persistence" in line for line in result.story) == 1
+
+
 def test_who_buys_beside_the_daemon_sells_again():
     result = run(short(1, Step(at=20.0, do="outside_order", u=0.1, lasts=3.0)), with_story=True)
 

@@ -9,5 +9,5 @@ def lives_through(seed):
     result = run(planned(seed))
     assert not result.violations
     assert result.faults >= 200
-    assert result.least >= 5  # positions of each trader
+    assert result.least >= 5  # positions of each of three traders
     assert result.positions >= 5 * len(TRADERS)
