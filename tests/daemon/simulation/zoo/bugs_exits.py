@@ -13,6 +13,7 @@ EXITS = (
                 "position.instrument.whole_lots(position.free_quantity)",
                 "position.instrument.whole_lots(position.entry_quantity)",
             ),
+            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(
