@@ -132,6 +132,7 @@ class Wire:
         self.budget = Budget()
         self.clock_offset_s: float | None = None
         self._round_trip_s: float | None = None
+        self._venue_s: float | None = None  # the venue's time at 0 of our monotonic clock
         self._clock = clock
         self._judge = judge
         self._starting: asyncio.Task[None] | None = None
@@ -216,6 +217,7 @@ class Wire:
             return False
         self._round_trip_s = round_trip_s
         self.clock_offset_s = venue_ms / 1000 - before.timestamp() - round_trip_s / 2
+        self._venue_s = venue_ms / 1000 - before_s - round_trip_s / 2
         for library in (self._orders, self._reads):
             library.options["timeDifference"] = round(-self.clock_offset_s * 1000)
         return True
@@ -341,13 +343,14 @@ class Wire:
     def _with_deadline(self, library: Any, sign: Callable[..., Any]) -> Callable[..., Any]:
         """Let the venue refuse an order that reaches it when nobody waits for it any more.
 
-        By the venue's clock: without a measurement of it nothing is said.
+        By the venue's clock, whatever is done to ours: without a measurement nothing is said.
         """
 
         def signed(path: str, *arguments: Any, **named: Any) -> Any:
             request = sign(path, *arguments, **named)
-            if path in self._judge.deadline_paths and self.clock_offset_s is not None:
-                until_ms = library.nonce() + round(self.settings.order_within_s * 1000)
+            if path in self._judge.deadline_paths and self._venue_s is not None:
+                now_s = self._venue_s + self._clock.monotonic()
+                until_ms = round((now_s + self.settings.order_within_s) * 1000)
                 request["headers"][self._judge.deadline_header] = str(until_ms)
             return request
 

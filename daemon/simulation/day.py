@@ -53,7 +53,7 @@ limits:
   daily_drawdown_ratio: 30%
   total_drawdown_ratio: 60%
 journal: {{snapshot_every_events: 400}}
-protection: {{automatic_modification_every_s: 20}}
+protection: {{automatic_modification_every_s: 20, target_at_venue: {target}}}
 metrics: {{enabled: false}}
 traders:
 """
@@ -227,6 +227,7 @@ def _config(plan: Plan, directory: Path) -> Config:
         symbols=", ".join(symbols),
         unknown="adopt" if plan.adopts else "quarantine",
         changes=plan.outside_changes,
+        target=str(plan.target_at_venue).lower(),
     )
     if not plan.traders:
         text = text.replace("traders:\n", "")

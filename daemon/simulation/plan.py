@@ -54,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True):
     volatility: float = 0.0004  # of the log price, per square root of a second
     adopts: bool = False  # what nobody here opened
     outside_changes: str = "restore"
+    target_at_venue: bool = False  # the last target rests in one order with the stop
 
     @property
     def ends(self) -> float:
@@ -157,6 +158,7 @@ def planned(seed: int, *, with_faults: bool = True) -> Plan:
         volatility=chance.choice((0.0002, 0.0004, 0.0004, 0.001)),
         adopts=chance.random() < 0.3,  # noqa: PLR2004
         outside_changes=chance.choice(("restore", "restore", "adopt")),
+        target_at_venue=chance.random() < 0.4,  # noqa: PLR2004
     )
 
 
