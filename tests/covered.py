@@ -10,15 +10,12 @@ import sys
 
 import coverage
 import pytest
-from hypothesis import settings
 
 from tests.mutating.core import CORE, path_of
 
 
 def main() -> int:
     """Run from the command line."""
-    settings.register_profile("watched", deadline=None)  # being watched takes longer
-    settings.load_profile("watched")
     watch = coverage.Coverage(data_file=None)
     watch.start()
     tests = sorted({path for paths in CORE.values() for path in paths})
