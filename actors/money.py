@@ -42,15 +42,21 @@ class Money:
         self.costs: dict[Symbol, Decimal] | None = None  # of what the venue holds, quote, signed
         self.gap = ZERO
         self.since_s: float | None = None
+        self.booked_until: datetime | None = None  # all that the venue told of until then
         self.done: deque[str] = deque(maxlen=MOST_TOLD)  # about it, since somebody asked
         self.deeds = 0  # since the start
 
     def flows_since(self, otherwise: datetime) -> datetime:
-        """Return from when on the venue is to tell what moved."""
+        """Return from when on the venue is to tell what moved.
+
+        It lists every trade among it: where nothing has moved for long, that is more than can be
+        read in time. So what was read once is not read again.
+        """
         portfolio = self.world.portfolio()
         if portfolio is None or portfolio.flows_from is None:
             return otherwise
-        return max((portfolio.flows_from, *portfolio.flows.values())) - _MARGIN
+        known = self.booked_until or portfolio.flows_from
+        return max((known, portfolio.flows_from, *portfolio.flows.values())) - _MARGIN
 
     @property
     def ours(self) -> Decimal | None:
@@ -106,6 +112,7 @@ class Money:
                 self._did(f"{len(new)} flows of money booked")
                 self.since_s = None
                 return
+            self.booked_until = looked.began
         self._compare(looked, act=act)
 
     def _compare(self, looked: Looked, *, act: bool) -> None:

@@ -67,7 +67,7 @@ class Trail(msgspec.Struct, frozen=True):
         """Return the price that fires, given the best price since it was armed."""
         if self.ratio is not None:
             return best * (ONE - direction.sign * self.ratio)
-        if self.distance is None:  # pragma: no cover - the validators exclude it
+        if self.distance is None:  # the validators exclude it
             message = "a trail has a ratio or a distance"
             raise ValueError(message)
         return best - direction.sign * self.distance

@@ -337,10 +337,10 @@ class Wire:
         library.ssl_context = context  # it would make one of its own, on the loop's thread
         library.aiohttp_proxy = proxy_for(rest_url)
         library.logger.setLevel(logging.WARNING)  # what it says below that has keys in it
-        library.sign = self._with_deadline(library, library.sign)
+        library.sign = self._with_deadline(library.sign)
         return library
 
-    def _with_deadline(self, library: Any, sign: Callable[..., Any]) -> Callable[..., Any]:
+    def _with_deadline(self, sign: Callable[..., Any]) -> Callable[..., Any]:
         """Let the venue refuse an order that reaches it when nobody waits for it any more.
 
         By the venue's clock, whatever is done to ours: without a measurement nothing is said.

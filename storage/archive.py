@@ -23,11 +23,17 @@ from pathlib import Path
 import msgspec
 
 from storage.chain import Record, Tail, linked, record_in, sealed
-from storage.errors import ArchiveError, DamagedRecordError, SqliteError, unreadable
+from storage.errors import (
+    ArchiveError,
+    DamagedRecordError,
+    JournalUnavailableError,
+    SqliteError,
+    Trouble,
+    unreadable,
+)
 
 DIRECTORY = "archive"
 FORMAT = 1
-_COLUMNS = "last_seq, first_seq, previous_hash, last_hash, file, bytes, sha256"
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -47,6 +53,10 @@ class Archived(msgspec.Struct, frozen=True):
         return self.last_seq - self.first_seq + 1
 
 
+_FIELDS = Archived.__struct_fields__
+_COLUMNS = ", ".join(_FIELDS)
+
+
 class Head(msgspec.Struct, frozen=True):
     """The first line of a file."""
 
@@ -61,9 +71,12 @@ def archives_of(connection: sqlite3.Connection) -> list[Archived]:
     """Return all archives, oldest first. Raises `JournalUnavailableError`."""
     query = f"SELECT {_COLUMNS} FROM archives ORDER BY last_seq"  # noqa: S608 - a constant
     try:
-        return [Archived(*row) for row in connection.execute(query)]
+        rows = connection.execute(query).fetchall()
+        return [msgspec.convert(dict(zip(_FIELDS, row, strict=True)), Archived) for row in rows]
     except SqliteError as error:
         raise unreadable(error) from error
+    except msgspec.ValidationError as error:  # SQLite lets a damaged row pass
+        raise JournalUnavailableError(Trouble.DAMAGED, f"an archive's row: {error}") from error
 
 
 def insert(connection: sqlite3.Connection, archived: Archived) -> None:

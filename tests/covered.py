@@ -19,7 +19,8 @@ def main() -> int:
     watch = coverage.Coverage(data_file=None)
     watch.start()
     tests = sorted({path for paths in CORE.values() for path in paths})
-    failed = pytest.main(["-q", *tests])
+    rewritten = "ignore::pytest.PytestAssertRewriteWarning"  # hypothesis is imported already
+    failed = pytest.main(["-q", "-W", rewritten, *tests])
     watch.stop()
     taken = watch.report(include=[path_of(module) for module in CORE], show_missing=True)
     return int(failed) or int(taken < 100)

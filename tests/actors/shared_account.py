@@ -44,6 +44,7 @@ class SharedAccount(FaultyVenue):
         self.cash = ZERO  # quote: by others, and by what moves by itself
         self.outside: list[OutsideFill] = []
         self.flows: list[CashFlow] = []
+        self.flows_asked: list[datetime] = []  # since when, at each read
         self.tells = True  # whether the private stream pushes
         self.tells_fills = True  # whether it, or a read, tells of others' fills
         self.lag_s = 0.0  # how old a read of holdings may be
@@ -163,6 +164,7 @@ class SharedAccount(FaultyVenue):
         return tuple(each for each in self.outside if each.fill.at >= since)
 
     async def cash_flows(self, since: datetime) -> Any:
+        self.flows_asked.append(since)
         if self.reads_fail or "flows" in self.failing:
             return Unknown("the read failed")
         return tuple(each for each in self.flows if each.at >= since)

@@ -1,6 +1,9 @@
 """The reconciler against an account that others use too: it finds out, it never flattens."""
 
+from datetime import timedelta
+
 import pytest
+from msgspec.structs import replace
 
 from actors import names
 from actors.messages import ReconcileNow
@@ -19,6 +22,7 @@ from tests.actors.faulty_venue import never_arrives, refused
 from tests.actors.shared_account import SharedAccount
 
 _S = PositionStatus
+HOUR_S = 3600.0
 QUARANTINES = ReconcileSettings()
 ADOPTS = ReconcileSettings(adopts=True)
 
@@ -325,6 +329,25 @@ def test_a_deposit_is_no_gain_and_a_withdrawal_no_loss(share):
         box.say("60000")
         await box.soon(2)
         assert mode(box) is Mode.NORMAL
+
+    share(play)
+
+
+def test_what_moved_is_asked_for_an_hour_back_and_one_told_late_is_booked(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        await box.soon(2 * HOUR_S)
+        asked = box.venue.now() - box.venue.flows_asked[-1]
+        assert timedelta(hours=1) < asked < timedelta(hours=1, minutes=1)
+        late = box.venue.moves("-3", CashKind.FUNDING, BTC)
+        box.venue.flows[-1] = replace(late, at=late.at - timedelta(minutes=50))
+        await box.soon(20)
+        assert box.portfolio.balance == 100_000 - D("0.3") - 3
+        box.venue.failing.add("flows")
+        await box.soon(HOUR_S)
+        box.venue.failing.clear()
+        await box.soon(20)
+        assert box.venue.now() - box.venue.flows_asked[-1] > timedelta(hours=1, minutes=1)
 
     share(play)
 

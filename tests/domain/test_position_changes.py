@@ -170,3 +170,10 @@ def test_a_suggestion_for_other_rules_or_without_its_wish_can_only_be_refused(is
         move(life, "85").arm()
     assert rule(resolve(life, "c1", accept=True)) == "STALE_VERSION"
     assert rule(resolve(life, "c1", accept=False)) is None
+
+
+def test_a_change_of_what_is_closed_is_refused_and_not_kept():
+    life = close(opened()).fill_exit("100")
+    move(life, "95")
+    assert rule(life) == "NOT_OPEN"
+    assert life.decision.events == ()

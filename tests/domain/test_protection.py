@@ -122,3 +122,8 @@ def test_a_target_is_found_by_its_name() -> None:
     assert rules.target(ExitId("target-2")) is rules.targets[1]
     assert rules.target(ExitId("target-3")) is None
     assert rules.open_targets() == (rules.targets[0],)
+
+
+def test_a_trail_without_ratio_and_distance_is_a_bug():
+    with pytest.raises(ValueError, match="a ratio or a distance"):
+        Trail(D(100)).level(Direction.LONG, D(100))

@@ -182,6 +182,7 @@ def test_while_it_pauses_nothing_is_placed_or_changed():
 def test_on_spot_the_next_stop_waits_until_the_one_before_has_gone():
     life = move(guarded(rules=REPLACES, instrument=swap(kind=Kind.SPOT)), "95").arm()
     assert len(asked(life, CancelOrder)) == 1
+    life.tell(Wake("align"))
     assert len(stops_sent(life)) == 1
     assert end(life, _S.CANCELED).p.at_venue.current.asked.trigger_price == 95
 

@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from domain.commands import ClosePosition, RequestedBy
-from domain.effects import Alarm, AmendOrder, Arm, AskOrders, CancelOrder, Disarm, WakeAfter
+from domain.effects import Alarm, AmendOrder, Arm, AskOrders, CancelOrder, Disarm
 from domain.ids import NO_ORDER, ClientOrderId, ExitId, client_order_id
-from domain.inputs import OrderReported, OutsideReported, Wake
+from domain.inputs import OrderReported, OutsideReported
 from domain.instrument import Direction, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
@@ -49,10 +49,6 @@ def meddle(life: Life, price: str | None = None, **changes: object) -> Life:
     if price is not None:
         terms = replace(terms, trigger_price=D(price))
     return report(life, terms, outside=True)
-
-
-def retries(life: Life) -> list[WakeAfter]:
-    return [each for each in asked(life, WakeAfter) if each.purpose == "venue_stop_retry"]
 
 
 # --- a stop nobody knows any more ---
@@ -333,38 +329,6 @@ def test_a_trail_that_was_refused_has_no_price_to_be_crossed():
     assert alarms(life) == ["VENUE_STOP_REFUSED"]
 
 
-# --- failures in a row ---
-
-
-def test_failures_within_a_minute_are_in_a_row_and_slow_it_down():
-    life = end(bought(), _S.REJECTED, "50001: not now")
-    assert retries(life) == []
-    end(life.after(59.9), _S.REJECTED, "50001: not now")
-    assert [each.delay_s for each in retries(life)] == [0.2]
-    life.tell(Wake("venue_stop_retry"))
-    end(life.after(60), _S.REJECTED, "50001: not now")
-    assert retries(life) == []
-    assert life.p.at_venue.failures == 1
-
-
-def test_a_wait_for_the_next_try_ends_at_its_limit():
-    life = end(bought(), _S.REJECTED, "50001: not now")
-    delays = []
-    for _ in range(7):
-        end(life, _S.REJECTED, "50001: not now")
-        delays += [each.delay_s for each in retries(life)]
-        life.tell(Wake("venue_stop_retry"))
-    assert delays == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-    life.rules = replace(RULES, retry_first_s=1.0, retry_max_s=1e9)
-    life.position = replace(life.p, at_venue=replace(life.p.at_venue, failures=40))
-    end(life, _S.REJECTED, "50001: not now")
-    assert [each.delay_s for each in retries(life)] == [2.0**16]
-
-
-def test_a_timer_of_a_try_does_nothing_where_nothing_pauses():
-    assert guarded().tell(Wake("venue_stop_retry")).decision.events == ()
-
-
 def test_a_position_that_waits_to_be_reported_takes_an_end_for_what_it_is():
     """A stop that rested, closed by its last fill before anybody said that it had fired."""
     life = guarded()
@@ -408,3 +372,13 @@ def test_what_a_stop_that_fired_left_and_others_closed_is_not_sold():
     end(life, _S.FILLED)
     assert not at_market(life)
     assert life.p.status is PositionStatus.CLOSED_EXTERNAL
+
+
+def test_a_stop_that_fired_and_filled_while_an_entry_still_works_ends_without_more():
+    life = report(Life(RULES).begin("2", limit="100").fill("1", "100").arm())
+    report(life, status=_S.TRIGGERED)
+    life.fill("1", "89", stop_of(life))
+    assert not life.p.is_closed
+    end(life, _S.FILLED)
+    assert not at_market(life)
+    assert alarms(life) == []

@@ -26,6 +26,10 @@ from tests.domain.stop_words import (
 _S = OrderStatus
 
 
+def retries(life: Life) -> list[WakeAfter]:
+    return [each for each in asked(life, WakeAfter) if each.purpose == "venue_stop_retry"]
+
+
 def stop_of(life: Life) -> ClientOrderId:
     return life.p.at_venue.stops[0].client_order_id
 
@@ -148,3 +152,35 @@ def test_after_a_restart_without_stops_at_the_venue_nothing_is_asked_about_them(
     assert purposes(life) == [("unprotected", 2.0, 0)]
     with_stops = guarded()
     assert ("align", 0.0, 0) in purposes(with_stops, replace(RULES, stops_at_venue=False))
+
+
+# --- failures in a row ---
+
+
+def test_failures_within_a_minute_are_in_a_row_and_slow_it_down():
+    life = end(bought(), _S.REJECTED, "50001: not now")
+    assert retries(life) == []
+    end(life.after(59.9), _S.REJECTED, "50001: not now")
+    assert [each.delay_s for each in retries(life)] == [0.2]
+    life.tell(Wake("venue_stop_retry"))
+    end(life.after(60), _S.REJECTED, "50001: not now")
+    assert retries(life) == []
+    assert life.p.at_venue.failures == 1
+
+
+def test_a_wait_for_the_next_try_ends_at_its_limit():
+    life = end(bought(), _S.REJECTED, "50001: not now")
+    delays = []
+    for _ in range(7):
+        end(life, _S.REJECTED, "50001: not now")
+        delays += [each.delay_s for each in retries(life)]
+        life.tell(Wake("venue_stop_retry"))
+    assert delays == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    life.rules = replace(RULES, retry_first_s=1.0, retry_max_s=1e9)
+    life.position = replace(life.p, at_venue=replace(life.p.at_venue, failures=40))
+    end(life, _S.REJECTED, "50001: not now")
+    assert [each.delay_s for each in retries(life)] == [2.0**16]
+
+
+def test_a_timer_of_a_try_does_nothing_where_nothing_pauses():
+    assert guarded().tell(Wake("venue_stop_retry")).decision.events == ()

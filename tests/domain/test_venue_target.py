@@ -5,11 +5,14 @@ from msgspec.structs import replace
 
 from domain.commands import ModificationType, ModifyProtection
 from domain.effects import Alarm, AmendOrder, CancelOrder, SubmitOrder, WakeAfter
+from domain.ids import ExitId
 from domain.inputs import OrderEnded, OrderReported
+from domain.instrument import PriceSource
 from domain.order import RESTING, OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_draft import PositionRules
 from domain.protection import ExitReason
+from domain.venue_stop import Resting
 from tests.builders import D, Life, plan
 
 RULES = PositionRules(stops_at_venue=True, amends_stops=True, targets_at_venue=True)
@@ -66,6 +69,7 @@ def test_a_target_that_closes_all_rests_in_one_order_with_the_stop():
         (TWO_TARGETS, RULES),
         (plan("90", [("110", "0.4")]), RULES),
         (plan("90"), RULES),
+        (plan("90", [("110", "1")], target_watches=PriceSource.MARK), RULES),
     ],
 )
 def test_else_the_stop_rests_alone(protection, rules):
@@ -158,3 +162,24 @@ def test_an_entry_brings_both_along_when_one_target_closes_all():
     assert (stop.asked.target_id, stop.asked.target_price) == ("target-1", 110)
     (entry,) = of(Life(rules).begin("1", TWO_TARGETS).decision.effects, SubmitOrder)
     assert entry.terms.attached.target_price is None
+
+
+BOTH = Resting(ExitId("stop"), D(1), D(90), target_id=ExitId("target-1"), target_price=D(110))
+
+
+@pytest.mark.parametrize(
+    ("price", "rule"),
+    [("110", "target-1"), ("100.1", "target-1"), ("100", "stop"), ("89", "stop"), (None, "stop")],
+)
+def test_a_trade_is_of_the_rule_that_it_is_nearer_to_and_in_doubt_of_the_stop(price, rule):
+    assert BOTH.rule_at(None if price is None else D(price)) == rule
+    for alone in ({"target_id": None}, {"target_price": None}, {"trigger_price": None}):
+        assert replace(BOTH, **alone).rule_at(D(110)) == "stop"
+
+
+def test_what_a_target_at_the_venue_leaves_is_dust_where_it_cannot_be_ordered():
+    life = report(guarded(), status=_S.TRIGGERED, at_target=True)
+    life.fill("0.9996", "110", stops_sent(life)[-1].client_order_id)
+    end(life, _S.FILLED)
+    assert not at_market(life)
+    assert life.p.status is PositionStatus.CLOSED_WITH_DUST

@@ -253,11 +253,11 @@ class Drill:
         return Judge(self.book, self.ledger, line, ready_s, self.scale)
 
     def closing_life(self, round_: int) -> None:
-        """Judge all there ever was, order everything closed, and kill it with its answer."""
+        """Order everything closed, and kill it with its answer."""
         process, began_s = self.start(round_)
         try:
             line, ready_s = self.ready(process, began_s)
-            self._judge(line, ready_s).judge(everything=True)
+            self._judge(line, ready_s).judge()
             for name in self.scale.traders:
                 line.ask("pause", trader=name)
                 self.book.traders[name].paused = True
@@ -274,7 +274,7 @@ class Drill:
         self.after_death(closing=True)
 
     def last_life(self, round_: int) -> None:
-        """Judge whether everything closes, compare the money to the last digit."""
+        """Judge all there ever was, whether everything closes, the money to the last digit."""
         process, began_s = self.start(round_)
         try:
             line, ready_s = self.ready(process, began_s)
@@ -285,6 +285,8 @@ class Drill:
             self._note_health(line)
             shown = line.ask("positions", closed=True, limit=10_000)["positions"]
             for position_id in {*self.book.promises, *(row["id"] for row in shown)}:
+                if self.book.of(position_id).settled:
+                    continue
                 answer = line.ask("position", position=position_id)
                 if answer["ok"]:
                     self.book.see_view(answer["position"], time.monotonic())

@@ -14,6 +14,7 @@ from tests.e2e.crash_promises import Book, View
 from tests.e2e.harness import HOLDFAST
 
 _WATCH_S = 0.04
+_KNOWS_NOT_YET = {"RECONCILING", "CATCHING_UP"}  # what happened while it was dead
 
 
 class GoneError(Exception):
@@ -66,6 +67,8 @@ def watch(book: Book, place: Place, stop: Event) -> None:
         turn = 0
         while not stop.wait(_WATCH_S):
             turn += 1
+            causes = {each["code"] for each in line.ask("mode")["causes"]}
+            book.knows = not causes & _KNOWS_NOT_YET
             see_all(book, line.ask, closed=turn % 5 == 0)
     except GoneError:
         pass

@@ -349,8 +349,11 @@ POINTS = {
             "archive-rename",
             partial(_archive, name="sync_directory", wrap=before),
             needs=_ARCHIVE,
+            skips=1,
         ),
-        Point("archive-anchor", partial(_archive, name="insert", wrap=after), needs=_ARCHIVE),
+        Point(
+            "archive-anchor", partial(_archive, name="insert", wrap=after), needs=_ARCHIVE, skips=1
+        ),
         Point("archive-leaves", _archive_leaves, needs=_ARCHIVE),
         Point("retention-before", partial(_retention, wrap=before), (PAPER,)),  # traders decide
         Point("retention-after", partial(_retention, wrap=after), (PAPER,)),

@@ -46,6 +46,7 @@ class Promise:
     is_closed: bool = False
     was_guarded: bool = False
     level: Decimal | None = None
+    level_at_death: Decimal | None = None  # of the life before
     level_from: int = 0  # versions before this one had another trail
     trail_changes: bool = False  # a change of it is under way
     beyond_s: float | None = None  # since when the price has been beyond a level
@@ -72,6 +73,7 @@ class Book:
         self.fires_within_s = fires_within_s
         self.promises: dict[str, Promise] = {}
         self.traders: dict[str, Trader] = {}
+        self.knows = True  # the daemon that lives: what happened at its venue meanwhile
         self.entries = Trader()  # `paused`: by stop-entries
         self.acknowledged = 0
         self.unanswered = 0
@@ -97,11 +99,14 @@ class Book:
     def died(self) -> None:
         """Note that the daemon was killed: nobody guards until it is back, and that is not blamed.
 
-        A price that is beyond a level has its time to fire from the next life's first look on.
+        A price that is beyond a level has its time to fire from when the next one has asked the
+        venue: it may have fired there.
         """
         with self.lock:
+            self.knows = False
             for promise in self.promises.values():
                 promise.beyond_s = None
+                promise.level_at_death = promise.level
 
     def opened(self, promise: Promise, request: View) -> None:
         """Expect the rules that an opening asked for."""
@@ -236,7 +241,8 @@ class Book:
         levels = [D(row[name]) for name in ("stop", "trail_level") if row[name] is not None]
         price, long = row["current_price"], row["side"] == "LONG"
         beyond = (
-            row["status"] == "open_protected"
+            self.knows
+            and row["status"] == "open_protected"
             and levels
             and row["price_is_fresh"]
             and (D(price) <= max(levels) if long else D(price) >= min(levels))
@@ -254,15 +260,21 @@ class Book:
             promise.beyond_s = inf  # said once
 
     def _check_trail_exits(self, promise: Promise, view: View) -> None:
-        """A trail that fires does so at the level that was shown, or at a tighter one."""
+        """A trail that fires does so at the level that was shown, or at a tighter one.
+
+        One that was crossed while the daemon was dead is found later: until then the level that is
+        shown may follow the market on.
+        """
         for each in view["exits"]:
-            if each["exit_id"] != "trail" or each["trigger"] is None or promise.level is None:
+            trigger = each["trigger"]
+            if each["exit_id"] != "trail" or trigger is None:
                 continue
-            if each["client_order_id"] in promise.exits:
+            shown = promise.level_at_death if trigger["while_down"] else promise.level
+            if shown is None or each["client_order_id"] in promise.exits:
                 continue  # what is shown after it fired follows the market on
-            level = D(each["trigger"]["level"])
-            if (level < promise.level) if promise.long else (level > promise.level):
-                told = f"trail level {promise.level} was shown, it fired at {level}"
+            level = D(trigger["level"])
+            if (level < shown) if promise.long else (level > shown):
+                told = f"trail level {shown} was shown, it fired at {level}"
                 self.blame("loosened_trails", f"{promise.id}: {told}")
 
     # --- what is in force

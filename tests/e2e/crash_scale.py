@@ -13,7 +13,7 @@ class Scale:
     traders: tuple[str, ...]
     guarded_within_s: float  # of the first answer of a daemon that started
     settled_within_s: float  # longer than an order that was never sent takes to be proven absent
-    fires_within_s: float  # of the price that is beyond a level
+    fires_within_s: float  # of the price that is beyond a level, once the venue was asked
     pace_s: float = 0.0  # between two commands of a worker
 
 
@@ -33,9 +33,7 @@ SANDBOX_SCALE = Scale(
     traders=(),  # it is people who trade there: a trader would wait for candles
     guarded_within_s=5.0,  # a daemon that starts must ask the venue first
     settled_within_s=25.0,
-    # The venue's own stop fires at once, and a daemon that starts hears of it when it has asked: so
-    # long may a position be without a stop before it is closed.
-    fires_within_s=5.0,
+    fires_within_s=5.0,  # at the venue at once, and it judges that; the daemon hears of it
     pace_s=0.03,
 )
 PROXY_SCALE = replace(

@@ -6,7 +6,9 @@ line, the fastest first, until one fails. So a mutant costs about as much as the
 """
 
 import importlib
+import math
 import os
+import resource
 import signal
 import time
 from collections import defaultdict
@@ -26,8 +28,9 @@ KILLED, SURVIVED, UNREACHED, SLOW = "killed", "survived", "unreached", "too slow
 _SURVIVED_CODE, _KILLED_CODE, _BROKEN_CODE = 0, 1, 3
 _SETTINGS = "_hypothesis_internal_use_settings"
 EXAMPLES = 25  # of a property, for each mutant
-_PATIENCE = 8  # times what the tests took, and
+_PATIENCE = 8  # times what a test took, and
 _LEAST_S = 10.0
+_LEAST_CPU_S = 2
 
 
 @dataclass
@@ -94,6 +97,14 @@ class Session:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         return not self._failed
 
+    def _run_in_time(self, name: str) -> bool:
+        """Run one test; a mutant that no longer ends ends its process."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        until_s = used.ru_utime + used.ru_stime + _LEAST_CPU_S + _PATIENCE * self._took_s[name]
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(until_s), most))
+        return self._run(self._items[name])
+
     def _run_once(self, items: list[pytest.Item]) -> None:
         """Find out which test reaches which line, and how long it takes."""
         watch = coverage.Coverage(data_file=None, include=[str(self.path)], config_file=False)
@@ -134,7 +145,7 @@ class Session:
                 code = os.waitstatus_to_exitcode(status)
                 if code == _BROKEN_CODE:
                     raise RuntimeError(f"it could not be put in: {mutant}")
-                outcome = SURVIVED if code == _SURVIVED_CODE else KILLED
+                outcome = {_SURVIVED_CODE: SURVIVED, -signal.SIGXCPU: SLOW}.get(code, KILLED)
             elif time.monotonic() > until_s:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
@@ -148,6 +159,7 @@ class Session:
         child = os.fork()
         if child:
             return child
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         nothing = os.open(os.devnull, os.O_WRONLY)
         for descriptor in (1, 2):
             os.dup2(nothing, descriptor)
@@ -156,7 +168,7 @@ class Session:
         except BaseException:  # noqa: BLE001 - told by the code, and raised by the parent
             os._exit(_BROKEN_CODE)
         try:
-            survived = all(self._run(self._items[name]) for name in tests)
+            survived = all(self._run_in_time(name) for name in tests)
         except BaseException:  # noqa: BLE001 - whatever it is, it was noticed
             survived = False
         os._exit(_SURVIVED_CODE if survived else _KILLED_CODE)

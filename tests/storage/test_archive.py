@@ -27,6 +27,8 @@ from storage.errors import (
     ArchiveNeededError,
     ArchiveRefusedError,
     DamagedRecordError,
+    JournalUnavailableError,
+    Trouble,
 )
 from storage.rebuild import rebuild
 from storage.snapshot import snapshot_paths
@@ -359,6 +361,17 @@ def archived(directory: Path) -> Callable[[], Store]:
         writer.append(stream, *life.events[born:])
         writer.append(order_stream(2), *life_of(2)[2:])
     return lambda: open_store(directory)
+
+
+def test_a_row_of_an_archive_that_is_damaged_is_no_archive(archived: Callable[[], Store]) -> None:
+    with archived() as store:
+        connection = store.database.connection
+        connection.execute("UPDATE archives SET file = x'00'")
+
+        with pytest.raises(JournalUnavailableError, match="an archive's row") as refused:
+            archives_of(connection)
+
+        assert refused.value.kind is Trouble.DAMAGED
 
 
 def test_a_stream_that_began_before_the_anchor_says_so(archived: Callable[[], Store]) -> None:

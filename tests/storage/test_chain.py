@@ -12,13 +12,14 @@ from storage.chain import (
     hash_at,
     history_of,
     line_of,
+    linked,
     mark_of,
     record_in,
     rest_of,
     tail_of,
     verified,
 )
-from storage.errors import DamagedRecordError, JournalUnavailableError, Trouble
+from storage.errors import ArchivedError, DamagedRecordError, JournalUnavailableError, Trouble
 from storage.store import Store
 from tests.storage.test_damage import page_of, ten_records
 from tests.storage.words import Writer, open_store, order_stream
@@ -158,7 +159,7 @@ def test_a_record_whose_number_is_none_is_damaged(ten: Store, number: str, missi
     connection.execute("ALTER TABLE copy RENAME TO journal")
     connection.execute(f"UPDATE journal SET seq = {number} WHERE seq = 10")
 
-    with pytest.raises(DamagedRecordError) as told:
+    with pytest.raises(DamagedRecordError, match="missing; the next one is") as told:
         list(verified(connection, chunk=1))
 
     assert told.value.seq == missing
@@ -173,3 +174,98 @@ def test_a_journal_that_is_gone_is_damage_and_not_a_crash(ten: Store) -> None:
             list(read)
         assert told.value.kind is Trouble.DAMAGED
     assert connection.text_factory is str
+
+
+# --- when its first records have been archived
+
+
+def archived(store: Store, last: int) -> Tail:
+    """Take the first records out, as archiving does; return the anchor."""
+    connection = store.database.connection
+    anchor = Tail(last, hash_at(connection, last) or "")
+    connection.execute(
+        "INSERT INTO archives (last_seq, first_seq, previous_hash, last_hash, file, bytes, sha256)"
+        " VALUES (?, 1, ?, ?, 'a.jsonl', 1, 'x')",
+        (last, NO_HASH, anchor.hash),
+    )
+    connection.execute("DELETE FROM journal WHERE seq <= ?", (last,))
+    return anchor
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_what_is_left_of_a_stream_is_read_and_its_history_is_not_pretended(
+    ten: Store, last: int
+) -> None:
+    anchor = archived(ten, last)
+    connection = ten.database.connection
+
+    assert anchor_of(connection) == anchor
+    left = [each.seq for each in rest_of(connection, order_stream(1))]
+    assert left == [seq for seq in (1, 3, 4, 6) if seq > last]
+    with pytest.raises(ArchivedError):
+        list(history_of(connection, order_stream(1)))
+    assert [each.seq for each in verified(connection)] == list(range(last + 1, 11))
+
+
+def test_a_hole_in_what_is_left_of_a_stream_is_damage(ten: Store) -> None:
+    archived(ten, 1)
+    connection = ten.database.connection
+    connection.execute("DELETE FROM journal WHERE seq = 4")
+
+    with pytest.raises(DamagedRecordError, match="lacks version 3"):
+        list(rest_of(connection, order_stream(1)))
+
+
+def test_a_stream_without_its_first_record_is_damaged_where_nothing_was_archived(
+    ten: Store,
+) -> None:
+    connection = ten.database.connection
+    connection.execute("DELETE FROM journal WHERE seq = 1")
+
+    for read in (rest_of, history_of):
+        with pytest.raises(DamagedRecordError, match="lacks version 1"):
+            list(read(connection, order_stream(1)))
+
+
+def test_when_all_is_archived_the_journal_ends_at_its_anchor(ten: Store) -> None:
+    end = tail_of(ten.database.connection)
+
+    assert archived(ten, 10) == end
+    assert tail_of(ten.database.connection) == end
+    assert hash_at(ten.database.connection, 10) == end.hash
+    assert hash_at(ten.database.connection, 9) is None
+
+
+# --- what cannot be read
+
+
+def test_a_mark_that_is_none_is_told_apart_from_one(ten: Store) -> None:
+    connection = ten.database.connection
+    assert mark_of(connection) == 10
+    connection.execute("UPDATE meta SET value = 'ten' WHERE name = 'last_seq'")
+    assert mark_of(connection) is None
+    connection.execute("DELETE FROM meta WHERE name = 'last_seq'")
+    assert mark_of(connection) is None
+
+
+def test_a_record_that_cannot_be_read_is_named_by_its_number(ten: Store) -> None:
+    connection = ten.database.connection
+    connection.execute("UPDATE journal SET payload = X'FF' WHERE seq = 3")
+
+    for read in (
+        rest_of(connection, order_stream(1)),
+        chosen_of(connection, order_stream(1), 0, 9, ["OrderSent"]),
+        verified(connection),
+    ):
+        with pytest.raises(DamagedRecordError, match="unreadable") as told:
+            list(read)
+        assert told.value.seq == 3
+
+
+def test_a_record_follows_only_the_one_before_it(ten: Store) -> None:
+    first, second, third, *_ = verified(ten.database.connection)
+
+    assert linked(second, Tail(first.seq, first.hash)) is second
+    with pytest.raises(DamagedRecordError, match="missing; the next one is 3") as told:
+        linked(third, Tail(first.seq, first.hash))
+    assert told.value.seq == 2

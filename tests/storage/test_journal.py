@@ -129,6 +129,16 @@ def test_an_event_that_is_not_registered_is_a_bug(store: Store) -> None:
         store.journal.append([Entry("count/a", 1, Count(), NOW)])
 
 
+def test_a_batch_that_could_not_be_prepared_is_not_in_whatever_the_one_before_became(
+    store: Store, writer: Writer
+) -> None:
+    writer.count("count/a", 1)
+    with pytest.raises(KeyError):
+        store.journal.append([Entry("count/a", 2, object(), NOW)])
+
+    assert not store.journal.reopen().has_last_batch
+
+
 def test_a_full_disk_is_reported_and_what_was_durable_stays(store: Store, writer: Writer) -> None:
     writer.count("count/a", 1)
     connection = store.database.connection

@@ -13,6 +13,7 @@ EXITS = (
                 "position.instrument.whole_lots(position.free_quantity)",
                 "position.instrument.whole_lots(position.entry_quantity)",
             ),
+            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(
@@ -76,18 +77,6 @@ EXITS = (
         ),
     ),
     Bug(
-        "closed_with_an_entry_working",
-        "A position ends while an addition to it may still fill.",
-        "I5",
-        (
-            Edit(
-                "domain.position_decide:_close_if_nothing_remains",
-                "is_working = entry_is_working(position) or position.at_venue.live",
-                "is_working = position.at_venue.live",
-            ),
-        ),
-    ),
-    Bug(
         "venue_stop_left_behind",
         "A position closes and leaves its stop at the venue.",
         "I5",
@@ -97,30 +86,6 @@ EXITS = (
                 "domain.position_decide:_close_if_nothing_remains",
                 "is_working = entry_is_working(position) or position.at_venue.live",
                 "is_working = entry_is_working(position)",
-            ),
-        ),
-    ),
-    Bug(
-        "failed_exit_not_tried_again",
-        "An exit that came to nothing is not tried again.",
-        "I3",
-        (
-            Edit(
-                "domain.position_guards:wake_up",
-                'case "retry_exit":\n            _retry(decision, wake)',
-                'case "retry_exit":\n            pass',
-            ),
-        ),
-    ),
-    Bug(
-        "time_limit_forgotten_at_a_start",
-        "After a start a position stays open beyond its time limit.",
-        "I12",
-        (
-            Edit(
-                "domain.position_decide:resume",
-                "if position.protection.time_exit is not None:",
-                "if False:",
             ),
         ),
     ),

@@ -40,18 +40,6 @@ GUARDS = (
         ),
     ),
     Bug(
-        "stop_taken_out_not_noticed",
-        "A stop that somebody takes out at the venue is not placed again.",
-        "I5",
-        (
-            Edit(
-                "domain.position_guards:wake_up",
-                "wake_stop(decision, wake.purpose, wake.exit_id, wake.version)",
-                "pass",
-            ),
-        ),
-    ),
-    Bug(
         "stop_loosened_by_a_program",
         "A strategy may move a stop away from the price.",
         "I14",
@@ -61,18 +49,6 @@ GUARDS = (
                 "if looser and old is not None and not "
                 "(command.requested_by.is_manual and command.widen):",
                 "if False:",
-            ),
-        ),
-    ),
-    Bug(
-        "stop_loosened_by_breakeven",
-        "The move to breakeven sets the stop there even where it was tighter.",
-        "I14",
-        (
-            Edit(
-                "domain.position_guards:to_breakeven",
-                "if stop is None or is_tighter(position.direction, new=price, old=stop.price):",
-                "if True:",
             ),
         ),
     ),
@@ -121,23 +97,6 @@ GUARDS = (
                 "actors.world:PriceBoard.is_fresh",
                 "if price is None or not price.last or price.is_stale:\n            return False",
                 "return price is not None and bool(price.last)",
-            ),
-        ),
-    ),
-    Bug(
-        "silence_of_the_stream_not_noticed",
-        "A stream that says nothing new is believed for ever.",
-        "I10",
-        (
-            Edit(
-                "domain.freshness:is_due",
-                "return now_s - heard.new_s >= rules.max_silence_s",
-                "return False",
-            ),
-            Edit(
-                "actors.world:PriceBoard.is_fresh",
-                "return self.age_s(symbol) < self.stale_after_s",
-                "return True",
             ),
         ),
     ),

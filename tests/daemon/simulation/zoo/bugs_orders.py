@@ -3,7 +3,6 @@
 from tests.daemon.simulation.zoo.planting import Bug, Edit
 
 _SENDER = "actors.sending:Sender"
-_EXCHANGE = "actors.exchange:ExchangeActor"
 
 ORDERS = (
     Bug(
@@ -56,18 +55,6 @@ ORDERS = (
         ),
     ),
     Bug(
-        "unknown_given_up_early",
-        "An order that is not found at once is taken for one that never arrived.",
-        "I9",
-        (
-            Edit(
-                "actors.doubting:Doubting._window_s",
-                "ATTACHED_WITHIN_S if order_id in self.attached else ACCEPTANCE_WINDOW_S",
-                "0.0",
-            ),
-        ),
-    ),
-    Bug(
         "unknown_never_asked_about",
         "Nobody asks the venue about an order whose answer was lost.",
         "I5",
@@ -87,20 +74,6 @@ ORDERS = (
             Edit(
                 f"{_SENDER}.on_cancel_answered",
                 'why, within_s = f"cancel refused: {code}", ASK_AGAIN_AFTER_S[0]',
-                "from domain.order import OrderCanceled; "
-                "self._record(stream, OrderCanceled(self.world.clock.now())); "
-                "return self._ended(stream)",
-            ),
-        ),
-    ),
-    Bug(
-        "accepted_cancel_taken_for_unfilled",
-        "A cancel that the venue accepts ends the order; what it filled meanwhile is not asked.",
-        "I9",
-        (
-            Edit(
-                f"{_SENDER}.on_cancel_answered",
-                'why, within_s = "canceled, how much it filled is being asked", 0.0',
                 "from domain.order import OrderCanceled; "
                 "self._record(stream, OrderCanceled(self.world.clock.now())); "
                 "return self._ended(stream)",
@@ -133,18 +106,6 @@ ORDERS = (
         ),
     ),
     Bug(
-        "stop_order_id_used_again",
-        "A stop that is placed anew has the order id of the one before.",
-        "I2",
-        (
-            Edit(
-                "domain.venue_stop_life:evolve_stop",
-                "position = replace(position, epochs=next_epoch(position, GUARD))",
-                "pass",
-            ),
-        ),
-    ),
-    Bug(
         "duplicate_fill_counted_twice_by_order",
         "An order counts an execution as often as the venue tells of it.",
         "I9",
@@ -169,30 +130,6 @@ ORDERS = (
         ),
     ),
     Bug(
-        "missed_fill_never_asked_for",
-        "What the stream did not tell of fills is not read either.",
-        "I9",
-        (
-            Edit(
-                "actors.inquiry:Inquiry._needs_fills",
-                "return answer.filled > self._booked(answer.terms.client_order_id)",
-                "return False",
-            ),
-        ),
-    ),
-    Bug(
-        "fills_of_others_lost_at_the_end",
-        "An order that the venue calls filled is over although its fills are still to come.",
-        "I9",
-        (
-            Edit(
-                f"{_EXCHANGE}._apply",
-                "if venue_order.filled > stream.state.filled:",
-                "if False:",
-            ),
-        ),
-    ),
-    Bug(
         "exit_sent_before_it_is_armed",
         "An exit whose order id is not on the disk leaves at once, like one that was armed.",
         "I1",
@@ -202,24 +139,6 @@ ORDERS = (
                 "actors.position:PositionActor.may_leave_at_once",
                 "return effect.armed and self._is_durable(effect.terms.client_order_id)",
                 "return effect.armed",
-            ),
-        ),
-    ),
-    Bug(
-        "order_id_used_again",
-        "An exit that failed is tried again under the same order id.",
-        "I2",
-        (
-            Edit(
-                "domain.position_life:_exit_ended",
-                "epochs=position.epochs if ended.at_venue else "
-                "next_epoch(position, ended.exit_id),",
-                "epochs=position.epochs,",
-            ),
-            Edit(
-                "domain.position_exits:_not_under_way",
-                "used = {order.client_order_id for order in position.exits}",
-                "used: set[str] = set()",
             ),
         ),
     ),

@@ -13,20 +13,6 @@ TRUTH = (
         ),
     ),
     Bug(
-        "failed_read_taken_for_flat",
-        "When the venue's positions cannot be read, nothing is held.",
-        "I9",
-        (
-            Edit(
-                "exchanges.okx_account_reads:AccountReads.positions",
-                "rows = okx.read(answer, lambda rows: rows)\n"
-                "            if isinstance(rows, Unknown):\n                return rows",
-                "rows = okx.read(answer, lambda rows: rows)\n"
-                "            if isinstance(rows, Unknown):\n                rows = []",
-            ),
-        ),
-    ),
-    Bug(
         "closed_outside_not_noticed",
         "What somebody closes at the venue stays open here.",
         "I5",
@@ -35,24 +21,6 @@ TRUTH = (
                 "domain.reconciliation:Side.differs",
                 "return abs(self.gap) >= least",
                 "return self.gap * (1 if self.ours >= ZERO else -1) >= least",
-            ),
-        ),
-    ),
-    Bug(
-        "first_look_counts",
-        "A difference counts at the first look, though a fill may be on its way.",
-        "I5",
-        (
-            Edit(
-                "actors.local_truth:unsettled",
-                "return frozenset(found)",
-                "return frozenset()",
-            ),
-            Edit("actors.holdings:Holdings._act", "finding.age_s >= CONFIRM_S", "True"),
-            Edit(
-                "actors.holdings:Holdings._act",
-                "finding.age_s < self.stands_for_s(side.symbol)",
-                "False",
             ),
         ),
     ),

@@ -1,5 +1,6 @@
-"""All planted bugs."""
+"""All planted bugs: those that days find, and those that none has found yet."""
 
+from tests.daemon.simulation.zoo.bugs_elusive import ELUSIVE as _ELUSIVE
 from tests.daemon.simulation.zoo.bugs_exits import EXITS
 from tests.daemon.simulation.zoo.bugs_guards import GUARDS
 from tests.daemon.simulation.zoo.bugs_money import MONEY
@@ -7,3 +8,4 @@ from tests.daemon.simulation.zoo.bugs_orders import ORDERS
 from tests.daemon.simulation.zoo.bugs_truth import TRUTH
 
 BUGS = {bug.name: bug for bug in (*ORDERS, *EXITS, *GUARDS, *MONEY, *TRUTH)}
+ELUSIVE = {bug.name: bug for bug in _ELUSIVE}
