@@ -1,6 +1,7 @@
 """Logs during a simulated day: not printed, but heard; what says that something broke is kept."""
 
 import logging
+import warnings
 from collections.abc import MutableMapping
 from typing import Any, NoReturn, Self
 
@@ -28,8 +29,12 @@ class Silence:
         self.bugs: list[str] = []
         self.outside: Outside | None = None
         self._before: dict[str, Any] = {}
+        self._warnings = warnings.catch_warnings()
 
     def __enter__(self) -> Self:
+        self._warnings.__enter__()
+        # A crash drops what was about to begin: coroutines that nobody will await.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         self._before = structlog.get_config()
         structlog.configure(
             processors=[self._hear],
@@ -40,6 +45,7 @@ class Silence:
 
     def __exit__(self, *_: object) -> None:
         structlog.configure(**self._before)
+        self._warnings.__exit__(None, None, None)
 
     def _hear(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> NoReturn:
         name = event.get("event")
