@@ -265,6 +265,8 @@ class Holdings:
             return "; it cannot be adopted: the symbol is not configured"
         if price is None:
             return "; it cannot be adopted before the feed tells a price"
+        if not instrument.can_be_ordered(explanation.surplus):
+            return "; it cannot be adopted: it is less than the smallest order"
         direction = explanation.surplus_direction
         rules = self.world.rules.modifications
         position_id = PositionId(self.world.ids.uuid())

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from domain.effects import AmendOrder, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import ExitId, client_order_id
 from domain.instrument import Kind
-from domain.money import ZERO
+from domain.money import ONE, ZERO
 from domain.order import OrderStatus, OrderTerms, OrderType
 from domain.position import ArmedExit, ExitOrder, Position, PositionStatus
 from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_events import ExitEnded
-from domain.position_exits import exit_terms, target_quantity
+from domain.position_exits import exit_terms
 from domain.protection import STOP, TRAIL
 from domain.venue_stop import GUARD, Resting, StopState, VenueStop
 from domain.venue_stop_events import (
@@ -73,10 +73,9 @@ def _with_target(stop: Resting, position: Position, rules: PositionRules) -> Res
     if not rules.targets_at_venue or is_refused or len(targets) != 1:
         return stop
     target = targets[0]
-    if target.watches is not stop.watches:
-        return stop
-    if target_quantity(position, target.exit_id) < stop.quantity:
-        return stop
+    parts = sum((each.part for each in position.protection.targets), ZERO)
+    if target.watches is not stop.watches or parts < ONE:
+        return stop  # else what it closes now is less than all as soon as more fills
     return replace(stop, target_id=target.exit_id, target_price=target.price)
 
 

@@ -69,8 +69,7 @@ def stop_reported(decision: Draft, report: OrderReported) -> None:
     if position.is_closed or position.status not in _GOING or stop is None:
         _forgotten(decision, report)
     elif report.status is _S.TRIGGERED:
-        last = decision.market.last if decision.market.is_fresh else None
-        triggered(decision, stop, last, at_target=report.at_target)
+        triggered(decision, stop, at_target=report.at_target)
     elif stop.state in {StopState.CANCELING, StopState.TRIGGERED}:
         return  # it is going
     elif stop.state is StopState.AMENDING and report.change != stop.changes:
@@ -161,7 +160,7 @@ def triggered(
     """Note that the stop fired: an exit under way, which closes what it covers.
 
     What it does not cover leaves at market: the level was crossed. Whether it was the stop or the
-    target beside it says the venue (`at_target`), else the `price` it fired at.
+    target beside it says the venue (`at_target`), or the `price` of a fill.
     """
     if not stop.is_live:
         return

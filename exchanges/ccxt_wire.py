@@ -343,18 +343,26 @@ class Wire:
     def _with_deadline(self, sign: Callable[..., Any]) -> Callable[..., Any]:
         """Let the venue refuse an order that reaches it when nobody waits for it any more.
 
-        By the venue's clock, whatever is done to ours: without a measurement nothing is said.
+        By the venue's clock, as measured: else nothing is said. Of ours the one on the wall may be
+        set, and the other stands still while the machine sleeps: the later one counts.
         """
 
         def signed(path: str, *arguments: Any, **named: Any) -> Any:
             request = sign(path, *arguments, **named)
-            if path in self._judge.deadline_paths and self._venue_s is not None:
-                now_s = self._venue_s + self._clock.monotonic()
+            now_s = self._venue_now_s()
+            if path in self._judge.deadline_paths and now_s is not None:
                 until_ms = round((now_s + self.settings.order_within_s) * 1000)
                 request["headers"][self._judge.deadline_header] = str(until_ms)
             return request
 
         return signed
+
+    def _venue_now_s(self) -> float | None:
+        """Return the venue's time, s since 1970, as far as it is known."""
+        if self._venue_s is None or self.clock_offset_s is None:
+            return None
+        by_wall_s = self._clock.now().timestamp() + self.clock_offset_s
+        return max(self._venue_s + self._clock.monotonic(), by_wall_s)
 
 
 def _key_of(endpoint: Endpoint, parameters: Mapping[str, Any] | list[Any] | None) -> str:

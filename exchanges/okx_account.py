@@ -53,6 +53,7 @@ from runtime.ports import Clock
 log = structlog.get_logger("trade.execution")
 
 URL = "https://www.okx.com"
+_CAME_LATE = "51149"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
 _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known yet
 _NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
@@ -230,11 +231,16 @@ class OkxAccount:
         else:
             answer = await self.wire.ask(okx.PLACE, body, urgent=not is_entry)
             outcome = okx.placed(answer, "ordId", ours=("clOrdId", terms.client_order_id))
+        if isinstance(outcome, Unknown) and outcome.why.startswith(_CAME_LATE):
+            self._run(self._measure_clock())  # perhaps by our clock only
         if isinstance(outcome, Refused) and outcome.code == "51000":
             self._checks.forget()  # the position mode may have been changed
         if isinstance(outcome, Refused) and outcome.code in _NOT_HELD and terms.reduce_only:
             self._run(self._read_margins())  # it may be held in the other margin mode
         return outcome
+
+    async def _measure_clock(self) -> None:
+        await self.wire.measure_clock()
 
     async def _read_margins(self) -> None:
         await self.reads.positions()

@@ -142,6 +142,20 @@ def test_a_target_that_is_gone_at_the_venue_is_not_fought_for():
     assert not of(life.decision.effects, Alarm)
 
 
+def test_a_stop_that_fired_for_a_moment_is_no_target_though_the_price_is_back():
+    life = guarded(plan("90", [("102", "1")]))
+    life.last = "98"
+    report(life, status=_S.TRIGGERED)
+    life.fill("1", "89.9", stops_sent(life)[-1].client_order_id)
+    end(life, _S.FILLED)
+    assert life.p.exit_reason is ExitReason.STOP_LOSS
+
+
+def test_a_target_of_a_part_stays_apart_though_it_closes_all_that_has_filled_yet():
+    life = Life(RULES).begin("1", plan("90", [("110", "0.5")]), limit="100").fill("0.001", "100")
+    assert prices(stops_sent(life.arm())[-1]) == (90, None)
+
+
 def test_a_target_whose_order_failed_at_the_venue_leaves_at_market():
     life = report(guarded(), status=_S.TRIGGERED, at_target=True)
     end(life, _S.REJECTED, "51008: no balance")

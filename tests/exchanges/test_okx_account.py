@@ -460,6 +460,30 @@ async def test_orders_say_until_when_the_venue_may_take_them_by_its_own_clock() 
 
 
 @on_loop
+async def test_a_machine_that_slept_sends_no_order_that_has_expired() -> None:
+    server = OkxServer(trade__order=placed)
+    async with trading(server) as account:
+        assert account.wire._venue_s is not None
+        account.wire._venue_s -= 60  # durations stood still for so long; the clock did not
+        await account.submit(BUY)
+
+    (order,) = server.of("trade/order")
+    assert int(order.headers["exptime"]) > datetime.now(UTC).timestamp() * 1000
+
+
+@on_loop
+async def test_an_order_that_came_too_late_has_the_clock_measured_anew() -> None:
+    late = said({"sCode": "51149", "sMsg": "Order timed out"}, code="1")
+    server = OkxServer(trade__order=late)
+    async with trading(server) as account:
+        before = len(server.of("public/time"))
+        assert isinstance(await account.submit(BUY), Unknown)
+        async with asyncio.timeout(5):
+            while len(server.of("public/time")) == before:
+                await asyncio.sleep(0.01)
+
+
+@on_loop
 async def test_a_clock_that_is_wrong_is_corrected_and_the_order_sent_again() -> None:
     skewed = said({"ts": str(int((datetime.now(UTC).timestamp() + 60) * 1000))})
     server = OkxServer(trade__order=OneAfterAnother(said(code="50102", status=401), placed))
