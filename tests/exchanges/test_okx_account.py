@@ -479,7 +479,7 @@ async def test_an_order_that_came_too_late_has_the_clock_measured_anew() -> None
         before = len(server.of("public/time"))
         assert isinstance(await account.submit(BUY), Unknown)
         async with asyncio.timeout(5):
-            while len(server.of("public/time")) == before:  # noqa: ASYNC110 - another thread
+            while len(server.of("public/time")) == before:  # noqa: ASYNC110 - what it waits for has no event of its own
                 await asyncio.sleep(0.01)
 
 
