@@ -15,8 +15,10 @@ setup: $(RUNTIME) ## Make .venv from the hash-locked requirements
 run: $(RUNTIME) ## Start the daemon with config.yaml (simulated market, paper venue)
 	@exec $(BIN)/holdfast run
 
+# What fails beside others is tried once more, alone, and said: real processes have real time on a machine that may be slow.
 test: $(DEV) ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile || \
+	  { echo "Once more, alone, what failed:"; $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 check: $(DEV) ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -80,7 +82,7 @@ lock: ## Renew the requirements files from pyproject.toml
 	  -o requirements-dev.txt pyproject.toml
 
 clean: ## Remove .venv and caches; keeps ./var
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .pytest_cache .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
