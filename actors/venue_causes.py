@@ -41,22 +41,7 @@ ANSWERED = (  # what an answer sets or clears
 )
 
 # Everything that a check may set, and therefore clears.
-NAMES = frozenset(
-    {
-        VENUE_UNCHECKED,
-        VENUE_DOWN,
-        VENUE_REFUSES,
-        WRONG_KEY,
-        WRONG_ENVIRONMENT,
-        WITHDRAW_PERMISSION,
-        NO_TRADE_PERMISSION,
-        IP_NOT_ALLOWED,
-        ACCOUNT_BLOCKED,
-        POSITION_MODE,
-        STOPS_UNAVAILABLE,
-        CLOCK_SKEW,
-    }
-)
+NAMES = frozenset({VENUE_UNCHECKED, *ANSWERED})
 MAX_SKEW_S = 30.0  # OKX turns away what is stamped further off (50102)
 _AGAIN = "The daemon asks again by itself."
 _KEY = "Compare key, secret and passphrase with the venue's page of keys, then restart. " + _AGAIN

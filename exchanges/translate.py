@@ -131,7 +131,7 @@ def algo_from_row(row: Row, instruments: Instruments) -> VenueOrder:
     """
     instrument = _instrument(row, instruments)
     kind = text(row, "ordType")
-    type_, trigger, watched = _trigger(row, kind)
+    type_, trigger, watched, target = _trigger(row, kind)
     terms = OrderTerms(
         client_order_id=ClientOrderId(optional(row, "algoClOrdId")),
         position_id=PositionId(""),
@@ -144,7 +144,7 @@ def algo_from_row(row: Row, instruments: Instruments) -> VenueOrder:
         leverage=maybe(row, "lever") or ONE,
         watches=_WATCHED.get(watched, PriceSource.LAST),
         trail_ratio=maybe(row, "callbackRatio") if type_ is OrderType.TRAIL else None,
-        target_price=maybe(row, "tpTriggerPx") or None if maybe(row, "slTriggerPx") else None,
+        target_price=target,
     )
     status = _state(row, _ALGO_STATES)
     return VenueOrder(
@@ -337,18 +337,18 @@ def _of_child(status: OrderStatus, filled: Decimal) -> OrderStatus:
     return _S.REJECTED if status is _S.CANCELED and not filled else status
 
 
-def _trigger(row: Row, kind: str) -> tuple[OrderType, Decimal | None, str]:
-    """Return what kind of order waits, for which price, and which price it watches."""
+def _trigger(row: Row, kind: str) -> tuple[OrderType, Decimal | None, str, Decimal | None]:
+    """Return what kind of order waits, for which price, which it watches, the target beside it."""
     if kind == "move_order_stop":
-        return OrderType.TRAIL, maybe(row, "moveTriggerPx") or None, "last"
-    stop, target = maybe(row, "slTriggerPx"), maybe(row, "tpTriggerPx")
+        return OrderType.TRAIL, maybe(row, "moveTriggerPx") or None, "last", None
+    stop, target = maybe(row, "slTriggerPx"), maybe(row, "tpTriggerPx") or None
     if stop:
-        has_won = bool(target) and optional(row, "actualSide") == "tp"
+        has_won = target is not None and optional(row, "actualSide") == "tp"
         type_ = OrderType.TARGET if has_won else OrderType.STOP
-        return type_, stop, optional(row, "slTriggerPxType")
+        return type_, stop, optional(row, "slTriggerPxType"), target
     if target:
-        return OrderType.TARGET, target, optional(row, "tpTriggerPxType")
-    return OrderType.STOP, maybe(row, "triggerPx") or None, optional(row, "triggerPxType")
+        return OrderType.TARGET, target, optional(row, "tpTriggerPxType"), None
+    return OrderType.STOP, maybe(row, "triggerPx") or None, optional(row, "triggerPxType"), None
 
 
 def _reason(row: Row) -> str:

@@ -6,14 +6,15 @@ from msgspec.structs import replace
 from domain.commands import ModificationType, ModifyProtection
 from domain.effects import Alarm, AmendOrder, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import ExitId
-from domain.inputs import OrderEnded, OrderReported
 from domain.instrument import PriceSource
-from domain.order import RESTING, OrderStatus, OrderType
+from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_draft import PositionRules
 from domain.protection import ExitReason
 from domain.venue_stop import Resting
 from tests.builders import D, Life, plan
+from tests.domain import stop_words
+from tests.domain.stop_words import at_market, end, of, report, stops_sent
 
 RULES = PositionRules(stops_at_venue=True, amends_stops=True, targets_at_venue=True)
 ONE_TARGET = plan("90", [("110", "1")])
@@ -21,35 +22,12 @@ TWO_TARGETS = plan("90", [("105", "0.4"), ("110", "0.6")])
 _S = OrderStatus
 
 
-def of(effects, kind):
-    return [effect for effect in effects if isinstance(effect, kind)]
-
-
 def bought(protection=ONE_TARGET, rules=RULES):
-    life = Life(rules).begin("1", protection).fill("1", "100")
-    entry = life.p.entry.client_order_id
-    return life.tell(OrderEnded(life.p.id, entry, _S.FILLED, "")).arm()
-
-
-def stops_sent(life):
-    return [each.terms for each in life.sent() if each.terms.type in RESTING]
-
-
-def at_market(life):
-    return [each for each in life.exits_sent() if each.terms.type is OrderType.MARKET]
-
-
-def report(life, terms=None, status=_S.OPEN, **others):
-    return life.tell(OrderReported(life.p.id, status, terms or stops_sent(life)[-1], **others))
+    return stop_words.bought(protection=protection, rules=rules)
 
 
 def guarded(*args, **others):
     return report(bought(*args, **others))
-
-
-def end(life, status, why=""):
-    order = life.p.at_venue.stops[-1].client_order_id
-    return life.tell(OrderEnded(life.p.id, order, status, why))
 
 
 def prices(terms):
