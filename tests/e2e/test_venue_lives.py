@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.admin_requests import Mode, Open
@@ -230,3 +231,26 @@ def test_an_account_without_positions_moves_to_a_venue_and_back(
     ready(daemon)
     assert daemon.status()["venue"] == "paper"
     assert daemon.status()["equity"] == left
+
+
+def test_an_entry_with_another_leverage_is_refused_beside_what_is_held(
+    desk: Desk, processes: Processes
+) -> None:
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    twice = Open(
+        symbol="BTC/USDT",
+        direction=Direction.LONG,
+        quantity=D("0.02"),
+        stop=D(59000),
+        leverage=D(2),
+    )
+    position = daemon.ask(twice)["position"]["id"]
+    until(daemon, position, status="open_protected")
+
+    refusal = daemon.client.ask(msgspec.structs.replace(twice, leverage=D(3)))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "OTHER_LEVERAGE"
+    assert position in refusal.message
+    assert daemon.ask(twice)["position"]["id"] != position
