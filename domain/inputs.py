@@ -162,6 +162,7 @@ class Crossed(msgspec.Struct, frozen=True):
     best: Decimal | None = None  # of a trail: best price since it was armed
     low: Decimal | None = None  # extremes since the position was armed first
     high: Decimal | None = None
+    while_down: bool = False  # found in the venue's candles of a downtime
 
 
 class GuardLost(msgspec.Struct, frozen=True):

@@ -158,6 +158,7 @@ def crossed_level(decision: Draft, crossed: Crossed, *, grace_is_over: bool = Fa
         frame=crossed.frame,
         tick_id=crossed.tick_id,
         at=crossed.at,
+        while_down=crossed.while_down,
     )
     if position.protection.target(crossed.exit_id) is None:
         reason = reason_of(position, crossed.exit_id)

@@ -70,6 +70,7 @@ def _wait_for_the_venue(decision: Draft, missed: Missed, trigger: Trigger) -> No
         frame=trigger.frame,
         tick_id=trigger.tick_id,
         at=trigger.at,
+        while_down=True,
     )
     grace_s = decision.rules.grace_s
     decision.then(WakeAfter(grace_s, "grace", missed.exit_id, crossed.version, crossed=crossed))

@@ -60,7 +60,7 @@ class Judge:
         self.folded_to: Tail | None = None
         self.checks = 0
         self.violations: list[Violation] = []
-        self._bare_since: dict[str, float] = {}
+        self._bare_since: dict[tuple[str, int], float] = {}
         self._life: Life | None = None
         self._promises = Promises(venue, self.note)
         self._closed_with: dict[str, Decimal] = {}  # what the account booked of a position, quote
@@ -156,8 +156,9 @@ class Judge:
                 continue
             if abs(held_there(self.venue, position.instrument)) < position.instrument.lot_size:
                 continue  # somebody else has closed it: nothing is left to guard
-            bare.add(position.id)
-            since_s = self._bare_since.setdefault(position.id, now_s)
+            key = (position.id, len(position.exits))  # each exit that is tried starts it anew
+            bare.add(key)
+            since_s = self._bare_since.setdefault(key, now_s)
             if now_s - since_s > GUARDED_WITHIN_S:
                 text = f"{position.id} {position.status.value} {position.remaining}"
                 self.note("I3", f"{text} without a guard since {since_s:.0f} s")

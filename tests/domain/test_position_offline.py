@@ -74,3 +74,4 @@ def test_a_stop_that_fires_at_the_venue_has_time_to_say_so():
     life.tell(Wake(timer.purpose, timer.exit_id, timer.version, timer.crossed))
     assert life.p.status is PositionStatus.CLOSING
     assert life.p.exits[0].reason is ExitReason.STOP_LOSS
+    assert life.p.exits[0].trigger.while_down  # told apart from a price of now
