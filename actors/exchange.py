@@ -222,7 +222,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         if order.has(fill.trade_id):
             return
         tell = Tell(
-            FillReported(order.terms.position_id, fill),
+            FillReported(order.terms.position_id, fill, order.terms.quantity),
             names.position(order.terms.position_id),
             names.PORTFOLIO,
         )

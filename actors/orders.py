@@ -136,7 +136,8 @@ class OrderKeeper(Journaled):
         receivers = to or (names.position(position_id),)
         order: Order = stream.state
         effects: list[Any] = [
-            Tell(FillReported(position_id, fill), *receivers) for fill in order.fills
+            Tell(FillReported(position_id, fill, order.terms.quantity), *receivers)
+            for fill in order.fills
         ]
         if order.is_terminal:
             ended = OrderEnded(position_id, order_id, order.status, order.reason)

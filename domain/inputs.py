@@ -75,6 +75,7 @@ class FillReported(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     position_id: PositionId
     fill: Fill
+    ordered: Decimal | None = None  # base units that its order asked for; None: not told
 
 
 class AdoptPosition(msgspec.Struct, frozen=True):

@@ -56,6 +56,7 @@ from domain.position_exits import (
     arming,
     cancel_entries,
     closing_reason,
+    exit_named_by,
     exit_terms,
     failed_exits,
     fire_all,
@@ -237,20 +238,30 @@ def _exit_of(position: Position, order_id: ClientOrderId) -> ExitId | None:
     for order in position.exits:
         if order.client_order_id == order_id:
             return order.exit_id
-    return next(
-        (armed.exit_id for armed in position.armed if armed.client_order_id == order_id), None
-    )
+    for armed in position.armed:
+        if armed.client_order_id == order_id:
+            return armed.exit_id
+    return exit_named_by(position, order_id)
 
 
 def _fired_before_the_crash(decision: Draft, exit_id: ExitId, report: FillReported) -> None:
-    """Note an armed exit that the venue executed though the journal lost its firing."""
+    """Note an exit that the venue executed though the journal lost its firing.
+
+    One whose rule is gone claims no more than its order had asked for.
+    """
     position = decision.position
-    whole = position.protection.target(exit_id) is None
-    quantity = position.free_quantity if whole else target_quantity(position, exit_id)
+    armed = any(each.client_order_id == report.fill.client_order_id for each in position.armed)
+    whole = armed and position.protection.target(exit_id) is None
+    if not armed:
+        quantity = min(report.ordered or ZERO, position.free_quantity)
+    elif whole:
+        quantity = position.free_quantity
+    else:
+        quantity = target_quantity(position, exit_id)
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=report.fill.client_order_id,
-        reason=reason_of(position, exit_id),
+        reason=reason_of(exit_id),
         quantity=max(quantity, report.fill.quantity),
         whole=whole or quantity == position.free_quantity,
     )

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
-from domain.ids import ClientOrderId, ExitId, client_order_id
+from domain.ids import ClientOrderId, ExitId, client_order_id, identity_of
 from domain.inputs import Crossed
 from domain.instrument import Kind
 from domain.money import ONE, ZERO, ceil_to
@@ -14,6 +14,8 @@ from domain.position_events import ExitFired
 from domain.position_life import working_entries
 from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection, levels_of
 from domain.venue_stop_life import epoch_of
+
+_EXIT_LEGS = frozenset({"stop", "trail", "time", "target", "close"})
 
 
 def fire_all(
@@ -197,7 +199,21 @@ def order_id_of(position: Position, exit_id: ExitId) -> ClientOrderId:
     return client_order_id(position.account, position.id, leg, epoch_of(position, exit_id))
 
 
-def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
+def exit_named_by(position: Position, order_id: ClientOrderId) -> ExitId | None:
+    """Return the exit that an id of ours stands for, though its rule may be gone by now.
+
+    Its order left just before a crash, and a person took the rule away before anybody told of it.
+    """
+    identity = identity_of(order_id)
+    if identity is None or identity.position_id != position.id:
+        return None
+    name, _, number = identity.leg.partition("-")
+    if name not in _EXIT_LEGS:
+        return None
+    return ExitId(name if number == "0" else identity.leg)
+
+
+def reason_of(exit_id: ExitId) -> ExitReason:
     """Return what the firing of an exit means."""
     match exit_id:
         case "stop":
@@ -206,7 +222,7 @@ def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
             return ExitReason.TRAILING_STOP
         case "time":
             return ExitReason.TIME_EXIT
-        case _ if position.protection.target(exit_id) is not None:
+        case _ if exit_id.startswith("target-"):
             return ExitReason.TAKE_PROFIT
         case _:
             return ExitReason.MANUAL_CLOSE

@@ -174,7 +174,7 @@ def triggered(
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=stop.client_order_id,
-        reason=reason_of(position, exit_id),
+        reason=reason_of(exit_id),
         quantity=stop.may_sell,
         frame=decision.market.frame,
         price=level or decision.market.last,
@@ -209,7 +209,7 @@ def booked_by_stop(decision: Draft, report: FillReported) -> ExitId | None:
     order = ExitOrder(
         exit_id=STOP,
         client_order_id=fill.client_order_id,
-        reason=reason_of(position, STOP),
+        reason=reason_of(STOP),
         quantity=fill.quantity,
         whole=False,
         at_venue=True,
@@ -277,7 +277,7 @@ def _child_refused(decision: Draft, exit_id: ExitId, why: str) -> None:
     position = decision.position
     text = f"the stop at the venue fired, its order failed: {why}"
     decision.then(Alarm("STOP_FAILED", text, position.id))
-    fire_all(decision, exit_id, reason_of(position, exit_id), armed=True)
+    fire_all(decision, exit_id, reason_of(exit_id), armed=True)
     if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves
         decision.then(arming(decision.position))
 
@@ -300,7 +300,7 @@ def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
     if not crossed or position.failed_exits:
         return False
     exit_id = stop.asked.exit_id
-    fire_all(decision, exit_id, reason_of(position, exit_id), armed=True)
+    fire_all(decision, exit_id, reason_of(exit_id), armed=True)
     return True
 
 
