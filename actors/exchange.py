@@ -92,6 +92,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         self.world.is_reconciled = False
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
         await asyncio.sleep(0)
+        self.is_first_look = self.incarnation == 1  # a later one knows all that was asked
         prefix = "order/"
         for name in [name for name in self.world.states.latest if name.startswith(prefix)]:
             stream = self.open_stream(name)
@@ -140,6 +141,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         for order_id in found.unread:
             self._lose_sight_of(order_id)
         self.reconciled = self.world.is_reconciled = True
+        self.is_first_look = False
         for name in list(self.streams):
             order: Order = self.streams[name].state
             if self._owes_news(order):

@@ -120,6 +120,7 @@ class OrderEnded(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
     status: OrderStatus
     why: str
+    at_start: bool = False  # found by the first look of a process
 
 
 class OrderReported(msgspec.Struct, frozen=True):
@@ -136,6 +137,7 @@ class OrderReported(msgspec.Struct, frozen=True):
     change: int = 0  # the last change of ours that these terms are the outcome of
     refused: str = ""  # "code: text" when it was refused
     outside: bool = False  # nobody here asked for these terms
+    at_start: bool = False  # found by the first look of a process
     at_target: bool = False  # of one that fired: at its target
 
 

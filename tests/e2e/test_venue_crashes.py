@@ -13,6 +13,7 @@ import pytest
 from daemon.admin_requests import Mode
 from domain.ids import AccountName, client_order_id
 from exchanges.sandbox import SandboxSettings
+from exchanges.sandbox.algos import amend_algo
 from exchanges.sandbox.params import Params
 from exchanges.sandbox.trading import place
 from tests.e2e.harness import Daemon, Processes, wait_until
@@ -91,3 +92,28 @@ def test_a_target_that_sold_before_the_crash_and_is_canceled_after_it_is_booked(
     ready(daemon)
     assert "FOREIGN_FILL" not in daemon.process.text()
     assert "CLOSED_OUTSIDE" not in daemon.process.text()
+
+
+def test_a_stop_that_the_daemon_made_smaller_before_the_crash_blames_nobody(
+    desk: Desk, processes: Processes
+) -> None:
+    config = desk.config()
+    daemon = processes.run(config)
+    position = opened(daemon, "--stop", "55000", "--target", "61000:50%")
+    daemon.process.kill()
+
+    def make_smaller() -> None:
+        for stop in list(desk.account.armed[BTC].values()):
+            amend_algo(desk.account, Params({"instId": BTC, "algoId": stop.algo_id, "newSz": "1"}))
+
+    desk.do(make_smaller)
+    sell(desk, position, "target-1", "1")
+
+    daemon = processes.run(config)
+
+    until(daemon, position, remaining_quantity="0.01", status="open_protected")
+    ready(daemon)
+    sizes = desk.do(lambda: [each.size for each in desk.account.armed[BTC].values()])
+    assert sizes == [1]
+    assert "STOP_CHANGED_WHILE_DOWN" in daemon.process.text()
+    assert "STOP_CHANGED_OUTSIDE" not in daemon.process.text()
