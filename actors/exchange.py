@@ -116,6 +116,14 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         if self.world.is_distant:
             self.tell(names.VENUE_CHECK, CheckVenue())
 
+    def _ended(self, stream: Stream) -> None:
+        """Read the venue's rules again when it takes no order of that size."""
+        super()._ended(stream)
+        order: Order = stream.state
+        code = order.reason.partition(":")[0]
+        if order.status is _S.REJECTED and code in self.port.abilities.off_grid:
+            self._check_venue()
+
     def _is_news(self, order_id: ClientOrderId) -> bool:
         """Whether a fill at the venue belongs to a live position and to an order nobody knows."""
         identity = identity_of(order_id)

@@ -112,6 +112,15 @@ class FundingTold(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class GridTold(msgspec.Struct, frozen=True):
+    """What the venue takes orders of, by now: it may change that while a position is held."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    lot_size: Decimal  # base units
+    min_quantity: Decimal  # base units
+
+
 class OrderEnded(msgspec.Struct, frozen=True):
     """An order of ours is terminal; every fill it had was told before."""
 

@@ -30,6 +30,7 @@ from domain.inputs import (
     Crossed,
     FillReported,
     FundingTold,
+    GridTold,
     GuardLost,
     Offline,
     OrderEnded,
@@ -74,7 +75,7 @@ from domain.position_guards import (
 )
 from domain.position_life import entry_is_working, is_known_fill, working_entries
 from domain.position_offline import judge_downtime
-from domain.position_outside import note_outside, outside_end
+from domain.position_outside import ToldOfOutside, note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
 from domain.venue_stop_align import align
 from domain.venue_stop_attached import expect_attached, first_entry
@@ -86,6 +87,7 @@ PositionInput = (
     | AdoptPosition
     | OutsideReported
     | FundingTold
+    | GridTold
     | FillReported
     | OrderEnded
     | OrderReported
@@ -118,7 +120,7 @@ def decide(
                 _begin(decision, message)
         case BeginAddition():
             add(decision, message)
-        case AdoptPosition() | OutsideReported() | FundingTold():
+        case AdoptPosition() | OutsideReported() | FundingTold() | GridTold():
             _outside(decision, message)
         case FillReported():
             _fill(decision, message)
@@ -148,7 +150,7 @@ def decide(
     return decision.finish()
 
 
-def _outside(decision: Draft, message: AdoptPosition | OutsideReported | FundingTold) -> None:
+def _outside(decision: Draft, message: ToldOfOutside) -> None:
     is_birth = isinstance(message, AdoptPosition)
     if is_birth is not decision.is_born and note_outside(decision, message):
         _close_if_nothing_remains(decision)

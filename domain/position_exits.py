@@ -31,7 +31,7 @@ def fire_all(
     position = decision.position
     decision.then(*cancel_entries(position))
     quantity = position.instrument.whole_lots(position.free_quantity)
-    if quantity > ZERO:
+    if position.instrument.can_be_ordered(quantity):
         fire(decision, exit_id, reason, quantity, trigger, crossed, whole=True, armed=armed)
 
 

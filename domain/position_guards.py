@@ -13,7 +13,7 @@ from domain.effects import Alarm, PositionEffect, RejectCrossing, WakeAfter
 from domain.ids import ExitId
 from domain.inputs import Armed, Crossed, Wake
 from domain.instrument import Direction
-from domain.money import ONE, ZERO, ceil_to, floor_to
+from domain.money import ONE, ceil_to, floor_to
 from domain.position import Modification, Position, PositionStatus, Trigger, Validation
 from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_events import (
@@ -327,7 +327,7 @@ def _fire_again(decision: Draft, exit_id: ExitId) -> None:
     if last.reason is ExitReason.TAKE_PROFIT:
         return  # a person has taken the target away meanwhile
     free = position.free_quantity
-    quantity = min(last.quantity - last.filled, instrument.whole_lots(free))
-    if last.done and quantity > ZERO:
+    quantity = instrument.whole_lots(min(last.quantity - last.filled, free))
+    if last.done and instrument.can_be_ordered(quantity):
         whole = free - quantity < instrument.lot_size
         fire(decision, exit_id, last.reason, quantity, None, None, whole=whole, armed=False)

@@ -59,6 +59,7 @@ _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known
 _NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
 _NOT_HELD = frozenset({"51023", "51169"})
 _NO_BALANCE = "51008"
+_OFF_GRID = frozenset({"LOT_SIZE", "51020", "51121"})
 _ABSENT_ALGO = "1"  # an id that no order can have
 _MEASUREMENTS_A_RULE = 60  # rules are read again after so many
 
@@ -123,6 +124,7 @@ class OkxAccount:
         self._stream: PrivateStream | None = None
         self._on_update: Callable[[VenueUpdate], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._doubts_grid = False
         credentials = {
             "apiKey": settings.key,
             "secret": settings.secret,
@@ -142,6 +144,7 @@ class OkxAccount:
             holds_trails=True,
             attaches_stops=True,
             not_held=_NOT_HELD | {_NO_BALANCE},
+            off_grid=_OFF_GRID,
         )
 
     # Life
@@ -206,6 +209,12 @@ class OkxAccount:
         return asyncio.ensure_future(self._amend(terms))
 
     async def _submit(self, terms: OrderTerms) -> Submission:
+        outcome = await self._send(terms)
+        if isinstance(outcome, Refused) and outcome.code in _OFF_GRID:
+            self._doubts_grid = True  # the next who asks for the account reads the rules, too
+        return outcome
+
+    async def _send(self, terms: OrderTerms) -> Submission:
         instrument = await self._instrument(terms.symbol)
         if isinstance(instrument, Refused):
             return instrument
@@ -356,6 +365,9 @@ class OkxAccount:
         refused = _login_refusal(answer)
         if refused is not None:
             return refused
+        if self._doubts_grid:
+            self._doubts_grid = False
+            await self.rules.load()
         stops_work = await self._stops_work()
         if isinstance(stops_work, Unknown):
             return stops_work
