@@ -24,6 +24,7 @@ from domain.portfolio_events import (
     EntryReserved,
     EquityMarked,
     FillBooked,
+    FlowsRead,
     HoldingAdopted,
     HoldingClosed,
     KillSwitchReset,
@@ -73,6 +74,8 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return replace(portfolio, limits_change=event)
         case CashMoved():
             return _cash_moved(portfolio, event)
+        case FlowsRead(until=until):
+            return replace(portfolio, flows_read=until)
         case BalanceCorrected(amount=amount, equity=before):
             return _shifted(portfolio, amount, before)
         case _:

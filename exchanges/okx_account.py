@@ -23,6 +23,7 @@ from exchanges import okx_answers as okx
 from exchanges import okx_orders
 from exchanges.breaker import Breaker, VenueHealth
 from exchanges.ccxt_wire import Judge, Reply, Silence, Wire, WireSettings
+from exchanges.lasting import LastingRead
 from exchanges.okx_account_reads import AccountReads, is_guard
 from exchanges.okx_account_rows import facts_from_row
 from exchanges.okx_entry_checks import EntryChecks
@@ -135,6 +136,7 @@ class OkxAccount:
         )
         self.rules = Rules(self.wire, self._wanted)
         self.reads = AccountReads(self.wire, clock, self.rules)
+        self._flows = LastingRead(clock, self.reads.cash_flows)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
@@ -164,6 +166,7 @@ class OkxAccount:
         """Disconnect; what was acknowledged stays."""
         if self._stream is not None:
             await self._stream.close()
+        await self._flows.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -345,8 +348,11 @@ class OkxAccount:
         return self.reads.outside_fills(since)
 
     def cash_flows(self, since: datetime) -> Awaitable[tuple[CashFlow, ...] | Unknown]:
-        """Return what moved money besides fills, oldest first."""
-        return self.reads.cash_flows(since)
+        """Return what moved money besides fills, oldest first.
+
+        The venue lists every fill among it: a long list is read on, whoever waits for it.
+        """
+        return self._flows.since(since)
 
     def balances(self) -> Awaitable[tuple[Balance, ...] | Unknown]:
         """Return the money in each asset."""

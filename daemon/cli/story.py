@@ -284,6 +284,7 @@ _SILENT = {
     "PositionSettled",
     "VenueStopOutdated",
     "VenueStopTried",
+    "FlowsRead",
 }
 _REASONS = ("why", "message", "text", "evidence")
 _TOLD: dict[str, Callable[[Row], str]] = {

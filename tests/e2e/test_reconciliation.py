@@ -166,6 +166,22 @@ def test_by_policy_it_is_adopted_and_given_a_stop(desk: Desk, processes: Process
     assert [row["state"] for row in agrees_but_for_the_fee] == ["equal"]
 
 
+def test_a_transfer_before_thousands_of_trades_is_booked_after_a_restart(
+    desk: Desk, processes: Processes
+) -> None:
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    daemon.process.stop()
+    desk.do(lambda: outside.transfer(desk.account, "USDT", D(5000)))
+    desk.do(lambda: [desk.account.book("USDT", D(0), "2", sub_type="1") for _ in range(4000)])
+
+    daemon = processes.run(desk.config())
+
+    wait_until(lambda: D(daemon.status()["equity"]) == 15_000, 2 * WITHIN_S, "it is booked")
+    assert "no answer within" in daemon.process.text()  # longer than a look may last
+    assert "BALANCE_CORRECTED" not in daemon.process.text()
+
+
 def test_funding_and_transfers_are_booked_as_what_they_are(
     desk: Desk, processes: Processes
 ) -> None:
