@@ -170,8 +170,7 @@ class Holdings:
     def _act(self, finding: Finding) -> None:
         side = finding.side
         if side.in_both_margins:
-            if finding.age_s >= CONFIRM_S:
-                self._leave_alone(side, f"{side.symbol} is held in both margin modes", BY_MARGIN)
+            self._leave_alone(side, f"{side.symbol} is held in both margin modes", BY_MARGIN)
             return
         explanation = self.explained(side)
         if explanation.reductions and finding.age_s >= CONFIRM_S:

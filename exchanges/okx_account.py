@@ -23,11 +23,11 @@ from exchanges import okx_answers as okx
 from exchanges import okx_orders
 from exchanges.breaker import Breaker, VenueHealth
 from exchanges.ccxt_wire import Judge, Reply, Silence, Wire, WireSettings
-from exchanges.lasting import LastingRead
 from exchanges.okx_account_reads import AccountReads, is_guard
 from exchanges.okx_account_rows import facts_from_row
 from exchanges.okx_entry_checks import EntryChecks
 from exchanges.okx_errors import code_of
+from exchanges.okx_flows import LastingFlows
 from exchanges.okx_orders import AccountModes
 from exchanges.okx_rules import Rules
 from exchanges.port import (
@@ -136,7 +136,7 @@ class OkxAccount:
         )
         self.rules = Rules(self.wire, self._wanted)
         self.reads = AccountReads(self.wire, clock, self.rules)
-        self._flows = LastingRead(clock, self.reads.cash_flows)
+        self._flows = LastingFlows(clock, self.reads.cash_flows)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
