@@ -287,7 +287,7 @@ def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
     """Leave what remains in the sums: it is still owned, only no position is."""
     symbol = holding.pair.symbol
     book = portfolio.books[symbol]
-    book = replace(book, dust=book.dust + holding.ledger.remaining)
+    book = replace(book, dust=book.dust + holding.ledger.remaining * holding.direction.sign)
     return replace(portfolio, books={**portfolio.books, symbol: book})
 
 

@@ -82,7 +82,7 @@ class SymbolBook(msgspec.Struct, frozen=True, omit_defaults=True):
     net_cost: Decimal = ZERO  # quote
     gross_quantity: Decimal = ZERO  # base units
     gross_cost: Decimal = ZERO  # quote
-    dust: Decimal = ZERO  # base units left over by closed positions
+    dust: Decimal = ZERO  # base units left over by closed positions, signed
     is_spot: bool = False
 
     def unrealized_pnl(self, mark: Decimal | None) -> Decimal:
