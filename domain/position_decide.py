@@ -234,6 +234,8 @@ def _entry_fill(decision: Draft, report: FillReported) -> None:
         fire_all(
             decision, ExitId(f"close-{len(decision.position.exits) + 1}"), closing_reason(decision)
         )
+    elif decision.position.withdrawn is not None:
+        fire_all(decision, CLOSE, decision.position.withdrawn)
 
 
 def _exit_of(position: Position, order_id: ClientOrderId) -> ExitId | None:

@@ -9,8 +9,8 @@ from domain.instrument import Kind
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
 from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trigger
-from domain.position_draft import Draft, PositionRules
-from domain.position_events import ExitFired
+from domain.position_draft import HOLDS, Draft, PositionRules
+from domain.position_events import EntryWithdrawn, ExitFired
 from domain.position_life import working_entries
 from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection, levels_of
 from domain.venue_stop_life import epoch_of
@@ -27,12 +27,17 @@ def fire_all(
     *,
     armed: bool = False,
 ) -> None:
-    """Close everything that no exit under way has claimed."""
+    """Close everything that no exit under way has claimed.
+
+    Where that is too little to be sold yet, what an entry still fills is closed with it.
+    """
     position = decision.position
     decision.then(*cancel_entries(position))
     quantity = position.instrument.whole_lots(position.free_quantity)
-    if position.instrument.can_be_ordered(quantity):
+    if quantity > ZERO:
         fire(decision, exit_id, reason, quantity, trigger, crossed, whole=True, armed=armed)
+    elif position.status in HOLDS and position.withdrawn is None and working_entries(position):
+        decision.record(EntryWithdrawn(reason, decision.now))
 
 
 def cancel_entries(position: Position) -> tuple[CancelOrder, ...]:
@@ -252,6 +257,9 @@ def closing_reason(decision: Draft) -> ExitReason:
 
     Without any, too little was ever held to be guarded.
     """
-    exits = decision.position.exits
+    position = decision.position
+    exits = position.exits
     whole = [order for order in exits if order.whole]
-    return (whole or list(exits))[-1].reason if exits else ExitReason.UNPROTECTED
+    if exits:
+        return (whole or list(exits))[-1].reason
+    return position.withdrawn or ExitReason.UNPROTECTED
