@@ -26,6 +26,9 @@ _LIFE = _domain(
     "failed_exits",
     "venue_stop",
     "late_fills",
+    "forgotten_exits",
+    "closing_while_entering",
+    "position_grid",
     "trailing",
     "pnl",
 )
