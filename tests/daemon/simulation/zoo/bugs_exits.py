@@ -13,7 +13,7 @@ EXITS = (
                 "position.instrument.whole_lots(position.free_quantity)",
                 "position.instrument.whole_lots(position.entry_quantity)",
             ),
-            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
+            Edit("actors.sending:Sender._submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(
@@ -26,7 +26,7 @@ EXITS = (
                 "return self.remaining - self.outstanding_exits",
                 "return self.remaining",
             ),
-            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
+            Edit("actors.sending:Sender._submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(
@@ -37,7 +37,7 @@ EXITS = (
             Edit(
                 "domain.position_exits:fire", "waits=bool(position.at_venue.live),", "waits=False,"
             ),
-            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
+            Edit("actors.sending:Sender._submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(

@@ -86,7 +86,7 @@ ORDERS = (
         "I1",
         (
             Edit(
-                f"{_SENDER}.on_submit",
+                f"{_SENDER}._submit",
                 "self.journal(stream, (self._intent(effect, now),), evolve, (send,))",
                 "self._record(stream, self._intent(effect, now)); self.release(send)",
             ),
