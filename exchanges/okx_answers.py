@@ -27,6 +27,7 @@ _V = Verdict
 _MAX_TEXT = 200  # characters of the venue's words that are kept
 _NOT_SENT = "Nothing left this computer. If it stays so: check the network, or ask less often."
 _TURNED_AWAY = frozenset({_V.LIMITED, _V.SKEWED, _V.LOGIN})
+_NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
 _OF_ORDERS = frozenset({"0", "1", "2"})  # envelopes of orders
 
 
@@ -151,6 +152,13 @@ def code_in(answer: Reply) -> str:
     """Return the code of an envelope; "" when there is none."""
     code = answer.payload.get("code") if isinstance(answer.payload, dict) else None
     return code if isinstance(code, str) else ""
+
+
+def has_no_such_place(answer: Reply | Silence) -> bool:
+    """Whether the venue says that it has no such endpoint."""
+    if isinstance(answer, Silence):
+        return answer.status in _NO_SUCH_PLACE
+    return code_in(answer) == "404"
 
 
 def placed(
