@@ -213,7 +213,7 @@ class Acts:
             case "slow_disk":
                 return self._for(step, life.worker, "slow_s", 0.05 + step.v * 0.5, 0.0)
             case "full_disk":
-                return self._for(step, life.disk, "free", 1, life.disk.free)
+                return self._for(step, life.disk, "free", 1, type(life.disk).free)
             case "clock_step":
                 by = (step.v - 0.5) * 7200
                 life.clock.step(by)
