@@ -78,7 +78,7 @@ class SimVenue:
         return found
 
     def answer(self, endpoint: Endpoint, fields: Any, account: Account | None = None) -> Any:
-        """Do what is asked; return what would come over the wire. Its rows are made anew each time."""
+        """Do what is asked; return what comes over the wire, made anew each time."""
         self.requests += 1
         self.world.advance()
         if self.world.maintenance:
