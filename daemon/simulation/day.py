@@ -147,6 +147,7 @@ class Day:
                     self.commands.act(life, again)
                 await self._until(life, span.end)
                 self.judge.settled(life)
+            gc.collect(1)  # an error that nobody took is told when its task goes
             self.judge.errors(life)
             self.journal_hash = life.store.journal.journal_hash
             if span.ends == "stop" and not life.parts.system.failed.done():
