@@ -164,14 +164,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         """Run what is ready; asyncio's own, without what is for sockets and for real time."""
-        ready = self._ready
-        while self._coming and self._coming[0][2].cancelled():
-            heapq.heappop(self._coming)
+        ready, coming = self._ready, self._coming
+        while coming and coming[0][2].cancelled():
+            heapq.heappop(coming)
         if not ready and not self._stopping:
             self._jump()
         until_s = self._now_s + self._clock_resolution
-        while self._coming and self._coming[0][0] < until_s:
-            ready.append(heapq.heappop(self._coming)[2])
+        while coming and coming[0][0] < until_s:
+            ready.append(heapq.heappop(coming)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():
