@@ -7,17 +7,17 @@ to being kept; one that has been broken at every look for its time is a violatio
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors import names
 from daemon.simulation.life import Life
 from daemon.simulation.venue import SimVenue
-from domain.ids import ClientOrderId, PositionId, Symbol, account_tag, identity_of
+from domain.ids import ClientOrderId, ExitId, PositionId, Symbol, account_tag, identity_of
 from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Order, is_entry
 from domain.position import Position, PositionStatus
-from domain.position_draft import HOLDS
+from domain.position_draft import HOLDS, PositionRules
 from domain.protection import TRAIL, has_crossed, levels_of
 from domain.triggers import Watched
 from domain.venue_stop import Resting
@@ -40,6 +40,15 @@ _BELIEVED_WRONGLY = {"LATE_FILL": "I9", "OVER_FILL": "I2", "FOREIGN_FILL": "I9"}
 Note = Callable[[str, str], None]
 
 
+class Due(NamedTuple):
+    """What a position asks for, as long as it does not change."""
+
+    position: Position
+    rules: PositionRules
+    levels: frozenset[ExitId]  # that are to be watched
+    stop: Resting | None  # that is to rest at the venue
+
+
 class Promises:
     """Watches over one day."""
 
@@ -56,6 +65,7 @@ class Promises:
         self._feed: Any = None
         self._followed_s = 0.0  # when that was looked at last
         self._trails: dict[tuple[Any, ...], deque[tuple[float, float]]] = {}
+        self._due: dict[PositionId, Due] = {}
 
     def look(self, life: Life, positions: list[Position]) -> None:
         """Look at everything."""
@@ -74,11 +84,15 @@ class Promises:
             is_given_up = each.is_closed or each.status is PositionStatus.QUARANTINED
             if not is_given_up and life.actor(names.position(each.id)) is None:
                 self._within(WATCHED_WITHIN_S, "I3", f"nobody looks after {each.id}")
-        self._watched(life, held)
+        feed = life.actor(names.FEED)
+        armed = [] if feed is None else list(_armed(feed))
+        traders = [name for name in life.world.states.latest if name.startswith("trader/")]
+        self._watched(life, held, None if feed is None else armed)
         self._quarantines(life, positions)
         self._levels(life, positions)
-        self._follow_trails(life, positions)
-        self._forbidden(life)
+        if feed is not None:
+            self._follow_trails(feed, armed, positions)
+        self._forbidden(life, traders)
         self._broken = {key: at for key, at in self._broken.items() if key in self._seen}
 
     def _within(self, seconds: float, rule: str, text: str) -> None:
@@ -148,23 +162,31 @@ class Promises:
                     text = f"{algo.client_id} rests there for what is over here"
                     self._within(LEAVES_WITHIN_S, "I5", text)
 
-    def _watched(self, life: Life, held: list[Position]) -> None:
+    def _watched(self, life: Life, held: list[Position], armed: list[Watched] | None) -> None:
         """I3: the levels of what is held are watched here, and its stop rests at the venue."""
-        feed = life.actor(names.FEED)
-        armed: dict[str, set[str]] = defaultdict(set)
-        for each in () if feed is None else _armed(feed):
-            armed[each.key].add(each.exit_id)
+        watched: dict[PositionId, set[ExitId]] = defaultdict(set)
+        for each in armed or ():
+            watched[each.key].add(each.exit_id)
         rests = [one for some in self.venue.account.armed.values() for one in some.values()]
         for position in held:
-            levels = {each.exit_id for each in levels_of(position.protection, position.direction)}
-            if feed is not None and levels != armed[position.id]:
+            due = self._due_of(position, life.world.rules)
+            if armed is not None and due.levels != watched[position.id]:
                 self._within(WATCHED_WITHIN_S, "I3", f"levels of {position.id} are not watched")
-            wanted = should_rest(position, life.world.rules)
-            if not self._is_there(position, held):
+            wanted = due.stop
+            if wanted is None or not self._is_there(position, held):
                 continue
-            if wanted is not None and not any(_is_it(one, position, wanted) for one in rests):
+            if not any(_is_it(one, position, wanted) for one in rests):
                 text = f"the stop of {position.id} does not rest as it should"
                 self._within(RESTS_WITHIN_S, "I3", text)
+
+    def _due_of(self, position: Position, rules: PositionRules) -> Due:
+        due = self._due.get(position.id)
+        if due is None or due.position is not position or due.rules is not rules:
+            levels = levels_of(position.protection, position.direction)
+            stop = should_rest(position, rules)
+            due = Due(position, rules, frozenset(each.exit_id for each in levels), stop)
+            self._due[position.id] = due
+        return due
 
     def _quarantines(self, life: Life, positions: list[Position]) -> None:
         """I5: nothing is in quarantine of which the venue holds what is held here."""
@@ -201,20 +223,19 @@ class Promises:
                 text = f"{exit_id} of {position.id} is crossed and does not fire"
                 self._within(FIRES_WITHIN_S, "I12", text)
             limit_s = position.plan.max_holding_s
+            if limit_s is None:
+                continue
             held_s = (now - position.fills[0].at).total_seconds()
-            if limit_s is not None and held_s > limit_s + LEAVES_WITHIN_S:
+            if held_s > limit_s + LEAVES_WITHIN_S:
                 text = f"{position.id} is held for longer than {limit_s:.0f} s"
                 self._within(FIRES_WITHIN_S, "I12", text)
 
-    def _follow_trails(self, life: Life, positions: list[Position]) -> None:
+    def _follow_trails(self, feed: Any, armed: list[Watched], positions: list[Position]) -> None:
         """I3: a trailing stop never goes back.
 
         A feed that ends may forget what it saw in its last moments; then older levels count.
         """
-        now_s = life.outside.now_s
-        feed = life.actor(names.FEED)
-        if feed is None:
-            return
+        now_s = self.venue.outside.now_s
         if feed is not self._feed:
             self._feed = feed
             for levels in self._trails.values():
@@ -222,7 +243,7 @@ class Promises:
                     levels.pop()
         self._followed_s = now_s
         trails = {each.id: each.protection.trail for each in positions}
-        for each in _armed(feed):
+        for each in armed:
             trail = trails.get(each.key) if each.exit_id == TRAIL else None
             if trail is None:
                 continue
@@ -238,13 +259,13 @@ class Promises:
 
     # --- entries ---
 
-    def _forbidden(self, life: Life) -> None:
+    def _forbidden(self, life: Life, traders: list[str]) -> None:
         """Keep since when something has stood against entries; the next one that leaves tells."""
         now_s = life.outside.now_s
-        for what in self._against(life):
+        for what in self._against(life, traders):
             self._seen.add(("entries", what))
             self._broken.setdefault(("entries", what), now_s)
-        for name in _traders(life):
+        for name in traders:
             actor = life.actor(name)
             if actor is not None:
                 limits = self._limits.setdefault(name, deque())
@@ -252,7 +273,7 @@ class Promises:
                 while limits[0][0] < now_s - IN_FORCE_S:
                     limits.popleft()
 
-    def _against(self, life: Life) -> Iterator[str]:
+    def _against(self, life: Life, traders: list[str]) -> Iterator[str]:
         """Yield what stands against entries now: the mode, a symbol's price, a trader's pause."""
         world = life.world
         portfolio = world.portfolio()
@@ -263,8 +284,8 @@ class Promises:
             told = price.told or price.last
             if told and Decimal(told) != self._price(symbol):
                 yield symbol
-        for name in _traders(life):
-            _, trader = world.states.latest[name]
+        for name in traders:
+            _, trader = world.states.latest.get(name, (0, None))
             if trader is not None and trader.paused:
                 yield name
 
@@ -277,7 +298,7 @@ class Promises:
         rules = {"mode": "I10", position.instrument.symbol: "I10"}
         if is_first:  # a person may add to a position of a trader that is paused
             rules[trader] = "I14"
-        for what in self._against(life):
+        for what in self._against(life, [trader]):
             since_s = self._broken.get(("entries", what), life.outside.now_s)
             if what in rules and life.outside.now_s - since_s > IN_FORCE_S:
                 told = f"{what} since {since_s:.0f} s"
@@ -322,10 +343,6 @@ def _crossed(position: Position, price: Decimal) -> Iterator[str]:
     for target in position.protection.open_targets():
         if has_crossed(level=target.price, below=not below, price=price):
             yield target.exit_id
-
-
-def _traders(life: Life) -> list[str]:
-    return [name for name in life.world.states.latest if name.startswith("trader/")]
 
 
 def _armed(feed: Any) -> Iterator[Watched]:
