@@ -6,6 +6,7 @@ it has learned them a position proves nothing, and the other two have to deny fo
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
 from actors.doubting import Doubting
 from actors.elsewhere import moved_by
@@ -68,8 +69,9 @@ class Proving(Doubting):
         if instrument is None:
             return False
         ours = sum((moved_by(fill, instrument) for fill in self._fills_of(terms.symbol)), ZERO)
+        besides = self._besides(terms.symbol)
         sign = 1 if terms.side is Side.BUY else -1
-        is_as_if_done = net.quantity == ours + sign * order.remaining
+        is_as_if_done = net.quantity == ours + besides + sign * order.remaining
         only_reduces = terms.reduce_only and instrument.kind is not Kind.SPOT
         wait_s = DISPUTED_AFTER_S if only_reduces and not is_as_if_done else DONE_AFTER_ALL_S
         if waited_s < wait_s:
@@ -86,6 +88,11 @@ class Proving(Doubting):
         for position in self.world.states.latest_of("position"):
             if position.instrument.symbol == symbol and not position.is_settled:
                 yield from position.outside_fills
+
+    def _besides(self, symbol: Symbol) -> Decimal:
+        """Return what is held that no fill here tells of: others' and the dust of what is over."""
+        dust = dust_of(self.world).get(symbol, ZERO)
+        return dust + (self.world.elsewhere.get(symbol) or ZERO)
 
     def _is_hedged(self) -> bool:
         """Whether long and short of a swap are two holdings there; a flat one is not told of."""
@@ -107,7 +114,7 @@ class Proving(Doubting):
         late = [fill for fill in fills if at is not None and fill.at > at]
         after = sum((moved_by(fill, instrument) for fill in late), ZERO)
         if instrument.kind is not Kind.SPOT:
-            return net.quantity == ours - after + (elsewhere or ZERO)
+            return net.quantity == ours - after + self._besides(symbol)
         positions = {each.id: each for each in self.world.states.latest_of("position")}
         orders = (stream.state for stream in self.streams.values() if stream.state is not None)
         if any(untold(order, positions) for order in orders if order.terms.symbol == symbol):

@@ -14,7 +14,7 @@ from domain.ids import PositionId
 from domain.inputs import FillReported, FundingTold
 from domain.money import ZERO
 from domain.portfolio import Portfolio
-from domain.portfolio_events import AnyPortfolioEvent
+from domain.portfolio_events import AnyPortfolioEvent, FlowsRead
 from domain.position import Position
 from runtime.actor import handles
 
@@ -63,6 +63,8 @@ class Cashier(Journaled):
                 self._record(event)
                 told_to = tuple(self._funding_of(position_id) for position_id, _ in event.shares)
                 self._record(then=told_to)
+        if told.until is not None:
+            self._record(FlowsRead(told.until))
 
     @handles(CorrectCash)
     def on_correct_cash(self, wanted: CorrectCash) -> None:

@@ -91,6 +91,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         self.world.is_reconciled = False
         self.tell(names.PORTFOLIO, SetCause(_reconciling()))
         await asyncio.sleep(0)
+        self.is_first_look = self.incarnation == 1  # a later one knows all that was asked
         prefix = "order/"
         for name in [name for name in self.world.states.latest if name.startswith(prefix)]:
             stream = self.open_stream(name)
@@ -113,6 +114,14 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
     def _check_venue(self) -> None:
         if self.world.is_distant:
             self.tell(names.VENUE_CHECK, CheckVenue())
+
+    def _ended(self, stream: Stream) -> None:
+        """Read the venue's rules again when it takes no order of that size."""
+        super()._ended(stream)
+        order: Order = stream.state
+        code = order.reason.partition(":")[0]
+        if order.status is _S.REJECTED and code in self.port.abilities.off_grid:
+            self._check_venue()
 
     def _is_news(self, order_id: ClientOrderId) -> bool:
         """Whether a fill at the venue belongs to a live position and to an order nobody knows."""
@@ -139,6 +148,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         for order_id in found.unread:
             self._lose_sight_of(order_id)
         self.reconciled = self.world.is_reconciled = True
+        self.is_first_look = False
         for name in list(self.streams):
             order: Order = self.streams[name].state
             if self._owes_news(order):
@@ -221,7 +231,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         if order.has(fill.trade_id):
             return
         tell = Tell(
-            FillReported(order.terms.position_id, fill),
+            FillReported(order.terms.position_id, fill, order.terms.quantity),
             names.position(order.terms.position_id),
             names.PORTFOLIO,
         )

@@ -49,6 +49,7 @@ from domain.venue import OutsideFill, VenuePosition
 log = structlog.get_logger("trade.execution")
 
 KEPT = timedelta(minutes=10)  # what others traded explains nothing that is found later than this
+BY_MARGIN = "Close at the venue what is not of this daemon. Until then nothing of it is compared."
 EXPLAINS_WITHIN_S = 10.0  # of being told: holdings read since agree with ours without it
 MOST_TOLD = 50
 Tell = Callable[[str, Any], object]
@@ -168,6 +169,9 @@ class Holdings:
 
     def _act(self, finding: Finding) -> None:
         side = finding.side
+        if side.in_both_margins:
+            self._leave_alone(side, f"{side.symbol} is held in both margin modes", BY_MARGIN)
+            return
         explanation = self.explained(side)
         if explanation.reductions and finding.age_s >= CONFIRM_S:
             self._reduce(explanation.reductions)
@@ -245,12 +249,22 @@ class Holdings:
             return
         found = f"{explanation.surplus_direction.value} {explanation.surplus}"
         what = f"{side.symbol}: the venue holds {found} more than was opened here"
+        way_out = (
+            f"Close it at the venue, or take it over: holdfast reconcile --adopt {side.symbol}."
+        )
+        self._leave_alone(side, f"{what}{problem}", way_out)
+
+    def _leave_alone(self, side: Side, what: str, way_out: str) -> None:
+        """Open nothing in a symbol of which the venue holds what is not known to be ours."""
+        before = self.quarantined.get(side.key)
         self.quarantined[side.key] = side
-        self.world.quarantined[side.symbol] = _quarantine(side.symbol, f"{what}{problem}.")
+        self.world.quarantined[side.symbol] = Refusal(
+            "SYMBOL_IN_QUARANTINE", f"{what}.", way_out, actual=side.symbol
+        )
         if before is None or before.venue != side.venue:
             self.drifts += 1
-            log.warning("unknown_position", symbol=side.symbol, quantity=explanation.surplus)
-            self._alarm("FOREIGN_POSITION", f"{what}{problem}")
+            log.warning("unknown_position", symbol=side.symbol, quantity=abs(side.gap))
+            self._alarm("FOREIGN_POSITION", what)
             self._did(f"{side.symbol} is in quarantine")
 
     def may_adopt(self, symbol: Symbol) -> bool:
@@ -345,12 +359,3 @@ class Holdings:
 
     def _alarm(self, code: str, text: str) -> None:
         self.world.telemetry.alarm(code, text)
-
-
-def _quarantine(symbol: Symbol, what: str) -> Refusal:
-    return Refusal(
-        "SYMBOL_IN_QUARANTINE",
-        what,
-        f"Close it at the venue, or take it over: holdfast reconcile --adopt {symbol}.",
-        actual=symbol,
-    )

@@ -36,7 +36,7 @@ def held_of(positions: Iterable[Position]) -> list[Held]:
 
 
 def dust_of(world: World) -> dict[Symbol, Decimal]:
-    """Return what closed positions left over, base units."""
+    """Return what closed positions left over, base units, signed."""
     portfolio = world.portfolio()
     if portfolio is None:
         return {}

@@ -241,6 +241,7 @@ class FlowsTold(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = FILLS
     flows: tuple[CashFlow, ...]
+    until: datetime | None = None  # with these all is booked until then, as far as was told
 
 
 class CorrectCash(msgspec.Struct, frozen=True):

@@ -18,13 +18,14 @@ from actors.world import World
 from domain.ids import Symbol
 from domain.money import ZERO
 from domain.portfolio_cash import is_opened, move_cash
-from domain.portfolio_state import cash
+from domain.portfolio_state import Portfolio, cash
 from domain.reconciliation import SETTLED_S
 from domain.venue import Balance, VenuePosition
 
 TOLERANCE = Decimal("0.01")  # quote: venues round
 STANDS_S = 8.0  # how long a difference must be the same, while nothing is in flight
 STANDS_BUSY_S = 60.0  # likewise, on an account where something always is
+_NOTED_EVERY = timedelta(hours=1)
 _MARGIN = timedelta(hours=1)  # a venue may tell of a flow late
 
 
@@ -55,7 +56,7 @@ class Money:
         portfolio = self.world.portfolio()
         if portfolio is None or portfolio.flows_from is None:
             return otherwise
-        known = self.booked_until or portfolio.flows_from
+        known = self.booked_until or portfolio.flows_read or portfolio.flows_from
         return max((known, portfolio.flows_from, *portfolio.flows.values())) - _MARGIN
 
     @property
@@ -112,8 +113,15 @@ class Money:
                 self._did(f"{len(new)} flows of money booked")
                 self.since_s = None
                 return
-            self.booked_until = looked.began
+            self._note_read(looked.began, portfolio)
         self._compare(looked, act=act)
+
+    def _note_read(self, until: datetime, portfolio: Portfolio) -> None:
+        """Remember until when all is booked; now and then for the next process, too."""
+        self.booked_until = until
+        noted = portfolio.flows_read or portfolio.flows_from
+        if noted is None or until - noted >= _NOTED_EVERY:
+            self.tell(names.PORTFOLIO, FlowsTold((), until))
 
     def _compare(self, looked: Looked, *, act: bool) -> None:
         ours = self.ours

@@ -52,6 +52,7 @@ class OrderKeeper(Journaled):
         self.answered_s: dict[ClientOrderId, float] = {}  # monotonic, until it has ended
         self.in_doubt: set[ClientOrderId] = set()
         self.short_of_fills: set[ClientOrderId] = set()
+        self.is_first_look = False  # of a process: the venue has not told yet what happened
 
     # --- streams ---
 
@@ -113,7 +114,8 @@ class OrderKeeper(Journaled):
         if failure is not None:
             self.world.failures.note(failure)
         self.world.telemetry.order_ended(self.world.venue, order.status.value)
-        ended = OrderEnded(terms.position_id, terms.client_order_id, order.status, order.reason)
+        order_id, at_start = terms.client_order_id, self.is_first_look
+        ended = OrderEnded(terms.position_id, order_id, order.status, order.reason, at_start)
         tell = Tell(ended, names.position(terms.position_id), names.PORTFOLIO)
         self.journal(stream, (), evolve, (tell,))
 
@@ -136,7 +138,8 @@ class OrderKeeper(Journaled):
         receivers = to or (names.position(position_id),)
         order: Order = stream.state
         effects: list[Any] = [
-            Tell(FillReported(position_id, fill), *receivers) for fill in order.fills
+            Tell(FillReported(position_id, fill, order.terms.quantity), *receivers)
+            for fill in order.fills
         ]
         if order.is_terminal:
             ended = OrderEnded(position_id, order_id, order.status, order.reason)

@@ -129,6 +129,8 @@ def _state(side: Side, holdings: Holdings) -> tuple[str, str]:
 
 
 def _action(side: Side, holdings: Holdings) -> str:
+    if side.in_both_margins:
+        return "leave alone, open nothing beside: it is held in both margin modes"
     explanation, within_s = holdings.explained(side), holdings.stands_for_s(side.symbol)
     said = [
         f"book {each.fill.quantity} of position {each.position_id} as closed at "

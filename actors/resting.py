@@ -92,7 +92,14 @@ class RestingOrders(Sender):
             status = _S.TRIGGERED if has_fired else _S.OPEN
             change = self.changes.get(order_id, 0)
             report = OrderReported(
-                position_id, status, order.terms, change, refused, outside, order.at_target
+                position_id,
+                status,
+                order.terms,
+                change,
+                refused,
+                outside,
+                at_start=self.is_first_look,
+                at_target=order.at_target,
             )
             self._tell_soon(stream, Tell(report, names.position(position_id)))
 
@@ -106,10 +113,11 @@ class RestingOrders(Sender):
     def _ended(self, stream: Stream) -> None:
         order: Order = stream.state
         if order.terms.type in RESTING and not stream.held:
+            terms, at_start = order.terms, self.is_first_look
             ended = OrderEnded(
-                order.terms.position_id, order.terms.client_order_id, order.status, order.reason
+                terms.position_id, terms.client_order_id, order.status, order.reason, at_start
             )
-            self.release(Tell(ended, names.position(order.terms.position_id)))
+            self.release(Tell(ended, names.position(terms.position_id)))
         super()._ended(stream)  # told twice counts once
 
     def _tell_again(self, position_id: Any, order_id: ClientOrderId, to: Any = ()) -> None:

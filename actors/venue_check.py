@@ -26,7 +26,7 @@ from actors.venue_causes import (
 from actors.world import World
 from domain.errors import Refusal
 from domain.ids import Symbol
-from domain.inputs import EXITS
+from domain.inputs import EXITS, GridTold
 from domain.instrument import Instrument, Kind
 from domain.modes import ModeCause
 from domain.portfolio_cash import is_opened
@@ -196,7 +196,7 @@ class VenueCheckActor(Actor):
     # --- what can be traded ---
 
     def _take_instruments(self, told: tuple[Instrument, ...] | None) -> None:
-        """Take the venue's rules over; positions keep the instrument that they were opened with."""
+        """Take the venue's rules over; positions are told of what changes their orders."""
         if told is None:
             return
         listed = {each.symbol: each for each in told}
@@ -212,6 +212,18 @@ class VenueCheckActor(Actor):
             if rules != ours:
                 self.world.instruments[symbol] = rules
                 log.info("rules_changed", symbol=symbol, venue=self.world.venue)
+        self._tell_positions(listed)
+
+    def _tell_positions(self, listed: Mapping[Symbol, Instrument]) -> None:
+        """Tell those whose orders have to be of other sizes by now."""
+        positions: list[Position] = self.world.states.latest_of("position")
+        for each in positions:
+            ours, theirs = each.instrument, listed.get(each.instrument.symbol)
+            if each.is_closed or theirs is None or theirs.kind is not ours.kind:
+                continue
+            lot, least = theirs.lot_size, theirs.min_quantity
+            if (lot, least) != (ours.lot_size, ours.min_quantity):
+                self.tell(names.position(each.id), GridTold(each.id, lot, least))
 
     def _bar(self, symbol: Symbol) -> None:
         if symbol in self.world.barred:

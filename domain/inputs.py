@@ -75,6 +75,7 @@ class FillReported(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = FILLS
     position_id: PositionId
     fill: Fill
+    ordered: Decimal | None = None  # base units that its order asked for; None: not told
 
 
 class AdoptPosition(msgspec.Struct, frozen=True):
@@ -111,6 +112,15 @@ class FundingTold(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class GridTold(msgspec.Struct, frozen=True):
+    """What the venue takes orders of, by now: it may change that while a position is held."""
+
+    lane: ClassVar[int] = EXITS
+    position_id: PositionId
+    lot_size: Decimal  # base units
+    min_quantity: Decimal  # base units
+
+
 class OrderEnded(msgspec.Struct, frozen=True):
     """An order of ours is terminal; every fill it had was told before."""
 
@@ -119,6 +129,7 @@ class OrderEnded(msgspec.Struct, frozen=True):
     client_order_id: ClientOrderId
     status: OrderStatus
     why: str
+    at_start: bool = False  # found by the first look of a process
 
 
 class OrderReported(msgspec.Struct, frozen=True):
@@ -135,6 +146,7 @@ class OrderReported(msgspec.Struct, frozen=True):
     change: int = 0  # the last change of ours that these terms are the outcome of
     refused: str = ""  # "code: text" when it was refused
     outside: bool = False  # nobody here asked for these terms
+    at_start: bool = False  # found by the first look of a process
     at_target: bool = False  # of one that fired: at its target
 
 

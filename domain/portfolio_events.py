@@ -178,6 +178,12 @@ class CashMoved(PortfolioEvent, frozen=True):
     equity: Decimal | None = None  # quote, before a transfer: peak and day start keep their ratio
 
 
+class FlowsRead(PortfolioEvent, frozen=True):
+    """All that the venue told had moved money until then is booked: it need not tell that again."""
+
+    until: datetime
+
+
 class BalanceCorrected(PortfolioEvent, frozen=True):
     """The venue's balance differs from ours and nothing explains it: theirs is right.
 
@@ -207,5 +213,6 @@ AnyPortfolioEvent = (
     | LimitsConfigured
     | AccountLimitsChanged
     | CashMoved
+    | FlowsRead
     | BalanceCorrected
 )

@@ -24,6 +24,7 @@ from domain.portfolio_events import (
     EntryReserved,
     EquityMarked,
     FillBooked,
+    FlowsRead,
     HoldingAdopted,
     HoldingClosed,
     KillSwitchReset,
@@ -73,6 +74,8 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return replace(portfolio, limits_change=event)
         case CashMoved():
             return _cash_moved(portfolio, event)
+        case FlowsRead(until=until):
+            return replace(portfolio, flows_read=until)
         case BalanceCorrected(amount=amount, equity=before):
             return _shifted(portfolio, amount, before)
         case _:
@@ -284,7 +287,7 @@ def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
     """Leave what remains in the sums: it is still owned, only no position is."""
     symbol = holding.pair.symbol
     book = portfolio.books[symbol]
-    book = replace(book, dust=book.dust + holding.ledger.remaining)
+    book = replace(book, dust=book.dust + holding.ledger.remaining * holding.direction.sign)
     return replace(portfolio, books={**portfolio.books, symbol: book})
 
 

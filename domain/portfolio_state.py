@@ -82,7 +82,7 @@ class SymbolBook(msgspec.Struct, frozen=True, omit_defaults=True):
     net_cost: Decimal = ZERO  # quote
     gross_quantity: Decimal = ZERO  # base units
     gross_cost: Decimal = ZERO  # quote
-    dust: Decimal = ZERO  # base units left over by closed positions
+    dust: Decimal = ZERO  # base units left over by closed positions, signed
     is_spot: bool = False
 
     def unrealized_pnl(self, mark: Decimal | None) -> Decimal:
@@ -131,6 +131,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     venue: str = "paper"  # where it is
     flows: dict[str, datetime] = {}  # the last ones booked, oldest first
     flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
+    flows_read: datetime | None = None  # all that the venue told until then is booked; noted seldom
     day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity
 
 

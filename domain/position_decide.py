@@ -30,6 +30,7 @@ from domain.inputs import (
     Crossed,
     FillReported,
     FundingTold,
+    GridTold,
     GuardLost,
     Offline,
     OrderEnded,
@@ -56,6 +57,7 @@ from domain.position_exits import (
     arming,
     cancel_entries,
     closing_reason,
+    exit_named_by,
     exit_terms,
     failed_exits,
     fire_all,
@@ -73,7 +75,7 @@ from domain.position_guards import (
 )
 from domain.position_life import entry_is_working, is_known_fill, working_entries
 from domain.position_offline import judge_downtime
-from domain.position_outside import note_outside, outside_end
+from domain.position_outside import ToldOfOutside, note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
 from domain.venue_stop_align import align
 from domain.venue_stop_attached import expect_attached, first_entry
@@ -85,6 +87,7 @@ PositionInput = (
     | AdoptPosition
     | OutsideReported
     | FundingTold
+    | GridTold
     | FillReported
     | OrderEnded
     | OrderReported
@@ -117,7 +120,7 @@ def decide(
                 _begin(decision, message)
         case BeginAddition():
             add(decision, message)
-        case AdoptPosition() | OutsideReported() | FundingTold():
+        case AdoptPosition() | OutsideReported() | FundingTold() | GridTold():
             _outside(decision, message)
         case FillReported():
             _fill(decision, message)
@@ -147,7 +150,7 @@ def decide(
     return decision.finish()
 
 
-def _outside(decision: Draft, message: AdoptPosition | OutsideReported | FundingTold) -> None:
+def _outside(decision: Draft, message: ToldOfOutside) -> None:
     is_birth = isinstance(message, AdoptPosition)
     if is_birth is not decision.is_born and note_outside(decision, message):
         _close_if_nothing_remains(decision)
@@ -231,26 +234,38 @@ def _entry_fill(decision: Draft, report: FillReported) -> None:
         fire_all(
             decision, ExitId(f"close-{len(decision.position.exits) + 1}"), closing_reason(decision)
         )
+    elif decision.position.withdrawn is not None:
+        fire_all(decision, CLOSE, decision.position.withdrawn)
 
 
 def _exit_of(position: Position, order_id: ClientOrderId) -> ExitId | None:
     for order in position.exits:
         if order.client_order_id == order_id:
             return order.exit_id
-    return next(
-        (armed.exit_id for armed in position.armed if armed.client_order_id == order_id), None
-    )
+    for armed in position.armed:
+        if armed.client_order_id == order_id:
+            return armed.exit_id
+    return exit_named_by(position, order_id)
 
 
 def _fired_before_the_crash(decision: Draft, exit_id: ExitId, report: FillReported) -> None:
-    """Note an armed exit that the venue executed though the journal lost its firing."""
+    """Note an exit that the venue executed though the journal lost its firing.
+
+    One whose rule is gone claims no more than its order had asked for.
+    """
     position = decision.position
-    whole = position.protection.target(exit_id) is None
-    quantity = position.free_quantity if whole else target_quantity(position, exit_id)
+    armed = any(each.client_order_id == report.fill.client_order_id for each in position.armed)
+    whole = armed and position.protection.target(exit_id) is None
+    if not armed:
+        quantity = min(report.ordered or ZERO, position.free_quantity)
+    elif whole:
+        quantity = position.free_quantity
+    else:
+        quantity = target_quantity(position, exit_id)
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=report.fill.client_order_id,
-        reason=reason_of(position, exit_id),
+        reason=reason_of(exit_id),
         quantity=max(quantity, report.fill.quantity),
         whole=whole or quantity == position.free_quantity,
     )

@@ -69,6 +69,14 @@ class PositionFunded(PositionEvent, frozen=True):
     at: datetime
 
 
+class GridChanged(PositionEvent, frozen=True):
+    """The venue takes orders of other sizes than when it was opened."""
+
+    lot_size: Decimal  # base units
+    min_quantity: Decimal  # base units
+    at: datetime
+
+
 class AdditionIntended(PositionEvent, frozen=True):
     """An addition was approved, sized and reserved for; its order leaves once this is durable."""
 
@@ -212,6 +220,7 @@ AnyPositionEvent = (
     | PositionAdopted
     | PositionReducedOutside
     | PositionFunded
+    | GridChanged
     | AdditionIntended
     | EntryEnded
     | EntryWithdrawn

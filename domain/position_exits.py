@@ -3,17 +3,19 @@
 from decimal import Decimal
 
 from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
-from domain.ids import ClientOrderId, ExitId, client_order_id
+from domain.ids import ClientOrderId, ExitId, client_order_id, identity_of
 from domain.inputs import Crossed
 from domain.instrument import Kind
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
 from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trigger
-from domain.position_draft import Draft, PositionRules
-from domain.position_events import ExitFired
+from domain.position_draft import HOLDS, Draft, PositionRules
+from domain.position_events import EntryWithdrawn, ExitFired
 from domain.position_life import working_entries
 from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection, levels_of
 from domain.venue_stop_life import epoch_of
+
+_EXIT_LEGS = frozenset({"stop", "trail", "time", "target", "close"})
 
 
 def fire_all(
@@ -25,12 +27,17 @@ def fire_all(
     *,
     armed: bool = False,
 ) -> None:
-    """Close everything that no exit under way has claimed."""
+    """Close everything that no exit under way has claimed.
+
+    Where that is too little to be sold yet, what an entry still fills is closed with it.
+    """
     position = decision.position
     decision.then(*cancel_entries(position))
     quantity = position.instrument.whole_lots(position.free_quantity)
     if quantity > ZERO:
         fire(decision, exit_id, reason, quantity, trigger, crossed, whole=True, armed=armed)
+    elif position.status in HOLDS and position.withdrawn is None and working_entries(position):
+        decision.record(EntryWithdrawn(reason, decision.now))
 
 
 def cancel_entries(position: Position) -> tuple[CancelOrder, ...]:
@@ -197,7 +204,21 @@ def order_id_of(position: Position, exit_id: ExitId) -> ClientOrderId:
     return client_order_id(position.account, position.id, leg, epoch_of(position, exit_id))
 
 
-def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
+def exit_named_by(position: Position, order_id: ClientOrderId) -> ExitId | None:
+    """Return the exit that an id of ours stands for, though its rule may be gone by now.
+
+    Its order left just before a crash, and a person took the rule away before anybody told of it.
+    """
+    identity = identity_of(order_id)
+    if identity is None or identity.position_id != position.id:
+        return None
+    name, _, number = identity.leg.partition("-")
+    if name not in _EXIT_LEGS:
+        return None
+    return ExitId(name if number == "0" else identity.leg)
+
+
+def reason_of(exit_id: ExitId) -> ExitReason:
     """Return what the firing of an exit means."""
     match exit_id:
         case "stop":
@@ -206,7 +227,7 @@ def reason_of(position: Position, exit_id: ExitId) -> ExitReason:
             return ExitReason.TRAILING_STOP
         case "time":
             return ExitReason.TIME_EXIT
-        case _ if position.protection.target(exit_id) is not None:
+        case _ if exit_id.startswith("target-"):
             return ExitReason.TAKE_PROFIT
         case _:
             return ExitReason.MANUAL_CLOSE
@@ -236,6 +257,9 @@ def closing_reason(decision: Draft) -> ExitReason:
 
     Without any, too little was ever held to be guarded.
     """
-    exits = decision.position.exits
+    position = decision.position
+    exits = position.exits
     whole = [order for order in exits if order.whole]
-    return (whole or list(exits))[-1].reason if exits else ExitReason.UNPROTECTED
+    if exits:
+        return (whole or list(exits))[-1].reason
+    return position.withdrawn or ExitReason.UNPROTECTED

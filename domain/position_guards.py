@@ -13,7 +13,7 @@ from domain.effects import Alarm, PositionEffect, RejectCrossing, WakeAfter
 from domain.ids import ExitId
 from domain.inputs import Armed, Crossed, Wake
 from domain.instrument import Direction
-from domain.money import ONE, ZERO, ceil_to, floor_to
+from domain.money import ONE, ceil_to, floor_to
 from domain.position import Modification, Position, PositionStatus, Trigger, Validation
 from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_events import (
@@ -161,7 +161,7 @@ def crossed_level(decision: Draft, crossed: Crossed, *, grace_is_over: bool = Fa
         while_down=crossed.while_down,
     )
     if position.protection.target(crossed.exit_id) is None:
-        reason = reason_of(position, crossed.exit_id)
+        reason = reason_of(crossed.exit_id)
         fire_all(decision, crossed.exit_id, reason, trigger, crossed, armed=True)
     else:
         fire_target(decision, crossed.exit_id, trigger, crossed)
@@ -324,8 +324,10 @@ def _fire_again(decision: Draft, exit_id: ExitId) -> None:
         reason = ExitReason.MANUAL_CLOSE if last is None else last.reason
         fire_all(decision, exit_id, reason)
         return
+    if last.reason is ExitReason.TAKE_PROFIT:
+        return  # a person has taken the target away meanwhile
     free = position.free_quantity
-    quantity = min(last.quantity - last.filled, instrument.whole_lots(free))
-    if last.done and quantity > ZERO:
+    quantity = instrument.whole_lots(min(last.quantity - last.filled, free))
+    if last.done and instrument.can_be_ordered(quantity):
         whole = free - quantity < instrument.lot_size
         fire(decision, exit_id, last.reason, quantity, None, None, whole=whole, armed=False)

@@ -23,6 +23,7 @@ from domain.position_events import (
     EntryWithdrawn,
     ExitEnded,
     ExitFired,
+    GridChanged,
     ModificationRefused,
     PositionAdopted,
     PositionClosed,
@@ -94,6 +95,7 @@ def _changed(
     | DowntimeJudged
     | PositionReducedOutside
     | PositionFunded
+    | GridChanged
     | AnyVenueStopEvent,
 ) -> Position:
     match event:
@@ -101,6 +103,9 @@ def _changed(
             return _reduced_outside(position, event)
         case PositionFunded(total=total):
             return replace(position, ledger=replace(position.ledger, funding=total))
+        case GridChanged(lot_size=lot, min_quantity=least):
+            instrument = replace(position.instrument, lot_size=lot, min_quantity=least)
+            return replace(position, instrument=instrument)
         case AdditionIntended(entry=entry):
             return replace(position, additions=(*position.additions, entry))
         case ProtectionModified(modification=done):

@@ -95,7 +95,7 @@ def _act(decision: Draft, missed: Missed, frame: int) -> None:
     if fires_at_venue(decision, missed.exit_id, missed.price):
         _wait_for_the_venue(decision, missed, trigger)
     elif position.protection.target(missed.exit_id) is None:
-        reason = reason_of(position, missed.exit_id)
+        reason = reason_of(missed.exit_id)
         fire_all(decision, missed.exit_id, reason, trigger, armed=True)
     else:
         fire_target(decision, missed.exit_id, trigger, None)

@@ -1,31 +1,37 @@
 """What a position does about what happened to it at the venue and was not its doing.
 
-It is born of a find, it shrinks or ends by somebody else's hand, funding pays or takes.
+It is born of a find, it shrinks or ends by somebody else's hand, funding pays or takes, the venue
+takes orders of other sizes.
 """
 
 from msgspec.structs import replace
 
 from domain.effects import Alarm, AnnounceOpened, BookOutside, CancelOrder
 from domain.ids import NO_ORDER, TradeId, client_order_id
-from domain.inputs import AdoptPosition, FundingTold, OutsideReported
+from domain.inputs import AdoptPosition, FundingTold, GridTold, OutsideReported
 from domain.money import ZERO, Fee
 from domain.order import Fill, OrderStatus, OrderType
 from domain.pnl import QUANTUM
 from domain.position import Entry, Position, PositionStatus
 from domain.position_draft import Draft
 from domain.position_events import PositionAdopted, PositionFunded, PositionReducedOutside
+from domain.position_grid import take_grid
 from domain.position_guards import guards, protect
 from domain.position_life import is_known_fill
 from domain.protection import ExitReason
 from domain.venue import Outside
 
+ToldOfOutside = AdoptPosition | OutsideReported | FundingTold | GridTold
 
-def note_outside(decision: Draft, message: AdoptPosition | OutsideReported | FundingTold) -> bool:
+
+def note_outside(decision: Draft, message: ToldOfOutside) -> bool:
     """Decide about one of these; whether a part of the position went."""
     if isinstance(message, OutsideReported):
         return reduce_outside(decision, message)
     if isinstance(message, AdoptPosition):
         adopt(decision, message)
+    elif isinstance(message, GridTold):
+        take_grid(decision, message)
     else:
         book_funding(decision, message)
     return False

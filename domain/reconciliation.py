@@ -68,6 +68,7 @@ class Side(msgspec.Struct, frozen=True):
     price: Decimal = ZERO  # the venue's average, quote
     liquidation_price: Decimal | None = None
     leverage: Decimal | None = None
+    in_both_margins: bool = False  # the symbol, at the venue: what of it is ours cannot be told
 
     @property
     def key(self) -> Key:
@@ -83,8 +84,11 @@ class Side(msgspec.Struct, frozen=True):
     def differs(self) -> bool:
         """Whether the venue contradicts us by a lot or more.
 
-        On spot more is not ours: coins bought elsewhere. Dust is too little to be missed.
+        On spot more is not ours: coins bought elsewhere. Dust is too little to be missed. Held in
+        both margin modes the sum says nothing: a long in one is not closed by a short in the other.
         """
+        if self.in_both_margins:
+            return True
         if self.is_spot and self.gap > ZERO:
             return False
         least = max(self.lot_size, QUANTUM)
@@ -105,6 +109,7 @@ def compare(
     """
     ours: dict[Key, list[Held]] = {}
     theirs: dict[Key, list[VenuePosition]] = {}
+    margins: dict[Symbol, set[str]] = {}
     for each in held:
         key = _key(each.symbol, each.direction, instruments, hedged=hedged)
         ours.setdefault(key, []).append(each)
@@ -112,11 +117,15 @@ def compare(
         direction = Direction.LONG if position.quantity > ZERO else Direction.SHORT
         key = _key(position.symbol, direction, instruments, hedged=hedged)
         theirs.setdefault(key, []).append(position)
+        if position.quantity:
+            margins.setdefault(position.symbol, set()).add(position.margin)
     keys = sorted(
         ours.keys() | theirs.keys(), key=lambda key: (key[0], key[1] is not Direction.LONG)
     )
+    sides = (_side(key, ours.get(key, ()), theirs.get(key, ()), instruments, dust) for key in keys)
     return tuple(
-        _side(key, ours.get(key, ()), theirs.get(key, ()), instruments, dust) for key in keys
+        msgspec.structs.replace(each, in_both_margins=len(margins.get(each.symbol, ())) > 1)
+        for each in sides
     )
 
 

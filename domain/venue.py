@@ -23,7 +23,8 @@ class VenuePosition(msgspec.Struct, frozen=True):
     """A holding of one instrument; negative when short.
 
     A venue in hedge mode reports the long and the short side of a symbol as two of these, and the
-    net is their sum; a venue in net mode, and any venue for spot, reports one.
+    net is their sum; a venue in net mode, and any venue for spot, reports one. Held in two margin
+    modes it is two, in either mode.
     """
 
     symbol: Symbol
@@ -32,6 +33,7 @@ class VenuePosition(msgspec.Struct, frozen=True):
     liquidation_price: Decimal | None = None  # quote; None: the venue names none
     leverage: Decimal | None = None
     updated_at: datetime | None = None
+    margin: str = ""  # the venue's word for how it is secured: "cross", "isolated"
 
 
 class Outside(Enum):

@@ -89,7 +89,7 @@ def _forgotten(decision: Draft, report: OrderReported) -> None:
 
 
 def _confirmed(decision: Draft, stop: VenueStop, report: OrderReported) -> None:
-    position, terms = decision.position, report.terms
+    terms = report.terms
     held = Resting(
         exit_id=stop.asked.exit_id,
         quantity=terms.quantity,
@@ -100,18 +100,29 @@ def _confirmed(decision: Draft, stop: VenueStop, report: OrderReported) -> None:
         target_price=terms.target_price,
     )
     if report.outside:
-        decision.then(
-            Alarm(
-                "STOP_CHANGED_OUTSIDE",
-                f"stop {stop.client_order_id} was changed at the venue: {_says(held)}, "
-                f"instead of {_says(stop.asked)}",
-                position.id,
-            )
+        smaller = held.quantity < stop.asked.quantity
+        may_be_ours = smaller and replace(held, quantity=stop.asked.quantity) == stop.asked
+        _say_changed(
+            decision,
+            f"stop {stop.client_order_id} was changed at the venue: {_says(held)}, "
+            f"instead of {_says(stop.asked)}",
+            may_be_ours=report.at_start and may_be_ours,
         )
         if not _adopt(decision, held):
             _failed(decision, "changed outside")
     settled = held == should_rest(decision.position, decision.rules)
     decision.record(VenueStopConfirmed(stop.client_order_id, held, settled, decision.now))
+
+
+def _say_changed(decision: Draft, text: str, *, may_be_ours: bool) -> None:
+    """Say that nobody here knows of a change at the venue, and who may have asked for it.
+
+    What frees units for an exit is asked for before the disk has it: a crash may take the memory.
+    """
+    code = "STOP_CHANGED_OUTSIDE"
+    if may_be_ours:
+        code, text = "STOP_CHANGED_WHILE_DOWN", f"{text}; the daemon may have asked for it last"
+    decision.then(Alarm(code, text, decision.position.id))
 
 
 def _says(resting: Resting) -> str:
@@ -174,7 +185,7 @@ def triggered(
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=stop.client_order_id,
-        reason=reason_of(position, exit_id),
+        reason=reason_of(exit_id),
         quantity=stop.may_sell,
         frame=decision.market.frame,
         price=level or decision.market.last,
@@ -209,7 +220,7 @@ def booked_by_stop(decision: Draft, report: FillReported) -> ExitId | None:
     order = ExitOrder(
         exit_id=STOP,
         client_order_id=fill.client_order_id,
-        reason=reason_of(position, STOP),
+        reason=reason_of(STOP),
         quantity=fill.quantity,
         whole=False,
         at_venue=True,
@@ -235,8 +246,8 @@ def stop_ended(decision: Draft, ended: OrderEnded) -> bool:
     elif stop.state is StopState.CANCELING:
         pass  # as asked
     elif ended.status in {_S.CANCELED, _S.EXPIRED}:
-        text = f"stop {stop.client_order_id} was taken out at the venue; it is placed again"
-        decision.then(Alarm("STOP_CHANGED_OUTSIDE", text, position.id))
+        text = f"stop {stop.client_order_id} was taken out at the venue, and is placed again"
+        _say_changed(decision, text, may_be_ours=ended.at_start and ended.status is _S.CANCELED)
         _failed(decision, "taken out at the venue")
     elif not _leave_if_crossed(decision, stop, ended.why):
         if ended.status is _S.REJECTED:
@@ -277,7 +288,7 @@ def _child_refused(decision: Draft, exit_id: ExitId, why: str) -> None:
     position = decision.position
     text = f"the stop at the venue fired, its order failed: {why}"
     decision.then(Alarm("STOP_FAILED", text, position.id))
-    fire_all(decision, exit_id, reason_of(position, exit_id), armed=True)
+    fire_all(decision, exit_id, reason_of(exit_id), armed=True)
     if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves
         decision.then(arming(decision.position))
 
@@ -300,7 +311,7 @@ def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
     if not crossed or position.failed_exits:
         return False
     exit_id = stop.asked.exit_id
-    fire_all(decision, exit_id, reason_of(position, exit_id), armed=True)
+    fire_all(decision, exit_id, reason_of(exit_id), armed=True)
     return True
 
 

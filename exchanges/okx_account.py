@@ -27,6 +27,7 @@ from exchanges.okx_account_reads import AccountReads, is_guard
 from exchanges.okx_account_rows import facts_from_row
 from exchanges.okx_entry_checks import EntryChecks
 from exchanges.okx_errors import code_of
+from exchanges.okx_flows import LastingFlows
 from exchanges.okx_orders import AccountModes
 from exchanges.okx_rules import Rules
 from exchanges.port import (
@@ -58,6 +59,7 @@ _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
 _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known yet
 _NOT_HELD = frozenset({"51023", "51169"})
 _NO_BALANCE = "51008"
+_OFF_GRID = frozenset({"LOT_SIZE", "51020", "51121"})
 _ABSENT_ALGO = "1"  # an id that no order can have
 _MEASUREMENTS_A_RULE = 60  # rules are read again after so many
 
@@ -122,6 +124,7 @@ class OkxAccount:
         self._stream: PrivateStream | None = None
         self._on_update: Callable[[VenueUpdate], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._doubts_grid = False
         credentials = {
             "apiKey": settings.key,
             "secret": settings.secret,
@@ -132,6 +135,7 @@ class OkxAccount:
         )
         self.rules = Rules(self.wire, self._wanted)
         self.reads = AccountReads(self.wire, clock, self.rules)
+        self._flows = LastingFlows(clock, self.reads.cash_flows)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
@@ -141,6 +145,7 @@ class OkxAccount:
             holds_trails=True,
             attaches_stops=True,
             not_held=_NOT_HELD | {_NO_BALANCE},
+            off_grid=_OFF_GRID,
         )
 
     # Life
@@ -160,6 +165,7 @@ class OkxAccount:
         """Disconnect; what was acknowledged stays."""
         if self._stream is not None:
             await self._stream.close()
+        await self._flows.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -205,6 +211,12 @@ class OkxAccount:
         return asyncio.ensure_future(self._amend(terms))
 
     async def _submit(self, terms: OrderTerms) -> Submission:
+        outcome = await self._send(terms)
+        if isinstance(outcome, Refused) and outcome.code in _OFF_GRID:
+            self._doubts_grid = True  # the next who asks for the account reads the rules, too
+        return outcome
+
+    async def _send(self, terms: OrderTerms) -> Submission:
         instrument = await self._instrument(terms.symbol)
         if isinstance(instrument, Refused):
             return instrument
@@ -335,8 +347,11 @@ class OkxAccount:
         return self.reads.outside_fills(since)
 
     def cash_flows(self, since: datetime) -> Awaitable[tuple[CashFlow, ...] | Unknown]:
-        """Return what moved money besides fills, oldest first."""
-        return self.reads.cash_flows(since)
+        """Return what moved money besides fills, oldest first.
+
+        The venue lists every fill among it: a long list is read on, whoever waits for it.
+        """
+        return self._flows.since(since)
 
     def balances(self) -> Awaitable[tuple[Balance, ...] | Unknown]:
         """Return the money in each asset."""
@@ -355,6 +370,9 @@ class OkxAccount:
         refused = _login_refusal(answer)
         if refused is not None:
             return refused
+        if self._doubts_grid:
+            self._doubts_grid = False
+            await self.rules.load()
         stops_work = await self._stops_work()
         if isinstance(stops_work, Unknown):
             return stops_work

@@ -91,6 +91,7 @@ class Abilities(msgspec.Struct, frozen=True):
     attaches_stops: bool = False  # an entry brings a stop along, placed there once it is done
     spot_is_paid: bool = True  # what spot costs leaves the balance; not so at the paper venue
     not_held: frozenset[str] = frozenset()  # codes: an exit asks for more than is held
+    off_grid: frozenset[str] = frozenset()  # codes: the size is no whole lot, or too small
 
 
 class PositionMode(Enum):

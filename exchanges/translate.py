@@ -260,6 +260,7 @@ def position_from_row(row: Row, instruments: Instruments) -> VenuePosition:
         liquidation_price=maybe(row, "liqPx") or None,
         leverage=maybe(row, "lever"),
         updated_at=instant(stamp_ms(at)) if at else None,
+        margin=optional(row, "mgnMode"),
     )
 
 

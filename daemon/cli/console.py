@@ -31,6 +31,7 @@ Row = Mapping[str, object]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _GAP = "  "
 _NARROWEST = 20  # columns to fold text into
+_FOLDED = 36  # columns that a sentence in a table has at least, before others leave for it
 _ALWAYS = 9
 
 
@@ -52,6 +53,7 @@ class Column(msgspec.Struct, frozen=True):
     right: bool = False
     keep: int = _ALWAYS  # columns with a lower number leave a narrow terminal first
     style: Callable[[Row], str] | None = None
+    folds: bool = False  # a sentence: on a terminal it takes several lines where it must
 
 
 def clean(value: object) -> str:
@@ -179,15 +181,18 @@ def _fitting(console: "Console", columns: Sequence[Column], rows: list[Row]) -> 
 
     kept = list(columns)
     while True:
-        table = _rich_table(kept, rows)
+        table = _rich_table(kept, rows, _FOLDED)
         needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
         droppable = [column for column in kept if column.keep < _ALWAYS]
         if needed <= console.width or not droppable:
-            return table
+            return _rich_table(kept, rows)
         kept.remove(min(droppable, key=lambda column: column.keep))
 
 
-def _rich_table(columns: Sequence[Column], rows: list[Row]) -> "RichTable":
+def _rich_table(
+    columns: Sequence[Column], rows: list[Row], folded: int | None = None
+) -> "RichTable":
+    """Return a table; sentences at most `folded` wide."""
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -203,8 +208,9 @@ def _rich_table(columns: Sequence[Column], rows: list[Row]) -> "RichTable":
         table.add_column(
             column.title,
             justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
+            max_width=folded if column.folds else None,
         )
     for row in rows:
         table.add_row(

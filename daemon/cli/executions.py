@@ -95,11 +95,11 @@ def print_executions(rows: list[dict[str, object]]) -> None:
         Column("SIZE", _size, right=True),
         Column("STATUS", _status, style=word_style("status", STATUS_STYLES)),
         Column("MS", _response_ms, right=True, keep=3),
-        Column("WHY", _why),
         Column("ID", text("execution_id"), keep=7),
         Column("VENUE", text("venue"), keep=2),
         Column("AVAILABLE", price("available"), right=True, keep=1),
         Column("NEEDED", price("required"), right=True, keep=1),
+        Column("WHY", _why, folds=True),
     ]
     print_table(columns, rows, empty="no attempts")
 

@@ -284,6 +284,7 @@ _SILENT = {
     "PositionSettled",
     "VenueStopOutdated",
     "VenueStopTried",
+    "FlowsRead",
 }
 _REASONS = ("why", "message", "text", "evidence")
 _TOLD: dict[str, Callable[[Row], str]] = {
@@ -294,6 +295,10 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     ),
     "PositionReducedOutside": _reduced_outside,
     "PositionFunded": lambda fields: f"funding so far {signed_number(fields.get('total'))}",
+    "GridChanged": lambda fields: (
+        f"ordered in lots of {short_number(fields.get('lot_size'))} now, at least "
+        f"{short_number(fields.get('min_quantity'))}"
+    ),
     "CashMoved": lambda fields: (
         f"{fields.get('kind')} {signed_number(fields.get('amount'))} {clean(fields.get('asset'))}"
         + (f" ({clean(fields['text'])})" if fields.get("text") else "")

@@ -22,8 +22,10 @@ def order(account: Account, fields: dict[str, Any]) -> Order:
     return place(account, Params({"tdMode": mode, "ordType": "market", **kept}))
 
 
-def close(account: Account, inst_id: str, *, share: Decimal = Decimal(1)) -> list[Order]:
-    """Close a share of what is held in an instrument, at market.
+def close(
+    account: Account, inst_id: str, *, share: Decimal = Decimal(1), mode: str = ""
+) -> list[Order]:
+    """Close a share of what is held in an instrument, at market; of one margin `mode` or of all.
 
     On spot, stops that bind what is to be sold are canceled first, as the site does. Raises
     `VenueRefusal` when nothing is held.
@@ -36,7 +38,7 @@ def close(account: Account, inst_id: str, *, share: Decimal = Decimal(1)) -> lis
             raise VenueRefusal("51008", listing.base)
         fields = {"instId": inst_id, "side": "sell", "sz": text(size), "tgtCcy": "base_ccy"}
         return [order(account, fields)]
-    held = account.open_positions(inst_id)
+    held = [one for one in account.open_positions(inst_id) if mode in ("", one.mode)]
     if not held:
         raise VenueRefusal("51023")
     closing = []

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from actors import names
 from domain.commands import ClosePosition, ModificationType
+from domain.inputs import GridTold
 from domain.instrument import Side
 from domain.position import PositionStatus
 from tests.actors.box import Box, D, pid
@@ -133,5 +134,23 @@ def test_what_was_read_before_a_change_was_known_does_not_look_like_somebody_els
         await box.soon()
         assert "STOP_CHANGED_OUTSIDE" not in box.ears.codes()
         assert len(box.venue.amended) == 1
+
+    perform(play)
+
+
+def test_dust_of_a_swap_does_not_stand_in_the_way_of_proving_that_an_order_never_was(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("0.025")
+        box.tell(names.position(pid()), GridTold(pid(), D("0.01"), D("0.01")))
+        await box.close()
+        await box.soon(5)
+        assert box.position().status is PositionStatus.CLOSED_WITH_DUST
+        await box.open("0.02", number=2)
+        box.venue.submits += [never_arrives]
+        await box.close(2)
+        await box.soon(12)
+        assert box.position(2).status is PositionStatus.CLOSED
+        assert "DISPUTED_POSITION" not in box.ears.codes()
 
     perform(play)

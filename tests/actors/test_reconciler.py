@@ -7,12 +7,14 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.messages import ReconcileNow
+from actors.money import Money
 from actors.reconcile_rules import ReconcileSettings
 from domain.commands import ClosePosition
 from domain.ids import client_order_id
 from domain.instrument import Direction, Side
 from domain.modes import Mode
 from domain.order import OrderStatus, OrderTerms, OrderType
+from domain.portfolio_events import FlowsRead
 from domain.position import PositionStatus
 from domain.protection import ExitReason
 from domain.reconciliation import JUST_FILLED_S
@@ -348,6 +350,21 @@ def test_what_moved_is_asked_for_an_hour_back_and_one_told_late_is_booked(share)
         box.venue.failing.clear()
         await box.soon(20)
         assert box.venue.now() - box.venue.flows_asked[-1] > timedelta(hours=1, minutes=1)
+
+    share(play)
+
+
+def test_the_next_process_does_not_read_again_what_was_booked_long_ago(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        await box.soon(4.5 * HOUR_S)
+        noted = [each for each in box.journal() if isinstance(each, FlowsRead)]
+        assert len(noted) == 4
+        assert box.portfolio.flows_read == noted[-1].until
+        assert box.now - noted[-1].until < timedelta(hours=1)
+        of_another_process = Money(box.parts.world, box.tell, spot_is_paid=True, books=True)
+        since = of_another_process.flows_since(START)
+        assert since == noted[-1].until - timedelta(hours=1)
 
     share(play)
 

@@ -15,9 +15,10 @@ from domain.ids import MANUAL, Symbol
 from domain.instrument import Instrument
 from domain.modes import Mode
 from domain.portfolio_cash import open_cash
+from domain.position import PositionStatus
 from exchanges.port import AccountFacts, PositionMode, Refused, Unknown
 from runtime.specs import ChildSpec
-from tests.actors.box import BTC, ETH, Box
+from tests.actors.box import BTC, ETH, Box, stop_at
 
 D = Decimal
 FINE = AccountFacts("7", PositionMode.NET, may_trade=True, may_withdraw=False)
@@ -294,5 +295,32 @@ def test_a_check_that_crashes_leaves_nothing_behind_that_is_over(perform):
         await box.soon(1)
 
         assert causes(box) == set()
+
+    perform(play)
+
+
+def test_positions_are_told_when_the_venue_takes_other_sizes_by_now(perform):
+    async def play(box):
+        btc = box.parts.world.instruments[BTC]
+        coarse = replace(btc, lot_size=D("0.01"), min_quantity=D("0.02"))
+        login = Login(FINE, listed=tuple(box.parts.world.instruments.values()))
+        await checked(box, login)
+        await box.open("0.025", number=1)
+        box.say("3000", symbol=ETH)
+        await box.open("0.5", number=2, symbol=ETH, plan=stop_at("2900"))
+        assert not box.ears.codes()
+        login.told = (coarse, box.parts.world.instruments[ETH])
+
+        await asyncio.sleep(CHECK_EVERY_S)
+        await box.soon()
+
+        told = box.position(1).instrument
+        assert (told.lot_size, told.min_quantity) == (D("0.01"), D("0.02"))
+        assert box.position(2).instrument == box.parts.world.instruments[ETH]
+        assert box.ears.codes() == ["LOT_RAISED"]
+        await box.close(1)
+        await box.soon()
+        assert box.position(1).status is PositionStatus.CLOSED_WITH_DUST
+        assert box.position(1).remaining == D("0.005")
 
     perform(play)

@@ -1,11 +1,15 @@
 """The commands about attempts against a real admin socket: what they send and print."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from daemon.admin_requests import AnyAdminRequest, Latency, ListExecutions, Retry, Status, TestOrder
+from daemon.cli import console
+from daemon.cli.executions import print_executions
 from daemon.execution_views import execution_view, failure_view
 from domain.commands import Source
 from domain.errors import Refusal
@@ -119,6 +123,47 @@ def test_attempts_are_a_table(ask: Callable[..., Ran], office: Any) -> None:
     assert "PLACED (was unknown)" in second
     assert "0.002  PLACED" in third
     assert "40.9" in third
+
+
+LONG = "Notional 3 below min notional 5 for BTC/USDT, " + "and so on " * 12
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> list[str]:
+    """Return the lines of a failed and a placed attempt on a terminal so wide."""
+    failed = row(code="BELOW_MIN_NOTIONAL", message=LONG, status="SKIPPED")
+    page = Console(width=columns, force_terminal=True, no_color=True, highlight=False)
+    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    monkeypatch.setattr(console, "_console", lambda: page)
+    with page.capture() as shown:
+        print_executions([execution_view(each) for each in (failed, row())])
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.get()).splitlines()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140, 220])
+def test_a_long_why_is_folded_and_the_rest_of_the_table_stays(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    lines = on_terminal(monkeypatch, columns)
+    assert max(len(line.rstrip()) for line in lines) <= columns
+    assert not any("…" in line for line in lines)
+    header, why = lines[0], lines[0].index("WHY")
+    assert {"SYMBOL", "SIZE", "STATUS", "WHY"} <= set(header.split())
+    assert ("TIME" in header) == (columns > 80)
+    said = " ".join(line[why:].strip() for line in lines[2:-1])
+    assert said == f"BELOW_MIN_NOTIONAL: {LONG.strip()}"
+
+
+def test_into_a_pipe_a_long_why_widens_no_other_column(
+    ask: Callable[..., Ran], office: Any
+) -> None:
+    failed = row(code="BELOW_MIN_NOTIONAL", message=LONG)
+    office.desk.answers[ListExecutions] = {
+        "executions": [execution_view(each) for each in (failed, row())]
+    }
+    header, first, second = ask("executions").out.splitlines()
+    assert header.endswith("WHY")
+    assert LONG.strip() in first
+    assert len(second) < 200
 
 
 def test_json_has_all_of_an_attempt(ask: Callable[..., Ran], office: Any) -> None:

@@ -377,6 +377,11 @@ def test_what_cannot_be_sold_stays_in_the_account_as_dust():
     assert portfolio.margin == D("0.1")
 
 
+def test_the_dust_of_a_short_is_owed_not_owned():
+    portfolio = entered(account(), direction=SHORT)
+    assert closed(left(portfolio, quantity="0.9")).books[ETH].dust == D("-0.1")
+
+
 def test_what_left_by_another_way_is_written_off():
     portfolio = closed(entered(account()), keeps_dust=False)
 

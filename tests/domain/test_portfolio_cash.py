@@ -25,6 +25,7 @@ from domain.portfolio import (
     evolve,
 )
 from domain.portfolio_cash import OPENING, correct_cash, funding_shares, move_cash, open_cash
+from domain.portfolio_events import FlowsRead
 from domain.portfolio_life import REMEMBERED_FLOWS
 from domain.portfolio_state import cash
 from domain.venue import CashFlow, CashKind
@@ -93,6 +94,11 @@ def test_a_flow_told_twice_is_booked_once():
     assert move_cash(state, flow("-2"), NOTHING) == ()
     with pytest.raises(InvariantError):
         evolve(state, moved)
+
+
+def test_what_was_read_is_remembered_and_moves_nothing():
+    state = account()
+    assert after(state, FlowsRead(LATER)) == replace(state, flows_read=LATER)
 
 
 def test_a_flow_of_another_asset_moves_nothing():

@@ -69,6 +69,18 @@ def test_both_sides_of_one_symbol_are_one_quantity_in_net_mode():
     assert (side.ours, side.venue, side.differs) == (2, 2, False)
 
 
+def by_margin(cross, isolated):
+    pairs = (("cross", cross), ("isolated", isolated))
+    return [VenuePosition(BTC, D(each), D(101), margin=name) for name, each in pairs]
+
+
+@pytest.mark.parametrize(("isolated", "differs"), [("-3", True), ("1", True), ("0", False)])
+@pytest.mark.parametrize("hedged", [False, True])
+def test_held_in_both_margin_modes_it_differs_whatever_the_sum_is(isolated, differs, hedged):
+    first, *_ = sides([held(1, "3")], by_margin("3", isolated), hedged=hedged)
+    assert (first.in_both_margins, first.differs) == (differs, differs)
+
+
 def test_both_sides_of_one_symbol_are_two_in_hedge_mode():
     long, short = sides([held(1, "3"), held(2, "1", SHORT)], told("2", "-1"), hedged=True)
     assert (long.direction, long.gap, long.differs) == (LONG, -1, True)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from domain.commands import ClosePosition, RequestedBy
 from domain.effects import Alarm, AmendOrder, Arm, AskOrders, CancelOrder, Disarm
 from domain.ids import NO_ORDER, ClientOrderId, ExitId, client_order_id
-from domain.inputs import OrderReported, OutsideReported
+from domain.inputs import OrderEnded, OrderReported, OutsideReported
 from domain.instrument import Direction, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
@@ -133,6 +133,33 @@ def test_a_stop_that_a_person_moved_is_put_back_and_said():
     assert change.terms.trigger_price == 90
     assert life.p.at_venue.failures == 1
     assert life.p.protection.stop.price == 90
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"quantity": D("0.5")}, "STOP_CHANGED_WHILE_DOWN"),
+        ({"quantity": D(2)}, "STOP_CHANGED_OUTSIDE"),
+        ({"trigger_price": D(89)}, "STOP_CHANGED_OUTSIDE"),
+        ({"quantity": D("0.5"), "trigger_price": D(89)}, "STOP_CHANGED_OUTSIDE"),
+    ],
+)
+def test_what_a_start_finds_smaller_the_daemon_may_have_asked_for_itself(changes, code):
+    life = guarded()
+    report(life, replace(stops_sent(life)[-1], **changes), outside=True, at_start=True)
+    assert alarms(life) == [code]
+    assert alarms(meddle(guarded(), **changes)) == ["STOP_CHANGED_OUTSIDE"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(_S.CANCELED, "STOP_CHANGED_WHILE_DOWN"), (_S.EXPIRED, "STOP_CHANGED_OUTSIDE")],
+)
+def test_what_a_start_finds_canceled_the_daemon_may_have_taken_out_itself(status, code):
+    life = guarded()
+    life.tell(OrderEnded(life.p.id, stop_of(life), status, "", at_start=True))
+    assert alarms(life) == [code]
+    assert len(stops_sent(life)) == 2
 
 
 def test_a_trail_that_a_person_moved_is_said_by_its_ratio():

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -158,6 +159,29 @@ def test_by_policy_it_is_adopted_and_given_a_stop(desk: Desk, processes: Process
     )
     agrees_but_for_the_fee = daemon.ask(Reconcile(dry_run=True))["symbols"]
     assert [row["state"] for row in agrees_but_for_the_fee] == ["equal"]
+
+
+def many_trades(account: Any) -> None:
+    """Let bills of 4,000 trades stand in the list, of ten minutes ago."""
+    for _ in range(4000):
+        bill = account.book("USDT", D(0), "2", sub_type="1")
+        account.bills[-1] = replace(bill, at_ms=bill.at_ms - 600_000)
+
+
+def test_a_transfer_before_thousands_of_trades_is_booked_after_a_restart(
+    desk: Desk, processes: Processes
+) -> None:
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    daemon.process.stop()
+    desk.do(lambda: outside.transfer(desk.account, "USDT", D(5000)))
+    desk.do(lambda: many_trades(desk.account))
+
+    daemon = processes.run(desk.config())
+
+    wait_until(lambda: D(daemon.status()["equity"]) == 15_000, 2 * WITHIN_S, "it is booked")
+    assert "no answer within" in daemon.process.text()  # longer than a look may last
+    assert "BALANCE_CORRECTED" not in daemon.process.text()
 
 
 def test_funding_and_transfers_are_booked_as_what_they_are(

@@ -248,3 +248,28 @@ def test_an_entry_with_another_leverage_is_refused_beside_what_is_held(
     assert refusal.rule == "OTHER_LEVERAGE"
     assert position in refusal.message
     assert daemon.ask(twice)["position"]["id"] != position
+
+
+@pytest.mark.parametrize("desk", ["net_mode"], indirect=True)
+def test_an_exit_goes_out_in_whole_lots_when_the_venue_has_raised_them(
+    desk: Desk, processes: Processes
+) -> None:
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.0215", "--stop", "59000")[
+        "position"
+    ]["id"]
+    until(daemon, position, status="open_protected")
+
+    def raise_lots() -> None:
+        quote = desk.account.market.quote("BTC-USDT-SWAP")
+        quote.listing = msgspec.structs.replace(quote.listing, lot=D(1), least=D(1))
+
+    desk.do(raise_lots)
+    daemon.cli("close", position)
+
+    over = until(daemon, position, status="closed_with_dust")
+    assert over["remaining_quantity"] == "0.0015"
+    assert [each.size for each in held(desk)] == [D("0.15")]
+    assert "LOT_RAISED" in daemon.process.text()
+    ready(daemon)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from domain.ids import Symbol
 from domain.instrument import Instrument
 from exchanges import okx_account
-from exchanges.port import Accepted, Unknown
+from exchanges.port import Accepted, Refused, Unknown
 from tests.exchanges.okx_rows import BTC_SPOT, BTC_SWAP, balance_row, position_row
 from tests.exchanges.okx_server import (
     HANG_UP,
@@ -19,6 +19,7 @@ from tests.exchanges.okx_server import (
     OkxServer,
     on_loop,
     placed,
+    row_failed,
     said,
     trading,
 )
@@ -142,3 +143,20 @@ async def test_a_price_of_coins_that_is_nonsense_makes_a_read_that_failed() -> N
     details = {"details": [balance_row(ccy="BTC", cashBal="0.5", accAvgPx="NaN")]}
     async with trading(OkxServer(account__balance=said(details)), (BTC_SPOT,)) as account:
         assert isinstance(await account.positions(), Unknown)
+
+
+@on_loop
+async def test_an_order_that_is_off_the_grid_lets_the_next_check_read_the_rules_again() -> None:
+    server = OkxServer(trade__order=row_failed("51121"))
+    async with trading(server) as account:
+        await account.account()
+        before = len(server.of("public/instruments"))
+        assert isinstance(await account.submit(EXIT), Refused)
+        assert len(server.of("public/instruments")) == before
+        server.says["public/instruments"] = said(SWAP_RULES | {"lotSz": "1", "minSz": "1"})
+        await account.account()
+        listed = account.listed()
+        assert listed is not None
+        assert [each.lot_size for each in listed] == [BTC_SWAP.contract_size]
+        await account.account()
+        assert len(server.of("public/instruments")) == before + 1
