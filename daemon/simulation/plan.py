@@ -86,6 +86,7 @@ FAULTS = {
     "unsent": 6,
     "late": 8,
     "slow": 6,
+    "straggler": 8,  # its answer is lost, and then it arrives
     "html": 6,
     "code": 8,
     "row": 4,

@@ -17,8 +17,9 @@ HTML: Final = "<html><head><title>502</title></head><body>Bad gateway</body></ht
 _PRICE: Final = re.compile(r'"(px|last|markPx)":"[0-9.]+"')
 _BAD_PRICES: Final = ("0", "-1", "NaN", "Infinity", "1e9", "", "60,000")
 _ON_READS: Final = "read_"
+_ACCEPTED_S: Final = (0.5, 4.5)  # less than the time in which it may be accepted
 ON_REQUESTS: Final = frozenset(
-    {"lost", "swallowed", "unsent", "late", "slow", "html", "code", "row", "truncated", "busy"}
+    {"lost", "swallowed", "unsent", "late", "slow", "straggler", "html", "code", "row", "truncated", "busy"}
     | {"read_lost", "read_html", "read_code", "read_late", "read_stale"}
 )
 ON_FRAMES: Final = frozenset({"garbage", "bad_price"})
@@ -103,9 +104,9 @@ class SimWeather:
             case "late":
                 fate.back_s = chance.uniform(1.0, 12.0)
             case "slow":
-                fate.out_s = chance.uniform(
-                    0.5, 4.5
-                )  # less than the time in which it may be accepted
+                fate.out_s = chance.uniform(*_ACCEPTED_S)
+            case "straggler":
+                fate.out_s, fate.cut_s = chance.uniform(*_ACCEPTED_S), chance.uniform(0.01, 0.3)
             case "html":
                 fate.acts, fate.answer = chance.random() < 0.5, HTML  # noqa: PLR2004
             case "truncated":
