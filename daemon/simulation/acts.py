@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors import names
+from daemon.simulation import slow_cancel
 from daemon.simulation.life import Life
 from daemon.simulation.market import SimMarket
 from daemon.simulation.outside import Outside
@@ -32,6 +33,7 @@ _KILLS = {
     "kill_reconciler": names.RECONCILER,
 }
 _PERSISTENCE_LIVES_S = 21.0  # killed a fourth time within a minute, it takes the process along
+_MUTE_S = 25.0
 _CHILD_CODES = ("51008", "51020", "51131")
 
 
@@ -114,6 +116,10 @@ class Acts:
                 return count > 0 and self._told(step, f"{path or 'all'}: {count} connections")
             case "silence":
                 return self._for(step, sockets, "silent", True, False)
+            case "mute":
+                lasts_s = _MUTE_S + step.lasts
+                self.weather.mute_until_s[inst] = self.outside.now_s + lasts_s
+                return self._told(step, f"nothing of {inst} for {lasts_s:.1f} s")
             case "half_open":
                 return self._for(step, sockets, "half_open", True, False)
             case "notice":
@@ -130,6 +136,8 @@ class Acts:
             case "thin":
                 liquidity = quote.listing.least * max(1, int(step.v * 40))
                 return self._for(step, quote, "liquidity", liquidity, None)
+            case "part_fill":
+                return self._part_fill(step)
             case "suspend":
                 return self._for(step, quote, "is_suspended", True, False)
             case "skew":
@@ -167,6 +175,17 @@ class Acts:
                 paid = others.fund(account, inst)
                 return bool(paid) and self._told(step, f"{paid} USDT")
         return False
+
+    def _part_fill(self, step: Step) -> bool:
+        """Let somebody trade with a part of what rests; the rest stays."""
+        working = self.venue.account.working.values()
+        resting = [one for some in working for one in some.values() if one.left > one.listing.lot]
+        if not resting:
+            return False
+        chosen = resting[int(step.u * len(resting))]
+        share = max(step.v, slow_cancel.ALL_OF_IT)
+        done = slow_cancel.fill_part(self.venue, chosen, share)
+        return done and self._told(step, f"{chosen.client_id}, {chosen.left} is left")
 
     def _sell(self, inst: str, size: Decimal) -> None:
         """Let who bought sell again, unless they did, or somebody closed what they had."""

@@ -24,7 +24,17 @@ from runtime.ports import Clock, HttpReply
 class Fate:
     """What becomes of one request."""
 
-    __slots__ = ("account", "acts", "answer", "back_s", "cut_s", "left", "out_s", "reset")
+    __slots__ = (
+        "account",
+        "acts",
+        "answer",
+        "back_s",
+        "cut_s",
+        "instead",
+        "left",
+        "out_s",
+        "reset",
+    )
 
     def __init__(self, out_s: float, back_s: float) -> None:
         self.out_s = out_s  # until it is at the venue
@@ -34,6 +44,7 @@ class Fate:
         self.reset = False  # the connection is reset instead of an answer
         self.cut_s: float | None = None  # it is reset then, wherever the request is
         self.answer: Any = None  # comes instead of the venue's
+        self.instead: Callable[[], Any] | None = None  # done instead, unless it returns None
         self.account: Account | None = None  # as of which a read is answered
 
 
@@ -111,8 +122,8 @@ class Line:
         waiting: "asyncio.Future[Any]",
         trip: Trip | None,
     ) -> None:
-        answer: Any = None
-        if fate.acts:
+        answer: Any = None if fate.instead is None else fate.instead()
+        if fate.acts and answer is None:
             answer = self._venue.answer(endpoint, fields, fate.account)
         if fate.answer is not None:
             answer = fate.answer

@@ -19,6 +19,8 @@ CALM_S = 600.0  # at the end, without faults
 TRADERS = ("alpha", "beta", "gamma")
 _BUSY_S = (130.0, 260.0)  # of one life
 _LAST_BUSY_S = 120.0
+_OPENED_WHILE_MUTE = 2
+_OLD_BY_THEN_S = (13.0, 30.0)  # since then
 _FAULTS = (240, 310)
 _COMMANDS = (45, 70)
 
@@ -67,6 +69,7 @@ COMMANDS = {
     "open": 40,
     "close": 10,
     "part": 6,
+    "withdraw": 5,  # an entry that rests
     "move_stop": 12,
     "trail": 5,
     "add_target": 5,
@@ -74,7 +77,8 @@ COMMANDS = {
     "add": 8,
     "pause": 2,
     "resume": 3,
-    "limits": 3,
+    "limits": 6,
+    "account_limits": 3,
     "snapshot": 2,
     "reconcile": 2,
 }
@@ -87,6 +91,7 @@ FAULTS = {
     "late": 8,
     "slow": 6,
     "straggler": 8,  # its answer is lost, and then it arrives
+    "slow_cancel": 5,  # accepted, and then it fills
     "html": 6,
     "code": 8,
     "row": 4,
@@ -101,6 +106,7 @@ FAULTS = {
     # frames
     "cut": 6,
     "silence": 3,
+    "mute": 4,  # one symbol is silent, and people open it
     "half_open": 2,
     "notice": 2,
     "push_drop": 6,
@@ -114,6 +120,7 @@ FAULTS = {
     "maintenance": 2,
     "child_rejected": 3,
     "thin": 4,
+    "part_fill": 8,
     "outside_close": 4,
     "outside_part": 3,
     "outside_order": 3,
@@ -151,6 +158,7 @@ def planned(seed: int, *, with_faults: bool = True) -> Plan:
         kinds = {name: weight for name, weight in FAULTS.items() if chance.random() < 0.65}  # noqa: PLR2004
         weights = {name: weight * chance.choice((0.3, 1, 1, 3)) for name, weight in kinds.items()}
         steps += _steps(chance, lives, weights, chance.randint(*_FAULTS))
+        steps += _opened_while_mute(chance, steps, lives[-1].end - CALM_S)
     return Plan(
         seed=seed,
         kind="spot" if chance.random() < 0.25 else "swap",  # noqa: PLR2004
@@ -206,6 +214,16 @@ def _steps(
             )
         )
     return found
+
+
+def _opened_while_mute(chance: random.Random, steps: Sequence[Step], until_s: float) -> list[Step]:
+    """Let people open what nothing is told of: then an old price might be believed."""
+    found = []
+    for step in steps:
+        for _ in range(_OPENED_WHILE_MUTE if step.do == "mute" else 0):
+            at = round(step.at + chance.uniform(*_OLD_BY_THEN_S), 4)
+            found.append(Step(at=at, do="open", u=step.u, v=round(chance.random(), 6)))
+    return [step for step in found if step.at < until_s]
 
 
 def encode(plan: Plan, **more: Any) -> bytes:

@@ -16,6 +16,7 @@ from domain.ids import ClientOrderId, PositionId, Symbol, account_tag, identity_
 from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Order, is_entry
+from domain.portfolio_state import limits_of
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
 from domain.protection import TRAIL, has_crossed, levels_of
@@ -247,10 +248,18 @@ class Promises:
         for name in _traders(life):
             actor = life.actor(name)
             if actor is not None:
-                limits = self._limits.setdefault(name, deque())
-                limits.append((now_s, actor.limits.max_positions))
-                while limits[0][0] < now_s - IN_FORCE_S:
-                    limits.popleft()
+                self._note_limit(name, actor.limits.max_positions)
+        portfolio = life.world.portfolio()
+        if portfolio is not None:
+            most = limits_of(portfolio, life.world.limits).max_positions
+            self._note_limit(names.PORTFOLIO, most)
+
+    def _note_limit(self, whose: str, most: int) -> None:
+        now_s = self.venue.outside.now_s
+        limits = self._limits.setdefault(whose, deque())
+        limits.append((now_s, most))
+        while limits[0][0] < now_s - IN_FORCE_S:
+            limits.popleft()
 
     def _against(self, life: Life) -> Iterator[str]:
         """Yield what stands against entries now: the mode, a symbol's price, a trader's pause."""
@@ -282,13 +291,14 @@ class Promises:
             if what in rules and life.outside.now_s - since_s > IN_FORCE_S:
                 told = f"{what} since {since_s:.0f} s"
                 self.note(rules[what], f"an entry of {position_id} leaves against {told}")
-        portfolio, limits = life.world.portfolio(), self._limits.get(trader)
-        if portfolio is None or not limits or not is_first:
+        portfolio = life.world.portfolio()
+        if portfolio is None or not is_first:
             return
         own = sum(each.trader == position.trader for each in portfolio.holdings.values())
-        most = max(count for _, count in limits)
-        if own > most:
-            self.note("I14", f"{trader} opens {position_id}, its {own}th of at most {most}")
+        for whose, count in ((trader, own), (names.PORTFOLIO, len(portfolio.holdings))):
+            most = max((most for _, most in self._limits.get(whose, ())), default=count)
+            if count > most:
+                self.note("I14", f"{whose} opens {position_id}, its {count}th of at most {most}")
 
 
 def held_there(venue: SimVenue, instrument: Instrument) -> Decimal:

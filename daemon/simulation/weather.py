@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from daemon.simulation import slow_cancel
 from daemon.simulation.network import Fate, parameters
 from daemon.simulation.outside import Outside
 from daemon.simulation.venue import SimVenue
@@ -17,9 +18,23 @@ HTML: Final = "<html><head><title>502</title></head><body>Bad gateway</body></ht
 _PRICE: Final = re.compile(r'"(px|last|markPx)":"[0-9.]+"')
 _BAD_PRICES: Final = ("0", "-1", "NaN", "Infinity", "1e9", "", "60,000")
 _ON_READS: Final = "read_"
+_CANCELS_S: Final = 90.0
 _ACCEPTED_S: Final = (0.5, 4.5)  # less than the time in which it may be accepted
 ON_REQUESTS: Final = frozenset(
-    {"lost", "swallowed", "unsent", "late", "slow", "straggler", "html", "code", "row", "truncated", "busy"}
+    {
+        "lost",
+        "swallowed",
+        "unsent",
+        "late",
+        "slow",
+        "straggler",
+        "slow_cancel",
+        "html",
+        "code",
+        "row",
+        "truncated",
+        "busy",
+    }
     | {"read_lost", "read_html", "read_code", "read_late", "read_stale"}
 )
 ON_FRAMES: Final = frozenset({"garbage", "bad_price"})
@@ -45,6 +60,7 @@ class SimWeather:
         self.rules: list[Rule] = []
         self.hits = 0
         self.partitioned_until_s = 0.0
+        self.mute_until_s: dict[str, float] = {}  # of instruments, in what is public
         self._requests = outside.chance("requests")
         self._frames = outside.chance("frames")
 
@@ -52,11 +68,14 @@ class SimWeather:
         """Put a rule into force."""
         account = self.venue.account.copy() if do == "read_stale" else None
         lasts_s = min(lasts_s, 2.5) if account is not None else lasts_s
+        if do == "slow_cancel":  # cancels are rare
+            count, lasts_s = 6, _CANCELS_S
         self.rules.append(Rule(do, self.outside.now_s + lasts_s, count, u, account))
 
     def clear(self) -> None:
         """Let everything be fine from now on."""
         self.rules.clear()
+        self.mute_until_s.clear()
         self.partitioned_until_s = 0.0
 
     @property
@@ -87,6 +106,8 @@ class SimWeather:
         now_s, is_read = self.outside.now_s, endpoint.method == "GET"
         self.rules = [rule for rule in self.rules if rule.until_s > now_s and rule.left > 0]
         for rule in self.rules:
+            if rule.do == "slow_cancel" and endpoint.path != slow_cancel.PATH:
+                continue
             if rule.do in ON_REQUESTS and rule.do.startswith(_ON_READS) == is_read:
                 rule.left -= 1
                 return rule
@@ -107,6 +128,8 @@ class SimWeather:
                 fate.out_s = chance.uniform(*_ACCEPTED_S)
             case "straggler":
                 fate.out_s, fate.cut_s = chance.uniform(*_ACCEPTED_S), chance.uniform(0.01, 0.3)
+            case "slow_cancel":
+                fate.instead = slow_cancel.later(self.outside, self.venue, chance, fields)
             case "html":
                 fate.acts, fate.answer = chance.random() < 0.5, HTML  # noqa: PLR2004
             case "truncated":
@@ -131,6 +154,8 @@ class SimWeather:
         delay_s = self._frames.uniform(0.002, 0.02)
         if self.is_partitioned:
             return None
+        if self.mute_until_s and path != "private" and self._is_mute(frame):
+            return None
         if self.rules and frame.startswith('{"arg"'):
             for rule in self.rules:
                 if rule.do == "garbage" and rule.left > 0 and rule.until_s > self.outside.now_s:
@@ -143,6 +168,10 @@ class SimWeather:
                     bad = _BAD_PRICES[int(rule.u * len(_BAD_PRICES))]
                     return _PRICE.sub(f'"\\1":"{bad}"', frame), delay_s
         return frame, delay_s
+
+    def _is_mute(self, frame: str) -> bool:
+        now_s = self.outside.now_s
+        return any(inst in frame for inst, at_s in self.mute_until_s.items() if now_s < at_s)
 
     def connects(self, path: str) -> str:
         """Return why a connection cannot be opened; "" when it can."""
