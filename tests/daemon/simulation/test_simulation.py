@@ -14,6 +14,10 @@ from daemon.simulation.shrink import rules_of, shrunk
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+# What v draws: an entry that rests 0.3 % away, one at market with a stop 2 % away.
+RESTS, STAYS = 0.01715, 0.00435
+
+
 def sends_twice(parts):
     """Plant a bug: every order leaves twice under its id."""
     submit = parts.distant.submit
@@ -105,6 +109,68 @@ def test_who_buys_beside_the_daemon_sells_again():
     assert not result.violations
     assert any("is sold again" in line for line in result.story)
     assert any("quarantine_over" in line for line in result.story)
+
+
+def test_a_request_may_arrive_when_its_answer_has_long_been_lost():
+    straggler = Step(at=9.9, do="straggler", count=1, lasts=20.0)
+
+    result = run(short(1, opens(v=STAYS), straggler, opens(10.0, v=STAYS)), with_story=True)
+
+    assert not result.violations
+    assert any("order_unknown" in line and "reset by peer" in line for line in result.story)
+    assert sum("position_filled" in line for line in result.story) == 2
+
+
+def test_what_fills_after_its_cancel_was_accepted_is_booked():
+    slow, withdraws = Step(at=8.0, do="slow_cancel"), Step(at=9.0, do="withdraw", u=0.1)
+
+    result = run(short(1, opens(v=RESTS), slow, withdraws), with_story=True)
+
+    assert not result.violations
+    assert any("slow_cancel: trade/cancel-order" in line for line in result.story)
+    assert any("position_filled" in line for line in result.story)
+
+
+def test_an_order_that_filled_in_part_stays_so_until_the_price_comes_back():
+    result = run(short(1, opens(v=RESTS), Step(at=8.0, do="part_fill", v=0.5)), with_story=True)
+
+    assert not result.violations
+    assert any("0.5 is left" in line for line in result.story)
+
+
+def test_people_open_a_symbol_while_nothing_is_told_of_it():
+    plan = planned(0)
+    mute = next(step for step in plan.steps if step.do == "mute")
+
+    opened = [step for step in plan.steps if step.do == "open" and step.u == mute.u]
+
+    assert len(opened) == 2
+    assert all(13.0 <= step.at - mute.at <= 30.0 for step in opened)
+
+
+def test_a_price_that_nobody_tells_any_more_opens_nothing():
+    mute = Step(at=20.0, do="mute", u=0.1, lasts=10.0)
+
+    result = run(short(1, mute, opens(40.0)), with_story=True)
+
+    assert not result.violations
+    assert any("answered: open: STALE_PRICE" in line for line in result.story)
+
+
+@pytest.mark.parametrize(
+    ("limit", "rule"),
+    [
+        (Step(at=15.0, do="limits", u=0.9, v=0.1), "MAX_POSITIONS_TRADER"),
+        (Step(at=15.0, do="account_limits", v=0.1), "MAX_POSITIONS_ACCOUNT"),
+    ],
+)
+def test_a_limit_below_what_is_open_lets_nothing_more_in(limit, rule):
+    two = (opens(v=STAYS), opens(8.0, v=STAYS))
+
+    result = run(short(1, *two, limit, opens(30.0)), with_story=True)
+
+    assert not result.violations
+    assert any(f"answered: open: {rule}" in line for line in result.story)
 
 
 def test_nothing_goes_wrong_in_the_last_ten_minutes():
