@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from actors import names
 from daemon.simulation import slow_cancel
+from daemon.simulation.disk import ShakyJournal
 from daemon.simulation.life import Life
 from daemon.simulation.market import SimMarket
 from daemon.simulation.outside import Outside
@@ -16,6 +17,7 @@ from daemon.simulation.weather import ON_FRAMES, ON_REQUESTS, SimWeather
 from exchanges.sandbox import outside as others
 from exchanges.sandbox.faults import Fault, Kind
 from exchanges.sandbox.refusals import VenueRefusal
+from storage.errors import Trouble
 
 _D = Decimal
 _PUSHES: dict[str, Kind] = {
@@ -231,6 +233,8 @@ class Acts:
                 return life.parts.system.kill(victim) and self._told(step, victim)
             case "slow_disk":
                 return self._for(step, life.worker, "slow_s", 0.05 + step.v * 0.5, 0.0)
+            case "commit_fails" | "journal_fails":
+                return self._journal_fails(life.journal_disk, step)
             case "full_disk":
                 return self._for(step, life.disk, "free", 1, life.disk.free)
             case "clock_step":
@@ -246,6 +250,17 @@ class Acts:
                 killed = life.parts.system.kill(_KILLS[name])
                 return killed and self._told(step, _KILLS[name])
         return False
+
+    def _journal_fails(self, disk: ShakyJournal, step: Step) -> bool:
+        """Let the next commit fail, or everything that is written for a while."""
+        disk.kind = Trouble.IO if step.u > 0.5 else Trouble.FULL  # noqa: PLR2004
+        disk.lands = step.v > 0.5  # noqa: PLR2004
+        after = "is there all the same" if disk.lands else "is not there"
+        if step.do == "journal_fails":
+            disk.lands = False
+            return self._for(step, disk, "is_failing", True, False)
+        disk.fail_once()
+        return self._told(step, f"{disk.kind.value}: the next one, which {after}")
 
 
 def _instead(step: Step) -> Step:

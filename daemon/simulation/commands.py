@@ -20,7 +20,7 @@ from actors.messages import (
     TakeSnapshot,
 )
 from daemon.simulation.life import Life
-from daemon.simulation.plan import TRADERS, Plan, Step
+from daemon.simulation.plan import TRADERS, Plan, Step, is_lifted
 from daemon.simulation.venue import BASES
 from domain.commands import (
     AddToPosition,
@@ -134,7 +134,8 @@ class Commands:
         holdings = () if portfolio is None else portfolio.holdings.values()
         own = sum(each.trader == trader for each in holdings)
         most = max(1, own - 1) if step.v < 0.5 else 1 + int(step.v * 5)  # noqa: PLR2004
-        wanted, resets = TraderOverrides(max_positions=most), step.v > 0.8  # noqa: PLR2004
+        resets = is_lifted(step)
+        wanted = TraderOverrides(max_positions=None if resets else most)
         self._ask(
             life,
             step,
@@ -146,7 +147,8 @@ class Commands:
         """Let all together have fewer positions than they have, or as many as before."""
         portfolio = life.world.portfolio()
         held = 0 if portfolio is None else len(portfolio.holdings)
-        wanted, resets = AccountOverrides(max_positions=max(1, held - 1)), step.v > 0.3  # noqa: PLR2004
+        resets = is_lifted(step)
+        wanted = AccountOverrides(max_positions=None if resets else max(1, held - 1))
         self._ask(
             life, step, names.PORTFOLIO, lambda rid: SetAccountLimits(wanted, resets, _BY, rid)
         )

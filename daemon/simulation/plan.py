@@ -9,10 +9,11 @@ each other.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 DAY_S = 86_400.0
 CALM_S = 600.0  # at the end, without faults
@@ -82,6 +83,7 @@ COMMANDS = {
     "snapshot": 2,
     "reconcile": 2,
 }
+LIMITS = frozenset({"limits", "account_limits"})
 # What goes wrong, by kind of request, frame, act; the weight of each where a seed has it.
 FAULTS = {
     # requests that change something
@@ -106,7 +108,7 @@ FAULTS = {
     # frames
     "cut": 6,
     "silence": 3,
-    "mute": 4,  # one symbol is silent, and people open it
+    "mute": 2,  # one symbol is silent, and people open it
     "half_open": 2,
     "notice": 2,
     "push_drop": 6,
@@ -145,6 +147,8 @@ FAULTS = {
     "kill_reconciler": 2,
     "slow_disk": 3,
     "full_disk": 2,
+    "commit_fails": 4,
+    "journal_fails": 3,
     "clock_step": 2,
 }
 
@@ -158,7 +162,7 @@ def planned(seed: int, *, with_faults: bool = True) -> Plan:
         kinds = {name: weight for name, weight in FAULTS.items() if chance.random() < 0.65}  # noqa: PLR2004
         weights = {name: weight * chance.choice((0.3, 1, 1, 3)) for name, weight in kinds.items()}
         steps += _steps(chance, lives, weights, chance.randint(*_FAULTS))
-        steps += _opened_while_mute(chance, steps, lives[-1].end - CALM_S)
+    steps += [after for step in steps for after in _what_follows(chance, step, lives)]
     return Plan(
         seed=seed,
         kind="spot" if chance.random() < 0.25 else "swap",  # noqa: PLR2004
@@ -216,14 +220,24 @@ def _steps(
     return found
 
 
-def _opened_while_mute(chance: random.Random, steps: Sequence[Step], until_s: float) -> list[Step]:
-    """Let people open what nothing is told of: then an old price might be believed."""
-    found = []
-    for step in steps:
-        for _ in range(_OPENED_WHILE_MUTE if step.do == "mute" else 0):
-            at = round(step.at + chance.uniform(*_OLD_BY_THEN_S), 4)
-            found.append(Step(at=at, do="open", u=step.u, v=round(chance.random(), 6)))
-    return [step for step in found if step.at < until_s]
+def _what_follows(chance: random.Random, step: Step, lives: Sequence[Span]) -> Iterator[Step]:
+    """Yield what people do after a step, within the same life."""
+    over_s = next(
+        one.end - (CALM_S if one is lives[-1] else 0.0) for one in lives if step.at < one.end
+    )
+    if step.do in LIMITS and not is_lifted(step):
+        at = min(step.at + chance.uniform(15.0, 40.0), over_s - 1.0)
+        yield replace(step, at=round(at, 4), v=1.0)
+    if step.do == "mute":  # an old price might be believed
+        for _ in range(_OPENED_WHILE_MUTE):
+            at = step.at + chance.uniform(*_OLD_BY_THEN_S)
+            if at < over_s:
+                yield Step(at=round(at, 4), do="open", u=step.u, v=round(chance.random(), 6))
+
+
+def is_lifted(step: Step) -> bool:
+    """Whether a limit is set back to what is configured."""
+    return step.v > 0.9  # noqa: PLR2004
 
 
 def encode(plan: Plan, **more: Any) -> bytes:

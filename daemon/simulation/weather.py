@@ -154,9 +154,10 @@ class SimWeather:
         delay_s = self._frames.uniform(0.002, 0.02)
         if self.is_partitioned:
             return None
-        if self.mute_until_s and path != "private" and self._is_mute(frame):
+        is_data = frame.startswith('{"arg"')
+        if self.mute_until_s and is_data and path != "private" and self._is_mute(frame):
             return None
-        if self.rules and frame.startswith('{"arg"'):
+        if self.rules and is_data:
             for rule in self.rules:
                 if rule.do == "garbage" and rule.left > 0 and rule.until_s > self.outside.now_s:
                     rule.left -= 1

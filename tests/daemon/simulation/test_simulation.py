@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from daemon.cli.program import build
 from daemon.simulation.campaign import again, campaign
 from daemon.simulation.day import run
-from daemon.simulation.plan import FAULTS, Step, decode, encode, planned
+from daemon.simulation.plan import FAULTS, LIMITS, Step, decode, encode, is_lifted, planned
 from daemon.simulation.shrink import rules_of, shrunk
 
 # A crash drops what was about to begin: coroutines that nobody will await.
@@ -139,13 +139,31 @@ def test_an_order_that_filled_in_part_stays_so_until_the_price_comes_back():
 
 
 def test_people_open_a_symbol_while_nothing_is_told_of_it():
-    plan = planned(0)
-    mute = next(step for step in plan.steps if step.do == "mute")
+    plan = next(each for each in map(planned, range(50)) if mutes(each))
 
+    mute = mutes(plan)[0]
     opened = [step for step in plan.steps if step.do == "open" and step.u == mute.u]
 
-    assert len(opened) == 2
+    assert opened
     assert all(13.0 <= step.at - mute.at <= 30.0 for step in opened)
+
+
+def mutes(plan):
+    """Return the silences of one symbol that do not end with their life."""
+    ends = [life.end - 600 for life in plan.lives]
+    return [
+        step
+        for step in plan.steps
+        if step.do == "mute" and any(0 < end - step.at - 30 for end in ends)
+    ]
+
+
+def test_a_limit_that_is_lowered_is_lifted_in_the_same_life():
+    for plan in map(planned, range(10)):
+        limits = [step for step in plan.steps if step.do in LIMITS]
+        lowered = [step for step in limits if not is_lifted(step)]
+
+        assert len(limits) >= 2 * len(lowered)
 
 
 def test_a_price_that_nobody_tells_any_more_opens_nothing():
@@ -155,6 +173,31 @@ def test_a_price_that_nobody_tells_any_more_opens_nothing():
 
     assert not result.violations
     assert any("answered: open: STALE_PRICE" in line for line in result.story)
+
+
+def test_a_commit_that_fails_is_made_again_unless_it_is_there():
+    for lands in (0.2, 0.8):
+        fails = Step(at=9.9, do="commit_fails", u=0.9, v=lands)
+
+        result = run(short(1, opens(v=STAYS), fails, opens(10.0, v=STAYS)), with_story=True)
+
+        assert not result.violations
+        assert any("journal_unavailable kind=io" in line for line in result.story)
+        assert any("journal_available" in line for line in result.story)
+        assert sum("position_filled" in line for line in result.story) == 2
+
+
+def test_nothing_is_opened_while_the_journal_cannot_be_written():
+    fails = Step(at=9.9, do="journal_fails", u=0.1, lasts=10.0)
+    snapshot = Step(at=12.0, do="snapshot")
+
+    result = run(
+        short(1, opens(v=STAYS), fails, opens(10.0), snapshot, opens(14.0)), with_story=True
+    )
+
+    assert not result.violations
+    assert any("answered: snapshot: JOURNAL_DOWN" in line for line in result.story)
+    assert any("answered: open: NO_ENTRY_MODE" in line for line in result.story)
 
 
 @pytest.mark.parametrize(
