@@ -107,7 +107,7 @@ class Commands:
             targets=tuple(targets),
             trail_ratio=_D("0.005") if digits // 11 % 4 == 0 else None,
             breakeven_price=price * (1 + direction.sign * away) if digits // 13 % 4 == 0 else None,
-            max_holding_s=60.0 if digits // 17 % 9 == 0 else None,
+            max_holding_s=60.0 if digits // 17 % 4 == 0 else None,
         )
         below = _D("0.003") if away >= _D("0.01") and digits // 31 % 2 else _D("0.0007")
         limit = price * (1 - direction.sign * below) if digits // 19 % 3 == 0 else None

@@ -19,7 +19,7 @@ from domain.order import Order, is_entry
 from domain.portfolio_state import limits_of
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
-from domain.protection import TRAIL, has_crossed, levels_of
+from domain.protection import TRAIL, ExitReason, has_crossed, levels_of
 from domain.triggers import Watched
 from domain.venue_stop import Resting
 from domain.venue_stop_align import should_rest
@@ -30,8 +30,10 @@ WATCHED_WITHIN_S = 20.0
 RESTS_WITHIN_S = 60.0  # through refusals that follow each other
 FIRES_WITHIN_S = 30.0  # of being crossed, through silences and partitions
 LEAVES_WITHIN_S = 60.0  # of the end of its position, a stop has left the venue
+TRIES_WITHIN_S = 45.0  # of its failure, an exit is tried again: its pause, and what it waits for
 RESERVED_WITHIN_S = 10.0
 IN_FORCE_S = 10.0  # after this a pause, a limit, a mode or a stale price stops every entry
+TRIES_AGAIN = HOLDS | {PositionStatus.CLOSING}
 _SEEN_S = 5.0  # an extreme this old is on the disk
 _OFF_TRAIL = 1e-9
 _OFF_PRICE = Decimal("0.1")
@@ -75,6 +77,7 @@ class Promises:
             is_given_up = each.is_closed or each.status is PositionStatus.QUARANTINED
             if not is_given_up and life.actor(names.position(each.id)) is None:
                 self._within(WATCHED_WITHIN_S, "I3", f"nobody looks after {each.id}")
+            self._tried_again(each, life)
         self._watched(life, held)
         self._quarantines(life, positions)
         self._levels(life, positions)
@@ -149,6 +152,25 @@ class Promises:
                     text = f"{algo.client_id} rests there for what is over here"
                     self._within(LEAVES_WITHIN_S, "I5", text)
 
+    def _tried_again(self, position: Position, life: Life) -> None:
+        """I3: a close that came to nothing is tried again until nothing remains."""
+        whole = [each for each in position.exits if each.whole]
+        if not whole or position.status not in TRIES_AGAIN:
+            return
+        for each in position.exits:
+            _, order = life.world.states.latest.get(
+                names.order_stream(each.client_order_id), (0, None)
+            )
+            if not each.done and not each.waits and order is not None and order.is_terminal:
+                text = f"{each.client_order_id} is over, and its position waits for it"
+                self._within(TRIES_WITHIN_S, "I3", text)
+        last, lot = whole[-1], position.instrument.lot_size
+        came_short = last.done and last.filled < last.quantity and position.free_quantity >= lot
+        if came_short and last.reason is not ExitReason.TAKE_PROFIT and not last.at_venue:
+            what = f"{last.client_order_id} came to nothing"
+            text = f"{what}, the {len(position.exits)}th exit, and none follows"
+            self._within(TRIES_WITHIN_S, "I3", text)
+
     def _watched(self, life: Life, held: list[Position]) -> None:
         """I3: the levels of what is held are watched here, and its stop rests at the venue."""
         feed = life.actor(names.FEED)
@@ -203,7 +225,7 @@ class Promises:
                 self._within(FIRES_WITHIN_S, "I12", text)
             limit_s = position.plan.max_holding_s
             held_s = (now - position.fills[0].at).total_seconds()
-            if limit_s is not None and held_s > limit_s + LEAVES_WITHIN_S:
+            if limit_s is not None and held_s > limit_s + FIRES_WITHIN_S:
                 text = f"{position.id} is held for longer than {limit_s:.0f} s"
                 self._within(FIRES_WITHIN_S, "I12", text)
 
