@@ -59,8 +59,7 @@ class Acts:
     def act(self, life: Life | None, step: Step) -> None:
         """Do one; where there is nothing to do it to, connections end or the price moves."""
         if step.do in ON_REQUESTS | ON_FRAMES:
-            self.weather.add(step.do, step.count, step.lasts, step.u)
-            self._told(step, f"{step.count} within {step.lasts:.1f} s")
+            self._told(step, self.weather.add(step.do, step.count, step.lasts, step.u))
             return
         if step.do in _PUSHES:
             rule = Fault(

@@ -191,7 +191,8 @@ class Commands:
                 )
             case _:
                 away = _D(_STOPS[int(step.v * len(_STOPS))])
-                changed = _modified(step, position, price * (1 - sign * away))
+                level = _secured(position, price) or price * (1 - sign * away)
+                changed = _modified(step, position, level)
                 if changed is None:
                     return
                 message = changed
@@ -246,6 +247,14 @@ def _limit(position: Position, price: Decimal) -> Decimal:
     return position.instrument.on_tick_for(
         side, price * (1 - position.direction.sign * _D("0.002"))
     )
+
+
+def _secured(position: Position, price: Decimal) -> Decimal | None:
+    """Return where a stop keeps a profit that the move to breakeven, still to come, would not."""
+    even, sign = position.protection.breakeven, position.direction.sign
+    if even is None or even.done or (price - even.stop_price) * sign <= 0:
+        return None
+    return (price + even.stop_price) / 2
 
 
 def _modified(step: Step, position: Position, price: Decimal) -> ModifyProtection | None:

@@ -105,6 +105,7 @@ FAULTS = {
     "read_code": 5,
     "read_late": 4,
     "read_stale": 4,
+    "read_one": 3,  # one endpoint is down for a while
     # frames
     "cut": 6,
     "silence": 3,

@@ -31,6 +31,7 @@ RESTS_WITHIN_S = 60.0  # through refusals that follow each other
 FIRES_WITHIN_S = 30.0  # of being crossed, through silences and partitions
 LEAVES_WITHIN_S = 60.0  # of the end of its position, a stop has left the venue
 TRIES_WITHIN_S = 45.0  # of its failure, an exit is tried again: its pause, and what it waits for
+BOOKED_WITHIN_S = 45.0  # while neither stream nor list may tell of it for a while
 RESERVED_WITHIN_S = 10.0
 IN_FORCE_S = 10.0  # after this a pause, a limit, a mode or a stale price stops every entry
 TRIES_AGAIN = HOLDS | {PositionStatus.CLOSING}
@@ -54,6 +55,7 @@ class Promises:
         self._is_guessed = False  # the cost of something that others did
         self._broken: dict[tuple[str, str], float] = {}  # since when
         self._seen: set[tuple[str, str]] = set()
+        self._even: set[str] = set()  # orders of which all that filled is booked
         self._fired: set[str] = set()  # orders of exits
         self._limits: dict[str, deque[tuple[float, int]]] = {}
         self._feed: Any = None
@@ -71,6 +73,7 @@ class Promises:
         orders: list[Order] = life.world.states.latest_of("order")
         self._alarms(life)
         self._reservations(life, orders)
+        self._booked(life)
         self._left_behind(life, orders)
         held = [each for each in positions if each.status in HOLDS and _is_calm(each)]
         for each in positions:
@@ -137,6 +140,22 @@ class Promises:
         one = self.venue.account.order_by_client.get(order_id)
         if one is not None and one.is_working:
             self.note("I9", f"{order_id} is {order.status.value} here, and works there")
+
+    def _booked(self, life: Life) -> None:
+        """I9: what fills there is booked here, whatever the stream did not tell."""
+        filled: dict[str, Decimal] = defaultdict(Decimal)
+        for one in self.venue.account.orders.values():
+            intent = intent_of(one)
+            if one.filled and intent not in self._even and is_ours(intent):
+                filled[intent] += one.filled * one.listing.contract_value
+        for intent, quantity in filled.items():
+            _, order = life.world.states.latest.get(
+                names.order_stream(ClientOrderId(intent)), (0, None)
+            )
+            if order is not None and order.filled < quantity:
+                self._within(BOOKED_WITHIN_S, "I9", f"{intent} filled {quantity}, not booked")
+            elif order is None or order.is_terminal:
+                self._even.add(intent)
 
     def _left_behind(self, life: Life, orders: list[Order]) -> None:
         """I5: no stop outlives its position at the venue."""

@@ -18,6 +18,10 @@ HTML: Final = "<html><head><title>502</title></head><body>Bad gateway</body></ht
 _PRICE: Final = re.compile(r'"(px|last|markPx)":"[0-9.]+"')
 _BAD_PRICES: Final = ("0", "-1", "NaN", "Infinity", "1e9", "", "60,000")
 _ON_READS: Final = "read_"
+_READS: Final = (
+    *("account/positions", "account/positions", "account/balance"),
+    *("trade/fills", "trade/order", "trade/orders-pending", "trade/orders-algo-pending"),
+)
 _CANCELS_S: Final = 90.0
 _ACCEPTED_S: Final = (0.5, 4.5)  # less than the time in which it may be accepted
 ON_REQUESTS: Final = frozenset(
@@ -36,6 +40,7 @@ ON_REQUESTS: Final = frozenset(
         "busy",
     }
     | {"read_lost", "read_html", "read_code", "read_late", "read_stale"}
+    | {"read_one"}
 )
 ON_FRAMES: Final = frozenset({"garbage", "bad_price"})
 
@@ -49,6 +54,7 @@ class Rule:
     left: int
     u: float
     account: Account | None = None
+    path: str = ""  # the only one that it is about
 
 
 class SimWeather:
@@ -64,13 +70,17 @@ class SimWeather:
         self._requests = outside.chance("requests")
         self._frames = outside.chance("frames")
 
-    def add(self, do: str, count: int, lasts_s: float, u: float) -> None:
-        """Put a rule into force."""
+    def add(self, do: str, count: int, lasts_s: float, u: float) -> str:
+        """Put a rule into force; return its words."""
         account = self.venue.account.copy() if do == "read_stale" else None
         lasts_s = min(lasts_s, 2.5) if account is not None else lasts_s
+        path = ""
         if do == "slow_cancel":  # cancels are rare
-            count, lasts_s = 6, _CANCELS_S
-        self.rules.append(Rule(do, self.outside.now_s + lasts_s, count, u, account))
+            path, count, lasts_s = slow_cancel.PATH, 6, _CANCELS_S
+        elif do == "read_one":  # so that one look after the other lacks it
+            path, count, lasts_s = _READS[int(u * len(_READS))], 60, 15.0 + lasts_s
+        self.rules.append(Rule(do, self.outside.now_s + lasts_s, count, u, account, path))
+        return f"{count} within {lasts_s:.1f} s{path and f' of {path}'}"
 
     def clear(self) -> None:
         """Let everything be fine from now on."""
@@ -106,7 +116,7 @@ class SimWeather:
         now_s, is_read = self.outside.now_s, endpoint.method == "GET"
         self.rules = [rule for rule in self.rules if rule.until_s > now_s and rule.left > 0]
         for rule in self.rules:
-            if rule.do == "slow_cancel" and endpoint.path != slow_cancel.PATH:
+            if rule.path not in ("", endpoint.path):
                 continue
             if rule.do in ON_REQUESTS and rule.do.startswith(_ON_READS) == is_read:
                 rule.left -= 1
@@ -144,6 +154,8 @@ class SimWeather:
             case "row":
                 fate.acts = chance.random() < 0.5  # noqa: PLR2004
                 fate.answer = _row_refused(endpoint, fields)
+            case "one":
+                fate.answer = {"code": "50001", "data": [], "msg": "Service unavailable"}
             case "stale":
                 fate.account = rule.account
 
