@@ -154,7 +154,7 @@ def mutes(plan):
     return [
         step
         for step in plan.steps
-        if step.do == "mute" and any(0 < end - step.at - 30 for end in ends)
+        if step.do == "mute" and any(end - step.at - 30 > 0 for end in ends)
     ]
 
 
