@@ -120,8 +120,8 @@ class Promises:
     def _reservations(self, life: Life, orders: list[Order]) -> None:
         """I6: what may still be bought is reserved, and nothing else. I9: what is over is over."""
         portfolio = life.world.portfolio()
-        if portfolio is None:
-            return
+        if portfolio is None or life.journal_disk.is_failing:
+            return  # nobody is told of what is not durable
         known = {order.terms.client_order_id: order for order in orders}
         for order_id, order in known.items():
             if order.is_terminal:
