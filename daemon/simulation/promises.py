@@ -307,8 +307,8 @@ class Promises:
         world = life.world
         portfolio = world.portfolio()
         causes = list(world.causes.values()) + list(portfolio.causes if portfolio else ())
-        if any(not cause.mode.allows_entries for cause in causes):
-            yield "mode"
+        # One by one: between two looks one may end and another begin, and an entry pass.
+        yield from sorted({f"mode {one.code}" for one in causes if not one.mode.allows_entries})
         for symbol, price in world.prices.prices.items():
             told = price.told or price.last
             if told and Decimal(told) != self._price(symbol):
@@ -324,14 +324,15 @@ class Promises:
         if position is None:
             return
         trader = names.trader(position.trader)
-        rules = {"mode": "I10", position.instrument.symbol: "I10"}
+        rules: dict[str, str] = {position.instrument.symbol: "I10"}
         if is_first:  # a person may add to a position of a trader that is paused
             rules[trader] = "I14"
         for what in self._against(life):
             since_s = self._broken.get(("entries", what), life.outside.now_s)
-            if what in rules and life.outside.now_s - since_s > IN_FORCE_S:
+            rule = "I10" if what.startswith("mode ") else rules.get(what)
+            if rule is not None and life.outside.now_s - since_s > IN_FORCE_S:
                 told = f"{what} since {since_s:.0f} s"
-                self.note(rules[what], f"an entry of {position_id} leaves against {told}")
+                self.note(rule, f"an entry of {position_id} leaves against {told}")
         portfolio = life.world.portfolio()
         if portfolio is None or not is_first:
             return
