@@ -286,6 +286,9 @@ class Promises:
         for what in self._against(life):
             self._seen.add(("entries", what))
             self._broken.setdefault(("entries", what), now_s)
+        self._note_limits(life)
+
+    def _note_limits(self, life: Life) -> None:
         for name in _traders(life):
             actor = life.actor(name)
             if actor is not None:
@@ -336,6 +339,7 @@ class Promises:
         portfolio = life.world.portfolio()
         if portfolio is None or not is_first:
             return
+        self._note_limits(life)  # it may have been raised since the last look
         own = sum(each.trader == position.trader for each in portfolio.holdings.values())
         for whose, count in ((trader, own), (names.PORTFOLIO, len(portfolio.holdings))):
             most = max((most for _, most in self._limits.get(whose, ())), default=count)
