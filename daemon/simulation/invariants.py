@@ -101,10 +101,11 @@ class Judge:
         if identity is None:
             return
         _, position = durable.get(names.position(identity.position_id), (0, None))
-        armed = position is not None and any(
-            each.client_order_id == order_id for each in position.armed
+        # One that had to wait for the stop's end has fired durably, and is armed no more.
+        named = position is not None and any(
+            each.client_order_id == order_id for each in (*position.armed, *position.exits)
         )
-        self._expect("I1", armed, f"{order_id} was sent and is not durable")
+        self._expect("I1", named, f"{order_id} was sent and is not durable")
 
     def _only_reduces(self, order_id: ClientOrderId, row: Any) -> None:
         """I4: an exit of a swap cannot turn the position."""
