@@ -80,7 +80,6 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
         self.ownership = Ownership(world, self._stop_entries)
-        self.began_s = world.clock.monotonic()
 
     # --- life ---
 

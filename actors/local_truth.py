@@ -5,7 +5,7 @@ from decimal import Decimal
 from math import inf
 
 from actors.world import World
-from domain.ids import ClientOrderId, PositionId, Symbol
+from domain.ids import NO_ORDER, ClientOrderId, PositionId, Symbol
 from domain.order import Order
 from domain.position import Position
 from domain.position_life import is_known_fill, working_entries
@@ -28,6 +28,7 @@ def held_of(positions: Iterable[Position]) -> list[Held]:
             entry_price=each.entry_price,
             opened_at=each.opened_at or each.intended_at,
             fills=len(each.fills),
+            is_adopted=each.fills[0].client_order_id == NO_ORDER,
         )
         for each in positions
         if each.remaining

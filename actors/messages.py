@@ -206,6 +206,14 @@ class Uncompared(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = EXITS
 
 
+class HoldingsRead(msgspec.Struct, frozen=True):
+    """What the venue holds, by a read that began at `began_s`, monotonic; where it differs."""
+
+    lane: ClassVar[int] = EXITS
+    differing: frozenset[Symbol]
+    began_s: float
+
+
 class Compared(msgspec.Struct, frozen=True):
     """The exchange actor has taken over orders and fills: holdings and money are next."""
 

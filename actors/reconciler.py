@@ -20,6 +20,7 @@ from actors.messages import (
     CancelOrphan,
     ClearCause,
     Compared,
+    HoldingsRead,
     OrdersSeen,
     ReconcileNow,
     SetCause,
@@ -212,8 +213,10 @@ class ReconcilerActor(Actor):
             self._note_answer(Depth.HOLDINGS, looked)
             self.holdings.judge(looked, act=acts)
             self.holdings.elsewhere.note(looked)
-            agree = not any(side.differs for side in self.holdings.sides)
-            self.money.note_holdings(looked.positions, agree=agree)
+            differing = frozenset(each.symbol for each in self.holdings.sides if each.differs)
+            self.money.note_holdings(looked.positions, agree=not differing)
+            if not self.world.is_reconciled:
+                self.tell(names.EXCHANGE, HoldingsRead(differing, looked.began_s))
             if looked.orders is not None and acts:
                 self._cancel_orphans(looked.orders)
         if looked.balances is not None:

@@ -74,12 +74,15 @@ class Sender(Proving):
     @handles(SubmitOrder)
     def on_submit(self, effect: SubmitOrder) -> None:
         """Journal the intent, then send; an order that is known already is never sent again."""
+        if self.reconciled or self._stream(effect.terms.client_order_id) is not None:
+            self._submit(effect)
+        else:
+            self.waiting.append(effect)
+
+    def _submit(self, effect: SubmitOrder) -> None:
         terms = effect.terms
         if self._stream(terms.client_order_id) is not None:
             self._tell_again(terms.position_id, terms.client_order_id)
-            return
-        if not self.reconciled:
-            self.waiting.append(effect)
             return
         if not self._has_room(effect):
             return

@@ -8,17 +8,18 @@ from datetime import datetime
 import structlog
 
 from actors.doubt import reconcile
-from actors.messages import Beat, Reconciled, ReconcileFailed
+from actors.messages import Beat, HoldingsRead, Reconciled, ReconcileFailed
 from actors.sending import Sender
 from actors.world import World
 from domain.ids import ClientOrderId
-from domain.order import Order
+from domain.order import RESTING, Order
 from exchanges.port import Exchange
 from runtime.actor import handles
 
 log = structlog.get_logger("trade.execution")
 
 RECONCILE_AGAIN_AFTER_S = 1.0
+SHOWN_WITHIN_S = 10.0  # of a start: what a life before had executed shows in what is held
 
 
 class TakingStock(Sender):
@@ -26,6 +27,7 @@ class TakingStock(Sender):
 
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
+        self.began_s = world.clock.monotonic()
         self.booked_until: datetime | None = None  # of this life
         self.is_asking = self.is_wanted = False
         self.is_waiting = False  # to ask again
@@ -85,6 +87,24 @@ class TakingStock(Sender):
         if not self.is_waiting:
             self.is_waiting = True
             self.after(RECONCILE_AGAIN_AFTER_S, Beat())
+
+    @handles(HoldingsRead)
+    def on_holdings_read(self, read: HoldingsRead) -> None:
+        """Let exits go whose units are held there, although orders or fills cannot be read.
+
+        An exit of which only a life before knew would have sold them by now.
+        """
+        if self.reconciled or read.began_s < self.began_s + SHOWN_WITHIN_S:
+            return
+        waiting, self.waiting = self.waiting, []
+        for effect in waiting:
+            terms = effect.terms
+            is_exit = terms.reduce_only and terms.type not in RESTING
+            if is_exit and terms.symbol not in read.differing:
+                log.warning("exit_unreconciled", client_order_id=terms.client_order_id)
+                self._submit(effect)
+            else:
+                self.waiting.append(effect)
 
     @handles(Beat)
     def on_beat(self, beat: Beat) -> None:

@@ -144,7 +144,7 @@ class VenueCheckActor(Actor):
         if self.port.listed() is None:
             missing = "the rules of what is traded"
         elif portfolio is None or not is_opened(portfolio):
-            missing = "the account's balance"
+            missing = "the account's balance and what moved it"
         else:
             return ()
         self.after(UNTOLD_AGAIN_AFTER_S, LookAgain())

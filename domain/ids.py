@@ -74,6 +74,7 @@ def _number(text: str) -> int:
     return value
 
 
+@lru_cache(100)
 def account_tag(account: AccountName) -> str:
     """Two characters that tell accounts apart in order ids; not unique for certain."""
     value = 0

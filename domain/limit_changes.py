@@ -52,7 +52,8 @@ def merged(before: Overrides, wanted: Overrides) -> Overrides:
 
 def applied(configured: Limits, overrides: TraderOverrides | AccountOverrides) -> Limits:
     """Return the limits in force. Raises `ValueError` when one makes no sense."""
-    return replace(configured, **given(overrides))
+    changes = given(overrides)
+    return replace(configured, **changes) if changes else configured
 
 
 def too_many_said(held: int, most: int) -> str:

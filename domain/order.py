@@ -434,6 +434,7 @@ def _filled(order: Order, fill: Fill) -> Order:
         status = order.status
     else:
         status = _S.PARTIAL
+    most = order.terms.quantity if order.asked is None else order.asked.quantity  # it may be so
     value = order.average_price * order.filled + fill.price * fill.quantity
     return _to(
         order,
@@ -444,7 +445,7 @@ def _filled(order: Order, fill: Fill) -> Order:
         fees=_add_fee(order.fees, fill.fee),
         fills=(*order.fills, fill),
         late_fill=order.late_fill or late,
-        over_fill=order.over_fill or filled > order.terms.quantity,
+        over_fill=order.over_fill or filled > max(most, order.terms.quantity),
     )
 
 

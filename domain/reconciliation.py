@@ -51,6 +51,7 @@ class Held(msgspec.Struct, frozen=True):
     entry_price: Decimal  # quote
     opened_at: datetime
     fills: int = 0  # how many it has had: makes the id of an estimated one
+    is_adopted: bool = False  # others opened it: they are the first to close it again
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -60,7 +61,7 @@ class Side(msgspec.Struct, frozen=True):
     direction: Direction | None  # None: net
     ours: Decimal  # base units, signed
     venue: Decimal  # base units, signed
-    held: tuple[Held, ...] = ()  # oldest first
+    held: tuple[Held, ...] = ()  # adopted ones first, then the oldest
     is_spot: bool = False
     lot_size: Decimal = ZERO  # zero: an instrument that is not configured
     dust: Decimal = ZERO  # base units of ours that no position has
@@ -155,7 +156,7 @@ def _side(
         direction=direction,
         ours=sum((each.remaining * each.direction.sign for each in held), ZERO),
         venue=sum((each.quantity for each in told), ZERO),
-        held=tuple(sorted(held, key=lambda each: (each.opened_at, each.position_id))),
+        held=tuple(sorted(held, key=_first_to_go)),
         is_spot=instrument is not None and instrument.kind is Kind.SPOT,
         lot_size=ZERO if instrument is None else instrument.lot_size,
         dust=dust.get(symbol, ZERO),
@@ -259,8 +260,12 @@ class Explanation(msgspec.Struct, frozen=True):
     surplus_direction: Direction
 
 
+def _first_to_go(held: Held) -> tuple[bool, datetime, PositionId]:
+    return not held.is_adopted, held.opened_at, held.position_id
+
+
 def explain(side: Side, seen: Sequence[Seen], price: Decimal | None, now: datetime) -> Explanation:
-    """Attribute a difference: reductions to the oldest positions first, by the oldest fills first.
+    """Attribute a difference: reductions to the first of `side.held`, by the oldest fills first.
 
     Fills explain as much as they amount to together, both sides of the book counted; older than a
     position they say nothing of it. `price` is what a guess is booked at; None: the entry's.
@@ -353,7 +358,7 @@ def _guesses(
     price: Decimal | None,
     now: datetime,
 ) -> list[Reduction]:
-    """Return the rest of the difference at the price of the moment, the oldest position first."""
+    """Return the rest of the difference at the price of the moment, the first of `held` first."""
     found: list[Reduction] = []
     for held, remaining in left:
         quantity = min(remaining, missing)

@@ -57,7 +57,6 @@ URL = "https://www.okx.com"
 _CAME_LATE = "51149"
 _MEASURE_EVERY_S = 10.0  # also keeps the connection of orders warm
 _LOOK_AGAIN_AFTER_S = 1.0  # while the venue is away, or its rules are not known yet
-_NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
 _NOT_HELD = frozenset({"51023", "51169"})
 _NO_BALANCE = "51008"
 _OFF_GRID = frozenset({"LOT_SIZE", "51020", "51121"})
@@ -390,7 +389,7 @@ class OkxAccount:
             return True
         answer = await self._cancel_algo(self._wanted[0], _ABSENT_ALGO)
         if isinstance(answer, Silence):
-            return False if answer.status in _NO_SUCH_PLACE else Unknown(f"stops: {answer.why}")
+            return False if okx.has_no_such_place(answer) else Unknown(f"stops: {answer.why}")
         outcome = okx.placed(answer, "algoId")
         if isinstance(outcome, Unknown):
             return Unknown(f"stops: {outcome.why}")

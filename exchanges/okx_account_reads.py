@@ -16,7 +16,7 @@ from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Fill, OrderStatus
 from exchanges import okx_answers as okx
-from exchanges.ccxt_wire import Silence, Wire
+from exchanges.ccxt_wire import Reply, Wire
 from exchanges.okx_account_rows import cash_flow_from_row
 from exchanges.okx_fields import Row, maybe, optional, text
 from exchanges.okx_fill_owners import MOST_KNOWN, FillOwners
@@ -107,7 +107,8 @@ class AccountReads:
             return NotFound()
         rows = okx.read(answer, lambda rows: rows)
         if isinstance(rows, Unknown):
-            if isinstance(answer, Silence) or answer.verdict not in _SAYS_NO:
+            says_no = isinstance(answer, Reply) and answer.verdict in _SAYS_NO
+            if not (says_no or okx.has_no_such_place(answer)):
                 return rows
             rows = []
         if not rows:  # not how the venue says "no such order": believe it only if the lists agree

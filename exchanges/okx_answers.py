@@ -27,7 +27,9 @@ _V = Verdict
 _MAX_TEXT = 200  # characters of the venue's words that are kept
 _NOT_SENT = "Nothing left this computer. If it stays so: check the network, or ask less often."
 _TURNED_AWAY = frozenset({_V.LIMITED, _V.SKEWED, _V.LOGIN})
-_OF_ORDERS = frozenset({"0", "1", "2"})  # envelopes of orders
+_NO_SUCH_PLACE = frozenset({403, 404, 405, 410})
+_ALL_FAILED = "1"
+_OF_ORDERS = frozenset({"0", _ALL_FAILED, "2"})  # envelopes of orders
 
 
 def _orders(method: str, count: int, counted_by: str = "") -> Endpoint:
@@ -86,9 +88,11 @@ class OkxJudge:
         if not isinstance(code, str):
             return _V.UNKNOWN
         if code in _OF_ORDERS:
+            if code != _ALL_FAILED:
+                return _V.FINE
             rows = payload.get("data")
             codes = {_row_code(row) for row in rows} if isinstance(rows, list) else set()
-            verdict = code_of(codes.pop()).verdict if code == "1" and len(codes) == 1 else _V.FINE
+            verdict = code_of(codes.pop()).verdict if len(codes) == 1 else _V.FINE
             return verdict if verdict in _TURNED_AWAY | {_V.DOWN} else _V.FINE
         return code_of(code).verdict
 
@@ -151,6 +155,13 @@ def code_in(answer: Reply) -> str:
     """Return the code of an envelope; "" when there is none."""
     code = answer.payload.get("code") if isinstance(answer.payload, dict) else None
     return code if isinstance(code, str) else ""
+
+
+def has_no_such_place(answer: Reply | Silence) -> bool:
+    """Whether the venue says that it has no such endpoint."""
+    if isinstance(answer, Silence):
+        return answer.status in _NO_SUCH_PLACE
+    return code_in(answer) == "404"
 
 
 def placed(

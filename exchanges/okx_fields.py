@@ -37,11 +37,11 @@ def text(row: Row, field: str) -> str:
 def optional(row: Row, field: str) -> str:
     """Return a text; "" when the field is missing."""
     value = row.get(field, "")
+    if type(value) is str and (len(value) <= _MAX_ID or not field.endswith("Id")):
+        return value
     if value is None:
         return ""
-    if type(value) is not str or (field.endswith("Id") and len(value) > _MAX_ID):
-        raise LieError(f"{field} is {excerpt(value)}, where text is expected")
-    return value
+    raise LieError(f"{field} is {excerpt(value)}, where text is expected")
 
 
 def maybe(row: Row, field: str, *, signed: bool = False) -> Decimal | None:

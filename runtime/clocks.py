@@ -25,11 +25,16 @@ class VirtualClock:
             raise ValueError(f"a clock starts at an aware time, not {start!r}")
         self._loop = loop
         self._start = start.astimezone(UTC)
-        self._origin_s = loop.time()
+        self._origin_s = self._at_s = loop.time()
+        self._now = self._start
 
     def now(self) -> datetime:
         """Return wall time, UTC, aware, to the microsecond."""
-        return self._start + timedelta(seconds=self._loop.time() - self._origin_s)
+        at_s = self._loop.time()
+        if at_s != self._at_s:  # many ask at the same instant
+            self._at_s = at_s
+            self._now = self._start + timedelta(seconds=at_s - self._origin_s)
+        return self._now
 
     def monotonic(self) -> float:
         """Return the loop's seconds."""

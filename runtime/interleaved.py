@@ -20,19 +20,20 @@ class _Ready(deque[Handle]):
 
     def __init__(self, chance: Chance, share: float) -> None:
         super().__init__()
-        self._chance = chance
+        self._draw = chance.random
+        self._take = super().popleft
         self._share = share
 
     def popleft(self) -> Handle:
         """Take the next, or now and then one after it."""
-        if len(self) > 1 and self._chance.random() < self._share:
-            skip = int(self._chance.random() * min(len(self), _WINDOW))
+        if len(self) > 1 and self._draw() < self._share:
+            skip = int(self._draw() * min(len(self), _WINDOW))
             if skip:
                 self.rotate(-skip)
-                handle = super().popleft()
+                handle = self._take()
                 self.rotate(skip)
                 return handle
-        return super().popleft()
+        return self._take()
 
 
 class InterleavedLoop(VirtualLoop):

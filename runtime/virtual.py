@@ -11,8 +11,8 @@ import heapq
 import selectors
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
-from contextvars import Context
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 _CANCELED = 100  # timers kept at least
@@ -47,6 +47,49 @@ class _NoSelector(selectors.BaseSelector):
         return {}
 
 
+class _Handle(asyncio.Handle):
+    """A callback as asyncio makes it, but for its aids to debugging."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+
+class _TimerHandle(asyncio.TimerHandle):
+    """The same at a time."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+        self._when = when
+        self._scheduled = False
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio loop whose `time()` starts at 0 and jumps to the next timer when idle."""
 
@@ -77,9 +120,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self.is_closed():
             raise RuntimeError("the loop is closed")
         self._timers += 1
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = _TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._coming, (when, self._timers, timer))
         return timer
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call back after what is ready already."""
+        if self.is_closed():
+            raise RuntimeError("the loop is closed")
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Forget canceled timers now and then, the far ones too."""
@@ -111,14 +164,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         """Run what is ready; asyncio's own, without what is for sockets and for real time."""
-        ready = self._ready
-        while self._coming and self._coming[0][2].cancelled():
-            heapq.heappop(self._coming)
+        ready, coming = self._ready, self._coming
+        while coming and coming[0][2].cancelled():
+            heapq.heappop(coming)
         if not ready and not self._stopping:
             self._jump()
         until_s = self._now_s + self._clock_resolution
-        while self._coming and self._coming[0][0] < until_s:
-            ready.append(heapq.heappop(self._coming)[2])
+        while coming and coming[0][0] < until_s:
+            ready.append(heapq.heappop(coming)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():

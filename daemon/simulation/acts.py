@@ -6,6 +6,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors import names
+from daemon.simulation import slow_cancel
+from daemon.simulation.disk import ShakyJournal
 from daemon.simulation.life import Life
 from daemon.simulation.market import SimMarket
 from daemon.simulation.outside import Outside
@@ -15,6 +17,7 @@ from daemon.simulation.weather import ON_FRAMES, ON_REQUESTS, SimWeather
 from exchanges.sandbox import outside as others
 from exchanges.sandbox.faults import Fault, Kind
 from exchanges.sandbox.refusals import VenueRefusal
+from storage.errors import Trouble
 
 _D = Decimal
 _PUSHES: dict[str, Kind] = {
@@ -32,6 +35,7 @@ _KILLS = {
     "kill_reconciler": names.RECONCILER,
 }
 _PERSISTENCE_LIVES_S = 21.0  # killed a fourth time within a minute, it takes the process along
+_MUTE_S = 25.0
 _CHILD_CODES = ("51008", "51020", "51131")
 
 
@@ -55,8 +59,7 @@ class Acts:
     def act(self, life: Life | None, step: Step) -> None:
         """Do one; where there is nothing to do it to, connections end or the price moves."""
         if step.do in ON_REQUESTS | ON_FRAMES:
-            self.weather.add(step.do, step.count, step.lasts, step.u)
-            self._told(step, f"{step.count} within {step.lasts:.1f} s")
+            self._told(step, self.weather.add(step.do, step.count, step.lasts, step.u))
             return
         if step.do in _PUSHES:
             rule = Fault(
@@ -114,6 +117,10 @@ class Acts:
                 return count > 0 and self._told(step, f"{path or 'all'}: {count} connections")
             case "silence":
                 return self._for(step, sockets, "silent", True, False)
+            case "mute":
+                lasts_s = _MUTE_S + step.lasts
+                self.weather.mute_until_s[inst] = self.outside.now_s + lasts_s
+                return self._told(step, f"nothing of {inst} for {lasts_s:.1f} s")
             case "half_open":
                 return self._for(step, sockets, "half_open", True, False)
             case "notice":
@@ -130,6 +137,8 @@ class Acts:
             case "thin":
                 liquidity = quote.listing.least * max(1, int(step.v * 40))
                 return self._for(step, quote, "liquidity", liquidity, None)
+            case "part_fill":
+                return self._part_fill(step)
             case "suspend":
                 return self._for(step, quote, "is_suspended", True, False)
             case "skew":
@@ -167,6 +176,17 @@ class Acts:
                 paid = others.fund(account, inst)
                 return bool(paid) and self._told(step, f"{paid} USDT")
         return False
+
+    def _part_fill(self, step: Step) -> bool:
+        """Let somebody trade with a part of what rests; the rest stays."""
+        working = self.venue.account.working.values()
+        resting = [one for some in working for one in some.values() if one.left > one.listing.lot]
+        if not resting:
+            return False
+        chosen = resting[int(step.u * len(resting))]
+        share = max(step.v, slow_cancel.ALL_OF_IT)
+        done = slow_cancel.fill_part(self.venue, chosen, share)
+        return done and self._told(step, f"{chosen.client_id}, {chosen.left} is left")
 
     def _sell(self, inst: str, size: Decimal) -> None:
         """Let who bought sell again, unless they did, or somebody closed what they had."""
@@ -212,8 +232,10 @@ class Acts:
                 return life.parts.system.kill(victim) and self._told(step, victim)
             case "slow_disk":
                 return self._for(step, life.worker, "slow_s", 0.05 + step.v * 0.5, 0.0)
+            case "commit_fails" | "journal_fails":
+                return self._journal_fails(life.journal_disk, step)
             case "full_disk":
-                return self._for(step, life.disk, "free", 1, life.disk.free)
+                return self._for(step, life.disk, "free", 1, type(life.disk).free)
             case "clock_step":
                 by = (step.v - 0.5) * 7200
                 life.clock.step(by)
@@ -227,6 +249,17 @@ class Acts:
                 killed = life.parts.system.kill(_KILLS[name])
                 return killed and self._told(step, _KILLS[name])
         return False
+
+    def _journal_fails(self, disk: ShakyJournal, step: Step) -> bool:
+        """Let the next commit fail, or everything that is written for a while."""
+        disk.kind = Trouble.IO if step.u > 0.5 else Trouble.FULL  # noqa: PLR2004
+        disk.lands = step.v > 0.5  # noqa: PLR2004
+        after = "is there all the same" if disk.lands else "is not there"
+        if step.do == "journal_fails":
+            disk.lands = False
+            return self._for(step, disk, "is_failing", True, False)
+        disk.fail_once()
+        return self._told(step, f"{disk.kind.value}: the next one, which {after}")
 
 
 def _instead(step: Step) -> Step:

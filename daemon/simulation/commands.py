@@ -15,11 +15,12 @@ from actors.messages import (
     PauseTrader,
     ReconcileNow,
     ResumeTrader,
+    SetAccountLimits,
     SetTraderLimits,
     TakeSnapshot,
 )
 from daemon.simulation.life import Life
-from daemon.simulation.plan import TRADERS, Plan, Step
+from daemon.simulation.plan import TRADERS, Plan, Step, is_lifted
 from daemon.simulation.venue import BASES
 from domain.commands import (
     AddToPosition,
@@ -33,8 +34,8 @@ from domain.commands import (
 )
 from domain.ids import MANUAL, PositionId, RequestId, Symbol, TraderName
 from domain.instrument import Direction
-from domain.limit_changes import TraderOverrides
-from domain.position import Position
+from domain.limit_changes import AccountOverrides, TraderOverrides
+from domain.position import Position, PositionStatus
 
 _D = Decimal
 _BY = "somebody"
@@ -73,14 +74,11 @@ class Commands:
                 kind = PauseTrader if step.do == "pause" else ResumeTrader
                 self._ask(life, step, names.trader(trader), lambda rid: kind(trader, rid, _BY))
             case "limits":
-                trader = TraderName(TRADERS[int(step.u * len(TRADERS))])
-                wanted = TraderOverrides(max_positions=1 + int(step.v * 5))
-                self._ask(
-                    life,
-                    step,
-                    names.trader(trader),
-                    lambda rid: SetTraderLimits(trader, wanted, step.v > 0.8, _BY, rid),  # noqa: PLR2004
-                )
+                self._limit_trader(life, step)
+            case "account_limits":
+                self._limit_account(life, step)
+            case "withdraw":
+                self._withdraw(life, step)
             case "snapshot":
                 self._ask(life, step, names.PERSISTENCE, TakeSnapshot)
             case "reconcile":
@@ -109,9 +107,10 @@ class Commands:
             targets=tuple(targets),
             trail_ratio=_D("0.005") if digits // 11 % 4 == 0 else None,
             breakeven_price=price * (1 + direction.sign * away) if digits // 13 % 4 == 0 else None,
-            max_holding_s=60.0 if digits // 17 % 9 == 0 else None,
+            max_holding_s=60.0 if digits // 17 % 4 == 0 else None,
         )
-        limit = price * (1 - direction.sign * _D("0.0007")) if digits // 19 % 3 == 0 else None
+        below = _D("0.003") if away >= _D("0.01") and digits // 31 % 2 else _D("0.0007")
+        limit = price * (1 - direction.sign * below) if digits // 19 % 3 == 0 else None
         request = EntryRequest(
             position_id=PositionId(str(UUID(int=self._opened, version=4))),
             trader=MANUAL,
@@ -126,6 +125,41 @@ class Commands:
             leverage=self._leverage(life, symbol, digits),
         )
         self._ask(life, step, names.trader(MANUAL), lambda rid: _with(request, rid))
+
+    def _limit_trader(self, life: Life, step: Step) -> None:
+        """Set how many positions a trader may have: half of the time fewer than it has."""
+        everybody = (*map(TraderName, TRADERS), MANUAL)
+        trader = everybody[int(step.u * len(everybody))]
+        portfolio = life.world.portfolio()
+        holdings = () if portfolio is None else portfolio.holdings.values()
+        own = sum(each.trader == trader for each in holdings)
+        most = max(1, own - 1) if step.v < 0.5 else 1 + int(step.v * 5)  # noqa: PLR2004
+        resets = is_lifted(step)
+        wanted = TraderOverrides(max_positions=None if resets else most)
+        self._ask(
+            life,
+            step,
+            names.trader(trader),
+            lambda rid: SetTraderLimits(trader, wanted, resets, _BY, rid),
+        )
+
+    def _limit_account(self, life: Life, step: Step) -> None:
+        """Let all together have fewer positions than they have, or as many as before."""
+        portfolio = life.world.portfolio()
+        held = 0 if portfolio is None else len(portfolio.holdings)
+        resets = is_lifted(step)
+        wanted = AccountOverrides(max_positions=None if resets else max(1, held - 1))
+        self._ask(
+            life, step, names.PORTFOLIO, lambda rid: SetAccountLimits(wanted, resets, _BY, rid)
+        )
+
+    def _withdraw(self, life: Life, step: Step) -> None:
+        positions: list[Position] = life.world.states.latest_of("position")
+        found = [each for each in positions if each.status is PositionStatus.ENTRY_PENDING]
+        if found:
+            pid = found[int(step.u * len(found))].id
+            to = names.position(pid)
+            self._ask(life, step, to, lambda rid: _with(ClosePosition(pid), rid), pid[-4:])
 
     def _leverage(self, life: Life, symbol: Symbol, digits: int) -> Decimal:
         """Draw a leverage: the one that all use, most often, for another is refused beside it."""
@@ -148,10 +182,17 @@ class Commands:
             case "add":
                 size = _D(_NOTIONAL[int(step.v * len(_NOTIONAL))])
                 to = names.trader(MANUAL)
-                message = AddToPosition(pid, SizeBy.NOTIONAL, size, widen=step.v > 0.5)  # noqa: PLR2004
+                message = AddToPosition(
+                    pid,
+                    SizeBy.NOTIONAL,
+                    size,
+                    limit_price=_limit(position, price) if int(step.v * 1000) % 3 == 0 else None,
+                    widen=step.v > 0.5,  # noqa: PLR2004
+                )
             case _:
                 away = _D(_STOPS[int(step.v * len(_STOPS))])
-                changed = _modified(step, position, price * (1 - sign * away))
+                level = _secured(position, price) or price * (1 - sign * away)
+                changed = _modified(step, position, level)
                 if changed is None:
                     return
                 message = changed
@@ -199,6 +240,21 @@ class Commands:
         rule = "" if answered.refusal is None else answered.refusal.rule
         self.refusals[rule] = self.refusals.get(rule, 0) + 1
         one.life.outside.tell(f"answered: {one.text}: {rule or 'done'}")
+
+
+def _limit(position: Position, price: Decimal) -> Decimal:
+    side = position.direction.entry_side
+    return position.instrument.on_tick_for(
+        side, price * (1 - position.direction.sign * _D("0.002"))
+    )
+
+
+def _secured(position: Position, price: Decimal) -> Decimal | None:
+    """Return where a stop keeps a profit that the move to breakeven, still to come, would not."""
+    even, sign = position.protection.breakeven, position.direction.sign
+    if even is None or even.done or (price - even.stop_price) * sign <= 0:
+        return None
+    return (price + even.stop_price) / 2
 
 
 def _modified(step: Step, position: Position, price: Decimal) -> ModifyProtection | None:

@@ -6,12 +6,16 @@ calls that were not done never happen, calls that were done are there although n
 
 import asyncio
 import random
+import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from runtime.disk import RealDisk
+from storage.connection import Database
+from storage.errors import JournalUnavailableError, Trouble
 
 
 class SimWorker:
@@ -74,6 +78,42 @@ class SimWorker:
         self._busy = False
         then(outcome)
         self._next()
+
+
+class ShakyJournal:
+    """Lets commits of a real database fail as a full or failing disk does, while it is told to."""
+
+    def __init__(self, database: Database) -> None:
+        self.kind = Trouble.IO
+        self.lands = False  # a commit that fails is there all the same
+        self.is_failing = False
+        self._left = 0
+        self._transaction, self._reopen = database.transaction, database.reopen
+        database.transaction = self._commit  # type: ignore[method-assign]
+        database.reopen = self._open_again  # type: ignore[method-assign]
+
+    def fail_once(self) -> None:
+        """Fail with the next commit; then nothing is wrong any more."""
+        self._left = 1
+
+    @contextmanager
+    def _commit(self) -> Iterator[sqlite3.Connection]:
+        fails = self.is_failing or self._left > 0
+        if fails and not self.lands:
+            raise self._trouble()
+        with self._transaction() as connection:
+            yield connection
+        if fails:
+            raise self._trouble()
+
+    def _open_again(self) -> None:
+        if self.is_failing:
+            raise self._trouble()
+        self._reopen()
+
+    def _trouble(self) -> JournalUnavailableError:
+        self._left = 0
+        return JournalUnavailableError(self.kind, "the disk fails, as the day has it")
 
 
 class SimDisk(RealDisk):

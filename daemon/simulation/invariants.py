@@ -24,12 +24,12 @@ from domain.portfolio_events import HoldingClosed
 from domain.portfolio_state import Portfolio, equity
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
-from domain.position_events import PositionReducedOutside, ProtectionModified
+from domain.position_events import PositionAdopted, PositionReducedOutside, ProtectionModified
 from domain.protection import is_tighter
 from domain.venue_stop_align import should_rest
 from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.endpoints import Endpoint
-from exchanges.sandbox.judge import intent_of, is_ours
+from exchanges.sandbox.judge import OF_POSITION, intent_of, is_ours
 from exchanges.sandbox.records import Algo
 from storage.chain import Tail
 from storage.store import Store
@@ -64,6 +64,7 @@ class Judge:
         self._life: Life | None = None
         self._promises = Promises(venue, self.note)
         self._closed_with: dict[str, Decimal] = {}  # what the account booked of a position, quote
+        self._adopted: dict[str, Decimal] = {}  # contracts, by what ids of a position begin with
         self._gone: dict[str, Decimal] = defaultdict(Decimal)  # closed by others, as believed here
 
     def note(self, rule: str, text: str) -> None:
@@ -100,10 +101,11 @@ class Judge:
         if identity is None:
             return
         _, position = durable.get(names.position(identity.position_id), (0, None))
-        armed = position is not None and any(
-            each.client_order_id == order_id for each in position.armed
+        # One that had to wait for the stop's end has fired durably, and is armed no more.
+        named = position is not None and any(
+            each.client_order_id == order_id for each in (*position.armed, *position.exits)
         )
-        self._expect("I1", armed, f"{order_id} was sent and is not durable")
+        self._expect("I1", named, f"{order_id} was sent and is not durable")
 
     def _only_reduces(self, order_id: ClientOrderId, row: Any) -> None:
         """I4: an exit of a swap cannot turn the position."""
@@ -212,6 +214,9 @@ class Judge:
         """I14: no program loosens a stop."""
         if isinstance(event, HoldingClosed):
             self._closed_with[event.position_id] = event.realized_pnl
+        if isinstance(event, PositionAdopted):
+            contracts = event.fill.quantity / event.instrument.contract_size
+            self._adopted[event.entry.client_order_id[:OF_POSITION]] = contracts
         if isinstance(event, PositionReducedOutside):
             self._gone[after.instrument.symbol] += event.fill.quantity
         if not isinstance(event, ProtectionModified) or event.modification.requested_by.is_manual:
@@ -250,6 +255,9 @@ class Judge:
         for row in found["duplicates"]:
             self.note("I2", f"doubled: {row['leg']} filled {row['filled']} of {row['asked']}")
         for row in found["oversold"]:
+            taken_in = self._adopted.get(row["position"], ZERO)  # the venue saw nobody open it
+            if Decimal(row["closed"]) <= Decimal(row["opened"]) + taken_in:
+                continue
             self.note("I4", f"closed {row['closed']} of {row['opened']}: {row['position']}")
         for order_id in found["resent"]:
             self.note("I2", f"sent again: {order_id}")

@@ -17,7 +17,7 @@ from actors.world import World
 from daemon.assembly import Assembly, Ports, assemble, open_store, reconciling
 from daemon.config_models import Config
 from daemon.instruments import venue_symbol
-from daemon.simulation.disk import SimDisk, SimWorker
+from daemon.simulation.disk import ShakyJournal, SimDisk, SimWorker
 from daemon.simulation.network import Line, SimHttp, SimNet, SimWire, Weather
 from daemon.simulation.outside import START, Outside
 from daemon.simulation.venue import SimVenue
@@ -117,6 +117,7 @@ class Life:
         self.ears = Ears(self.outside)
         self.chance = SeededChance(f"{label}/daemon")
         self.store: Store = open_store(setup.config.data_dir, self.disk)
+        self.journal_disk = ShakyJournal(self.store.database)
         ports = Ports(
             loop=loop,
             clock=self.clock,

@@ -24,7 +24,17 @@ from runtime.ports import Clock, HttpReply
 class Fate:
     """What becomes of one request."""
 
-    __slots__ = ("account", "acts", "answer", "back_s", "left", "out_s", "reset")
+    __slots__ = (
+        "account",
+        "acts",
+        "answer",
+        "back_s",
+        "cut_s",
+        "instead",
+        "left",
+        "out_s",
+        "reset",
+    )
 
     def __init__(self, out_s: float, back_s: float) -> None:
         self.out_s = out_s  # until it is at the venue
@@ -32,7 +42,9 @@ class Fate:
         self.left = True  # a byte of it left
         self.acts = True  # the venue does it
         self.reset = False  # the connection is reset instead of an answer
+        self.cut_s: float | None = None  # it is reset then, wherever the request is
         self.answer: Any = None  # comes instead of the venue's
+        self.instead: Callable[[], Any] | None = None  # done instead, unless it returns None
         self.account: Account | None = None  # as of which a read is answered
 
 
@@ -96,6 +108,8 @@ class Line:
             if trip is not None:
                 trip.left, trip.left_s = True, loop.time()
             self._outside.after(fate.out_s, self._arrive, endpoint, fields, fate, waiting, trip)
+            if fate.cut_s is not None:
+                self._outside.after(fate.cut_s, self._back, waiting, trip, None)
         else:
             self._outside.after(fate.out_s, self._back, waiting, trip, None)
         return await waiting
@@ -108,8 +122,8 @@ class Line:
         waiting: "asyncio.Future[Any]",
         trip: Trip | None,
     ) -> None:
-        answer: Any = None
-        if fate.acts:
+        answer: Any = None if fate.instead is None else fate.instead()
+        if fate.acts and answer is None:
             answer = self._venue.answer(endpoint, fields, fate.account)
         if fate.answer is not None:
             answer = fate.answer

@@ -9,16 +9,19 @@ each other.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 DAY_S = 86_400.0
 CALM_S = 600.0  # at the end, without faults
 TRADERS = ("alpha", "beta", "gamma")
 _BUSY_S = (130.0, 260.0)  # of one life
 _LAST_BUSY_S = 120.0
+_OPENED_WHILE_MUTE = 2
+_OLD_BY_THEN_S = (13.0, 30.0)  # since then
 _FAULTS = (240, 310)
 _COMMANDS = (45, 70)
 
@@ -67,6 +70,7 @@ COMMANDS = {
     "open": 40,
     "close": 10,
     "part": 6,
+    "withdraw": 5,  # an entry that rests
     "move_stop": 12,
     "trail": 5,
     "add_target": 5,
@@ -74,10 +78,12 @@ COMMANDS = {
     "add": 8,
     "pause": 2,
     "resume": 3,
-    "limits": 3,
+    "limits": 6,
+    "account_limits": 3,
     "snapshot": 2,
     "reconcile": 2,
 }
+LIMITS = frozenset({"limits", "account_limits"})
 # What goes wrong, by kind of request, frame, act; the weight of each where a seed has it.
 FAULTS = {
     # requests that change something
@@ -86,6 +92,8 @@ FAULTS = {
     "unsent": 6,
     "late": 8,
     "slow": 6,
+    "straggler": 8,  # its answer is lost, and then it arrives
+    "slow_cancel": 5,  # accepted, and then it fills
     "html": 6,
     "code": 8,
     "row": 4,
@@ -97,9 +105,11 @@ FAULTS = {
     "read_code": 5,
     "read_late": 4,
     "read_stale": 4,
+    "read_one": 3,  # one endpoint is down for a while
     # frames
     "cut": 6,
     "silence": 3,
+    "mute": 2,  # one symbol is silent, and people open it
     "half_open": 2,
     "notice": 2,
     "push_drop": 6,
@@ -113,6 +123,7 @@ FAULTS = {
     "maintenance": 2,
     "child_rejected": 3,
     "thin": 4,
+    "part_fill": 8,
     "outside_close": 4,
     "outside_part": 3,
     "outside_order": 3,
@@ -137,6 +148,8 @@ FAULTS = {
     "kill_reconciler": 2,
     "slow_disk": 3,
     "full_disk": 2,
+    "commit_fails": 4,
+    "journal_fails": 3,
     "clock_step": 2,
 }
 
@@ -150,6 +163,7 @@ def planned(seed: int, *, with_faults: bool = True) -> Plan:
         kinds = {name: weight for name, weight in FAULTS.items() if chance.random() < 0.65}  # noqa: PLR2004
         weights = {name: weight * chance.choice((0.3, 1, 1, 3)) for name, weight in kinds.items()}
         steps += _steps(chance, lives, weights, chance.randint(*_FAULTS))
+    steps += [after for step in steps for after in _what_follows(chance, step, lives)]
     return Plan(
         seed=seed,
         kind="spot" if chance.random() < 0.25 else "swap",  # noqa: PLR2004
@@ -205,6 +219,26 @@ def _steps(
             )
         )
     return found
+
+
+def _what_follows(chance: random.Random, step: Step, lives: Sequence[Span]) -> Iterator[Step]:
+    """Yield what people do after a step, within the same life."""
+    over_s = next(
+        one.end - (CALM_S if one is lives[-1] else 0.0) for one in lives if step.at < one.end
+    )
+    if step.do in LIMITS and not is_lifted(step):
+        at = min(step.at + chance.uniform(15.0, 40.0), over_s - 1.0)
+        yield replace(step, at=round(at, 4), v=1.0)
+    if step.do == "mute":  # an old price might be believed
+        for _ in range(_OPENED_WHILE_MUTE):
+            at = step.at + chance.uniform(*_OLD_BY_THEN_S)
+            if at < over_s:
+                yield Step(at=round(at, 4), do="open", u=step.u, v=round(chance.random(), 6))
+
+
+def is_lifted(step: Step) -> bool:
+    """Whether a limit is set back to what is configured."""
+    return step.v > 0.9  # noqa: PLR2004
 
 
 def encode(plan: Plan, **more: Any) -> bytes:

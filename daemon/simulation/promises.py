@@ -7,18 +7,19 @@ to being kept; one that has been broken at every look for its time is a violatio
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors import names
 from daemon.simulation.life import Life
 from daemon.simulation.venue import SimVenue
-from domain.ids import ClientOrderId, PositionId, Symbol, account_tag, identity_of
+from domain.ids import ClientOrderId, ExitId, PositionId, Symbol, account_tag, identity_of
 from domain.instrument import Instrument, Kind
 from domain.money import ZERO
 from domain.order import Order, is_entry
+from domain.portfolio_state import limits_of
 from domain.position import Position, PositionStatus
-from domain.position_draft import HOLDS
-from domain.protection import TRAIL, has_crossed, levels_of
+from domain.position_draft import HOLDS, PositionRules
+from domain.protection import TRAIL, ExitReason, has_crossed, levels_of
 from domain.triggers import Watched
 from domain.venue_stop import Resting
 from domain.venue_stop_align import should_rest
@@ -29,8 +30,11 @@ WATCHED_WITHIN_S = 20.0
 RESTS_WITHIN_S = 60.0  # through refusals that follow each other
 FIRES_WITHIN_S = 30.0  # of being crossed, through silences and partitions
 LEAVES_WITHIN_S = 60.0  # of the end of its position, a stop has left the venue
+TRIES_WITHIN_S = 45.0  # of its failure, an exit is tried again: its pause, and what it waits for
+BOOKED_WITHIN_S = 45.0  # while neither stream nor list may tell of it for a while
 RESERVED_WITHIN_S = 10.0
 IN_FORCE_S = 10.0  # after this a pause, a limit, a mode or a stale price stops every entry
+TRIES_AGAIN = HOLDS | {PositionStatus.CLOSING}
 _SEEN_S = 5.0  # an extreme this old is on the disk
 _OFF_TRAIL = 1e-9
 _OFF_PRICE = Decimal("0.1")
@@ -38,6 +42,15 @@ _OFF_PRICE = Decimal("0.1")
 _BELIEVED_WRONGLY = {"LATE_FILL": "I9", "OVER_FILL": "I2", "FOREIGN_FILL": "I9"}
 
 Note = Callable[[str, str], None]
+
+
+class Due(NamedTuple):
+    """What a position asks for, as long as it does not change."""
+
+    position: Position
+    rules: PositionRules
+    levels: frozenset[ExitId]  # that are to be watched
+    stop: Resting | None  # that is to rest at the venue
 
 
 class Promises:
@@ -51,11 +64,13 @@ class Promises:
         self._is_guessed = False  # the cost of something that others did
         self._broken: dict[tuple[str, str], float] = {}  # since when
         self._seen: set[tuple[str, str]] = set()
+        self._even: set[str] = set()  # orders of which all that filled is booked
         self._fired: set[str] = set()  # orders of exits
         self._limits: dict[str, deque[tuple[float, int]]] = {}
         self._feed: Any = None
         self._followed_s = 0.0  # when that was looked at last
         self._trails: dict[tuple[Any, ...], deque[tuple[float, float]]] = {}
+        self._due: dict[PositionId, Due] = {}
 
     def look(self, life: Life, positions: list[Position]) -> None:
         """Look at everything."""
@@ -68,17 +83,23 @@ class Promises:
         orders: list[Order] = life.world.states.latest_of("order")
         self._alarms(life)
         self._reservations(life, orders)
+        self._booked(life)
         self._left_behind(life, orders)
         held = [each for each in positions if each.status in HOLDS and _is_calm(each)]
         for each in positions:
             is_given_up = each.is_closed or each.status is PositionStatus.QUARANTINED
             if not is_given_up and life.actor(names.position(each.id)) is None:
                 self._within(WATCHED_WITHIN_S, "I3", f"nobody looks after {each.id}")
-        self._watched(life, held)
+            self._tried_again(each, life)
+        feed = life.actor(names.FEED)
+        armed = [] if feed is None else list(_armed(feed))
+        traders = [name for name in life.world.states.latest if name.startswith("trader/")]
+        self._watched(life, held, None if feed is None else armed)
         self._quarantines(life, positions)
         self._levels(life, positions)
-        self._follow_trails(life, positions)
-        self._forbidden(life)
+        if feed is not None:
+            self._follow_trails(feed, armed, positions)
+        self._forbidden(life, traders)
         self._broken = {key: at for key, at in self._broken.items() if key in self._seen}
 
     def _within(self, seconds: float, rule: str, text: str) -> None:
@@ -113,8 +134,8 @@ class Promises:
     def _reservations(self, life: Life, orders: list[Order]) -> None:
         """I6: what may still be bought is reserved, and nothing else. I9: what is over is over."""
         portfolio = life.world.portfolio()
-        if portfolio is None:
-            return
+        if portfolio is None or life.journal_disk.is_failing:
+            return  # nobody is told of what is not durable
         known = {order.terms.client_order_id: order for order in orders}
         for order_id, order in known.items():
             if order.is_terminal:
@@ -134,6 +155,22 @@ class Promises:
         if one is not None and one.is_working:
             self.note("I9", f"{order_id} is {order.status.value} here, and works there")
 
+    def _booked(self, life: Life) -> None:
+        """I9: what fills there is booked here, whatever the stream did not tell."""
+        filled: dict[str, Decimal] = defaultdict(Decimal)
+        for one in self.venue.account.orders.values():
+            intent = intent_of(one)
+            if one.filled and intent not in self._even and is_ours(intent):
+                filled[intent] += one.filled * one.listing.contract_value
+        for intent, quantity in filled.items():
+            _, order = life.world.states.latest.get(
+                names.order_stream(ClientOrderId(intent)), (0, None)
+            )
+            if order is not None and order.filled < quantity:
+                self._within(BOOKED_WITHIN_S, "I9", f"{intent} filled {quantity}, not booked")
+            elif order is None or order.is_terminal:
+                self._even.add(intent)
+
     def _left_behind(self, life: Life, orders: list[Order]) -> None:
         """I5: no stop outlives its position at the venue."""
         live = {order.terms.client_order_id for order in orders if not order.is_terminal}
@@ -148,23 +185,50 @@ class Promises:
                     text = f"{algo.client_id} rests there for what is over here"
                     self._within(LEAVES_WITHIN_S, "I5", text)
 
-    def _watched(self, life: Life, held: list[Position]) -> None:
+    def _tried_again(self, position: Position, life: Life) -> None:
+        """I3: a close that came to nothing is tried again until nothing remains."""
+        whole = [each for each in position.exits if each.whole]
+        if not whole or position.status not in TRIES_AGAIN:
+            return
+        for each in position.exits:
+            _, order = life.world.states.latest.get(
+                names.order_stream(each.client_order_id), (0, None)
+            )
+            if not each.done and not each.waits and order is not None and order.is_terminal:
+                text = f"{each.client_order_id} is over, and its position waits for it"
+                self._within(TRIES_WITHIN_S, "I3", text)
+        last, lot = whole[-1], position.instrument.lot_size
+        came_short = last.done and last.filled < last.quantity and position.free_quantity >= lot
+        if came_short and last.reason is not ExitReason.TAKE_PROFIT and not last.at_venue:
+            what = f"{last.client_order_id} came to nothing"
+            text = f"{what}, the {len(position.exits)}th exit, and none follows"
+            self._within(TRIES_WITHIN_S, "I3", text)
+
+    def _watched(self, life: Life, held: list[Position], armed: list[Watched] | None) -> None:
         """I3: the levels of what is held are watched here, and its stop rests at the venue."""
-        feed = life.actor(names.FEED)
-        armed: dict[str, set[str]] = defaultdict(set)
-        for each in () if feed is None else _armed(feed):
-            armed[each.key].add(each.exit_id)
+        watched: dict[PositionId, set[ExitId]] = defaultdict(set)
+        for each in armed or ():
+            watched[each.key].add(each.exit_id)
         rests = [one for some in self.venue.account.armed.values() for one in some.values()]
         for position in held:
-            levels = {each.exit_id for each in levels_of(position.protection, position.direction)}
-            if feed is not None and levels != armed[position.id]:
+            due = self._due_of(position, life.world.rules)
+            if armed is not None and due.levels != watched[position.id]:
                 self._within(WATCHED_WITHIN_S, "I3", f"levels of {position.id} are not watched")
-            wanted = should_rest(position, life.world.rules)
-            if not self._is_there(position, held):
+            wanted = due.stop
+            if wanted is None or not self._is_there(position, held):
                 continue
-            if wanted is not None and not any(_is_it(one, position, wanted) for one in rests):
+            if not any(_is_it(one, position, wanted) for one in rests):
                 text = f"the stop of {position.id} does not rest as it should"
                 self._within(RESTS_WITHIN_S, "I3", text)
+
+    def _due_of(self, position: Position, rules: PositionRules) -> Due:
+        due = self._due.get(position.id)
+        if due is None or due.position is not position or due.rules is not rules:
+            levels = levels_of(position.protection, position.direction)
+            stop = should_rest(position, rules)
+            due = Due(position, rules, frozenset(each.exit_id for each in levels), stop)
+            self._due[position.id] = due
+        return due
 
     def _quarantines(self, life: Life, positions: list[Position]) -> None:
         """I5: nothing is in quarantine of which the venue holds what is held here."""
@@ -201,20 +265,19 @@ class Promises:
                 text = f"{exit_id} of {position.id} is crossed and does not fire"
                 self._within(FIRES_WITHIN_S, "I12", text)
             limit_s = position.plan.max_holding_s
+            if limit_s is None:
+                continue
             held_s = (now - position.fills[0].at).total_seconds()
-            if limit_s is not None and held_s > limit_s + LEAVES_WITHIN_S:
+            if held_s > limit_s + FIRES_WITHIN_S:
                 text = f"{position.id} is held for longer than {limit_s:.0f} s"
                 self._within(FIRES_WITHIN_S, "I12", text)
 
-    def _follow_trails(self, life: Life, positions: list[Position]) -> None:
+    def _follow_trails(self, feed: Any, armed: list[Watched], positions: list[Position]) -> None:
         """I3: a trailing stop never goes back.
 
         A feed that ends may forget what it saw in its last moments; then older levels count.
         """
-        now_s = life.outside.now_s
-        feed = life.actor(names.FEED)
-        if feed is None:
-            return
+        now_s = self.venue.outside.now_s
         if feed is not self._feed:
             self._feed = feed
             for levels in self._trails.values():
@@ -222,7 +285,7 @@ class Promises:
                     levels.pop()
         self._followed_s = now_s
         trails = {each.id: each.protection.trail for each in positions}
-        for each in _armed(feed):
+        for each in armed:
             trail = trails.get(each.key) if each.exit_id == TRAIL else None
             if trail is None:
                 continue
@@ -238,33 +301,44 @@ class Promises:
 
     # --- entries ---
 
-    def _forbidden(self, life: Life) -> None:
+    def _forbidden(self, life: Life, traders: list[str]) -> None:
         """Keep since when something has stood against entries; the next one that leaves tells."""
         now_s = life.outside.now_s
-        for what in self._against(life):
+        for what in self._against(life, traders):
             self._seen.add(("entries", what))
             self._broken.setdefault(("entries", what), now_s)
-        for name in _traders(life):
+        self._note_limits(life, traders)
+
+    def _note_limits(self, life: Life, traders: list[str]) -> None:
+        for name in traders:
             actor = life.actor(name)
             if actor is not None:
-                limits = self._limits.setdefault(name, deque())
-                limits.append((now_s, actor.limits.max_positions))
-                while limits[0][0] < now_s - IN_FORCE_S:
-                    limits.popleft()
+                self._note_limit(name, actor.limits.max_positions)
+        portfolio = life.world.portfolio()
+        if portfolio is not None:
+            most = limits_of(portfolio, life.world.limits).max_positions
+            self._note_limit(names.PORTFOLIO, most)
 
-    def _against(self, life: Life) -> Iterator[str]:
+    def _note_limit(self, whose: str, most: int) -> None:
+        now_s = self.venue.outside.now_s
+        limits = self._limits.setdefault(whose, deque())
+        limits.append((now_s, most))
+        while limits[0][0] < now_s - IN_FORCE_S:
+            limits.popleft()
+
+    def _against(self, life: Life, traders: list[str]) -> Iterator[str]:
         """Yield what stands against entries now: the mode, a symbol's price, a trader's pause."""
         world = life.world
         portfolio = world.portfolio()
         causes = list(world.causes.values()) + list(portfolio.causes if portfolio else ())
-        if any(not cause.mode.allows_entries for cause in causes):
-            yield "mode"
+        # One by one: between two looks one may end and another begin, and an entry pass.
+        yield from sorted({f"mode {one.code}" for one in causes if not one.mode.allows_entries})
         for symbol, price in world.prices.prices.items():
             told = price.told or price.last
             if told and Decimal(told) != self._price(symbol):
                 yield symbol
-        for name in _traders(life):
-            _, trader = world.states.latest[name]
+        for name in traders:
+            _, trader = world.states.latest.get(name, (0, None))
             if trader is not None and trader.paused:
                 yield name
 
@@ -274,21 +348,24 @@ class Promises:
         if position is None:
             return
         trader = names.trader(position.trader)
-        rules = {"mode": "I10", position.instrument.symbol: "I10"}
+        rules: dict[str, str] = {position.instrument.symbol: "I10"}
         if is_first:  # a person may add to a position of a trader that is paused
             rules[trader] = "I14"
-        for what in self._against(life):
+        for what in self._against(life, [trader]):
             since_s = self._broken.get(("entries", what), life.outside.now_s)
-            if what in rules and life.outside.now_s - since_s > IN_FORCE_S:
+            rule = "I10" if what.startswith("mode ") else rules.get(what)
+            if rule is not None and life.outside.now_s - since_s > IN_FORCE_S:
                 told = f"{what} since {since_s:.0f} s"
-                self.note(rules[what], f"an entry of {position_id} leaves against {told}")
-        portfolio, limits = life.world.portfolio(), self._limits.get(trader)
-        if portfolio is None or not limits or not is_first:
+                self.note(rule, f"an entry of {position_id} leaves against {told}")
+        portfolio = life.world.portfolio()
+        if portfolio is None or not is_first:
             return
+        self._note_limits(life, [trader])  # it may have been raised since the last look
         own = sum(each.trader == position.trader for each in portfolio.holdings.values())
-        most = max(count for _, count in limits)
-        if own > most:
-            self.note("I14", f"{trader} opens {position_id}, its {own}th of at most {most}")
+        for whose, count in ((trader, own), (names.PORTFOLIO, len(portfolio.holdings))):
+            most = max((most for _, most in self._limits.get(whose, ())), default=count)
+            if count > most:
+                self.note("I14", f"{whose} opens {position_id}, its {count}th of at most {most}")
 
 
 def held_there(venue: SimVenue, instrument: Instrument) -> Decimal:
@@ -322,10 +399,6 @@ def _crossed(position: Position, price: Decimal) -> Iterator[str]:
     for target in position.protection.open_targets():
         if has_crossed(level=target.price, below=not below, price=price):
             yield target.exit_id
-
-
-def _traders(life: Life) -> list[str]:
-    return [name for name in life.world.states.latest if name.startswith("trader/")]
 
 
 def _armed(feed: Any) -> Iterator[Watched]:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
 from daemon.simulation.outside import Outside
 from exchanges.sandbox.account import Account
 from exchanges.sandbox.catalog import listings
@@ -80,14 +78,13 @@ class SimVenue:
         return found
 
     def answer(self, endpoint: Endpoint, fields: Any, account: Account | None = None) -> Any:
-        """Do what is asked; return JSON as it would come over the wire."""
+        """Do what is asked; return what comes over the wire, made anew each time."""
         self.requests += 1
         self.world.advance()
         if self.world.maintenance:
             return MAINTENANCE
         whose = None if endpoint.public is not None else (account or self.account)
-        answer, _ = perform(self.world, endpoint, whose, fields)
-        return orjson.loads(orjson.dumps(answer))
+        return perform(self.world, endpoint, whose, fields)[0]
 
     def set_price(self, base: str, price: Decimal) -> None:
         """Let an instrument trade."""

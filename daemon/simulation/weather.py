@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from daemon.simulation import slow_cancel
 from daemon.simulation.network import Fate, parameters
 from daemon.simulation.outside import Outside
 from daemon.simulation.venue import SimVenue
@@ -17,9 +18,29 @@ HTML: Final = "<html><head><title>502</title></head><body>Bad gateway</body></ht
 _PRICE: Final = re.compile(r'"(px|last|markPx)":"[0-9.]+"')
 _BAD_PRICES: Final = ("0", "-1", "NaN", "Infinity", "1e9", "", "60,000")
 _ON_READS: Final = "read_"
+_READS: Final = (
+    *("account/positions", "account/positions", "account/balance"),
+    *("trade/fills", "trade/order", "trade/orders-pending", "trade/orders-algo-pending"),
+)
+_CANCELS_S: Final = 90.0
+_ACCEPTED_S: Final = (0.5, 4.5)  # less than the time in which it may be accepted
 ON_REQUESTS: Final = frozenset(
-    {"lost", "swallowed", "unsent", "late", "slow", "html", "code", "row", "truncated", "busy"}
+    {
+        "lost",
+        "swallowed",
+        "unsent",
+        "late",
+        "slow",
+        "straggler",
+        "slow_cancel",
+        "html",
+        "code",
+        "row",
+        "truncated",
+        "busy",
+    }
     | {"read_lost", "read_html", "read_code", "read_late", "read_stale"}
+    | {"read_one"}
 )
 ON_FRAMES: Final = frozenset({"garbage", "bad_price"})
 
@@ -33,6 +54,7 @@ class Rule:
     left: int
     u: float
     account: Account | None = None
+    path: str = ""  # the only one that it is about
 
 
 class SimWeather:
@@ -44,18 +66,26 @@ class SimWeather:
         self.rules: list[Rule] = []
         self.hits = 0
         self.partitioned_until_s = 0.0
+        self.mute_until_s: dict[str, float] = {}  # of instruments, in what is public
         self._requests = outside.chance("requests")
         self._frames = outside.chance("frames")
 
-    def add(self, do: str, count: int, lasts_s: float, u: float) -> None:
-        """Put a rule into force."""
+    def add(self, do: str, count: int, lasts_s: float, u: float) -> str:
+        """Put a rule into force; return its words."""
         account = self.venue.account.copy() if do == "read_stale" else None
         lasts_s = min(lasts_s, 2.5) if account is not None else lasts_s
-        self.rules.append(Rule(do, self.outside.now_s + lasts_s, count, u, account))
+        path = ""
+        if do == "slow_cancel":  # cancels are rare
+            path, count, lasts_s = slow_cancel.PATH, 6, _CANCELS_S
+        elif do == "read_one":  # so that one look after the other lacks it
+            path, count, lasts_s = _READS[int(u * len(_READS))], 60, 15.0 + lasts_s
+        self.rules.append(Rule(do, self.outside.now_s + lasts_s, count, u, account, path))
+        return f"{count} within {lasts_s:.1f} s{path and f' of {path}'}"
 
     def clear(self) -> None:
         """Let everything be fine from now on."""
         self.rules.clear()
+        self.mute_until_s.clear()
         self.partitioned_until_s = 0.0
 
     @property
@@ -86,6 +116,8 @@ class SimWeather:
         now_s, is_read = self.outside.now_s, endpoint.method == "GET"
         self.rules = [rule for rule in self.rules if rule.until_s > now_s and rule.left > 0]
         for rule in self.rules:
+            if rule.path not in ("", endpoint.path):
+                continue
             if rule.do in ON_REQUESTS and rule.do.startswith(_ON_READS) == is_read:
                 rule.left -= 1
                 return rule
@@ -103,9 +135,11 @@ class SimWeather:
             case "late":
                 fate.back_s = chance.uniform(1.0, 12.0)
             case "slow":
-                fate.out_s = chance.uniform(
-                    0.5, 4.5
-                )  # less than the time in which it may be accepted
+                fate.out_s = chance.uniform(*_ACCEPTED_S)
+            case "straggler":
+                fate.out_s, fate.cut_s = chance.uniform(*_ACCEPTED_S), chance.uniform(0.01, 0.3)
+            case "slow_cancel":
+                fate.instead = slow_cancel.later(self.outside, self.venue, chance, fields)
             case "html":
                 fate.acts, fate.answer = chance.random() < 0.5, HTML  # noqa: PLR2004
             case "truncated":
@@ -120,6 +154,8 @@ class SimWeather:
             case "row":
                 fate.acts = chance.random() < 0.5  # noqa: PLR2004
                 fate.answer = _row_refused(endpoint, fields)
+            case "one":
+                fate.answer = {"code": "50001", "data": [], "msg": "Service unavailable"}
             case "stale":
                 fate.account = rule.account
 
@@ -130,7 +166,10 @@ class SimWeather:
         delay_s = self._frames.uniform(0.002, 0.02)
         if self.is_partitioned:
             return None
-        if self.rules and frame.startswith('{"arg"'):
+        is_data = frame.startswith('{"arg"')
+        if self.mute_until_s and is_data and path != "private" and self._is_mute(frame):
+            return None
+        if self.rules and is_data:
             for rule in self.rules:
                 if rule.do == "garbage" and rule.left > 0 and rule.until_s > self.outside.now_s:
                     rule.left -= 1
@@ -142,6 +181,10 @@ class SimWeather:
                     bad = _BAD_PRICES[int(rule.u * len(_BAD_PRICES))]
                     return _PRICE.sub(f'"\\1":"{bad}"', frame), delay_s
         return frame, delay_s
+
+    def _is_mute(self, frame: str) -> bool:
+        now_s = self.outside.now_s
+        return any(inst in frame for inst, at_s in self.mute_until_s.items() if now_s < at_s)
 
     def connects(self, path: str) -> str:
         """Return why a connection cannot be opened; "" when it can."""

@@ -17,7 +17,7 @@ from exchanges.sandbox.rows import algo_row, fill_row, order_row
 from exchanges.sandbox.watch import Watch, covered, holdings
 
 Row = dict[str, Any]
-_ID_LENGTH, _POSITION, _LEG = 31, 24, 27
+_ID_LENGTH, OF_POSITION, _LEG = 31, 24, 27
 _ENTRY = "E"
 
 
@@ -121,7 +121,7 @@ def _oversold(orders: Iterable[Order]) -> list[Row]:
     opened: dict[str, Decimal] = defaultdict(Decimal)
     closed: dict[str, Decimal] = defaultdict(Decimal)
     for order in orders:
-        position, leg = intent_of(order)[:_POSITION], intent_of(order)[_POSITION]
+        position, leg = intent_of(order)[:OF_POSITION], intent_of(order)[OF_POSITION]
         (opened if leg == _ENTRY else closed)[position] += order.filled
     return [
         {"position": position, "opened": text(opened[position]), "closed": text(size)}

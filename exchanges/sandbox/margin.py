@@ -45,17 +45,21 @@ def close_at(account: Account, position: Position, price: Decimal, *, category: 
 
 def liquidate(account: Account, quote: Quote) -> None:
     """Close what its margin no longer carries: isolated ones alone, cross ones all together."""
-    held = [one for one in account.open_positions() if one.mode == "isolated"]
+    held = account.open_positions()
     for one in held:
+        if one.mode != "isolated":
+            continue
         mark = account.mark_of(one)
         need = one.notional(mark) * one.listing.maintenance
         if one.listing is quote.listing and one.margin(mark) + one.profit(mark) <= need:
             close_at(account, one, mark, category="full_liquidation")
-    crossed = [one for one in account.open_positions() if one.mode == "cross"]
+    crossed = [one for one in held if one.mode == "cross"]
+    if not crossed:
+        return
     need = sum(
         (one.notional(account.mark_of(one)) * one.listing.maintenance for one in crossed), ZERO
     )
-    if crossed and account.cross_equity() <= need:
+    if account.cross_equity() <= need:
         for one in crossed:
             close_at(account, one, account.mark_of(one), category="full_liquidation")
 

@@ -114,8 +114,8 @@ class Quote:
             self._ended_at, self._ended = minutes, None
             bars = [bar for bar in self.bars if bar.open_ms > now_ms - _DAY_MS][:-1]
             if bars:
-                high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
-                self._ended = bars[0].open, high, low, sum((bar.volume for bar in bars), ZERO)
+                high, low = max([bar.high for bar in bars]), min([bar.low for bar in bars])
+                self._ended = bars[0].open, high, low, sum([bar.volume for bar in bars], ZERO)
         return self._ended
 
     def count(self, trade: Trade) -> None:

@@ -5,6 +5,7 @@ Field lists after www.okx.com/docs-v5/en (trading account; private channels).
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import lru_cache
 
 from exchanges.sandbox.account import Account
 from exchanges.sandbox.catalog import QUOTE
@@ -140,17 +141,10 @@ def _worth(account: Account, name: str) -> Decimal:
 
 def _asset_row(account: Account, name: str) -> Row:
     asset = account.asset(name)
-    margin = account.margin() if name == QUOTE else ZERO
-    profit = account.profit() if name == QUOTE else ZERO
-    isolated = sum(
-        (
-            one.margin(account.mark_of(one)) + one.profit(account.mark_of(one))
-            for one in account.open_positions()
-            if one.mode == "isolated"
-        ),
-        ZERO,
-    )
-    free = account.available(name)
+    is_quote = name == QUOTE
+    margin = account.margin() if is_quote else ZERO
+    profit = account.profit() if is_quote else ZERO
+    free, worth = account.available(name), text(_worth(account, name))
     return {
         "availBal": text(min(free, max(ZERO, asset.cash - asset.frozen - margin))),
         "availEq": text(free),
@@ -158,16 +152,16 @@ def _asset_row(account: Account, name: str) -> Row:
         "cashBal": text(asset.cash),
         "ccy": name,
         "crossLiab": "",
-        "disEq": text(_worth(account, name)),
+        "disEq": worth,
         "eq": text(asset.cash + profit),
-        "eqUsd": text(_worth(account, name)),
+        "eqUsd": worth,
         "fixedBal": "0",
         "frozenBal": text(asset.frozen + margin),
-        "imr": text(margin) if name == QUOTE else "0",
+        "imr": text(margin) if is_quote else "0",
         "interest": "",
-        "isoEq": text(isolated) if name == QUOTE else "0",
+        "isoEq": text(_isolated(account)) if is_quote else "0",
         "isoLiab": "",
-        "isoUpl": text(account.profit("isolated")) if name == QUOTE else "0",
+        "isoUpl": text(account.profit("isolated")) if is_quote else "0",
         "liab": "",
         "maxLoan": "",
         "mgnRatio": "",
@@ -181,6 +175,18 @@ def _asset_row(account: Account, name: str) -> Row:
         "upl": text(profit),
         "uplLiab": "",
     }
+
+
+def _isolated(account: Account) -> Decimal:
+    """Return what isolated positions are worth, quote."""
+    return sum(
+        (
+            one.margin(account.mark_of(one)) + one.profit(account.mark_of(one))
+            for one in account.open_positions()
+            if one.mode == "isolated"
+        ),
+        ZERO,
+    )
 
 
 def balance_and_position_row(
@@ -230,6 +236,11 @@ def balance_and_position_row(
 
 def bill_row(bill: Bill) -> Row:
     """Print a movement of money as `account/bills` does."""
+    return dict(_printed(bill))
+
+
+@lru_cache(4_096)  # the latest are asked for again and again
+def _printed(bill: Bill) -> Row:
     return {
         "bal": text(bill.balance),
         "balChg": text(bill.change),

@@ -16,7 +16,9 @@ def text(value: Decimal) -> str:
     """Print without exponent and without trailing zeros, at most 16 places: "0.00012"."""
     if not value:
         return "0"
-    printed = format(value, "f")
+    printed = str(value)
+    if "E" in printed:
+        printed = format(value, "f")
     point = printed.find(".")
     if point < 0:
         return printed

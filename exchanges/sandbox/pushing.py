@@ -71,6 +71,8 @@ class Pushing:
         socket.send(raw)
         if kind == "duplicate":
             socket.send(raw)
+        if not self._held:
+            return
         held = [one for one in self._held if one[0] is socket]
         self._held = [one for one in self._held if one[0] is not socket]
         for _, late in held:
@@ -87,30 +89,30 @@ class Pushing:
         if not self.sockets.open:
             return
         name, now_ms = quote.listing.inst_id, self._world.venue.market.now_ms
-        self._public("mark-price", name, lambda: {"data": [public.mark_row(quote)]})
+        heard = self._heard(name)
+        if "mark-price" in heard:
+            self._public("mark-price", name, lambda: {"data": [public.mark_row(quote)]})
         if quote.listing.is_swap:
             index = quote.listing.index
             self._public("index-tickers", index, lambda: {"data": [public.index_row(quote)]})
         if trade is None:
             return
-        self._public("tickers", name, lambda: {"data": [public.ticker_row(quote, now_ms)]})
-        row = public.trade_row(quote, trade)
-        self._public("trades", name, lambda: {"data": [{**row, "count": "1"}]})
-        self._public("trades-all", name, lambda: {"data": [row]})
-        for channel in ("books5", "bbo-tbt"):
-            depth = _DEPTHS[channel]
-            self._public(channel, name, partial(_top, quote, depth))
+        for channel, row_of in _OF_TRADE.items():
+            if channel in heard:
+                self._public(channel, name, partial(_one_row, row_of, quote, trade, now_ms))
         if name in self._books:
             self._publish_book(quote)
-        for channel in self._candle_channels(name):
-            self._public(channel, name, partial(_candle, quote, channel, now_ms))
+        for channel in sorted(heard):
+            if "candle" in channel:
+                self._public(channel, name, partial(_candle, quote, channel, now_ms))
 
-    def _candle_channels(self, name: str) -> set[str]:
+    def _heard(self, name: str) -> set[str]:
+        """Return the channels of an instrument that somebody listens to."""
         return {
             channel
             for socket in self.sockets.open
             for channel, inst_id in socket.hears
-            if inst_id == name and "candle" in channel
+            if inst_id == name
         }
 
     def _publish_book(self, quote: Quote) -> None:
@@ -210,8 +212,18 @@ def _book(quote: Quote, depth: int) -> Row:
     return {**public.book_row(quote, depth), "instId": quote.listing.inst_id}
 
 
-def _top(quote: Quote, depth: int) -> Json:
-    return {"data": [_book(quote, depth)]}
+RowOfTrade = Callable[[Quote, Trade, int], Row]
+_OF_TRADE: dict[str, RowOfTrade] = {  # what a trade is told on, in this order
+    "tickers": lambda quote, _, now_ms: public.ticker_row(quote, now_ms),
+    "trades": lambda quote, trade, _: {**public.trade_row(quote, trade), "count": "1"},
+    "trades-all": lambda quote, trade, _: public.trade_row(quote, trade),
+    "books5": lambda quote, *_: _book(quote, _DEPTHS["books5"]),
+    "bbo-tbt": lambda quote, *_: _book(quote, _DEPTHS["bbo-tbt"]),
+}
+
+
+def _one_row(row_of: RowOfTrade, quote: Quote, trade: Trade, now_ms: int) -> Json:
+    return {"data": [row_of(quote, trade, now_ms)]}
 
 
 def _changes(before: list[list[str]], after: list[list[str]]) -> list[list[str]]:

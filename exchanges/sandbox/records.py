@@ -13,7 +13,7 @@ LIVE, PARTLY, FILLED, CANCELED = "live", "partially_filled", "filled", "canceled
 EFFECTIVE, ORDER_FAILED = "effective", "order_failed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Fill:
     """One execution. `fee` as the venue signs it: negative is paid."""
 
@@ -215,7 +215,7 @@ class Asset:
     updated_ms: int = 0
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Bill:
     """One movement of money. Types: 1 transfer, 2 trade, 5 liquidation, 8 funding fee."""
 

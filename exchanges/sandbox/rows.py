@@ -4,6 +4,7 @@ Field lists after www.okx.com/docs-v5/en (trade, account; private channels).
 """
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from exchanges.sandbox.catalog import QUOTE, Listing
@@ -193,6 +194,11 @@ def algo_row(algo: Algo) -> Row:
 
 def fill_row(fill: Fill) -> Row:
     """Print an execution as `trade/fills` does."""
+    return dict(_printed(fill))
+
+
+@lru_cache(4_096)  # the latest are asked for again and again, and do not change
+def _printed(fill: Fill) -> Row:
     order = fill.order
     return {
         "billId": fill.bill_id,

@@ -174,3 +174,8 @@ class SharedAccount(FaultyVenue):
         if "orders" in self.failing:
             return Unknown("the read failed")
         return await super().open_orders()
+
+    async def fills(self, since: datetime | None) -> tuple[Fill, ...] | Unknown:
+        if "fills" in self.failing:
+            return Unknown("the read failed")
+        return await super().fills(since)

@@ -321,6 +321,14 @@ def test_a_fill_after_the_end_stands_and_raises_an_alarm(status: OrderStatus) ->
     assert (whole.status, whole.late_fill) == (S.FILLED, True)
 
 
+@pytest.mark.parametrize(("asked", "is_over"), [("2.4", True), ("2.5", False), ("1", True)])
+def test_what_a_change_asked_for_whose_answer_is_not_known_may_be_filled(asked, is_over) -> None:
+    before = order(S.UNKNOWN)
+    wanted = replace(before.terms, quantity=D(asked))
+    assert filled(replace(before, asked=wanted), fill("2.5")).over_fill is is_over
+    assert not filled(replace(before, asked=wanted), fill("2")).over_fill
+
+
 def test_more_than_was_asked_for_is_counted_and_raises_an_alarm() -> None:
     over = filled(order(), fill("2.5"))
     assert (over.status, over.filled, over.over_fill) == (S.FILLED, D("2.5"), True)

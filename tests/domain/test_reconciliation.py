@@ -231,6 +231,16 @@ def test_the_oldest_position_goes_first():
     assert (found.guesses, found.surplus) == ((), 0)
 
 
+def test_what_others_opened_goes_before_the_oldest():
+    adopted = replace(held(2, "0.5", minutes=5), is_adopted=True)
+    side = the_side([held(1, "1"), adopted], told("0.7"))
+    found = explained(side)
+    assert [(each.position_id, each.fill.quantity) for each in found.guesses] == [
+        (position_id(2), D("0.5")),
+        (position_id(1), D("0.3")),
+    ]
+
+
 def test_pieces_of_one_trade_have_ids_of_their_own_and_share_its_fee():
     side = the_side([held(1, "1"), held(2, "1", minutes=1)], [])
     first, second = explained(side, sold("2", minutes=3)).reductions

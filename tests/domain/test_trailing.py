@@ -14,37 +14,7 @@ from domain.instrument import Direction
 from domain.protection import TRAIL, Trail, has_crossed
 from domain.trailing import Trails
 from domain.triggers import TriggerIndex
-
-
-def position(number: int) -> PositionId:
-    return PositionId(f"position-{number}")
-
-
-ONE, TWO, THREE = position(1), position(2), position(3)
-
-
-def arm(
-    index: TriggerIndex,
-    key: PositionId,
-    best: str,
-    *,
-    below: bool = True,
-    ratio: str | None = None,
-    distance: str | None = None,
-) -> None:
-    index.arm_trail(
-        key,
-        TRAIL,
-        1,
-        below=below,
-        best=Decimal(best),
-        ratio=None if ratio is None else Decimal(ratio),
-        distance=None if distance is None else Decimal(distance),
-    )
-
-
-def hits(index: TriggerIndex, price: str) -> list[PositionId]:
-    return [hit.key for hit in index.on_price(float(price), price)]
+from tests.domain.trail_words import ONE, THREE, TWO, arm, hits, position
 
 
 def trails_of(index: TriggerIndex) -> Trails:

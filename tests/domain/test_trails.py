@@ -5,42 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from domain.ids import ExitId, PositionId
+from domain.ids import ExitId
 from domain.protection import TRAIL
 from domain.trailing import Trails
 from domain.triggers import TriggerIndex
-
-
-def position(number: int) -> PositionId:
-    return PositionId(f"position-{number}")
-
-
-ONE, TWO, THREE = position(1), position(2), position(3)
-
-
-def arm(
-    index: TriggerIndex,
-    key: PositionId,
-    best: str,
-    distance: str | None = None,
-    *,
-    ratio: str | None = None,
-    below: bool = True,
-    exit_id: ExitId = TRAIL,
-) -> None:
-    index.arm_trail(
-        key,
-        exit_id,
-        1,
-        below=below,
-        best=Decimal(best),
-        ratio=None if ratio is None else Decimal(ratio),
-        distance=None if distance is None else Decimal(distance),
-    )
-
-
-def hits(index: TriggerIndex, price: str) -> list[PositionId]:
-    return [hit.key for hit in index.on_price(float(price), price)]
+from tests.domain.trail_words import ONE, THREE, TWO, arm, hits, position
 
 
 def longs(index: TriggerIndex) -> Trails:

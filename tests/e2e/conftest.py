@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import ROOT, Processes
+from tests.e2e.sandbox_desk import key_variables
 
 RECORDED = ROOT.parent / "shared" / "data"
 
@@ -14,6 +15,13 @@ RECORDED = ROOT.parent / "shared" / "data"
 def processes(tmp_path: Path) -> Iterator[Processes]:
     with Processes(tmp_path) as started:
         yield started
+
+
+@pytest.fixture
+def login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daemons find the sandbox's key in their environment."""
+    for name, value in key_variables().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -13,21 +13,15 @@ from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.sandbox import SandboxSettings, outside
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 WITHIN_S = 20
 STREAM_S = 2.0  # 1 s is the aim; a busy machine gets another
 POLLED_S = 16.0
 SETTLED_S = 6.0  # after a fill of ours
 BTC = "BTC-USDT-SWAP"
 D = Decimal
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in key_variables().items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(params=["net_mode"])

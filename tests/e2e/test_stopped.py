@@ -13,18 +13,12 @@ from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.sandbox import SandboxSettings, outside
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
 from tests.e2e.test_venue_lives import WITHIN_S, ready, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.usefixtures("login")]
 D = Decimal
 STOPPED_S = float(os.environ.get("HOLDFAST_STOPPED_S", "8"))  # by hand: minutes
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in key_variables().items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.sandbox import SandboxSettings
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
 from tests.e2e.test_venue_lives import D, ready, until
 from tests.races import run
 
@@ -19,9 +19,8 @@ SEEN_WITHIN_S = 30.0
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    for name, value in key_variables().items():
-        monkeypatch.setenv(name, value)
+def desk(login: None) -> Iterator[Desk]:
+    del login
     with sandbox_desk(SandboxSettings()) as running:
         yield running
 

@@ -17,17 +17,11 @@ from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.sandbox import SandboxSettings
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 WITHIN_S = 20
 D = Decimal
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in key_variables().items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(params=["net_mode", "long_short_mode"])

@@ -10,17 +10,11 @@ import pytest
 from exchanges.sandbox import SandboxSettings, outside, trading
 from exchanges.sandbox.attached import attach
 from tests.e2e.harness import Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
 from tests.e2e.test_venue_lives import WITHIN_S, held, ready, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 D = Decimal
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in key_variables().items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -175,6 +175,23 @@ async def test_a_stop_that_is_canceled_is_out() -> None:
 
 
 @on_loop
+async def test_where_the_venue_cannot_look_a_stop_up_its_lists_say_what_became_of_it() -> None:
+    async with at_sandbox() as (sandbox, account):
+        sandbox.fault("gone", "GET trade/order-algo", count=None)
+        await account.submit(terms("entry-0", Side.BUY))
+        guard = stop(Side.SELL, "59000")
+        await account.submit(guard)
+        resting = await account.order(BTC, guard.client_order_id)
+        assert isinstance(await account.cancel(BTC, guard.client_order_id), Accepted)
+        ended = await account.order(BTC, guard.client_order_id)
+
+    assert isinstance(resting, VenueOrder)
+    assert resting.status is S.OPEN
+    assert isinstance(ended, VenueOrder)
+    assert ended.status is S.CANCELED
+
+
+@on_loop
 async def test_a_trailing_stop_rests_at_the_venue() -> None:
     async with at_sandbox() as (sandbox, account):
         await account.submit(terms("entry-0", Side.BUY))

@@ -7,11 +7,15 @@ from typer.testing import CliRunner
 from daemon.cli.program import build
 from daemon.simulation.campaign import again, campaign
 from daemon.simulation.day import run
-from daemon.simulation.plan import FAULTS, Step, decode, encode, planned
+from daemon.simulation.plan import FAULTS, LIMITS, Step, decode, encode, is_lifted, planned
 from daemon.simulation.shrink import rules_of, shrunk
 
 # A crash drops what was about to begin: coroutines that nobody will await.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+# What v draws: an entry that rests 0.3 % away, one at market with a stop 2 % away.
+RESTS, STAYS = 0.01715, 0.00435
 
 
 def sends_twice(parts):
@@ -105,6 +109,111 @@ def test_who_buys_beside_the_daemon_sells_again():
     assert not result.violations
     assert any("is sold again" in line for line in result.story)
     assert any("quarantine_over" in line for line in result.story)
+
+
+def test_a_request_may_arrive_when_its_answer_has_long_been_lost():
+    straggler = Step(at=9.9, do="straggler", count=1, lasts=20.0)
+
+    result = run(short(1, opens(v=STAYS), straggler, opens(10.0, v=STAYS)), with_story=True)
+
+    assert not result.violations
+    assert any("order_unknown" in line and "reset by peer" in line for line in result.story)
+    assert sum("position_filled" in line for line in result.story) == 2
+
+
+def test_what_fills_after_its_cancel_was_accepted_is_booked():
+    slow, withdraws = Step(at=8.0, do="slow_cancel"), Step(at=9.0, do="withdraw", u=0.1)
+
+    result = run(short(1, opens(v=RESTS), slow, withdraws), with_story=True)
+
+    assert not result.violations
+    assert any("slow_cancel: trade/cancel-order" in line for line in result.story)
+    assert any("position_filled" in line for line in result.story)
+
+
+def test_an_order_that_filled_in_part_stays_so_until_the_price_comes_back():
+    result = run(short(1, opens(v=RESTS), Step(at=8.0, do="part_fill", v=0.5)), with_story=True)
+
+    assert not result.violations
+    assert any("0.5 is left" in line for line in result.story)
+
+
+def test_people_open_a_symbol_while_nothing_is_told_of_it():
+    plan = next(each for each in map(planned, range(50)) if mutes(each))
+
+    mute = mutes(plan)[0]
+    opened = [step for step in plan.steps if step.do == "open" and step.u == mute.u]
+
+    assert opened
+    assert all(13.0 <= step.at - mute.at <= 30.0 for step in opened)
+
+
+def mutes(plan):
+    """Return the silences of one symbol that do not end with their life."""
+    ends = [life.end - 600 for life in plan.lives]
+    return [
+        step
+        for step in plan.steps
+        if step.do == "mute" and any(end - step.at - 30 > 0 for end in ends)
+    ]
+
+
+def test_a_limit_that_is_lowered_is_lifted_in_the_same_life():
+    for plan in map(planned, range(10)):
+        limits = [step for step in plan.steps if step.do in LIMITS]
+        lowered = [step for step in limits if not is_lifted(step)]
+
+        assert len(limits) >= 2 * len(lowered)
+
+
+def test_a_price_that_nobody_tells_any_more_opens_nothing():
+    mute = Step(at=20.0, do="mute", u=0.1, lasts=10.0)
+
+    result = run(short(1, mute, opens(40.0)), with_story=True)
+
+    assert not result.violations
+    assert any("answered: open: STALE_PRICE" in line for line in result.story)
+
+
+def test_a_commit_that_fails_is_made_again_unless_it_is_there():
+    for lands in (0.2, 0.8):
+        fails = Step(at=9.9, do="commit_fails", u=0.9, v=lands)
+
+        result = run(short(1, opens(v=STAYS), fails, opens(10.0, v=STAYS)), with_story=True)
+
+        assert not result.violations
+        assert any("journal_unavailable kind=io" in line for line in result.story)
+        assert any("journal_available" in line for line in result.story)
+        assert sum("position_filled" in line for line in result.story) == 2
+
+
+def test_nothing_is_opened_while_the_journal_cannot_be_written():
+    fails = Step(at=9.9, do="journal_fails", u=0.1, lasts=10.0)
+    snapshot = Step(at=12.0, do="snapshot")
+
+    result = run(
+        short(1, opens(v=STAYS), fails, opens(10.0), snapshot, opens(14.0)), with_story=True
+    )
+
+    assert not result.violations
+    assert any("answered: snapshot: JOURNAL_DOWN" in line for line in result.story)
+    assert any("answered: open: NO_ENTRY_MODE" in line for line in result.story)
+
+
+@pytest.mark.parametrize(
+    ("limit", "rule"),
+    [
+        (Step(at=15.0, do="limits", u=0.9, v=0.1), "MAX_POSITIONS_TRADER"),
+        (Step(at=15.0, do="account_limits", v=0.1), "MAX_POSITIONS_ACCOUNT"),
+    ],
+)
+def test_a_limit_below_what_is_open_lets_nothing_more_in(limit, rule):
+    two = (opens(v=STAYS), opens(8.0, v=STAYS))
+
+    result = run(short(1, *two, limit, opens(30.0)), with_story=True)
+
+    assert not result.violations
+    assert any(f"answered: open: {rule}" in line for line in result.story)
 
 
 def test_nothing_goes_wrong_in_the_last_ten_minutes():

@@ -13,7 +13,7 @@ EXITS = (
                 "position.instrument.whole_lots(position.free_quantity)",
                 "position.instrument.whole_lots(position.entry_quantity)",
             ),
-            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
+            Edit("actors.sending:Sender._submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(
@@ -26,7 +26,7 @@ EXITS = (
                 "return self.remaining - self.outstanding_exits",
                 "return self.remaining",
             ),
-            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
+            Edit("actors.sending:Sender._submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(
@@ -37,7 +37,7 @@ EXITS = (
             Edit(
                 "domain.position_exits:fire", "waits=bool(position.at_venue.live),", "waits=False,"
             ),
-            Edit("actors.sending:Sender.on_submit", "if not self._has_room(effect):", "if False:"),
+            Edit("actors.sending:Sender._submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
     Bug(
@@ -122,6 +122,60 @@ EXITS = (
                 "domain.position_changes:modify",
                 "decision.answer(command.request_id, refusal_of(validation))",
                 "pass",
+            ),
+        ),
+    ),
+    Bug(
+        "order_id_used_again",
+        "An exit that failed is tried again under the same order id.",
+        "I3",
+        (
+            Edit(
+                "domain.position_life:_exit_ended",
+                "epochs=position.epochs if ended.at_venue else "
+                "next_epoch(position, ended.exit_id),",
+                "epochs=position.epochs,",
+            ),
+            Edit(
+                "domain.position_exits:_not_under_way",
+                "used = {order.client_order_id for order in position.exits}",
+                "used: set[str] = set()",
+            ),
+        ),
+    ),
+    Bug(
+        "failed_exit_not_tried_again",
+        "An exit that came to nothing is not tried again.",
+        "I3",
+        (
+            Edit(
+                "domain.position_guards:wake_up",
+                'case "retry_exit":\n            _retry(decision, wake)',
+                'case "retry_exit":\n            pass',
+            ),
+        ),
+    ),
+    Bug(
+        "closed_with_an_entry_working",
+        "A position ends while an addition to it may still fill.",
+        "I5",
+        (
+            Edit(
+                "domain.position_decide:_close_if_nothing_remains",
+                "is_working = entry_is_working(position) or position.at_venue.live",
+                "is_working = position.at_venue.live",
+            ),
+        ),
+    ),
+    Bug(
+        "time_limit_forgotten_at_a_start",
+        "After a start a position stays open beyond its time limit.",
+        "I12",
+        (
+            Edit(
+                "domain.position_decide:resume",
+                "if position.protection.time_exit is not None:",
+                "if False:",
             ),
         ),
     ),

@@ -129,4 +129,35 @@ MONEY = (
             ),
         ),
     ),
+    Bug(
+        "reservation_released_with_the_first_fill",
+        "What an order may still buy is not reserved any more once a part of it has filled.",
+        "I6",
+        (Edit("domain.portfolio_life:_used", "if filled < reservation.quantity:", "if False:"),),
+    ),
+    Bug(
+        "reservation_released_while_unknown",
+        "What an order has reserved is free again when its answer is lost.",
+        "I6",
+        (
+            Edit(
+                "actors.sending:Sender.on_submitted",
+                'log.warning("order_unknown", client_order_id=submitted.client_order_id, why=why)',
+                "self.tell(names.PORTFOLIO, OrderEnded(order.terms.position_id, "
+                "submitted.client_order_id, _S.UNKNOWN, why))",
+            ),
+        ),
+    ),
+    Bug(
+        "limits_not_checked",
+        "More positions are opened than a trader may have.",
+        "I14",
+        (
+            Edit(
+                "domain.entry_checks:_count_problem",
+                "if own + new > limits.max_positions:",
+                "if False:",
+            ),
+        ),
+    ),
 )

@@ -86,7 +86,7 @@ ORDERS = (
         "I1",
         (
             Edit(
-                f"{_SENDER}.on_submit",
+                f"{_SENDER}._submit",
                 "self.journal(stream, (self._intent(effect, now),), evolve, (send,))",
                 "self._record(stream, self._intent(effect, now)); self.release(send)",
             ),
@@ -151,6 +151,56 @@ ORDERS = (
                 "exchanges.okx_orders:_trigger",
                 'prefix = "sl" if terms.type is OrderType.STOP else "tp"',
                 'prefix = "tp"',
+            ),
+        ),
+    ),
+    Bug(
+        "missed_fill_never_asked_for",
+        "What the stream did not tell of fills is not read either.",
+        "I9",
+        (
+            Edit(
+                "actors.inquiry:Inquiry._needs_fills",
+                "return answer.filled > self._booked(answer.terms.client_order_id)",
+                "return False",
+            ),
+        ),
+    ),
+    Bug(
+        "fills_of_others_lost_at_the_end",
+        "An order that the venue calls filled is over although its fills are still to come.",
+        "I9",
+        (
+            Edit(
+                "actors.exchange:ExchangeActor._apply",
+                "if venue_order.filled > stream.state.filled:",
+                "if False:",
+            ),
+        ),
+    ),
+    Bug(
+        "accepted_cancel_taken_for_unfilled",
+        "A cancel that the venue accepts ends the order; what it filled meanwhile is not asked.",
+        "I9",
+        (
+            Edit(
+                "actors.sending:Sender.on_cancel_answered",
+                'why, within_s = "canceled, how much it filled is being asked", 0.0',
+                "from domain.order import OrderCanceled; "
+                "self._record(stream, OrderCanceled(self.world.clock.now())); "
+                "return self._ended(stream)",
+            ),
+        ),
+    ),
+    Bug(
+        "unknown_given_up_early",
+        "An order that is not found at once is taken for one that never arrived.",
+        "I9",
+        (
+            Edit(
+                "actors.doubting:Doubting._window_s",
+                "ATTACHED_WITHIN_S if order_id in self.attached else ACCEPTANCE_WINDOW_S",
+                "0.0",
             ),
         ),
     ),

@@ -125,4 +125,53 @@ TRUTH = (
             ),
         ),
     ),
+    Bug(
+        "failed_read_taken_for_flat",
+        "When the venue's positions cannot be read, nothing is held.",
+        "I9",
+        (
+            Edit(
+                "exchanges.okx_account_reads:AccountReads.positions",
+                "rows = okx.read(answer, lambda rows: rows)\n"
+                "            if isinstance(rows, Unknown):\n                return rows",
+                "rows = okx.read(answer, lambda rows: rows)\n"
+                "            if isinstance(rows, Unknown):\n                rows = []",
+            ),
+        ),
+    ),
+    Bug(
+        "first_look_counts",
+        "A difference counts at the first look, though a fill may be on its way.",
+        "I5",
+        (
+            Edit(
+                "actors.local_truth:unsettled",
+                "return frozenset(found)",
+                "return frozenset()",
+            ),
+            Edit("actors.holdings:Holdings._act", "finding.age_s >= CONFIRM_S", "True"),
+            Edit(
+                "actors.holdings:Holdings._act",
+                "finding.age_s < self.stands_for_s(side.symbol)",
+                "False",
+            ),
+        ),
+    ),
+    Bug(
+        "silence_of_the_stream_not_noticed",
+        "A stream that says nothing new is believed for ever.",
+        "I10",
+        (
+            Edit(
+                "domain.freshness:is_due",
+                "return now_s - heard.new_s >= rules.max_silence_s",
+                "return False",
+            ),
+            Edit(
+                "actors.world:PriceBoard.is_fresh",
+                "return self.age_s(symbol) < self.stale_after_s",
+                "return True",
+            ),
+        ),
+    ),
 )

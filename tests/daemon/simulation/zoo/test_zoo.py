@@ -7,58 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from daemon.simulation.day import run
-from daemon.simulation.plan import Plan, Step, planned
+from daemon.simulation.plan import Plan, Step
 from exchanges.translate import base_units
 from tests import bugzoo
 from tests.builders import D, swap
 from tests.daemon.simulation.zoo.hunt import Found, first_violation, hunt
 from tests.daemon.simulation.zoo.planting import Bug, Edit, function_of, planted
+from tests.daemon.simulation.zoo.short_days import OPENS, SEEN, short
 from tests.daemon.simulation.zoo.zoo import BUGS, ELUSIVE
 
 # A crash drops what was about to begin: coroutines that nobody will await.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-# v=0.2 draws the stop nearest to the price; u=0.1 is a long of the first base, 0.101 a short.
-OPENS = Step(at=5.0, do="open", u=0.1, v=0.2)
-FALLS = Step(at=20.0, do="gap", u=0.1, v=0.0)
-
-
-def short(*steps: Step, **changes: object) -> Plan:
-    """Return a day of one short life, without traders of its own."""
-    plan = planned(1, with_faults=False)
-    life = replace(plan.lives[0], end=180.0, ends="stop")
-    day = replace(plan, kind="swap", lives=(life,), steps=steps, calm_s=120.0, traders=0)
-    return replace(day, **changes)
-
-
-SEEN = {
-    "lost_answer_sent_again": (
-        "I2",
-        short(
-            OPENS,  # sets the leverage, which is the first request that would be lost
-            Step(at=14.9, do="push_drop", count=6),
-            Step(at=14.9, do="lost", count=1, lasts=2.0),
-            replace(OPENS, at=15.0),
-        ),
-    ),
-    "sent_before_its_intent_is_durable": ("I1", short(OPENS)),
-    "duplicate_fill_counted_twice_by_order": (
-        "I9",
-        short(OPENS, Step(at=12.0, do="cut", v=0.6)),
-    ),
-    "exit_may_turn_the_position": ("I4", short(OPENS, Step(at=20.0, do="close"))),
-    "fees_left_out": ("I5", short(OPENS, FALLS)),
-    "profit_of_shorts_with_the_wrong_sign": (
-        "I5",
-        short(replace(OPENS, u=0.101), replace(FALLS, v=0.99)),
-    ),
-    "closed_outside_not_noticed": ("I5", short(OPENS, Step(at=20.0, do="outside_close", u=0.1))),
-    "adopted_without_a_stop": (
-        "I3",
-        short(Step(at=5.0, do="outside_order", u=0.1, v=0.5, lasts=900.0), adopts=True),
-    ),
-}
-
 
 ALL = BUGS | ELUSIVE
 
@@ -100,7 +59,7 @@ def test_who_has_imported_the_function_before_has_the_bug_too():
 def test_the_judge_sees_it(name):
     rule, plan = SEEN[name]
 
-    with planted(BUGS[name]):
+    with planted(ALL[name]):
         seen = first_violation(plan)
 
     assert seen.startswith(f"{rule}:"), seen
