@@ -1,7 +1,7 @@
-"""Bugs that no day has found yet: what they need comes together too rarely, or leaves no trace.
+"""Bugs that no whole day has found yet: what they need comes together too rarely.
 
-Each is work to do: a kind of fault that the days lack, or an invariant that the judge lacks. One
-that is found moves to the other files.
+The judge sees all but the first in a short day made for it (`short_days.py`); few whole days were
+tried. One that is found moves to the other files.
 """
 
 from tests.daemon.simulation.zoo.planting import Bug, Edit
@@ -16,6 +16,84 @@ ELUSIVE = (
                 "domain.portfolio:book_fill",
                 "if fill.trade_id in known or (holding is None and not is_entry):",
                 "if holding is None and not is_entry:",
+            ),
+        ),
+    ),
+    Bug(
+        "missed_fill_never_asked_for",
+        "What the stream did not tell of fills is not read either.",
+        "I9",
+        (
+            Edit(
+                "actors.inquiry:Inquiry._needs_fills",
+                "return answer.filled > self._booked(answer.terms.client_order_id)",
+                "return False",
+            ),
+        ),
+    ),
+    Bug(
+        "fills_of_others_lost_at_the_end",
+        "An order that the venue calls filled is over although its fills are still to come.",
+        "I9",
+        (
+            Edit(
+                "actors.exchange:ExchangeActor._apply",
+                "if venue_order.filled > stream.state.filled:",
+                "if False:",
+            ),
+        ),
+    ),
+    Bug(
+        "time_limit_forgotten_at_a_start",
+        "After a start a position stays open beyond its time limit.",
+        "I12",
+        (
+            Edit(
+                "domain.position_decide:resume",
+                "if position.protection.time_exit is not None:",
+                "if False:",
+            ),
+        ),
+    ),
+    Bug(
+        "stop_refused_not_tried_again",
+        "A stop that the venue has refused is not placed again.",
+        "I3",
+        (
+            Edit(
+                "domain.position_guards:wake_up",
+                "wake_stop(decision, wake.purpose, wake.exit_id, wake.version)",
+                "pass",
+            ),
+        ),
+    ),
+    Bug(
+        "stop_loosened_by_breakeven",
+        "The move to breakeven sets the stop there even where it was tighter.",
+        "I14",
+        (
+            Edit(
+                "domain.position_guards:to_breakeven",
+                "if stop is None or is_tighter(position.direction, new=price, old=stop.price):",
+                "if True:",
+            ),
+        ),
+    ),
+    Bug(
+        "first_look_counts",
+        "A difference counts at the first look, though a fill may be on its way.",
+        "I5",
+        (
+            Edit(
+                "actors.local_truth:unsettled",
+                "return frozenset(found)",
+                "return frozenset()",
+            ),
+            Edit("actors.holdings:Holdings._act", "finding.age_s >= CONFIRM_S", "True"),
+            Edit(
+                "actors.holdings:Holdings._act",
+                "finding.age_s < self.stands_for_s(side.symbol)",
+                "False",
             ),
         ),
     ),

@@ -167,16 +167,4 @@ EXITS = (
             ),
         ),
     ),
-    Bug(
-        "time_limit_forgotten_at_a_start",
-        "After a start a position stays open beyond its time limit.",
-        "I12",
-        (
-            Edit(
-                "domain.position_decide:resume",
-                "if position.protection.time_exit is not None:",
-                "if False:",
-            ),
-        ),
-    ),
 )

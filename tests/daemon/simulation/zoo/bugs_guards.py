@@ -160,28 +160,4 @@ GUARDS = (
             ),
         ),
     ),
-    Bug(
-        "stop_refused_not_tried_again",
-        "A stop that the venue has refused is not placed again.",
-        "I3",
-        (
-            Edit(
-                "domain.position_guards:wake_up",
-                "wake_stop(decision, wake.purpose, wake.exit_id, wake.version)",
-                "pass",
-            ),
-        ),
-    ),
-    Bug(
-        "stop_loosened_by_breakeven",
-        "The move to breakeven sets the stop there even where it was tighter.",
-        "I14",
-        (
-            Edit(
-                "domain.position_guards:to_breakeven",
-                "if stop is None or is_tighter(position.direction, new=price, old=stop.price):",
-                "if True:",
-            ),
-        ),
-    ),
 )

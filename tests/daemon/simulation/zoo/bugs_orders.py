@@ -155,30 +155,6 @@ ORDERS = (
         ),
     ),
     Bug(
-        "missed_fill_never_asked_for",
-        "What the stream did not tell of fills is not read either.",
-        "I9",
-        (
-            Edit(
-                "actors.inquiry:Inquiry._needs_fills",
-                "return answer.filled > self._booked(answer.terms.client_order_id)",
-                "return False",
-            ),
-        ),
-    ),
-    Bug(
-        "fills_of_others_lost_at_the_end",
-        "An order that the venue calls filled is over although its fills are still to come.",
-        "I9",
-        (
-            Edit(
-                "actors.exchange:ExchangeActor._apply",
-                "if venue_order.filled > stream.state.filled:",
-                "if False:",
-            ),
-        ),
-    ),
-    Bug(
         "accepted_cancel_taken_for_unfilled",
         "A cancel that the venue accepts ends the order; what it filled meanwhile is not asked.",
         "I9",

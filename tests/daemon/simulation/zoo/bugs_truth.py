@@ -140,24 +140,6 @@ TRUTH = (
         ),
     ),
     Bug(
-        "first_look_counts",
-        "A difference counts at the first look, though a fill may be on its way.",
-        "I5",
-        (
-            Edit(
-                "actors.local_truth:unsettled",
-                "return frozenset(found)",
-                "return frozenset()",
-            ),
-            Edit("actors.holdings:Holdings._act", "finding.age_s >= CONFIRM_S", "True"),
-            Edit(
-                "actors.holdings:Holdings._act",
-                "finding.age_s < self.stands_for_s(side.symbol)",
-                "False",
-            ),
-        ),
-    ),
-    Bug(
         "silence_of_the_stream_not_noticed",
         "A stream that says nothing new is believed for ever.",
         "I10",
