@@ -20,18 +20,6 @@ ELUSIVE = (
         ),
     ),
     Bug(
-        "missed_fill_never_asked_for",
-        "What the stream did not tell of fills is not read either.",
-        "I9",
-        (
-            Edit(
-                "actors.inquiry:Inquiry._needs_fills",
-                "return answer.filled > self._booked(answer.terms.client_order_id)",
-                "return False",
-            ),
-        ),
-    ),
-    Bug(
         "fills_of_others_lost_at_the_end",
         "An order that the venue calls filled is over although its fills are still to come.",
         "I9",

@@ -180,4 +180,16 @@ ORDERS = (
             ),
         ),
     ),
+    Bug(
+        "missed_fill_never_asked_for",
+        "What the stream did not tell of fills is not read either.",
+        "I9",
+        (
+            Edit(
+                "actors.inquiry:Inquiry._needs_fills",
+                "return answer.filled > self._booked(answer.terms.client_order_id)",
+                "return False",
+            ),
+        ),
+    ),
 )
