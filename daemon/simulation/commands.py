@@ -19,6 +19,7 @@ from actors.messages import (
     SetTraderLimits,
     TakeSnapshot,
 )
+from actors.persistence import JOURNAL_DOWN
 from daemon.simulation.life import Life
 from daemon.simulation.plan import TRADERS, Plan, Step, is_lifted
 from daemon.simulation.venue import BASES
@@ -52,6 +53,12 @@ class Question:
     asked_s: float
     life: Life
     answer: "asyncio.Future[Answered]"
+
+    @property
+    def was_held(self) -> bool:
+        """Whether the journal could not be written about then, so that an answer had to wait."""
+        since_s = self.asked_s - ANSWERED_WITHIN_S
+        return any(at > since_s and code == JOURNAL_DOWN for at, code, _ in self.life.ears.alarms)
 
 
 class Commands:
@@ -225,6 +232,8 @@ class Commands:
         for one in self.asked:
             if one.life.is_dead or one.answer.cancelled():
                 continue  # who asked sees the connection end
+            if not one.answer.done() and now_s - one.asked_s > ANSWERED_WITHIN_S and one.was_held:
+                continue  # an actor may have died on it meanwhile; who asked is told NO_ANSWER
             if one.answer.done():
                 self._note(one)
             elif now_s - one.asked_s > ANSWERED_WITHIN_S:

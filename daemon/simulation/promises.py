@@ -336,7 +336,7 @@ class Promises:
         for symbol, price in world.prices.prices.items():
             told = price.told or price.last
             if told and Decimal(told) != self._price(symbol):
-                yield symbol
+                yield f"{symbol} at {told}"
         for name in traders:
             _, trader = world.states.latest.get(name, (0, None))
             if trader is not None and trader.paused:
@@ -348,12 +348,12 @@ class Promises:
         if position is None:
             return
         trader = names.trader(position.trader)
-        rules: dict[str, str] = {position.instrument.symbol: "I10"}
-        if is_first:  # a person may add to a position of a trader that is paused
-            rules[trader] = "I14"
+        symbol = position.instrument.symbol
         for what in self._against(life, [trader]):
             since_s = self._broken.get(("entries", what), life.outside.now_s)
-            rule = "I10" if what.startswith("mode ") else rules.get(what)
+            rule = "I10" if what.startswith(("mode ", f"{symbol} at ")) else None
+            if what == trader and is_first:  # a person may add to what a paused trader has opened
+                rule = "I14"
             if rule is not None and life.outside.now_s - since_s > IN_FORCE_S:
                 told = f"{what} since {since_s:.0f} s"
                 self.note(rule, f"an entry of {position_id} leaves against {told}")
