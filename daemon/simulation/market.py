@@ -7,7 +7,7 @@ from daemon.simulation.outside import Outside
 from daemon.simulation.venue import BASES, SimVenue
 
 _AWAKE_S = (0.3, 1.7)  # between two trades of a base asset while somebody listens
-_CALM_S = (0.8, 2.6)
+_CALM_S = (1.6, 2.9)
 _ASLEEP_S = (90.0, 300.0)
 _TREND_S = 120.0  # how long a trend lasts, on average
 

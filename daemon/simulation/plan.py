@@ -18,7 +18,7 @@ from msgspec.structs import replace
 DAY_S = 86_400.0
 CALM_S = 600.0  # at the end, without faults
 TRADERS = ("alpha", "beta", "gamma")
-_BUSY_S = (130.0, 260.0)  # of one life
+_BUSY_S = (110.0, 210.0)  # of one life
 _LAST_BUSY_S = 120.0
 _OPENED_WHILE_MUTE = 2
 _OLD_BY_THEN_S = (13.0, 30.0)  # since then
