@@ -213,10 +213,10 @@ class ReconcilerActor(Actor):
             self._note_answer(Depth.HOLDINGS, looked)
             self.holdings.judge(looked, act=acts)
             self.holdings.elsewhere.note(looked)
-            differing = frozenset(each.symbol for each in self.holdings.sides if each.differs)
-            self.money.note_holdings(looked.positions, agree=not differing)
+            agree = not any(side.differs for side in self.holdings.sides)
+            self.money.note_holdings(looked.positions, agree=agree)
             if not self.world.is_reconciled:
-                self.tell(names.EXCHANGE, HoldingsRead(differing, looked.began_s))
+                self.tell(names.EXCHANGE, self._read(looked))
             if looked.orders is not None and acts:
                 self._cancel_orphans(looked.orders)
         if looked.balances is not None:
@@ -233,6 +233,15 @@ class ReconcilerActor(Actor):
             self._answer(looked)
         self._look_again_soon(looked)
         self._want(Depth.NOTHING)
+
+    def _read(self, looked: Looked) -> HoldingsRead:
+        """Coins that somebody else bought hide what was sold of ours: more is a difference too."""
+        differing = {
+            each.symbol
+            for each in self.holdings.sides
+            if each.differs or (each.is_spot and each.gap >= each.lot_size)
+        }
+        return HoldingsRead(frozenset(differing), looked.began_s)
 
     def _may_act(self, looked: Looked) -> bool:
         """Whether this look may change anything: not for who only wants to see.

@@ -7,8 +7,9 @@ from actors.reconcile_rules import ReconcileSettings
 from actors.taking_stock import SHOWN_WITHIN_S
 from domain.commands import ClosePosition
 from domain.position import PositionStatus
-from tests.actors.box import Box, D, pid, stop_at
+from tests.actors.box import BTC, Box, D, pid, stop_at
 from tests.actors.shared_account import SharedAccount
+from tests.actors.test_elsewhere import SPOT
 from tests.actors.test_exits_over_a_crash import (
     settled,
     trail_fires_and_the_journal_never_learns,
@@ -17,8 +18,8 @@ from tests.actors.test_exits_over_a_crash import (
 
 @pytest.fixture
 def share(perform):
-    def run(*plays):
-        return perform(*plays, venue=SharedAccount, reconcile=ReconcileSettings())
+    def run(*plays, **options):
+        return perform(*plays, venue=SharedAccount, reconcile=ReconcileSettings(), **options)
 
     return run
 
@@ -80,3 +81,18 @@ def test_an_exit_waits_where_another_has_sold_before_the_crash(share, read):
         assert (await box.paper.positions())[0].quantity == D("0.01")
 
     share(trail_fires_and_the_journal_never_learns, again)
+
+
+def test_coins_of_somebody_else_do_not_show_that_ours_are_still_held(share):
+    async def again(box: Box) -> None:
+        box.venue.shifts[BTC] = D(1)
+        box.venue.failing = {"orders"}
+        await box.start("60000")
+        box.tell(names.position(pid(1)), ClosePosition(pid(1)))
+        await box.soon(60)
+        assert not box.venue.sent
+        box.venue.shifts[BTC] = D(0)
+        await box.soon(30)
+        assert len(box.venue.sent) == 1
+
+    share(hold, again, config=SPOT)
