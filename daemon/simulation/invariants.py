@@ -158,6 +158,9 @@ class Judge:
                 continue
             if abs(held_there(self.venue, position.instrument)) < position.instrument.lot_size:
                 continue  # somebody else has closed it: nothing is left to guard
+            is_dust = not position.instrument.whole_lots(position.remaining)
+            if is_dust and position.status is PositionStatus.CLOSING:
+                continue  # it waits for what became of an entry
             key = (position.id, len(position.exits))  # each exit that is tried starts it anew
             bare.add(key)
             since_s = self._bare_since.setdefault(key, now_s)
