@@ -34,7 +34,7 @@ from tests.e2e.crash_points import BOTH, PAPER, labels_of
 from tests.e2e.crash_promises import Book
 
 _AT_ONCE = 2  # processes
-_KILLS_A_DIRECTORY = 252  # labelled: seven of each label
+_KILLS_A_DIRECTORY = 76  # labelled: two of each label
 _TOLD_EVERY = 50  # kills, where nobody watches
 BROKEN = ("lost", "duplicated", "unprotected", "loosened_trails")
 
