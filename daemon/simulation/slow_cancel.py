@@ -5,7 +5,6 @@ says, on the stream or when it is asked for (www.okx.com/docs-v5/en: cancel orde
 """
 
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
 from daemon.simulation.network import parameters
@@ -14,6 +13,7 @@ from daemon.simulation.venue import SimVenue
 from exchanges.sandbox.numbers import floor_to
 from exchanges.sandbox.records import Order
 from exchanges.sandbox.trading import BY_USER, end, fill
+from runtime.ports import Chance
 
 PATH = "trade/cancel-order"
 _FILLS_S, _ENDS_S = (0.02, 0.4), (0.5, 1.5)  # after it was accepted
@@ -21,7 +21,7 @@ ALL_OF_IT = 0.3  # how often
 
 
 def later(
-    outside: Outside, venue: SimVenue, chance: Random, fields: Any
+    outside: Outside, venue: SimVenue, chance: Chance, fields: Any
 ) -> Callable[[], dict[str, Any] | None]:
     """Return what receives a cancel; it answers None where there is nothing to cancel."""
 
