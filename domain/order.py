@@ -434,7 +434,7 @@ def _filled(order: Order, fill: Fill) -> Order:
         status = order.status
     else:
         status = _S.PARTIAL
-    most = order.terms.quantity if order.asked is None else order.asked.quantity  # it may be so
+    wanted = order.asked or order.terms  # it may be changed by now
     value = order.average_price * order.filled + fill.price * fill.quantity
     return _to(
         order,
@@ -445,7 +445,7 @@ def _filled(order: Order, fill: Fill) -> Order:
         fees=_add_fee(order.fees, fill.fee),
         fills=(*order.fills, fill),
         late_fill=order.late_fill or late,
-        over_fill=order.over_fill or filled > max(most, order.terms.quantity),
+        over_fill=order.over_fill or filled > max(wanted.quantity, order.terms.quantity),
     )
 
 

@@ -232,14 +232,12 @@ class Commands:
         for one in self.asked:
             if one.life.is_dead or one.answer.cancelled():
                 continue  # who asked sees the connection end
-            if not one.answer.done() and now_s - one.asked_s > ANSWERED_WITHIN_S and one.was_held:
-                continue  # an actor may have died on it meanwhile; who asked is told NO_ANSWER
             if one.answer.done():
                 self._note(one)
-            elif now_s - one.asked_s > ANSWERED_WITHIN_S:
-                late.append(one.text)
-            else:
+            elif now_s - one.asked_s <= ANSWERED_WITHIN_S:
                 waiting.append(one)
+            elif not one.was_held:  # else an actor may have died on it: who asked is told NO_ANSWER
+                late.append(one.text)
         self.asked = waiting
         return late
 

@@ -5,33 +5,24 @@ from decimal import Decimal
 
 import pytest
 
-from daemon.admin_requests import Mode, Open
+from daemon.admin_requests import Open
 from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.sandbox import SandboxSettings, outside
-from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.harness import Processes, wait_until
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.test_venue_lives import ready
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.usefixtures("login")]
 WITHIN_S = 20
 BTC = "BTC-USDT-SWAP"
 D = Decimal
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in key_variables().items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(params=["net_mode", "long_short_mode"])
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     with sandbox_desk(SandboxSettings(position_mode=request.param)) as running:
         yield running
-
-
-def ready(daemon: Daemon) -> None:
-    wait_until(lambda: not daemon.ask(Mode())["causes"], WITHIN_S, "nothing stands against entries")
 
 
 def isolated(desk: Desk, side: str, size: str) -> None:

@@ -5,49 +5,26 @@ the kill. Until the venue may be read again, the second life knows of nothing.
 """
 
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from daemon.admin_requests import Mode
 from domain.ids import AccountName, client_order_id
 from exchanges.sandbox import SandboxSettings
 from exchanges.sandbox.algos import amend_algo
 from exchanges.sandbox.params import Params
 from exchanges.sandbox.trading import place
-from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.harness import Daemon, Processes
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.test_venue_lives import ready, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
-WITHIN_S = 20
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 BTC = "BTC-USDT-SWAP"
-D = Decimal
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in key_variables().items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     with sandbox_desk(SandboxSettings()) as running:
         yield running
-
-
-def ready(daemon: Daemon) -> None:
-    wait_until(lambda: not daemon.ask(Mode())["causes"], WITHIN_S, "nothing stands against entries")
-
-
-def until(daemon: Daemon, position_id: str, **wanted: Any) -> dict[str, Any]:
-    def is_so() -> bool:
-        found = daemon.position(position_id)
-        return all(found[name] == value for name, value in wanted.items())
-
-    wait_until(is_so, WITHIN_S, f"{position_id} is {wanted}, not {daemon.position(position_id)}")
-    return daemon.position(position_id)
 
 
 def opened(daemon: Daemon, *more: str) -> str:
