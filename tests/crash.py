@@ -34,7 +34,7 @@ from tests.e2e.crash_points import BOTH, PAPER, labels_of
 from tests.e2e.crash_promises import Book
 
 _AT_ONCE = 2  # processes
-_KILLS_A_DIRECTORY = 76  # labelled: two of each label
+KILLS_A_DIRECTORY = 76  # labelled: two of each label
 _TOLD_EVERY = 50  # kills, where nobody watches
 BROKEN = ("lost", "duplicated", "unprotected", "loosened_trails")
 
@@ -183,7 +183,7 @@ def jobs_of(asked: argparse.Namespace) -> dict[str, list[str]]:
     for venue in BOTH:
         left, number = asked.labelled // 2, 0
         while left:
-            kills = min(left, _KILLS_A_DIRECTORY)
+            kills = min(left, KILLS_A_DIRECTORY)
             jobs[f"{venue}-{number}"] = [
                 *("--labelled", str(kills), "--venue", venue, "--seconds", str(asked.seconds)),
                 *("--seed", str(asked.seed + number), *labels),

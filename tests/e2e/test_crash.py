@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import jobs_of, run, run_labels, summed
+from tests.crash import KILLS_A_DIRECTORY, jobs_of, run, run_labels, summed
 from tests.e2e.crash_ground import PaperGround, sandbox_ground
 from tests.e2e.crash_nursery import Nursery
 from tests.e2e.crash_points import POINTS, labels_of
@@ -127,11 +127,12 @@ def test_a_trail_crossed_in_the_downtime_fires_at_the_level_of_before_it(
 
 
 def test_many_labelled_kills_are_shared_out_and_summed_by_venue_and_label():
-    asked = Namespace(kills=5, labelled=600, seed=3, label=["ack-after"], seconds=60.0)
+    labelled = 2 * (KILLS_A_DIRECTORY + 1)  # one more of each venue than goes to one directory
+    asked = Namespace(kills=5, labelled=labelled, seed=3, label=["ack-after"], seconds=60.0)
     jobs = jobs_of(asked)
     assert list(jobs) == ["random", "paper-0", "paper-1", "sandbox-0", "sandbox-1"]
     kills = [int(each[each.index("--labelled") + 1]) for each in list(jobs.values())[1:]]
-    assert sum(kills) == 600
+    assert kills == [KILLS_A_DIRECTORY, 1] * 2
     row = {"kills": 2, "missed": 1, "broken": 0}
     parts = {name: {"kills": 3, "labels": {"ack-after": row}} for name in ("paper-0", "paper-1")}
     total = summed(parts | {"sandbox-0": {"kills": 2, "labels": {"ack-after": row}}})
