@@ -51,11 +51,13 @@ def _may_sell(order: Order) -> Decimal:
 
 
 def _is_shared(position: Position, positions: Callable[[], Iterable[Position]]) -> bool:
-    """Whether the venue would take the rest from somebody else; of spot it always might."""
+    """Whether the venue would take the rest from somebody else, who may hold more than is told."""
     if position.instrument.kind is Kind.SPOT:
         return False  # its balance is locked, and its position waits for that
     symbol = position.instrument.symbol
     return any(
-        each.id != position.id and each.instrument.symbol == symbol and each.remaining
+        each.id != position.id
+        and each.instrument.symbol == symbol
+        and (each.remaining or not each.is_closed)
         for each in positions()
     )

@@ -75,6 +75,28 @@ def test_an_exit_whose_stop_does_not_let_go_waits_and_is_not_forgotten(perform, 
     perform(play)
 
 
+def test_a_neighbor_whose_entry_may_have_filled_untold_shares_the_units_too(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.venue.submits += [answer_lost]
+        box.venue.reads_fail = True
+        pushes, box.venue.pushes = box.venue.pushes, lambda _: ()
+        await box.open(number=2)
+        assert not box.position(2).fills
+        box.venue.cancels += [broken_line]
+        box.tell(NAME, ClosePosition(pid()))
+        box.say("58990")  # the venue fires the stop of the first, and tells nothing
+        await box.soon(0.5)  # longer than an exit waits for its stop
+        box.venue.reads_fail = False
+        box.venue.pushes = pushes
+        await box.soon(20)
+        assert await sold(box, 1) == D("0.01")
+        assert "OVER_FILL" not in box.ears.codes()
+
+    perform(play)
+
+
 def test_a_close_before_the_venue_was_asked_does_not_sell_what_its_stop_sold(perform):
     async def first(box: Box) -> None:
         await two(box)
