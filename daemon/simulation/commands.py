@@ -53,10 +53,17 @@ class Question:
     asked_s: float
     life: Life
     answer: "asyncio.Future[Answered]"
+    keeper: Any = None  # the actor that keeps the question until it has looked
 
     @property
-    def was_held(self) -> bool:
-        """Whether the journal could not be written about then, so that an answer had to wait."""
+    def may_go_unanswered(self) -> bool:
+        """Whether it may have been lost with an actor: who asked is told NO_ANSWER.
+
+        While the journal could not be written an answer had to wait, and an actor may have died
+        meanwhile; the reconciler keeps what it was asked, and may have been killed with it.
+        """
+        if self.keeper is not None and self.keeper is not self.life.actor(names.RECONCILER):
+            return True
         since_s = self.asked_s - ANSWERED_WITHIN_S
         return any(at > since_s and code == JOURNAL_DOWN for at, code, _ in self.life.ears.alarms)
 
@@ -224,7 +231,8 @@ class Commands:
             return
         text = f"{step.do} {about}".strip()
         life.outside.tell(f"asked: {text}")
-        self.asked.append(Question(text, life.outside.now_s, life, answer))
+        keeper = life.actor(to) if to == names.RECONCILER else None
+        self.asked.append(Question(text, life.outside.now_s, life, answer, keeper))
 
     def overdue(self, now_s: float) -> list[str]:
         """Return questions that nobody answered in time, and forget what is settled."""
@@ -236,7 +244,7 @@ class Commands:
                 self._note(one)
             elif now_s - one.asked_s <= ANSWERED_WITHIN_S:
                 waiting.append(one)
-            elif not one.was_held:  # else an actor may have died on it: who asked is told NO_ANSWER
+            elif not one.may_go_unanswered:
                 late.append(one.text)
         self.asked = waiting
         return late

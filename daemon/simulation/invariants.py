@@ -6,6 +6,7 @@ each start: I7 (what was recovered is a fold of the journal). In the calm end: I
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -256,7 +257,8 @@ class Judge:
         """I2, I4: by the venue's judge."""
         found = self.venue.judge()
         for row in found["duplicates"]:
-            self.note("I2", f"doubled: {row['leg']} filled {row['filled']} of {row['asked']}")
+            if not self._closed_again(row["orders"]):
+                self.note("I2", f"doubled: {row['leg']} filled {row['filled']} of {row['asked']}")
         for row in found["oversold"]:
             taken_in = self._adopted.get(row["position"], ZERO)  # the venue saw nobody open it
             if Decimal(row["closed"]) <= Decimal(row["opened"]) + taken_in:
@@ -265,6 +267,19 @@ class Judge:
         for order_id in found["resent"]:
             self.note("I2", f"sent again: {order_id}")
         self.checks += 3
+
+    def _closed_again(self, order_ids: Iterable[str]) -> bool:
+        """Whether a leg went on to close all there was, after it had filled.
+
+        What its position held had grown since, or another exit had failed; I4 counts the whole.
+        """
+        known = [self.folded.get(names.order_stream(ClientOrderId(one))) for one in order_ids]
+        filled = [order.terms for _, order in filter(None, known) if order.filled]
+        if not filled:
+            return False
+        _, position = self.folded[names.position(filled[0].position_id)]
+        whole = {each.client_order_id for each in position.exits if each.whole}
+        return all(terms.client_order_id in whole for terms in filled[1:])
 
     def _orders(self, life: Life) -> None:
         """I1, I2, I9: every order there is known here, with what it filled."""
