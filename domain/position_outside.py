@@ -134,5 +134,6 @@ _WHO = {
     Outside.PERSON: "somebody else",
     Outside.LIQUIDATION: "liquidation",
     Outside.ADL: "the venue, against a liquidated account",
+    Outside.NETTING: "netting: the venue keeps one position for long and short",
 }
 _ALARMS = {Outside.LIQUIDATION: "LIQUIDATED"}

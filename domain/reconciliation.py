@@ -69,6 +69,7 @@ class Side(msgspec.Struct, frozen=True):
     liquidation_price: Decimal | None = None
     leverage: Decimal | None = None
     in_both_margins: bool = False  # the symbol, at the venue: what of it is ours cannot be told
+    is_crossed: bool = False  # we have a long and a short of it, the venue only what they net to
 
     @property
     def key(self) -> Key:
@@ -86,13 +87,18 @@ class Side(msgspec.Struct, frozen=True):
 
         On spot more is not ours: coins bought elsewhere. Dust is too little to be missed. Held in
         both margin modes the sum says nothing: a long in one is not closed by a short in the other.
+        Where the venue keeps one net position, a long and a short of ours have closed each other.
         """
-        if self.in_both_margins:
+        if self.in_both_margins or self.is_crossed:
             return True
         if self.is_spot and self.gap > ZERO:
             return False
-        least = max(self.lot_size, QUANTUM)
-        return abs(self.gap) >= least
+        return self.lacks_or_exceeds
+
+    @property
+    def lacks_or_exceeds(self) -> bool:
+        """Whether the sums are apart by a lot or more."""
+        return abs(self.gap) >= max(self.lot_size, QUANTUM)
 
 
 def compare(
@@ -150,6 +156,8 @@ def _side(
 ) -> Side:
     symbol, direction = key
     instrument = instruments.get(symbol)
+    is_spot = instrument is not None and instrument.kind is Kind.SPOT
+    shows_both = len({each.quantity > ZERO for each in told if each.quantity}) > 1
     largest = max(told, key=lambda each: abs(each.quantity), default=None)
     return Side(
         symbol=symbol,
@@ -157,12 +165,13 @@ def _side(
         ours=sum((each.remaining * each.direction.sign for each in held), ZERO),
         venue=sum((each.quantity for each in told), ZERO),
         held=tuple(sorted(held, key=_first_to_go)),
-        is_spot=instrument is not None and instrument.kind is Kind.SPOT,
+        is_spot=is_spot,
         lot_size=ZERO if instrument is None else instrument.lot_size,
         dust=dust.get(symbol, ZERO),
         price=ZERO if largest is None else largest.average_price,
         liquidation_price=None if largest is None else largest.liquidation_price,
         leverage=None if largest is None else largest.leverage,
+        is_crossed=not (is_spot or shows_both) and len({each.direction for each in held}) > 1,
     )
 
 
@@ -270,6 +279,8 @@ def explain(side: Side, seen: Sequence[Seen], price: Decimal | None, now: dateti
     Fills explain as much as they amount to together, both sides of the book counted; older than a
     position they say nothing of it. `price` is what a guess is booked at; None: the entry's.
     """
+    if side.is_crossed and not side.lacks_or_exceeds:
+        return Explanation((), _netted(side, price, now), ZERO, Direction.LONG)
     closes = _closing(side)
     held = [each for each in side.held if each.direction is closes]
     missing = abs(side.gap)
@@ -280,7 +291,7 @@ def explain(side: Side, seen: Sequence[Seen], price: Decimal | None, now: dateti
     able = [each for each in seen if _may_explain(each, side, closes)]
     reductions, left = _by_fills(held, able, told)
     gone_untold = gone - sum((each.fill.quantity for each in reductions), ZERO)
-    guesses = _guesses(side, left, gone_untold, price, now)
+    guesses = _guesses(side, left, gone_untold, price, now, Outside.PERSON)
     surplus = ZERO if side.is_spot else abs(side.gap) - gone
     more_of = Direction.LONG if side.gap > ZERO else Direction.SHORT
     direction = side.direction or more_of
@@ -357,6 +368,7 @@ def _guesses(
     missing: Decimal,
     price: Decimal | None,
     now: datetime,
+    cause: Outside,
 ) -> list[Reduction]:
     """Return the rest of the difference at the price of the moment, the first of `held` first."""
     found: list[Reduction] = []
@@ -375,8 +387,22 @@ def _guesses(
             fee=Fee(ZERO, ""),
             at=now,
         )
-        found.append(Reduction(held.position_id, fill, Outside.PERSON, estimated=True))
+        found.append(Reduction(held.position_id, fill, cause, estimated=True))
     return found
+
+
+def _netted(side: Side, price: Decimal | None, now: datetime) -> tuple[Reduction, ...]:
+    """Return what a long and a short have closed of each other: as much, and at one price."""
+    found: list[Reduction] = []
+    by_direction = {
+        direction: [(each, each.remaining) for each in side.held if each.direction is direction]
+        for direction in Direction
+    }
+    sums = (sum((left for _, left in some), ZERO) for some in by_direction.values())
+    quantity, price = min(sums), price or side.held[0].entry_price
+    for some in by_direction.values():
+        found += _guesses(side, some, quantity, price, now, Outside.NETTING)
+    return tuple(found)
 
 
 def booked_of(fills: Iterable[Fill]) -> dict[TradeId, Decimal]:

@@ -42,6 +42,7 @@ class Outside(Enum):
     PERSON = "person"  # on the venue's site, or another program
     LIQUIDATION = "liquidation"
     ADL = "adl"  # the venue closed it against a liquidated account
+    NETTING = "netting"  # the venue keeps one net position: a long and a short closed each other
 
 
 class OutsideFill(msgspec.Struct, frozen=True):

@@ -247,6 +247,32 @@ def test_a_find_is_never_averaged_into_a_position_of_ours(share):
     share(play, reconcile=ADOPTS)
 
 
+def test_a_long_that_was_adopted_and_a_short_that_fills_then_close_each_other(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        plan = stop_at("63000")
+        await box.open("0.05", plan, direction=Direction.SHORT, limit="60500")
+        box.venue.trades("0.02")
+        await box.soon(8)
+        box.say("60510")
+        await box.soon(1)
+        found = {each.direction: each for each in box.parts.world.states.latest_of("position")}
+        assert {way: each.remaining for way, each in found.items()} == {
+            Direction.LONG: D("0.02"),
+            Direction.SHORT: D("0.05"),
+        }
+        await box.soon(30)
+        left = [each for each in box.parts.world.states.latest_of("position") if each.remaining]
+        assert [(each.direction, each.status, each.remaining) for each in left] == [
+            (Direction.SHORT, _S.OPEN_PROTECTED, D("0.03"))
+        ]
+        assert box.ears.codes().count("CLOSED_OUTSIDE") == 2
+        assert not box.parts.world.quarantined
+
+    share(play, reconcile=ADOPTS)
+
+
 # --- what must not happen ---
 
 

@@ -66,7 +66,45 @@ def explained(side, *seen, price="98"):
 
 def test_both_sides_of_one_symbol_are_one_quantity_in_net_mode():
     side = the_side([held(1, "3"), held(2, "1", SHORT)], told("2"))
-    assert (side.ours, side.venue, side.differs) == (2, 2, False)
+    assert (side.ours, side.venue, side.lacks_or_exceeds) == (2, 2, False)
+
+
+def test_a_long_and_a_short_of_ours_have_closed_each_other_in_net_mode():
+    side = the_side([held(1, "3"), held(2, "0.4", SHORT), held(3, "0.6", SHORT)], told("2"))
+    found = explained(side)
+    assert (side.differs, found.reductions, found.surplus) == (True, (), 0)
+    booked = [(each.position_id, each.fill.quantity, each.fill.price) for each in found.guesses]
+    assert booked == [
+        (position_id(1), D(1), D(98)),
+        (position_id(2), D("0.4"), D(98)),
+        (position_id(3), D("0.6"), D(98)),
+    ]
+    assert {(each.cause, each.estimated) for each in found.guesses} == {(Outside.NETTING, True)}
+
+
+def test_what_closed_each_other_is_booked_at_one_price_even_if_none_is_known():
+    side = the_side([held(1, "1"), replace(held(2, "1", SHORT), entry_price=D(7))], told())
+    first, second = explain(side, (), None, NOW).guesses
+    assert first.fill.price == second.fill.price
+
+
+def test_beside_a_long_and_a_short_what_the_sum_lacks_comes_first():
+    side = the_side([held(1, "3"), held(2, "1", SHORT)], told("1"))
+    (guess,) = explained(side).guesses
+    assert (guess.position_id, guess.fill.quantity, guess.cause) == (
+        position_id(1),
+        1,
+        Outside.PERSON,
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "others"),
+    [(("3", "-1"), {}), (("3", "-1"), {"hedged": True}), (("2",), {"instruments": SPOT})],
+)
+def test_a_long_and_a_short_that_the_venue_shows_both_stay(theirs, others):
+    mine = [held(1, "3"), held(2, "1", SHORT)]
+    assert not any(side.is_crossed or side.differs for side in sides(mine, told(*theirs), **others))
 
 
 def by_margin(cross, isolated):
