@@ -8,6 +8,7 @@ is kept and tried again, entries stop (PROTECT_ONLY), armed exits go on.
 """
 
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -230,15 +231,18 @@ class PersistenceActor(Actor):
     def _committed(self, seconds: float) -> None:
         done, self.backlog.writing = self.backlog.writing, []
         durable = self.world.states.durable
-        versions: dict[tuple[str, str], int] = {}
         rows = 0
-        for append in done:
+        for append, follows in zip_longest(done, done[1:]):
             version = append.first_version + len(append.events) - 1
             durable[append.stream] = (version, append.states[-1])
-            versions[append.writer, append.stream] = version
             rows += len(append.events)
-        for (writer, stream), version in versions.items():
-            self.tell(writer, Committed(stream, version))
+            # In the journal's order: what waited for an entry's fill leaves before what its stop's.
+            if (
+                follows is None
+                or follows.stream != append.stream
+                or follows.writer != append.writer
+            ):
+                self.tell(append.writer, Committed(append.stream, version))
         self.rows_since_snapshot += rows
         self.written_at_s = self.world.clock.monotonic()
         self.world.telemetry.committed(rows, seconds)

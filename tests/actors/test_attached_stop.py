@@ -71,6 +71,31 @@ def test_it_is_expected_though_it_is_heard_of_before_the_fill(perform):
     perform(play)
 
 
+def test_one_that_fires_as_its_entry_fills_is_booked_after_it(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        held: list[Any] = []
+
+        def hold(update: Any) -> tuple[Any, ...]:
+            held.append(update)
+            return ()
+
+        box.venue.pushes = hold
+        box.tell(names.trader(MANUAL), box.request())
+        await box.soon(0.1)
+        box.say("58990")
+        await box.soon(0.1)
+        box.venue.pushes = lambda update: (update,)
+        for update in sorted(held, key=lambda each: isinstance(each, Fill)):
+            box.venue.push(update)  # what the stop did is told before what the entry bought
+        await box.soon()
+        assert box.position().status is PositionStatus.CLOSED
+        assert box.portfolio.balance == 100_000 + box.position().ledger.realized_pnl
+        assert not box.portfolio.holdings
+
+    perform(play)
+
+
 def test_one_that_nobody_reports_is_asked_for(perform):
     async def play(box: Box) -> None:
         await started(box)
