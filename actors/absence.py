@@ -13,12 +13,13 @@ from actors.elsewhere import moved_by
 from actors.local_truth import dust_of, untold
 from actors.messages import Finding, Net
 from domain.ids import Symbol
-from domain.instrument import Kind, Side
+from domain.instrument import Instrument, Kind, Side
 from domain.money import ZERO
-from domain.order import Fill, Order, OrderFoundAbsent, OrderStatus
+from domain.order import RESTING, Fill, Order, OrderFoundAbsent, OrderStatus
 from exchanges.port import PositionMode
 
 DENIED_FOR_S = 60.0  # by look-up and fills alone: no venue's books are so late
+STOP_DENIED_FOR_S = 20.0  # likewise, of one that rests: only if it has fired is anything changed
 DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
 DONE_AFTER_ALL_S = 120.0  # likewise, though the order may look as if it had been executed
 NOTHING = Net(ZERO)
@@ -50,7 +51,8 @@ class Proving(Doubting):
         if agrees is False and not self._is_disputed(order, nets.get(symbol, NOTHING), waited_s):
             return
         came_along = found.client_order_id in self.attached  # and would not change the position
-        if agrees is None and waited_s < DENIED_FOR_S and not came_along:
+        denied_s = STOP_DENIED_FOR_S if order.terms.type in RESTING else DENIED_FOR_S
+        if agrees is None and waited_s < denied_s and not came_along:
             return
         witnesses = "order query, fills and position" if agrees else "order query and fills"
         text = f"{witnesses} agree after {waited_s:.1f} s"
@@ -61,24 +63,45 @@ class Proving(Doubting):
         """Whether a lost order may be given up though the position does not agree.
 
         Where others trade the same symbol what is held may never agree with ours, and an exit must
-        not wait for ever with the stop at the venue gone. One of a swap only reduces: it waits
-        less, unless it looks as if it had been executed.
+        not wait for ever with the stop at the venue gone. One of a swap only reduces, and a stop
+        only rests: they wait less, unless it looks as if they had been executed.
         """
         terms = order.terms
         instrument = self.world.instruments.get(terms.symbol)
         if instrument is None:
             return False
-        ours = sum((moved_by(fill, instrument) for fill in self._fills_of(terms.symbol)), ZERO)
-        besides = self._besides(terms.symbol)
-        sign = 1 if terms.side is Side.BUY else -1
-        is_as_if_done = net.quantity == ours + besides + sign * order.remaining
-        only_reduces = terms.reduce_only and instrument.kind is not Kind.SPOT
-        wait_s = DISPUTED_AFTER_S if only_reduces and not is_as_if_done else DONE_AFTER_ALL_S
+        if self._is_as_if_done(order, net, instrument):
+            wait_s = DONE_AFTER_ALL_S
+        elif terms.type in RESTING:
+            wait_s = STOP_DENIED_FOR_S
+        else:
+            only_reduces = terms.reduce_only and instrument.kind is not Kind.SPOT
+            wait_s = DISPUTED_AFTER_S if only_reduces else DONE_AFTER_ALL_S
         if waited_s < wait_s:
             return False
         text = f"{terms.client_order_id}: others trade {terms.symbol}; after {waited_s:.0f} s"
         self.world.telemetry.alarm("DISPUTED_POSITION", f"{text} it counts as never sent")
         return True
+
+    def _is_as_if_done(self, order: Order, net: Net, instrument: Instrument) -> bool:
+        """Whether what is held is what it would be had the order filled.
+
+        Of coins, with their dust: whether it is nearer to that than to what is known.
+        """
+        symbol, change = order.terms.symbol, order.remaining
+        if order.terms.side is Side.SELL:
+            change = -change
+        if instrument.kind is Kind.SPOT:
+            gap = net.quantity - self._held(symbol) - self._besides(symbol)
+            return abs(gap - change) < abs(gap)
+        ours = sum((moved_by(fill, instrument) for fill in self._fills_of(symbol)), ZERO)
+        return net.quantity - ours - self._besides(symbol) == change
+
+    def _held(self, symbol: Symbol) -> Decimal:
+        """Return what open positions hold of a symbol, base units."""
+        positions = self.world.states.latest_of("position")
+        live = (each for each in positions if not each.is_closed)
+        return sum((each.remaining for each in live if each.instrument.symbol == symbol), ZERO)
 
     def _fills_of(self, symbol: Symbol) -> Iterator[Fill]:
         """Yield our fills of a symbol, and those of others on our positions."""
@@ -119,9 +142,7 @@ class Proving(Doubting):
         orders = (stream.state for stream in self.streams.values() if stream.state is not None)
         if any(untold(order, positions) for order in orders if order.terms.symbol == symbol):
             return False  # yet
-        live = (each for each in positions.values() if not each.is_closed)
-        held = sum((each.remaining for each in live if each.instrument.symbol == symbol), ZERO)
-        more = net.quantity + after - held - dust_of(self.world).get(symbol, ZERO)
+        more = net.quantity + after - self._held(symbol) - dust_of(self.world).get(symbol, ZERO)
         if abs(more - (elsewhere or ZERO)) < instrument.lot_size:
             return True
         return None if elsewhere is None else False

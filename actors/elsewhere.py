@@ -25,13 +25,14 @@ from domain.venue import CashKind, OutsideFill
 class _Known:
     """Of one symbol: what was read last, and what of others is in what was learned."""
 
-    __slots__ = ("flows", "learned_at", "read", "since", "trades")
+    __slots__ = ("booked", "flows", "learned_at", "read", "since", "trades")
 
     def __init__(self) -> None:
         self.read: Decimal | None = None  # at the last look, when nothing was in flight
         self.since: frozenset[str] = frozenset()  # flows told at that look
         self.flows: set[str] = set()  # that the quantity contains, or that came before it
         self.trades: dict[TradeId, Decimal] = {}  # likewise; signed, as far as it contains them
+        self.booked: dict[TradeId, Decimal] = {}  # by positions, signed, before it was counted
         self.learned_at: datetime | None = None
 
 
@@ -88,7 +89,8 @@ class Elsewhere:
                 self._world.elsewhere[symbol] += flow.amount
         for trade_id, each in _trades_of(symbol, looked.outside).items():
             if trade_id not in known.trades:
-                known.trades[trade_id] = moved_by(each.fill, instrument)
+                booked = known.booked.pop(trade_id, ZERO)
+                known.trades[trade_id] = moved_by(each.fill, instrument) - booked
                 self._world.elsewhere[symbol] += known.trades[trade_id]
 
     def booked(self, fill: Fill) -> None:
@@ -97,11 +99,13 @@ class Elsewhere:
         instrument = self._world.instruments.get(fill.symbol)
         if known is None or instrument is None:
             return
-        counted = known.trades.get(whole_trade(fill.trade_id))
+        trade_id, piece = whole_trade(fill.trade_id), moved_by(fill, instrument)
+        counted = known.trades.get(trade_id)
         if counted:
-            piece = moved_by(fill, instrument)
-            known.trades[whole_trade(fill.trade_id)] = counted - piece
+            known.trades[trade_id] = counted - piece
             self._world.elsewhere[fill.symbol] -= piece
+        elif counted is None:
+            known.booked[trade_id] = known.booked.get(trade_id, ZERO) + piece
 
     def forget(self, symbol: Symbol) -> None:
         """Learn anew: positions took over something that no trade told of here explains."""

@@ -48,11 +48,12 @@ class VenueStopChangeOrdered(VenueStopEvent, frozen=True):
 
 
 class VenueStopChangeRefused(VenueStopEvent, frozen=True):
-    """It stays as it was: another must take its place."""
+    """It stays as it was: another must take its place, unless the venue never judged the change."""
 
     client_order_id: ClientOrderId
     why: str
     at: datetime
+    for_good: bool = True
 
 
 class VenueStopOutdated(VenueStopEvent, frozen=True):

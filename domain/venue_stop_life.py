@@ -52,14 +52,14 @@ def evolve_stop(position: Position, event: AnyVenueStopEvent) -> Position:
             state = StopState.AMENDING
             position = _changed(position, order_id, state=state, asked=asked, changes=changes)
             return _unsettled(position)
-        case VenueStopChangeRefused(client_order_id=order_id):
+        case VenueStopChangeRefused(client_order_id=order_id, for_good=for_good):
             stop = _found(position, order_id)
             return _changed(
                 position,
                 order_id,
                 state=StopState.OPEN,
                 asked=stop.held or stop.asked,
-                may_amend=False,
+                may_amend=stop.may_amend and not for_good,
             )
         case VenueStopOutdated():
             return _unsettled(position)

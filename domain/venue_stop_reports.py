@@ -160,7 +160,12 @@ def _adopt(decision: Draft, held: Resting) -> bool:
 
 
 def _not_changed(decision: Draft, stop: VenueStop, why: str) -> None:
-    decision.record(VenueStopChangeRefused(stop.client_order_id, why, decision.now))
+    """Note a refused change; one that nobody judged is asked for again, not made by another stop.
+
+    Two stops would rest until the first has gone, and a gap through both sells twice.
+    """
+    for_good = _code_of(why) not in decision.rules.passing_codes
+    decision.record(VenueStopChangeRefused(stop.client_order_id, why, decision.now, for_good))
     if not _leave_if_crossed(decision, stop, why):
         _failed(decision, why)
 
@@ -301,9 +306,8 @@ def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
     position, price = decision.position, stop.asked.trigger_price
     if position.status not in HOLDS:
         return True
-    code = why.partition(":")[0].strip()
     last = decision.market.last if decision.market.is_fresh else None
-    crossed = code in decision.rules.wrong_side_codes or (
+    crossed = _code_of(why) in decision.rules.wrong_side_codes or (
         price is not None
         and last is not None
         and has_crossed(level=price, below=position.direction is Direction.LONG, price=last)
@@ -313,6 +317,11 @@ def _leave_if_crossed(decision: Draft, stop: VenueStop, why: str) -> bool:
     exit_id = stop.asked.exit_id
     fire_all(decision, exit_id, reason_of(exit_id), armed=True)
     return True
+
+
+def _code_of(why: str) -> str:
+    """Return the venue's code, with which a refusal begins."""
+    return why.partition(":")[0].strip()
 
 
 def _failed(decision: Draft, why: str) -> None:

@@ -35,6 +35,8 @@ _KILLS = {
     "kill_reconciler": names.RECONCILER,
 }
 _PERSISTENCE_LIVES_S = 21.0  # killed a fourth time within a minute, it takes the process along
+_DESK_FAILS = 3  # within a minute; once more, and it takes the process along
+_MINUTE_S = 60.0
 _MUTE_S = 25.0
 _CHILD_CODES = ("51008", "51020", "51131")
 
@@ -224,6 +226,8 @@ class Acts:
         if life is None:
             return False
         match step.do:
+            case name if name.startswith("kill_") and self._is_on_its_last_leg(life):
+                return False
             case "kill_position":
                 found = sorted(life.parts.system.find("position/"))
                 if not found:
@@ -249,6 +253,13 @@ class Acts:
                 killed = life.parts.system.kill(_KILLS[name])
                 return killed and self._told(step, _KILLS[name])
         return False
+
+    def _is_on_its_last_leg(self, life: Life) -> bool:
+        """Whether one death more may end the process: its desk has failed so often lately."""
+        since_s = self.outside.now_s - _MINUTE_S
+        alarms = life.ears.alarms
+        fails = [at for at, code, text in alarms if (code, text) == ("ACTOR_CRASHED", "desk")]
+        return sum(at > since_s for at in fails) >= _DESK_FAILS
 
     def _journal_fails(self, disk: ShakyJournal, step: Step) -> bool:
         """Let the next commit fail, or everything that is written for a while."""

@@ -22,6 +22,7 @@ _BUSY_S = (110.0, 210.0)  # of one life
 _LAST_BUSY_S = 120.0
 _OPENED_WHILE_MUTE = 2
 _OLD_BY_THEN_S = (13.0, 30.0)  # since then
+_BELOW_ONE = 0.999999
 _FAULTS = (240, 310)
 _COMMANDS = (45, 70)
 
@@ -212,7 +213,7 @@ def _steps(
             Step(
                 at=round(begin + at, 4),
                 do=chance.choices(names, [float(weights[name]) for name in names])[0],
-                u=round(chance.random(), 6),
+                u=min(round(chance.random(), 6), _BELOW_ONE),
                 v=round(chance.random(), 6),
                 count=chance.choice((1, 1, 1, 2, 3, 6)),
                 lasts=round(chance.choice((1.0, 3.0, 8.0, 20.0)) * chance.uniform(0.5, 1.0), 3),

@@ -243,6 +243,11 @@ class FaultyVenue:
 # --- faults ---
 
 
+def passed(request: Callable[[], Answer]) -> Answer:
+    """Nothing happens to it."""
+    return request()
+
+
 def answer_lost(request: Callable[[], Answer]) -> Answer:
     """It arrives and is done; the answer never comes."""
     request()

@@ -1,14 +1,16 @@
 """What else the venue holds, and what that means for an order that nobody finds."""
 
 import pytest
+from msgspec.structs import replace
 
 from actors import names
+from actors.absence import STOP_DENIED_FOR_S
 from actors.reconcile_rules import ReconcileSettings
 from domain.ids import MANUAL
 from domain.order import OrderStatus
 from exchanges.port import CashFlow, CashKind
 from tests.actors.box import BTC, CONFIG, Box, D
-from tests.actors.faulty_venue import broken_line, reset
+from tests.actors.faulty_venue import broken_line, passed, reset
 from tests.actors.shared_account import SharedAccount
 
 _S = OrderStatus
@@ -39,15 +41,18 @@ def elsewhere(box: Box) -> object:
     return box.parts.world.elsewhere.get(BTC)
 
 
-async def buy(box: Box, quantity: str = "0.01", *, arrives: bool, hidden: bool = False) -> None:
+async def buy(
+    box: Box, quantity: str = "0.01", *, arrives: bool, hidden: bool = False, number: int = 1
+) -> None:
     """Send an entry whose answer is lost; `hidden`: what it did is not to be read yet."""
+    before = len(box.venue.sent)
     box.venue.submits, box.venue.pushes = [reset if arrives else broken_line], lambda _update: ()
     box.say("60000")
-    box.tell(names.trader(MANUAL), box.request(quantity))
-    while not box.venue.sent:
+    box.tell(names.trader(MANUAL), box.request(quantity, number=number))
+    while len(box.venue.sent) == before:
         await box.soon(0.0001)
     if hidden:
-        box.venue.forgotten.add(box.venue.sent[0].client_order_id)
+        box.venue.forgotten.add(box.venue.sent[before].client_order_id)
 
 
 def test_coins_that_were_there_before_are_learned_and_are_not_ours(share):
@@ -132,6 +137,40 @@ def test_coins_that_a_person_buys_while_an_order_is_in_doubt_do_not_keep_it_ther
         box.venue.trades("0.01")
         await box.soon(33)
         assert box.entry().status is _S.ABSENT
+
+    share(play)
+
+
+def test_coins_that_a_person_sold_of_ours_are_not_counted_twice(share):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("0.02")
+        await box.soon(LEARNED_S)
+        box.venue.trades("-0.005", "60100")
+        while not box.position().outside_fills:
+            await box.soon(0.1)
+        await box.soon(2)  # the difference is settled: something may be opened
+        await buy(box, number=2, arrives=True, hidden=True)  # in doubt: nothing is learned
+        await box.soon(40)
+        assert elsewhere(box) == 0
+        box.venue.forgotten.clear()
+        await box.soon(10)
+        assert box.entry(2).status is _S.FILLED
+
+    share(play)
+
+
+@pytest.mark.parametrize("coins", ["0", "1.5"])
+def test_a_lost_stop_is_placed_again_though_coins_prove_nothing_yet(share, coins):
+    async def play(box: Box) -> None:
+        box.venue.shifts[BTC] += D(coins)
+        box.parts.world.rules = replace(box.parts.world.rules, stops_at_venue=True)
+        await box.start("60000")
+        box.venue.submits = [passed, broken_line]
+        await box.open("0.01")
+        assert not box.venue.resting()
+        await box.soon(STOP_DENIED_FOR_S + 3)
+        assert [each.quantity for each in box.venue.resting()] == [D("0.01")]
 
     share(play)
 

@@ -19,6 +19,7 @@ from tests.actors.faulty_venue import (
     answered_after,
     broken_line,
     never_arrives,
+    passed,
     refused,
     reset,
 )
@@ -229,10 +230,6 @@ def test_without_a_stop_at_the_venue_a_crossing_fires_at_once(perform):
         assert await sold(box) == D("0.01")
 
     perform(play)
-
-
-def passed(request: Any) -> Any:
-    return request()
 
 
 def test_a_stop_that_fires_and_whose_order_is_refused_is_followed_by_an_exit_at_once(perform):

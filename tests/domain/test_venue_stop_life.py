@@ -121,6 +121,13 @@ def test_a_refused_change_leaves_what_was_held_and_is_the_last():
     assert never_held.at_venue.find(A).asked == AT_90
 
 
+def test_a_change_that_was_never_judged_is_not_the_last():
+    changed = (ordered(), confirmed(), VenueStopChangeOrdered(A, AT_95, NOW))
+    position = open_position(*changed, VenueStopChangeRefused(A, "no", NOW, for_good=False))
+    (stop,) = position.at_venue.stops
+    assert (stop.state, stop.held, stop.may_amend) == (StopState.OPEN, AT_90, True)
+
+
 def test_what_is_outdated_begins_another_round_once():
     position = open_position(ordered(), confirmed())
     assert position.at_venue.round == 1

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from domain.commands import ClosePosition, RequestedBy
 from domain.effects import Alarm, AmendOrder, Arm, AskOrders, CancelOrder, Disarm
 from domain.ids import NO_ORDER, ClientOrderId, ExitId, client_order_id
-from domain.inputs import OrderEnded, OrderReported, OutsideReported
+from domain.inputs import OrderEnded, OrderReported, OutsideReported, Wake
 from domain.instrument import Direction, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
@@ -111,6 +111,21 @@ def test_a_refused_change_is_tried_as_another_stop():
     assert [each.trigger_price for each in stops_sent(life)] == [90, 95]
     assert not at_market(life)
     assert life.p.at_venue.failures == 1
+
+
+@pytest.mark.parametrize("code", ["NOT_SENT", "50011", "50061"])
+def test_a_change_that_nobody_judged_is_asked_for_again_ever_slower(code):
+    life = move(guarded(), "95")
+    (change,) = asked(life, AmendOrder)
+    report(life, change.terms, change=change.number, refused=f"{code}: no")
+    (again,) = asked(life, AmendOrder)  # at once
+    report(life, again.terms, change=again.number, refused=f"{code}: no")
+    assert not asked(life, AmendOrder)
+    assert [each.trigger_price for each in stops_sent(life)] == [90]  # no other one beside it
+    assert life.p.at_venue.pausing
+    life.tell(Wake("venue_stop_retry"))
+    assert asked(life, AmendOrder)
+    assert life.p.at_venue.failures == 2
 
 
 def test_a_change_that_is_refused_for_being_crossed_means_leaving():
