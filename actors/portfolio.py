@@ -179,12 +179,16 @@ class PortfolioActor(Cashier):
             direction = position.direction
         else:
             return  # over and forgotten
+        is_entry = fill.side is direction.entry_side
+        if holding is not None and not is_entry and core.comes_too_early(holding, fill):
+            self.after(BOOK_AGAIN_AFTER_S, report)
+            return
         self._record(
             *core.book_fill(
                 self.portfolio,
                 report.position_id,
                 fill,
-                is_entry=fill.side is direction.entry_side,
+                is_entry=is_entry,
                 instrument=instrument,
                 direction=direction,
                 trader=MANUAL if position is None else position.trader,

@@ -217,6 +217,15 @@ def book_fill(
     return (adopted, booked)
 
 
+def comes_too_early(holding: Holding, exit_fill: Fill) -> bool:
+    """Whether an exit closes more than is booked, while an entry is still to be told of.
+
+    Booked now, what it earned would be lost.
+    """
+    is_new = exit_fill.trade_id not in holding.trade_ids
+    return is_new and holding.pending > 0 and exit_fill.quantity > holding.ledger.remaining
+
+
 def end_order(
     portfolio: Portfolio, client_order_id: ClientOrderId, why: str, *, now: datetime
 ) -> tuple[AnyPortfolioEvent, ...]:

@@ -8,8 +8,10 @@ from msgspec.structs import replace
 from actors import names
 from actors.messages import ClearCause, ResetKillSwitch, ResumeEntries, SetCause, StopEntries
 from domain.ids import MANUAL
+from domain.inputs import FillReported
+from domain.instrument import Side
 from domain.modes import KILL_SWITCH, OPERATOR_STOP, Mode, ModeCause
-from domain.order import OrderIntended, OrderStatus
+from domain.order import Fill, OrderIntended, OrderStatus
 from domain.portfolio import FillBooked, HoldingClosed, KillSwitchTripped, ReservationReleased
 from domain.portfolio_events import EntryReserved
 from domain.position import PositionStatus
@@ -17,6 +19,7 @@ from domain.position_events import PositionIntended
 from domain.protection import ExitReason
 from tests.actors.box import COMMIT_S, CONFIG, ETH, Box, D, pid, stop_at
 from tests.actors.faulty_venue import never_arrives, refused
+from tests.builders import a_fill
 
 SMALL = CONFIG.replace("balance: 100000", "balance: 1000")
 KILLS = CONFIG.replace("total_drawdown_ratio: 1", "total_drawdown_ratio: 0.05")
@@ -32,6 +35,28 @@ async def try_to_open(box, number=1, **others):
     return await box.ask(
         names.trader(MANUAL), lambda request_id: replace(request, request_id=request_id)
     )
+
+
+# --- fills ---
+
+
+def test_an_exit_that_is_told_before_its_entry_is_booked_after_it(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.venue.hold_back(Fill)
+        box.tell(names.trader(MANUAL), box.request())
+        await box.soon(0.01)
+        sold = a_fill("0.01", "61000", Side.SELL, "an exit")
+        box.tell(names.PORTFOLIO, FillReported(pid(), sold))
+        await box.soon(0.01)
+        assert box.portfolio.balance == 100_000
+        box.venue.let_go()
+        await box.soon(1)
+        ledger = box.portfolio.holdings[pid()].ledger
+        assert (ledger.remaining, ledger.gross_pnl) == (0, 10)
+        assert box.portfolio.balance == 100_000 + ledger.realized_pnl
+
+    perform(play)
 
 
 # --- reservations ---

@@ -37,6 +37,7 @@ from domain.portfolio import (
     available,
     book_fill,
     close_holding,
+    comes_too_early,
     daily_drawdown,
     drawdown,
     end_order,
@@ -766,3 +767,22 @@ def test_the_account_is_the_same_for_any_split_of_its_fills(data, cuts):
     whole, split = lived([D(1)]), lived(pieces)
 
     assert replace(split, closed={}) == replace(whole, closed={})
+
+
+# --- an exit before its entry ---
+
+
+def early(portfolio, quantity, trade="x"):
+    made = fill(portfolio, "p1", quantity, "110", trade, entry=False)
+    return comes_too_early(portfolio.holdings[PositionId("p1")], made)
+
+
+def test_an_exit_of_more_than_is_booked_waits_while_an_entry_is_to_come():
+    waiting = reserved(account(), "p1", "2", "100")
+    assert early(waiting, "1")
+    half = booked(waiting, fill(waiting, "p1", "1", "100", "p1-in"))
+    assert not early(half, "1")
+    assert early(half, "1.5")
+    full = booked(half, fill(half, "p1", "1", "100", "p1-in-2"))
+    assert not early(full, "2.5")  # nothing is to come: it is an over-fill
+    assert not early(half, "1.5", "p1-in")  # booked before
