@@ -293,9 +293,15 @@ def _time_is_up(decision: Draft) -> None:
 
 
 def time_exit_timer(position: Position, limit: datetime, now: datetime) -> WakeAfter:
-    """Return the timer for the time limit."""
-    del position
-    return WakeAfter(max(0.0, (limit - now).total_seconds()), "time_exit")
+    """Return the timer for the time limit: never longer than a position may be held at all.
+
+    This computer's clock may be behind the venue's, by which the first fill is dated.
+    """
+    longest_s = position.plan.max_holding_s
+    left_s = (limit - now).total_seconds()
+    if longest_s is not None:
+        left_s = min(left_s, longest_s)
+    return WakeAfter(max(0.0, left_s), "time_exit")
 
 
 def _retry(decision: Draft, wake: Wake) -> None:

@@ -123,9 +123,12 @@ def outside_end(position: Position) -> tuple[PositionStatus, ExitReason] | None:
 
 
 def book_funding(decision: Draft, told: FundingTold) -> None:
-    """Take over what the portfolio has booked for this position; told again, nothing is new."""
+    """Take over what the portfolio has booked for this position; told again, nothing is new.
+
+    It may come just after the last fill: the portfolio closes the holding a moment later.
+    """
     position = decision.position
-    if position.is_closed or position.ledger.funding == told.total:
+    if position.is_settled or position.ledger.funding == told.total:
         return
     decision.record(PositionFunded(told.total, told.at))
 

@@ -145,6 +145,13 @@ def test_after_a_restart_the_time_limit_counts_from_the_first_fill(later_s, dela
     ]
 
 
+def test_a_clock_that_is_behind_does_not_make_the_time_limit_longer():
+    life = opened(protection=plan("90", max_holding_s=60.0))
+    effects = resume(life.p, life.now - timedelta(seconds=84), life.rules)
+    timers = {each.purpose: each.delay_s for each in effects if isinstance(each, WakeAfter)}
+    assert timers["time_exit"] == 60
+
+
 def test_after_a_restart_nothing_is_awaited_for_a_position_without_guard_or_limit():
     life = opened(protection=plan(None))
     assert [type(each) for each in resume(life.p, life.now, life.rules)] == [Arm]

@@ -9,6 +9,8 @@ from domain.inputs import AdoptPosition, FundingTold, OrderEnded, OutsideReporte
 from domain.instrument import Direction, Kind, Side
 from domain.order import OrderStatus
 from domain.position import PositionStatus
+from domain.position_events import PositionSettled
+from domain.position_life import evolve
 from domain.protection import ExitReason
 from domain.venue import Outside
 from tests.builders import ACCOUNT, NOW, D, Life, a_fill, opened, plan, position_id, swap
@@ -165,6 +167,15 @@ def test_funding_is_a_part_of_the_profit():
     assert life.decision.events == ()
     life.tell(FundingTold(position_id(), D(-5), NOW))
     assert life.p.realized_pnl == -5
+
+
+def test_funding_that_is_told_after_the_last_fill_is_a_part_of_the_profit_until_all_is_settled():
+    life = outside(opened("1"), "1", at="90")
+    life.tell(FundingTold(position_id(), D(-3), NOW))
+    assert life.p.realized_pnl == -13
+    life.position = evolve(life.p, PositionSettled(NOW))
+    life.tell(FundingTold(position_id(), D(-5), NOW))
+    assert life.decision.events == ()
 
 
 def test_more_than_is_held_pays_its_share_of_the_fee():
