@@ -5,10 +5,11 @@ positions share a symbol, the second exit of one of them sells the other's units
 hears of fills first, so it looks once more before an exit leaves.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from decimal import Decimal
 from enum import Enum
 
+from domain.ids import Symbol
 from domain.instrument import Kind
 from domain.money import ZERO
 from domain.order import RESTING, Order, OrderTerms
@@ -29,8 +30,12 @@ def room_for(
     position: Position,
     orders: Iterable[Order],
     positions: Callable[[], Iterable[Position]],
+    differing: Container[Symbol] = (),
 ) -> Room:
-    """Say whether an exit may leave; all `positions` are looked at only if need be."""
+    """Say whether an exit may leave; all `positions` are looked at only if need be.
+
+    `differing`: of which the venue holds other than ours, somebody else's perhaps.
+    """
     left, locked = position.remaining, ZERO
     for order in orders:
         for fill in order.fills:
@@ -40,7 +45,7 @@ def room_for(
             locked += _may_sell(order)
     if terms.quantity > left:
         return Room.GONE
-    if locked and terms.quantity + locked > left and _is_shared(position, positions):
+    if locked and terms.quantity + locked > left and _is_shared(position, positions, differing):
         return Room.LOCKED
     return Room.ENOUGH
 
@@ -50,12 +55,16 @@ def _may_sell(order: Order) -> Decimal:
     return max(order.terms.quantity, asked) - order.filled
 
 
-def _is_shared(position: Position, positions: Callable[[], Iterable[Position]]) -> bool:
+def _is_shared(
+    position: Position,
+    positions: Callable[[], Iterable[Position]],
+    differing: Container[Symbol],
+) -> bool:
     """Whether the venue would take the rest from somebody else, who may hold more than is told."""
     if position.instrument.kind is Kind.SPOT:
         return False  # its balance is locked, and its position waits for that
     symbol = position.instrument.symbol
-    return any(
+    return symbol in differing or any(
         each.id != position.id
         and each.instrument.symbol == symbol
         and (each.remaining or not each.is_closed)

@@ -128,7 +128,8 @@ class Holdings:
             dust_of(self.world),
             hedged=self.hedged,
         )
-        differing = {side.symbol for side in self.sides if side.differs}
+        differing = frozenset(side.symbol for side in self.sides if side.differs)
+        self.world.differing = differing
         resting = None
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}

@@ -7,6 +7,7 @@ An answer that does not come makes the order UNKNOWN; `doubting.py` finds out wh
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -108,7 +109,9 @@ class Sender(Proving):
             return True
         known = map(self._known, self.of_position.get(terms.position_id, ()))
         orders = [order for order in known if order is not None]
-        match room_for(terms, position, orders, lambda: self.world.states.latest_of("position")):
+        states = self.world.states
+        positions = partial(states.latest_of, "position")
+        match room_for(terms, position, orders, positions, self.world.differing):
             case Room.GONE:
                 self._end_unsent(terms, "SUPERSEDED", "what it was to sell had been sold")
                 return False

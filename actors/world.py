@@ -209,6 +209,7 @@ class World:
     booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
     elsewhere: dict[Symbol, Decimal] = field(default_factory=dict)  # held besides ours, signed
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
+    differing: frozenset[Symbol] = frozenset()  # by reconciliation: as last read, not ours alone
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
     opening: Decimal | None = None  # quote: what the paper venue holds, for a new account
     is_distant: bool = False  # the account is at a real venue, over a line that may break

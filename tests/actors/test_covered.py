@@ -6,12 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from actors import names
+from actors.reconcile_rules import ReconcileSettings
 from domain.commands import ClosePosition, ModificationType
 from domain.inputs import GridTold
 from domain.instrument import Side
+from domain.order import OrderType
 from domain.position import PositionStatus
 from tests.actors.box import Box, D, pid
 from tests.actors.faulty_venue import answer_lost, broken_line, never_arrives
+from tests.actors.shared_account import SharedAccount
 
 NAME = names.position(pid())
 VENUE_STOPS = {"stops_at_venue": True, "amends_stops": True}
@@ -95,6 +98,29 @@ def test_a_neighbor_whose_entry_may_have_filled_untold_shares_the_units_too(perf
         assert "OVER_FILL" not in box.ears.codes()
 
     perform(play)
+
+
+def test_what_a_person_holds_beside_a_position_is_not_sold_either(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.soon(2)
+        await box.open(number=1)
+        await box.soon(7)
+        box.venue.trades("0.01")
+        await box.soon(1)
+        box.venue.reads_fail = True
+        pushes, box.venue.pushes = box.venue.pushes, lambda _: ()
+        box.venue.cancels += [broken_line]
+        box.tell(NAME, ClosePosition(pid()))
+        box.say("58990")  # the venue fires the stop, and tells nothing
+        await box.soon(0.5)  # longer than an exit waits for its stop
+        box.venue.reads_fail = False
+        box.venue.pushes = pushes
+        await box.soon(20)
+        assert box.position().is_closed
+        assert [each.type for each in box.venue.sent if each.reduce_only] == [OrderType.STOP]
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
 
 
 def test_a_close_before_the_venue_was_asked_does_not_sell_what_its_stop_sold(perform):
