@@ -37,6 +37,8 @@ from runtime.interleaved import InterleavedLoop
 
 MONEY = Decimal(20_000)  # USDT to begin with
 LOOK_EVERY_S = 1.0
+_JUST_S = 2.0  # what has filled since then may not be told yet
+_SETTLES_S = 20.0  # before the end the day is judged, in a moment without such fills
 _YOUNG = 20_000  # objects, before they are looked through for cycles
 _FAST_FILES = Path("/dev/shm")  # noqa: S108 - memory: nothing there is to outlive the day
 _CONFIG = """
@@ -145,7 +147,9 @@ class Day:
                 for trader in range(self.plan.traders):  # or who was paused would stay so
                     again = Step(self.outside.now_s, "resume", (trader + 0.5) / len(TRADERS))
                     self.commands.act(life, again)
-                await self._until(life, span.end)
+                await self._until(life, span.end - _SETTLES_S)
+                while self.outside.now_s < span.end and self.venue.filled_within(_JUST_S):
+                    await self._until(life, min(span.end, self.outside.now_s + _JUST_S))
                 self.judge.settled(life)
             gc.collect(1)  # an error that nobody took is told when its task goes
             self.judge.errors(life)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from actors import names
+from actors.persistence import JOURNAL_DOWN
 from daemon.simulation.life import Life
 from daemon.simulation.venue import SimVenue
 from domain.ids import ClientOrderId, ExitId, PositionId, Symbol, account_tag, identity_of
@@ -68,7 +69,7 @@ class Promises:
         self._fired: set[str] = set()  # orders of exits
         self._limits: dict[str, deque[tuple[float, int]]] = {}
         self._feed: Any = None
-        self._followed_s = 0.0  # when that was looked at last
+        self._followed_s = 0.0  # when that was looked at last, and could be written
         self._trails: dict[tuple[Any, ...], deque[tuple[float, float]]] = {}
         self._due: dict[PositionId, Due] = {}
 
@@ -98,7 +99,8 @@ class Promises:
         self._quarantines(life, positions)
         self._levels(life, positions)
         if feed is not None:
-            self._follow_trails(feed, armed, positions)
+            is_kept = JOURNAL_DOWN not in life.world.causes
+            self._follow_trails(feed, armed, positions, is_kept=is_kept)
         self._forbidden(life, traders)
         self._broken = {key: at for key, at in self._broken.items() if key in self._seen}
 
@@ -272,10 +274,13 @@ class Promises:
                 text = f"{position.id} is held for longer than {limit_s:.0f} s"
                 self._within(FIRES_WITHIN_S, "I12", text)
 
-    def _follow_trails(self, feed: Any, armed: list[Watched], positions: list[Position]) -> None:
+    def _follow_trails(
+        self, feed: Any, armed: list[Watched], positions: list[Position], *, is_kept: bool
+    ) -> None:
         """I3: a trailing stop never goes back.
 
-        A feed that ends may forget what it saw in its last moments; then older levels count.
+        A feed that ends may forget what it saw in its last moments, and while nothing could be
+        written (`is_kept`: it can); then older levels count.
         """
         now_s = self.venue.outside.now_s
         if feed is not self._feed:
@@ -283,7 +288,8 @@ class Promises:
             for levels in self._trails.values():
                 while levels and levels[-1][0] > self._followed_s - _SEEN_S:
                     levels.pop()
-        self._followed_s = now_s
+        if is_kept:
+            self._followed_s = now_s
         trails = {each.id: each.protection.trail for each in positions}
         for each in armed:
             trail = trails.get(each.key) if each.exit_id == TRAIL else None

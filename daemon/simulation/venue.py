@@ -100,6 +100,11 @@ class SimVenue:
         self.world.advance()
         return judge(self.account, self.world.watch)
 
+    def filled_within(self, seconds: float) -> bool:
+        """Whether an order of anybody has filled so lately."""
+        fills = self.account.fills
+        return bool(fills) and self.account.now_ms - fills[-1].at_ms < seconds * 1000
+
     # --- sockets
 
     def connect(self, path: str, deliver: Callable[[str | None], None]) -> SimSocket:
