@@ -313,6 +313,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     late_fill: bool = False  # filled after a terminal state: an alarm
     over_fill: bool = False  # filled beyond what was asked: an alarm
     asked: OrderTerms | None = None  # a change that the venue has not answered
+    most: Decimal = ZERO  # base units of any change asked for since one was made, if refused, too
     updated_at: datetime | None = None
     attempt: Attempt | None = None
     answered_s: float | None = None  # from request to answer; None: no answer came
@@ -390,9 +391,10 @@ def _evolve(order: Order, event: _Later) -> Order:
         case OrderTriggered(at=at, at_target=at_target):
             return _to(order, _S.TRIGGERED, at, asked=None, at_target=at_target)
         case OrderAmendRequested(terms=terms, at=at):
-            return _to(order, _S.AMEND_PENDING, at, asked=terms)
+            most = max(order.most, terms.quantity)
+            return _to(order, _S.AMEND_PENDING, at, asked=terms, most=most)
         case OrderAmended(terms=terms, at=at):
-            return _to(order, _resting(order), at, terms=terms, asked=None)
+            return _to(order, _resting(order), at, terms=terms, asked=None, most=ZERO)
         case OrderAmendRefused(code=code, text=text, at=at):
             return _to(order, _resting(order), at, asked=None, reason=f"{code}: {text}")
         case OrderCancelRequested(at=at):
@@ -434,7 +436,8 @@ def _filled(order: Order, fill: Fill) -> Order:
         status = order.status
     else:
         status = _S.PARTIAL
-    wanted = order.asked or order.terms  # it may be changed by now
+    # A change may have been made, though unsaid; then the next one to the same is refused.
+    most = max(order.terms.quantity, order.most)
     value = order.average_price * order.filled + fill.price * fill.quantity
     return _to(
         order,
@@ -445,7 +448,7 @@ def _filled(order: Order, fill: Fill) -> Order:
         fees=_add_fee(order.fees, fill.fee),
         fills=(*order.fills, fill),
         late_fill=order.late_fill or late,
-        over_fill=order.over_fill or filled > max(wanted.quantity, order.terms.quantity),
+        over_fill=order.over_fill or filled > most,
     )
 
 

@@ -323,10 +323,26 @@ def test_a_fill_after_the_end_stands_and_raises_an_alarm(status: OrderStatus) ->
 
 @pytest.mark.parametrize(("asked", "is_over"), [("2.4", True), ("2.5", False), ("1", True)])
 def test_what_a_change_asked_for_whose_answer_is_not_known_may_be_filled(asked, is_over) -> None:
-    before = order(S.UNKNOWN)
-    wanted = replace(before.terms, quantity=D(asked))
-    assert filled(replace(before, asked=wanted), fill("2.5")).over_fill is is_over
-    assert not filled(replace(before, asked=wanted), fill("2")).over_fill
+    before = order(S.OPEN)
+    changing = evolve(
+        before, orders.OrderAmendRequested(replace(before.terms, quantity=D(asked)), LATER)
+    )
+    lost = evolve(changing, OrderBecameUnknown("no answer", LATER))
+    assert filled(lost, fill("2.5")).over_fill is is_over
+    assert not filled(lost, fill("2")).over_fill
+
+
+def test_a_refused_change_may_have_been_made_by_one_before_that_nobody_noted() -> None:
+    before = order(S.OPEN)
+    wanted = replace(before.terms, quantity=D("2.5"))
+    asked = evolve(before, orders.OrderAmendRequested(wanted, LATER))
+    refused = evolve(asked, orders.OrderAmendRefused("51503", "filled, or gone", LATER))
+    assert not filled(refused, fill("2.5")).over_fill
+    assert filled(refused, fill("2.6")).over_fill
+    smaller = evolve(refused, orders.OrderAmendRequested(replace(wanted, quantity=D("1")), LATER))
+    assert not filled(smaller, fill("2.5")).over_fill
+    made = evolve(smaller, orders.OrderAmended(before.terms, LATER))
+    assert filled(made, fill("2.5")).over_fill  # it is known again what it is for
 
 
 def test_more_than_was_asked_for_is_counted_and_raises_an_alarm() -> None:
