@@ -29,7 +29,7 @@ from actors.world import World
 from domain import portfolio as core
 from domain.commands import ClosePosition, EntryRequest, RequestedBy
 from domain.errors import Refusal
-from domain.ids import MANUAL, NO_REQUEST, ClientOrderId
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, TradeId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
 from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
@@ -51,6 +51,7 @@ from exchanges.port import Balance
 from runtime.actor import handles
 
 BOOK_AGAIN_AFTER_S = 0.2
+EARLY_FOR_S = 5.0  # an exit told before its entry waits; then it has closed more than was held
 # What the kill switch need not close again: it is closing, or nobody may touch it but a person.
 _ON_ITS_WAY = CLOSED_STATUSES | {PositionStatus.CLOSING, PositionStatus.QUARANTINED}
 log = structlog.get_logger("trade.intent")
@@ -64,6 +65,7 @@ class PortfolioActor(Cashier):
         self.stream = self.open_stream(names.portfolio(world.account))
         self.opening = opening
         self.causes = world.causes  # of this run; journaled ones are in the state
+        self.early_s: dict[TradeId, float] = {}  # exits told before their entry: monotonic, since
 
     @property
     def portfolio(self) -> Portfolio:
@@ -180,9 +182,11 @@ class PortfolioActor(Cashier):
         else:
             return  # over and forgotten
         is_entry = fill.side is direction.entry_side
-        if holding is not None and not is_entry and core.comes_too_early(holding, fill):
+        is_early = holding is not None and not is_entry and core.comes_too_early(holding, fill)
+        if is_early and self._may_wait(fill.trade_id):
             self.after(BOOK_AGAIN_AFTER_S, report)
             return
+        self.early_s.pop(fill.trade_id, None)
         self._record(
             *core.book_fill(
                 self.portfolio,
@@ -195,6 +199,11 @@ class PortfolioActor(Cashier):
                 leverage=ONE if position is None else position.leverage,
             )
         )
+
+    def _may_wait(self, trade_id: TradeId) -> bool:
+        """Whether an exit may still wait for the entry that it closes."""
+        now_s = self.world.clock.monotonic()
+        return now_s - self.early_s.setdefault(trade_id, now_s) < EARLY_FOR_S
 
     @handles(OrderEnded)
     def on_order_ended(self, ended: OrderEnded) -> None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.messages import ClearCause, ResetKillSwitch, ResumeEntries, SetCause, StopEntries
+from actors.portfolio import EARLY_FOR_S
 from domain.ids import MANUAL
 from domain.inputs import FillReported
 from domain.instrument import Side
@@ -55,6 +56,20 @@ def test_an_exit_that_is_told_before_its_entry_is_booked_after_it(perform):
         ledger = box.portfolio.holdings[pid()].ledger
         assert (ledger.remaining, ledger.gross_pnl) == (0, 10)
         assert box.portfolio.balance == 100_000 + ledger.realized_pnl
+
+    perform(play)
+
+
+def test_an_exit_is_not_kept_waiting_for_an_entry_for_ever(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("0.01", stop_at("50000"), limit="55000")
+        sold = a_fill("0.01", "61000", Side.SELL, "an exit")
+        box.tell(names.PORTFOLIO, FillReported(pid(), sold))
+        await box.soon(EARLY_FOR_S - 1)
+        assert not box.portfolio.holdings[pid()].trade_ids
+        await box.soon(2)
+        assert box.portfolio.holdings[pid()].trade_ids == {sold.trade_id}
 
     perform(play)
 
