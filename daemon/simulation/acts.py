@@ -233,7 +233,7 @@ class Acts:
                 if not found:
                     return False
                 victim = found[int(step.u * len(found))]
-                return life.parts.system.kill(victim) and self._told(step, victim)
+                return life.kill_actor(victim) and self._told(step, victim)
             case "slow_disk":
                 return self._for(step, life.worker, "slow_s", 0.05 + step.v * 0.5, 0.0)
             case "commit_fails" | "journal_fails":
@@ -250,8 +250,7 @@ class Acts:
             case name if name in _KILLS:
                 if name == "kill_persistence":
                     self._spared_until_s = self.outside.now_s + _PERSISTENCE_LIVES_S
-                killed = life.parts.system.kill(_KILLS[name])
-                return killed and self._told(step, _KILLS[name])
+                return life.kill_actor(_KILLS[name]) and self._told(step, _KILLS[name])
         return False
 
     def _is_on_its_last_leg(self, life: Life) -> bool:

@@ -41,6 +41,7 @@ from domain.position import Position, PositionStatus
 _D = Decimal
 _BY = "somebody"
 ANSWERED_WITHIN_S = 60.0
+_ANSWER_ON_DISK_S = 2.0  # so long an answer may wait for its commit
 _STOPS = ("0.002", "0.004", "0.01", "0.02")
 _NOTIONAL = ("200", "600", "1500")
 
@@ -52,6 +53,7 @@ class Question:
     text: str
     asked_s: float
     life: Life
+    to: str
     answer: "asyncio.Future[Answered]"
     keeper: Any = None  # the actor that keeps the question until it has looked
 
@@ -60,8 +62,11 @@ class Question:
         """Whether it may have been lost with an actor: who asked is told NO_ANSWER.
 
         While the journal could not be written an answer had to wait, and an actor may have died
-        meanwhile; the reconciler keeps what it was asked, and may have been killed with it.
+        meanwhile; an answer waits for the disk, and may be lost with who gives it; the reconciler
+        keeps what it was asked, and may have been killed with it.
         """
+        if 0.0 <= self.life.killed_s.get(self.to, -1.0) - self.asked_s <= _ANSWER_ON_DISK_S:
+            return True
         if self.keeper is not None and self.keeper is not self.life.actor(names.RECONCILER):
             return True
         since_s = self.asked_s - ANSWERED_WITHIN_S
@@ -232,7 +237,7 @@ class Commands:
         text = f"{step.do} {about}".strip()
         life.outside.tell(f"asked: {text}")
         keeper = life.actor(to) if to == names.RECONCILER else None
-        self.asked.append(Question(text, life.outside.now_s, life, answer, keeper))
+        self.asked.append(Question(text, life.outside.now_s, life, to, answer, keeper))
 
     def overdue(self, now_s: float) -> list[str]:
         """Return questions that nobody answered in time, and forget what is settled."""

@@ -254,7 +254,7 @@ def _config(plan: Plan, directory: Path) -> Config:
         text += _TRADER.format(
             name=name,
             symbols=", ".join((symbols[number], symbols[(number + 1) % len(symbols)])),
-            timeframe=("15s", "20s", "30s")[number],
+            timeframe=("15s", "20s", "20s")[number],
             size=(300, 700, 1200)[number],
         )
     file = directory / "config.yaml"

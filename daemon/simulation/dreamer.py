@@ -33,7 +33,7 @@ class Dreamer(Strategy, frozen=True):
         draw = random.Random(f"{self.seed}/{candle.symbol}/{candle.close_ms}")  # noqa: S311
         wish: Decision | None = None
         if view.is_free:
-            wish = self._entry(draw, view.last) if draw.random() < 0.4 else None  # noqa: PLR2004
+            wish = self._entry(draw, view.last) if draw.random() < 0.6 else None  # noqa: PLR2004
         elif view.held is not None:
             wish = self._change(draw, view.held, view.last)
         return Step(state, wish)

@@ -20,12 +20,17 @@ from daemon.simulation.venue import SimVenue
 from domain.errors import InvariantError
 from domain.ids import ClientOrderId, Symbol, account_tag, identity_of
 from domain.money import ZERO
-from domain.order import Order, OrderStatus
+from domain.order import Fill, Order, OrderStatus
 from domain.portfolio_events import HoldingClosed
 from domain.portfolio_state import Portfolio, equity
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS
-from domain.position_events import PositionAdopted, PositionReducedOutside, ProtectionModified
+from domain.position_events import (
+    PositionAdopted,
+    PositionFilled,
+    PositionReducedOutside,
+    ProtectionModified,
+)
 from domain.protection import is_tighter
 from domain.venue_stop_align import should_rest
 from exchanges.sandbox.catalog import QUOTE
@@ -211,11 +216,13 @@ class Judge:
             except InvariantError as error:
                 self.note("I7", f"record {record.seq} does not follow: {error}")
                 continue
-            self._event(event, after)
+            self._event(event, state, after)
             self.folded[record.stream] = (record.version, after)
 
-    def _event(self, event: Any, after: Any) -> None:
-        """I14: no program loosens a stop."""
+    def _event(self, event: Any, before: Any, after: Any) -> None:
+        """I2: nothing closes more than is held. I14: no program loosens a stop."""
+        if isinstance(event, PositionFilled) and event.exit_id is not None:
+            self._closes(event.fill, before)
         if isinstance(event, HoldingClosed):
             self._closed_with[event.position_id] = event.realized_pnl
         if isinstance(event, PositionAdopted):
@@ -229,6 +236,15 @@ class Judge:
         if old is not None:
             looser = new is None or is_tighter(after.direction, new=old.price, old=new.price)
             self._expect("I14", not looser, f"the stop of {after.id} went from {old} to {new}")
+
+    def _closes(self, fill: Fill, position: Position) -> None:
+        """I2: but a stop at the venue may be as large as its position was before others closed."""
+        too_much = fill.quantity - position.remaining
+        by_others = sum((each.quantity for each in position.outside_fills), ZERO)
+        stops = {each.client_order_id for each in position.exits if each.at_venue}
+        is_ours = fill.client_order_id not in stops or too_much > by_others
+        if too_much > ZERO and is_ours:
+            self.note("I2", f"{too_much} more closed than {position.id} held: {fill}")
 
     # --- at the end
 
@@ -269,17 +285,26 @@ class Judge:
         self.checks += 3
 
     def _closed_again(self, order_ids: Iterable[str]) -> bool:
-        """Whether a leg went on to close all there was, after it had filled.
+        """Whether a leg that had filled went on to close what was there since.
 
-        What its position held had grown since, or another exit had failed; I4 counts the whole.
+        All there was: it had grown, or another exit had failed; I4 counts the whole. Or its part of
+        what was bought meanwhile.
         """
         known = [self.folded.get(names.order_stream(ClientOrderId(one))) for one in order_ids]
-        filled = [order.terms for _, order in filter(None, known) if order.filled]
+        filled = [order for _, order in filter(None, known) if order.filled]
         if not filled:
             return False
-        _, position = self.folded[names.position(filled[0].position_id)]
+        _, position = self.folded[names.position(filled[0].terms.position_id)]
         whole = {each.client_order_id for each in position.exits if each.whole}
-        return all(terms.client_order_id in whole for terms in filled[1:])
+        exits = {each.client_order_id: each.exit_id for each in position.exits}
+        target = position.protection.target(exits.get(filled[0].terms.client_order_id))
+        if target is not None:
+            entry_side = position.direction.entry_side
+            entered = sum(each.quantity for each in position.fills if each.side is entry_side)
+            most = target.part * entered + position.instrument.lot_size
+            if sum(order.filled for order in filled) <= most:
+                return True
+        return all(order.terms.client_order_id in whole for order in filled[1:])
 
     def _orders(self, life: Life) -> None:
         """I1, I2, I9: every order there is known here, with what it filled."""

@@ -40,6 +40,7 @@ _SEEN_S = 5.0  # an extreme this old is on the disk
 _OFF_TRAIL = 1e-9
 _OFF_PRICE = Decimal("0.1")
 # What the daemon says when money has moved in spite of what it believed.
+_SAID_OF_A_POSITION = "the rest was not this position's"  # the judge of its fills knows better
 _BELIEVED_WRONGLY = {"LATE_FILL": "I9", "OVER_FILL": "I2", "FOREIGN_FILL": "I9"}
 
 Note = Callable[[str, str], None]
@@ -120,7 +121,7 @@ class Promises:
         """I2, I5, I9: the daemon itself found that it had believed something wrong."""
         alarms = life.ears.alarms
         for _, code, text in alarms[self._heard :]:
-            if code in _BELIEVED_WRONGLY:
+            if code in _BELIEVED_WRONGLY and not text.endswith(_SAID_OF_A_POSITION):
                 self.note(_BELIEVED_WRONGLY[code], text)
             self._is_guessed |= code == "ADOPTED" or "is a guess" in text
             is_corrected = code == "BALANCE_CORRECTED" and self.venue.kind == "swap"

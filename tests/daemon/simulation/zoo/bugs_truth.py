@@ -18,9 +18,9 @@ TRUTH = (
         "I5",
         (
             Edit(
-                "domain.reconciliation:Side.differs",
-                "return abs(self.gap) >= least",
-                "return self.gap * (1 if self.ours >= ZERO else -1) >= least",
+                "domain.reconciliation:Side.lacks_or_exceeds",
+                "return abs(self.gap) >=",
+                "return self.gap * (1 if self.ours >= ZERO else -1) >=",
             ),
         ),
     ),
