@@ -61,6 +61,7 @@ from domain.position_exits import (
     exit_terms,
     failed_exits,
     fire_all,
+    pausing_targets,
     reason_of,
     target_quantity,
 )
@@ -307,7 +308,8 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
         WakeAfter(delay if failures > 1 else 0.0, "retry_exit", order.exit_id),
     )
     if order.whole and failures > 1 and position.protection.target(order.exit_id) is not None:
-        decision.then(arming(position, without=order.exit_id))  # the stop must not wait for it
+        # The stop must not wait for it.
+        decision.then(arming(position, without=pausing_targets(position)))
 
 
 def _close_if_nothing_remains(decision: Draft) -> bool:

@@ -1,5 +1,6 @@
 """How an exit fires: how much of the position, under which id, for which reason."""
 
+from collections.abc import Container
 from decimal import Decimal
 
 from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
@@ -169,16 +170,14 @@ def exit_terms(position: Position, order: ExitOrder) -> OrderTerms:
     )
 
 
-def arming(position: Position, without: ExitId | None = None) -> Arm:
-    """Return what lets the feed watch the present levels, but for one."""
+def arming(position: Position, without: Container[ExitId] = ()) -> Arm:
+    """Return what lets the feed watch the present levels, but for some."""
     levels = levels_of(position.protection, position.direction)
-    if without is not None:
-        levels = tuple(level for level in levels if level.exit_id != without)
     return Arm(
         position_id=position.id,
         symbol=position.instrument.symbol,
         version=position.protection.version,
-        levels=levels,
+        levels=tuple(level for level in levels if level.exit_id not in without),
         since=position.armed_since,
     )
 
@@ -231,6 +230,20 @@ def reason_of(exit_id: ExitId) -> ExitReason:
             return ExitReason.TAKE_PROFIT
         case _:
             return ExitReason.MANUAL_CLOSE
+
+
+def pausing_targets(position: Position) -> frozenset[ExitId]:
+    """Return the targets whose last order ended short: each has a timer after which it is tried.
+
+    Watched before that, two that are crossed would fire at each other's failure without a pause.
+    """
+    last = {order.exit_id: order for order in position.exits if not order.at_venue}
+    targets = {target.exit_id for target in position.protection.open_targets()}
+    return frozenset(
+        exit_id
+        for exit_id, order in last.items()
+        if exit_id in targets and order.done and order.filled < order.quantity
+    )
 
 
 def failed_exits(position: Position) -> tuple[ExitId, ...]:

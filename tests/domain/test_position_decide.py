@@ -265,6 +265,27 @@ def test_nothing_else_is_armed_where_a_stop_or_a_part_waits_to_be_tried_again(ex
         life.tell(Wake("retry_exit", ExitId(exit_id))).arm()
 
 
+def test_two_targets_that_are_refused_wait_each_for_its_own_time():
+    life = opened("10", protection=plan("90", [("110", "0.4"), ("120", "0.6")]))
+    outside(life, "8")  # what is left is less than either target's part
+    refuse(life.cross("target-1", "130"))
+    life.tell(Wake("retry_exit", ExitId("target-1"))).arm()
+    refuse(life.cross("target-1", "130"))
+    assert watched(life) == ["stop", "target-2"]
+    refuse(life.cross("target-2", "130"))
+    assert watched(life) == ["stop"]
+    life.tell(Wake("retry_exit", ExitId("target-1")))
+    assert watched(life) == ["stop", "target-1"]
+    refuse(life.cross("target-1", "130"))
+    life.tell(Wake("retry_exit", ExitId("target-2")))
+    assert watched(life) == ["stop", "target-2"]
+
+
+def watched(life):
+    (arm,) = of(life, Arm)
+    return sorted(level.exit_id for level in arm.levels)
+
+
 # --- after a restart ---
 
 
