@@ -42,7 +42,9 @@ class Cashier(Journaled):
         if portfolio_cash.is_opened(self.portfolio):
             return
         now = self.world.clock.now()
-        moved = portfolio_cash.open_cash(self.portfolio, opening.total, now=now)
+        moved = portfolio_cash.open_cash(
+            self.portfolio, opening.total, now=now, until=opening.until
+        )
         log.info("account_opened", balance=opening.total, asset=self.portfolio.quote)
         self._record(moved)
 

@@ -234,6 +234,7 @@ class OpenCash(msgspec.Struct, frozen=True):
 
     lane: ClassVar[int] = EXITS
     total: Decimal
+    until: datetime  # venue time: what the venue told of has moved until then, and is in it
 
 
 class FlowsTold(msgspec.Struct, frozen=True):

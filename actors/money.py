@@ -103,7 +103,10 @@ class Money:
         assert self.told is not None
         if self.books and act:
             if not is_opened(portfolio):
-                self.tell(names.PORTFOLIO, OpenCash(self.told))
+                # The venue dates them: our clock may be ahead, and hide what moves next.
+                ats = (flow.at for flow in looked.flows)
+                until = max(ats, default=looked.began - _MARGIN)
+                self.tell(names.PORTFOLIO, OpenCash(self.told, until))
                 self._did(f"account opened with {self.told} {portfolio.quote}")
                 return
             marks = self.world.prices.marks()

@@ -51,7 +51,7 @@ from exchanges.port import Balance
 from runtime.actor import handles
 
 BOOK_AGAIN_AFTER_S = 0.2
-EARLY_FOR_S = 5.0  # an exit told before its entry waits; then it has closed more than was held
+EARLY_FOR_S = 150.0  # an exit told before its entry waits so long: no entry is longer in doubt
 # What the kill switch need not close again: it is closing, or nobody may touch it but a person.
 _ON_ITS_WAY = CLOSED_STATUSES | {PositionStatus.CLOSING, PositionStatus.QUARANTINED}
 log = structlog.get_logger("trade.intent")

@@ -25,8 +25,13 @@ def is_opened(portfolio: Portfolio) -> bool:
     return portfolio.flows_from is not None
 
 
-def open_cash(portfolio: Portfolio, told: Decimal, *, now: datetime) -> CashMoved:
-    """Return the taking over of the venue's first balance `told`, quote."""
+def open_cash(
+    portfolio: Portfolio, told: Decimal, *, now: datetime, until: datetime | None = None
+) -> CashMoved:
+    """Return the taking over of the venue's first balance `told`, quote.
+
+    `until`: venue time of the last flow that is in it; None: of all until now.
+    """
     return CashMoved(
         flow_id=OPENING,
         kind=CashKind.TRANSFER,
@@ -35,6 +40,7 @@ def open_cash(portfolio: Portfolio, told: Decimal, *, now: datetime) -> CashMove
         symbol=None,
         text="what the account had when it was first seen",
         at=now,
+        contains_until=until,
     )
 
 

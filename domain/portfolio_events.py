@@ -176,6 +176,7 @@ class CashMoved(PortfolioEvent, frozen=True):
     at: datetime  # venue time
     shares: tuple[tuple[PositionId, Decimal], ...] = ()  # of funding, among the positions held
     equity: Decimal | None = None  # quote, before a transfer: peak and day start keep their ratio
+    contains_until: datetime | None = None  # of an opening, venue time: the flows that are in it
 
 
 class FlowsRead(PortfolioEvent, frozen=True):

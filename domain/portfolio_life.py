@@ -305,7 +305,7 @@ def _cash_moved(portfolio: Portfolio, event: CashMoved) -> Portfolio:
         holdings = portfolio.holdings.put(position_id, replace(holding, ledger=ledger))
         portfolio = replace(portfolio, holdings=holdings)
     flows = {**portfolio.flows, event.flow_id: event.at}
-    since = portfolio.flows_from or event.at
+    since = portfolio.flows_from or event.contains_until or event.at
     for oldest in list(flows)[:-REMEMBERED_FLOWS]:
         since = max(since, flows.pop(oldest))
     return replace(portfolio, flows=flows, flows_from=since)

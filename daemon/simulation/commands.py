@@ -65,7 +65,8 @@ class Question:
         meanwhile; an answer waits for the disk, and may be lost with who gives it; the reconciler
         keeps what it was asked, and may have been killed with it.
         """
-        if 0.0 <= self.life.killed_s.get(self.to, -1.0) - self.asked_s <= _ANSWER_ON_DISK_S:
+        kills = (at - self.asked_s for name, at in self.life.kills if name == self.to)
+        if any(0.0 <= after_s <= _ANSWER_ON_DISK_S for after_s in kills):
             return True
         if self.keeper is not None and self.keeper is not self.life.actor(names.RECONCILER):
             return True

@@ -31,6 +31,7 @@ from daemon.simulation.silence import Silence
 from daemon.simulation.venue import BASES, SimVenue
 from daemon.simulation.weather import SimWeather
 from domain.ids import MANUAL, TraderName
+from domain.order import Order, OrderStatus
 from exchanges.sandbox.judge import ledger
 from runtime.chance import SeededChance
 from runtime.interleaved import InterleavedLoop
@@ -38,6 +39,8 @@ from runtime.interleaved import InterleavedLoop
 MONEY = Decimal(20_000)  # USDT to begin with
 LOOK_EVERY_S = 1.0
 _JUST_S = 2.0  # what has filled since then may not be told yet
+_S = OrderStatus
+_MOVING = {_S.INTENT, _S.SENDING, _S.TRIGGERED, _S.CANCEL_PENDING, _S.AMEND_PENDING}
 _SETTLES_S = 20.0  # before the end the day is judged, in a moment without such fills
 _YOUNG = 20_000  # objects, before they are looked through for cycles
 _FAST_FILES = Path("/dev/shm")  # noqa: S108 - memory: nothing there is to outlive the day
@@ -148,7 +151,7 @@ class Day:
                     again = Step(self.outside.now_s, "resume", (trader + 0.5) / len(TRADERS))
                     self.commands.act(life, again)
                 await self._until(life, span.end - _SETTLES_S)
-                while self.outside.now_s < span.end and self.venue.filled_within(_JUST_S):
+                while self.outside.now_s < span.end and self._is_moving(life):
                     await self._until(life, min(span.end, self.outside.now_s + _JUST_S))
                 self.judge.settled(life)
             gc.collect(1)  # an error that nobody took is told when its task goes
@@ -164,6 +167,12 @@ class Day:
             life.kill()
             self.market.sleep()
             self.awake_s += self.outside.now_s - began_s
+
+    def _is_moving(self, life: Life) -> bool:
+        """Whether something has just been traded, or is being asked for."""
+        orders: list[Order] = life.world.states.latest_of("order")
+        is_asked = any(order.status in _MOVING for order in orders)
+        return is_asked or self.venue.filled_within(_JUST_S)
 
     async def _until(self, life: Life, until_s: float) -> None:
         """Look now and then."""

@@ -108,7 +108,7 @@ class Life:
         self.outside, self.venue = setup.outside, setup.venue
         self.is_dead = False
         self.errors: list[BaseException] = []  # of actors and tasks, that nobody planned
-        self.killed_s: dict[str, float] = {}  # actors, when last
+        self.kills: list[tuple[str, float]] = []  # of actors, and when
         label = f"{self.outside.seed}/{number}"
         self.line = Line(self.outside, self.venue, setup.weather)
         self.net = SimNet(self.outside, self.venue, setup.weather)
@@ -239,7 +239,7 @@ class Life:
 
     def kill_actor(self, name: str) -> bool:
         """End an actor as a crash does; whether it was there."""
-        self.killed_s[name] = self.outside.now_s
+        self.kills.append((name, self.outside.now_s))
         return self.parts.system.kill(name)
 
     def ask(self, name: str, make: Callable[[RequestId], Any]) -> "asyncio.Future[Answered] | None":

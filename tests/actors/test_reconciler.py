@@ -345,6 +345,23 @@ def test_funding_is_a_cost_of_the_position(share):
     share(play)
 
 
+@pytest.mark.parametrize("moved_before", [False, True])
+def test_a_clock_that_is_ahead_when_the_account_opens_hides_no_flow(share, moved_before):
+    async def play(box: Box) -> None:
+        if moved_before:
+            before = box.venue.moves("7", CashKind.TRANSFER)
+            box.venue.flows[-1] = replace(before, at=before.at - timedelta(minutes=20))
+        await box.start("60000")
+        await box.soon(20)
+        late = box.venue.moves("-3", CashKind.FUNDING)
+        box.venue.flows[-1] = replace(late, at=late.at - timedelta(minutes=5))  # the venue's clock
+        await box.soon(20)
+        assert box.portfolio.balance == 100_000 + 7 * moved_before - 3
+        assert "BALANCE_CORRECTED" not in box.ears.codes()
+
+    share(play)
+
+
 def test_a_deposit_is_no_gain_and_a_withdrawal_no_loss(share):
     async def play(box: Box) -> None:
         await opened(box)
@@ -385,7 +402,7 @@ def test_the_next_process_does_not_read_again_what_was_booked_long_ago(share):
         await opened(box)
         await box.soon(4.5 * HOUR_S)
         noted = [each for each in box.journal() if isinstance(each, FlowsRead)]
-        assert len(noted) == 4
+        assert len(noted) == 5
         assert box.portfolio.flows_read == noted[-1].until
         assert box.now - noted[-1].until < timedelta(hours=1)
         of_another_process = Money(box.parts.world, box.tell, spot_is_paid=True, books=True)
