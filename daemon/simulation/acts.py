@@ -37,6 +37,8 @@ _KILLS = {
 _PERSISTENCE_LIVES_S = 21.0  # killed a fourth time within a minute, it takes the process along
 _DESK_FAILS = 3  # within a minute; once more, and it takes the process along
 _MINUTE_S = 60.0
+_NOTHING_TO_REDUCE = "51169"
+_AGAIN_S = 10.0
 _MUTE_S = 25.0
 _CHILD_CODES = ("51008", "51020", "51131")
 
@@ -86,8 +88,6 @@ class Acts:
         """Let everything be fine again."""
         world = self.venue.world
         self.weather.clear()
-        while self._foreign:
-            self._sell(*self._foreign[0])
         world.faults.clear()
         world.maintenance = False
         world.skew_ms = 0
@@ -95,6 +95,8 @@ class Acts:
         self.venue.sockets.silent = self.venue.sockets.half_open = False
         for quote in world.venue.market.quotes.values():
             quote.liquidity, quote.is_suspended = None, False
+        for bought in tuple(self._foreign):
+            self._sell(*bought)
 
     def _told(self, step: Step, text: str) -> bool:
         self.outside.tell(f"{step.do}: {text}")
@@ -202,6 +204,9 @@ class Acts:
             others.order(self.venue.account, fields)
         except VenueRefusal as refusal:
             self.outside.tell(f"outside_order: {inst} is not sold: {refusal.code}")
+            if refusal.code != _NOTHING_TO_REDUCE:
+                self._foreign.append((inst, size))
+                self.outside.after(_AGAIN_S, self._sell, inst, size)
         else:
             self.outside.tell(f"outside_order: {inst} is sold again")
 

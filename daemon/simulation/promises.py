@@ -358,6 +358,9 @@ class Promises:
         symbol = position.instrument.symbol
         for what in self._against(life, [trader]):
             since_s = self._broken.get(("entries", what), life.outside.now_s)
+            if what == f"mode {JOURNAL_DOWN}":  # it may have ended and begun again since the look
+                alarms = (at for at, code, _ in life.ears.alarms if code == JOURNAL_DOWN)
+                since_s = max(since_s, *alarms)
             rule = "I10" if what.startswith(("mode ", f"{symbol} at ")) else None
             if what == trader and is_first:  # a person may add to what a paused trader has opened
                 rule = "I14"
