@@ -37,7 +37,7 @@ _KILLS = {
 _PERSISTENCE_LIVES_S = 21.0  # killed a fourth time within a minute, it takes the process along
 _DESK_FAILS = 3  # within a minute; once more, and it takes the process along
 _MINUTE_S = 60.0
-_NOTHING_TO_REDUCE = "51169"
+_SUSPENDED = "51022"
 _AGAIN_S = 10.0
 _MUTE_S = 25.0
 _CHILD_CODES = ("51008", "51020", "51131")
@@ -204,7 +204,7 @@ class Acts:
             others.order(self.venue.account, fields)
         except VenueRefusal as refusal:
             self.outside.tell(f"outside_order: {inst} is not sold: {refusal.code}")
-            if refusal.code != _NOTHING_TO_REDUCE:
+            if refusal.code == _SUSPENDED:
                 self._foreign.append((inst, size))
                 self.outside.after(_AGAIN_S, self._sell, inst, size)
         else:

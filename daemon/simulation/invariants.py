@@ -344,8 +344,9 @@ class Judge:
             if symbol in quarantined:
                 continue
             lacks = ours[symbol] - theirs[symbol]
-            # On spot, coins that nobody here bought are a person's own.
-            same = not lacks if quote.listing.is_swap else lacks <= ZERO
+            # On spot, coins that nobody here bought are a person's own; less than a lot is dust.
+            lot = life.world.instruments[Symbol(symbol)].lot_size
+            same = not lacks if quote.listing.is_swap else lacks < lot
             told = f"{symbol}: here {ours[symbol]}, there {theirs[symbol]}"
             self._expect("I5", same, told)
 
