@@ -60,8 +60,8 @@ from domain.position_exits import (
     exit_named_by,
     exit_terms,
     failed_exits,
+    failed_targets,
     fire_all,
-    pausing_targets,
     reason_of,
     target_quantity,
 )
@@ -309,7 +309,7 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     )
     if order.whole and failures > 1 and position.protection.target(order.exit_id) is not None:
         # The stop must not wait for it.
-        decision.then(arming(position, without=pausing_targets(position)))
+        decision.then(arming(position, without=failed_targets(position)))
 
 
 def _close_if_nothing_remains(decision: Draft) -> bool:

@@ -232,10 +232,11 @@ def reason_of(exit_id: ExitId) -> ExitReason:
             return ExitReason.MANUAL_CLOSE
 
 
-def pausing_targets(position: Position) -> frozenset[ExitId]:
-    """Return the targets whose last order ended short: each has a timer after which it is tried.
+def failed_targets(position: Position) -> frozenset[ExitId]:
+    """Return the targets whose last order ended short.
 
-    Watched before that, two that are crossed would fire at each other's failure without a pause.
+    Watched at once after a failure, two that are crossed would fire at each other's, without a
+    pause. Whichever is tried first watches all of them again.
     """
     last = {order.exit_id: order for order in position.exits if not order.at_venue}
     targets = {target.exit_id for target in position.protection.open_targets()}

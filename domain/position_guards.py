@@ -29,7 +29,6 @@ from domain.position_exits import (
     fire,
     fire_all,
     fire_target,
-    pausing_targets,
     reason_of,
 )
 from domain.protection import (
@@ -321,8 +320,7 @@ def _retry(decision: Draft, wake: Wake) -> None:
         return
     new = replace(position.protection, version=position.protection.version + 1)
     decision.record(ProtectionSet(new, armed_exits(position, new), decision.now))
-    others = pausing_targets(position) - {exit_id}
-    decision.then(arming(decision.position, without=others))
+    decision.then(*guards(decision.position, decision.rules))
 
 
 def _fire_again(decision: Draft, exit_id: ExitId) -> None:

@@ -265,7 +265,7 @@ def test_nothing_else_is_armed_where_a_stop_or_a_part_waits_to_be_tried_again(ex
         life.tell(Wake("retry_exit", ExitId(exit_id))).arm()
 
 
-def test_two_targets_that_are_refused_wait_each_for_its_own_time():
+def test_two_targets_that_are_refused_do_not_fire_at_each_others_failure():
     life = opened("10", protection=plan("90", [("110", "0.4"), ("120", "0.6")]))
     outside(life, "8")  # what is left is less than either target's part
     refuse(life.cross("target-1", "130"))
@@ -275,10 +275,9 @@ def test_two_targets_that_are_refused_wait_each_for_its_own_time():
     refuse(life.cross("target-2", "130"))
     assert watched(life) == ["stop"]
     life.tell(Wake("retry_exit", ExitId("target-1")))
-    assert watched(life) == ["stop", "target-1"]
+    assert watched(life) == ["stop", "target-1", "target-2"]
     refuse(life.cross("target-1", "130"))
-    life.tell(Wake("retry_exit", ExitId("target-2")))
-    assert watched(life) == ["stop", "target-2"]
+    assert watched(life) == ["stop"]
 
 
 def watched(life):
