@@ -14,6 +14,7 @@ from actors import names
 from actors.holdings import MOST_TOLD
 from actors.looking import Looked
 from actors.messages import CorrectCash, FlowsTold, OpenCash
+from actors.persistence import JOURNAL_DOWN
 from actors.world import World
 from domain.ids import Symbol
 from domain.money import ZERO
@@ -61,8 +62,13 @@ class Money:
 
     @property
     def ours(self) -> Decimal | None:
-        """Quote that we expect the venue to hold; None while that cannot be said."""
+        """Quote that we expect the venue to hold; None while that cannot be said.
+
+        Not while nothing can be written either: what is not durable is not booked yet.
+        """
         portfolio = self.world.portfolio()
+        if JOURNAL_DOWN in self.world.causes:
+            return None
         if portfolio is None or self.costs is None or (self.books and not is_opened(portfolio)):
             return None
         return cash(portfolio, self.costs, spot_is_paid=self.spot_is_paid)

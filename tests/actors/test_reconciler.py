@@ -22,6 +22,7 @@ from exchanges.port import Abilities, CashKind, Outside, StreamDown, StreamUp, V
 from tests.actors.box import BTC, START, Box, D, pid, stop_at
 from tests.actors.faulty_venue import never_arrives, refused
 from tests.actors.shared_account import SharedAccount
+from tests.actors.troubles import fill_up
 
 _S = PositionStatus
 HOUR_S = 3600.0
@@ -408,6 +409,22 @@ def test_the_next_process_does_not_read_again_what_was_booked_long_ago(share):
         of_another_process = Money(box.parts.world, box.tell, spot_is_paid=True, books=True)
         since = of_another_process.flows_since(START)
         assert since == noted[-1].until - timedelta(hours=1)
+
+    share(play)
+
+
+def test_a_balance_is_not_corrected_while_nothing_can_be_booked(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        disk = await fill_up(box)
+        box.venue.trades("-0.01", "61000", pnl="10")
+        await box.soon(30)
+        assert box.position().is_closed
+        assert "BALANCE_CORRECTED" not in box.ears.codes()
+        disk.make_room()
+        await box.soon(30)
+        assert not box.portfolio.holdings
+        assert "BALANCE_CORRECTED" not in box.ears.codes()
 
     share(play)
 
