@@ -298,9 +298,8 @@ def time_exit_timer(position: Position, limit: datetime, now: datetime) -> WakeA
     This computer's clock may be behind the venue's, by which the first fill is dated.
     """
     longest_s = position.plan.max_holding_s
-    left_s = (limit - now).total_seconds()
-    if longest_s is not None:
-        left_s = min(left_s, longest_s)
+    assert longest_s is not None  # or there would be no limit
+    left_s = min((limit - now).total_seconds(), longest_s)
     return WakeAfter(max(0.0, left_s), "time_exit")
 
 
