@@ -30,7 +30,7 @@ def room_for(
     position: Position,
     orders: Iterable[Order],
     positions: Callable[[], Iterable[Position]],
-    differing: Container[Symbol] = (),
+    differing: Container[Symbol],
 ) -> Room:
     """Say whether an exit may leave; all `positions` are looked at only if need be.
 

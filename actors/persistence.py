@@ -237,11 +237,7 @@ class PersistenceActor(Actor):
             durable[append.stream] = (version, append.states[-1])
             rows += len(append.events)
             # In the journal's order: what waited for an entry's fill leaves before what its stop's.
-            if (
-                follows is None
-                or follows.stream != append.stream
-                or follows.writer != append.writer
-            ):
+            if follows is None or follows.stream != append.stream:
                 self.tell(append.writer, Committed(append.stream, version))
         self.rows_since_snapshot += rows
         self.written_at_s = self.world.clock.monotonic()

@@ -213,8 +213,7 @@ class ReconcilerActor(Actor):
             self._note_answer(Depth.HOLDINGS, looked)
             self.holdings.judge(looked, act=acts)
             self.holdings.elsewhere.note(looked)
-            agree = not any(side.differs for side in self.holdings.sides)
-            self.money.note_holdings(looked.positions, agree=agree)
+            self.money.note_holdings(looked.positions, agree=not self.world.differing)
             if not self.world.is_reconciled:
                 self.tell(names.EXCHANGE, self._read(looked))
             if looked.orders is not None and acts:
@@ -291,7 +290,6 @@ class ReconcilerActor(Actor):
         Unless the venue holds of the symbol what nobody here opened: it may be its stop. What
         rests for a position that never was here is somebody else's, and stops entries.
         """
-        unaccounted = {side.symbol for side in self.holdings.sides if side.differs}
         found: set[ClientOrderId] = set()
         for each in orders:
             order_id, symbol = each.terms.client_order_id, each.terms.symbol
@@ -300,7 +298,7 @@ class ReconcilerActor(Actor):
             if self._is_strange(order_id):
                 if order_id in self.orphans and FOREIGN_ORDERS not in self.world.causes:
                     self.tell(names.PORTFOLIO, SetCause(not_alone(order_id)))
-            elif symbol in unaccounted:
+            elif symbol in self.world.differing:
                 continue
             elif order_id in self.orphans:
                 self.tell(names.EXCHANGE, CancelOrphan(symbol, order_id))

@@ -238,32 +238,27 @@ def failed_targets(position: Position) -> frozenset[ExitId]:
     Watched at once after a failure, two that are crossed would fire at each other's, without a
     pause. Whichever is tried first watches all of them again.
     """
-    last = {order.exit_id: order for order in position.exits if not order.at_venue}
     targets = {target.exit_id for target in position.protection.open_targets()}
-    return frozenset(
-        exit_id
-        for exit_id, order in last.items()
-        if exit_id in targets and order.done and order.filled < order.quantity
-    )
+    return frozenset(targets.intersection(_ended_short(position)))
 
 
 def failed_exits(position: Position) -> tuple[ExitId, ...]:
     """Return the exits whose last order ended short, but for targets: those are armed again."""
-    last = {order.exit_id: order for order in position.exits if not order.at_venue}
     failed = tuple(
-        order.exit_id
-        for order in last.values()
-        if order.done
-        and order.filled < order.quantity
-        and (
-            position.status is PositionStatus.CLOSING
-            or position.protection.target(order.exit_id) is None
-        )
+        exit_id
+        for exit_id in _ended_short(position)
+        if position.status is PositionStatus.CLOSING or position.protection.target(exit_id) is None
     )
     if failed or position.status is not PositionStatus.CLOSING:
         return failed
     left = position.instrument.whole_lots(position.free_quantity)
     return (CLOSE,) if left > ZERO else ()  # of what an exit under way had claimed
+
+
+def _ended_short(position: Position) -> list[ExitId]:
+    """Return the exits whose last order is over and did not fill."""
+    last = {order.exit_id: order for order in position.exits if not order.at_venue}
+    return [each for each, order in last.items() if order.done and order.filled < order.quantity]
 
 
 def closing_reason(decision: Draft) -> ExitReason:

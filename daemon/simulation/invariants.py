@@ -241,10 +241,10 @@ class Judge:
     def _closes(self, fill: Fill, position: Position) -> None:
         """I2: but a stop at the venue may be as large as its position was before others closed."""
         too_much = fill.quantity - position.remaining
-        by_others = sum((each.quantity for each in position.outside_fills), ZERO)
-        stops = {each.client_order_id for each in position.exits if each.at_venue}
         if too_much <= ZERO:
             return
+        by_others = sum((each.quantity for each in position.outside_fills), ZERO)
+        stops = {each.client_order_id for each in position.exits if each.at_venue}
         if fill.client_order_id in stops and too_much <= by_others:
             self._beyond[position.instrument.symbol] += too_much  # gone from a neighbor
         else:
