@@ -175,6 +175,21 @@ def test_a_lost_stop_is_placed_again_though_coins_prove_nothing_yet(share, coins
     share(play)
 
 
+def test_a_lost_stop_is_placed_again_though_what_is_held_does_not_agree(share):
+    async def play(box: Box) -> None:
+        box.parts.world.rules = replace(box.parts.world.rules, stops_at_venue=True)
+        await box.start("60000")
+        await box.soon(LEARNED_S)
+        box.venue.submits = [passed, broken_line]
+        await box.open("0.01")
+        box.venue.shifts[BTC] += D("0.7")  # no flow tells of it
+        await box.soon(STOP_DENIED_FOR_S + 3)
+        assert [each.quantity for each in box.venue.resting()] == [D("0.01")]
+        assert "DISPUTED_POSITION" in box.ears.codes()
+
+    share(play)
+
+
 def test_a_deposit_does_not_hide_a_lost_buy_that_filled(share):
     async def play(box: Box) -> None:
         await box.start("60000")
