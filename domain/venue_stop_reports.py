@@ -291,7 +291,7 @@ def _exit_of(position: Position, stop: VenueStop) -> ExitOrder:
 def _child_refused(decision: Draft, exit_id: ExitId, why: str) -> None:
     """Leave at market at once: the stop fired, and its order came to nothing."""
     position = decision.position
-    text = f"the stop at the venue fired, its order failed: {why}"
+    text = f"the stop at the venue fired, its order failed: {why or 'no reason given'}"
     decision.then(Alarm("STOP_FAILED", text, position.id))
     fire_all(decision, exit_id, reason_of(exit_id), armed=True)
     if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves

@@ -149,7 +149,7 @@ def _notice_in(message: Mapping[str, Any]) -> Notice | None:
 def _refusal(code: str, text: Any) -> Notice:
     # What the venue could not read it repeats, a login with its passphrase too: not into any log.
     words = text.partition("{")[0].strip() if type(text) is str else text
-    error = f"{code} {excerpt(words)}".strip()
+    error = f"{code} {excerpt(words)}".strip(" .")
     known = code_of(code)
     if known.verdict in (Verdict.LOGIN, Verdict.SKEWED):
         told = f"{error}. {known.remedy}".removesuffix(". ")

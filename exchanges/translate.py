@@ -211,11 +211,13 @@ def fill_from_row(
 def fill_from_order_row(
     row: Row, instruments: Instruments, client_order_id: ClientOrderId | None = None
 ) -> Fill | None:
-    """Read the execution in a pushed row of `orders`; None when it tells of none.
+    """Read the execution in a pushed row of `orders`; None when it tells of none, or not all.
 
-    Raises `LieError`.
+    Of a liquidation it does not say which one it is, `fills` does: there the id is below zero. One
+    without a fee would be booked as free. Raises `LieError`.
     """
-    if not optional(row, "tradeId") or not maybe(row, "fillSz"):
+    has_fee = maybe(row, "fillFee", signed=True) is not None
+    if not _number_of(row) or not maybe(row, "fillSz") or not has_fee:
         return None
     at = "fillTime" if row.get("fillTime") else "uTime"
     return _fill(row, instruments, client_order_id, "fillFee", "fillFeeCcy", at)
@@ -320,10 +322,16 @@ def _fill(
 
 def _trade_id(row: Row) -> TradeId:
     """Return an id that is one execution's alone: OKX counts trades by instrument."""
-    number = optional(row, "tradeId")
+    number = _number_of(row)
     if number:
         return TradeId(f"{text(row, 'instId')}:{number}")
     return TradeId(f"bill:{text(row, 'billId')}")  # of some liquidations
+
+
+def _number_of(row: Row) -> str:
+    """Return the number of a trade; "" where there is none: an order's row has 0 then."""
+    number = optional(row, "tradeId")
+    return "" if number == "0" else number
 
 
 def _ordered(row: Row, instrument: Instrument, filled: Decimal) -> Decimal:

@@ -77,7 +77,7 @@ def order_row(order: Order) -> Row:
         "tpOrdPx": optional(stop.tp_price) if stop else "",
         "tpTriggerPx": optional(stop.tp_trigger) if stop else "",
         "tpTriggerPxType": stop.tp_watches if stop and stop.tp_trigger is not None else "",
-        "tradeId": last.trade_id if last else "",
+        "tradeId": _told_with_order(last),
         "tradeQuoteCcy": QUOTE,
         "uTime": str(order.updated_ms),
     }
@@ -125,9 +125,19 @@ def order_push(order: Order, fill: Fill | None, *, request_id: str = "", amended
         "msg": "",
         "notionalUsd": text(_value(order.listing, order.size, order.price or ZERO)),
         "reqId": request_id,
-        "tradeId": fill.trade_id if fill else "",
+        "tradeId": _told_with_order(fill),
     }
     return row
+
+
+def _told_with_order(fill: Fill | None) -> str:
+    """Return the number of a trade as an order's row has it: 0 of a liquidation or an ADL.
+
+    `fills` have a number below zero for those.
+    """
+    if fill is None:
+        return ""
+    return "0" if fill.trade_id.startswith("-") else fill.trade_id
 
 
 def _value(listing: Listing, size: Decimal, price: Decimal) -> Decimal:

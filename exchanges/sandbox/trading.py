@@ -146,7 +146,7 @@ def fill(
     spot_buy = not listing.is_swap and order.side == "buy"
     base = size if spot_buy else size * listing.contract_value * price
     execution = Fill(
-        trade_id=quote.next_trade_id(),
+        trade_id=f"{'' if order.category == 'normal' else '-'}{quote.next_trade_id()}",
         order=order,
         price=price,
         size=size,

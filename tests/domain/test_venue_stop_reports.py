@@ -262,6 +262,8 @@ def test_what_a_stop_that_fired_did_not_sell_is_sold_at_market():
     end(life, _S.CANCELED)
     assert [each.terms.quantity for each in at_market(life)] == [D("0.6")]
     assert alarms(life) == ["STOP_FAILED"]
+    (alarm,) = (each for each in asked(life, Alarm) if each.code == "STOP_FAILED")
+    assert alarm.message.endswith(": no reason given")
 
 
 def test_the_end_of_a_stop_that_rested_and_was_rejected_means_it_fired():

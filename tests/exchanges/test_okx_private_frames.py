@@ -409,8 +409,9 @@ def test_a_refused_login_says_what_to_do_and_is_final(code):
 
     assert isinstance(refused, LoginRefused)
     assert refused.is_final
-    assert refused.error.startswith(f"{code} Some words")
-    assert len(refused.error) > len(f"{code} Some words. ") + 10
+    start = f"{code} Some words. "
+    assert refused.error.startswith(start)
+    assert len(refused.error) > len(start) + 10
 
 
 @pytest.mark.parametrize("code", ["60004", "60006"])
@@ -513,7 +514,7 @@ def test_memory_is_bounded_and_forgets_the_oldest():
     told = Told(limit=10)
     frames = [
         orders(filled_row(str(number), ordId=str(number), clOrdId=OURS[:-2] + f"{number:02}"))
-        for number in range(30)
+        for number in range(1, 31)
     ]
     sink = read(*frames, *frames[-5:], told=told)
     assert len(sink.updates) == 60

@@ -22,6 +22,7 @@ from exchanges.port import (
     PositionReport,
     StreamDown,
     StreamUp,
+    Unknown,
     VenueOrder,
 )
 from exchanges.real_net import RealNet
@@ -232,7 +233,9 @@ def test_a_stop_whose_order_the_venue_refuses_is_told_as_rejected(run, trading):
     assert desk.told.of(OutsideFill)[0].cause is Outside.PERSON
 
 
-def test_a_person_and_a_liquidation_are_told_as_outside_fills(run, trading):
+def test_a_person_is_told_as_an_outside_fill_and_a_liquidation_is_one_that_is_read(run, trading):
+    began = datetime.now(UTC)
+
     async def work():
         async with trading(balances={"USDT": D(2_000)}) as desk:
             await desk.until_up(1)
@@ -240,8 +243,12 @@ def test_a_person_and_a_liquidation_are_told_as_outside_fills(run, trading):
             desk.a_person(side="sell", sz="1", reduceOnly="true")
             await desk.told.until(lambda: desk.told.of(OutsideFill))
             desk.sandbox.set_price(SWAP, "9000")
-            await desk.told.until(lambda: len(desk.told.of(OutsideFill)) == 2)
-            return desk.told.of(OutsideFill)
+            await desk.told.until(lambda: desk.held() == [0])
+            (told,) = desk.told.of(OutsideFill)
+            read = await desk.account.outside_fills(began - timedelta(minutes=1))
+            assert not isinstance(read, Unknown)
+            assert read[0].fill.trade_id == told.fill.trade_id
+            return read
 
     person, liquidation = run(work())
     assert (person.cause, person.fill.quantity) == (Outside.PERSON, D("0.01"))

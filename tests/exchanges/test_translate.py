@@ -254,8 +254,27 @@ def test_a_pushed_fill_is_the_one_that_is_read() -> None:
     assert fill_from_order_row(pushed, INSTRUMENTS) == fill_from_row(fill_row(), INSTRUMENTS)
 
 
-def test_a_pushed_row_without_a_trade_is_no_fill() -> None:
-    assert fill_from_order_row(order_row(), INSTRUMENTS) is None
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tradeId": ""},
+        {"tradeId": "0", "category": "partial_liquidation"},
+        {"fillFee": ""},
+        {"fillSz": "0"},
+    ],
+)
+def test_a_pushed_row_that_does_not_tell_all_of_a_trade_is_no_fill(changes: dict[str, str]) -> None:
+    told = {"tradeId": "1", "fillSz": "1", "fillPx": "2", "fillFee": "0", "fillFeeCcy": "USDT"}
+
+    assert fill_from_order_row(order_row(**told), INSTRUMENTS) is not None
+    assert fill_from_order_row(order_row(**told | changes), INSTRUMENTS) is None
+
+
+def test_a_liquidation_has_a_number_below_zero_of_its_own() -> None:
+    first, second = (fill_from_row(fill_row(tradeId=each), INSTRUMENTS) for each in ("-7", "-8"))
+
+    assert first.trade_id != second.trade_id
+    assert fill_from_row(fill_row(tradeId="0", billId="9"), INSTRUMENTS).trade_id == "bill:9"
 
 
 @pytest.mark.parametrize(
@@ -312,10 +331,10 @@ def test_rows_of_instruments_that_nobody_trades_can_be_told_apart() -> None:
 
 
 READERS = [
-    (order_from_row, order_row(tradeId="1", fillSz="1", fillPx="2")),
+    (order_from_row, order_row(tradeId="1", fillSz="1", fillPx="2", fillFee="-1")),
     (algo_from_row, algo_row()),
     (fill_from_row, fill_row()),
-    (fill_from_order_row, order_row(tradeId="1", fillSz="1", fillPx="2")),
+    (fill_from_order_row, order_row(tradeId="1", fillSz="1", fillPx="2", fillFee="-1")),
     (position_from_row, position_row()),
     (lambda row, _: balance_from_row(row), balance_row()),
     (lambda row, _: children_of(row), algo_row()),

@@ -190,6 +190,16 @@ def test_a_deleveraged_position_is_told_as_adl() -> None:
     assert desk.account.fills[-1].sub_type == "126"
 
 
+def test_a_trade_of_the_venue_itself_has_a_number_below_zero_and_none_in_the_order() -> None:
+    desk = Desk()
+    desk.place(SWAP, side="sell", sz="10")
+
+    liquidate(desk.account, SWAP, "adl")
+
+    assert int(desk.account.fills[0].trade_id) > 0 > int(desk.account.fills[-1].trade_id)
+    assert desk.told("orders")[-1]["tradeId"] == "0"
+
+
 def test_a_long_pays_funding_and_the_bill_says_so() -> None:
     desk = Desk()
     desk.place(SWAP, sz="10")
