@@ -348,6 +348,7 @@ class FeedActor(Journaled):
     def on_beat(self, beat: Beat) -> None:
         """Journal extremes, close quiet candles, value accounts."""
         del beat
+        self.system.wake()
         now_s = self.world.clock.monotonic()
         if now_s - self.beat_s > STOPPED_S:
             self._was_stopped(now_s)

@@ -154,8 +154,9 @@ def assemble(
 ) -> Assembly:
     """Wire everything; nothing runs yet."""
     instruments = {each.symbol: each for each in instruments_of(config, ports.recorded_at)}
-    for symbol, instrument in _still_held(store).items():
-        instruments.setdefault(symbol, instrument)  # no longer configured, but guarded to its end
+    held_by = _held_by(store)
+    for each in held_by:
+        instruments.setdefault(each.symbol, each)  # no longer configured, but guarded to its end
     world = world_of(config, ports.clock, ports.ids, instruments, telemetry)
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
@@ -165,7 +166,7 @@ def assemble(
     distant: DistantExchange | None = None
     venue: Exchange
     if ports.account is None:
-        venue = paper = _paper_venue(config, ports, instruments)
+        venue = paper = _paper_venue(config, ports, instruments, held_by)
     else:
         world.is_distant = True
         venue = distant = ports.account(world)
@@ -179,14 +180,14 @@ def assemble(
     return parts
 
 
-def _still_held(store: Store) -> dict[Symbol, Instrument]:
+def _held_by(store: Store) -> tuple[Instrument, ...]:
     """Return the instruments of positions that are not over, as of when they were opened."""
     positions: list[Position] = [
         state
         for name, (_, state) in store.recovered.streams.items()
         if name.startswith("position/")
     ]
-    return {each.instrument.symbol: each.instrument for each in positions if not each.is_settled}
+    return tuple(dict.fromkeys(each.instrument for each in positions if not each.is_settled))
 
 
 def world_of(
@@ -269,7 +270,10 @@ def costs_of(config: Config) -> Costs:
 
 
 def _paper_venue(
-    config: Config, ports: Ports, instruments: Mapping[Symbol, Instrument]
+    config: Config,
+    ports: Ports,
+    instruments: Mapping[Symbol, Instrument],
+    held_by: tuple[Instrument, ...],
 ) -> PaperVenue:
     return PaperVenue(
         ports.clock,
@@ -279,6 +283,7 @@ def _paper_venue(
         ledger_path=config.data_dir / LEDGER,
         instruments=tuple(instruments.values()),
         rules=paper_rules(config),
+        held_by=held_by,
     )
 
 

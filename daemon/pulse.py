@@ -25,6 +25,7 @@ from runtime.ports import Disk as DiskPort
 from runtime.watchdog import Lag
 
 LOOK_S = 5.0  # when no watchdog wants it more often
+LOOK_AGAIN_S = 1.0  # while it is not alive: after a sleep it is again, before a watchdog bites
 PROBE_AFTER_S = 5.0  # of a call to the journal's disk
 PROBE = "disk-probe"
 _ACTORS = (names.PERSISTENCE, names.EDGE, names.PORTFOLIO, names.EXCHANGE, names.FEED)
@@ -166,7 +167,6 @@ class KeepAlive:
         return f"{mode}, {plural(vitals.guarded, 'position')} guarded{naked}"
 
     def _look(self) -> None:
-        self._timer = self._loop.call_later(self._each_s, self._look)
         vitals = self._pulse.look()
         checks = liveness(vitals)
         alive = passed(checks)
@@ -180,6 +180,8 @@ class KeepAlive:
             self._notifier.alive(self.summary(vitals))
         else:
             self._notifier.status(f"NOT ALIVE: {'; '.join(failures(checks))}")
+        pause_s = self._each_s if alive else min(self._each_s, LOOK_AGAIN_S)
+        self._timer = self._loop.call_later(pause_s, self._look)
 
 
 def _since(known: dict[str, float], present: Iterable[str], now: float) -> dict[str, float]:

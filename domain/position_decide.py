@@ -300,16 +300,22 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     if _close_if_nothing_remains(decision):
         return
     failures = position.failed_exits
-    delay = min(
-        decision.rules.retry_first_s * 2 ** min(failures - 1, 16), decision.rules.retry_max_s
-    )
     decision.then(
         Alarm("EXIT_FAILED", f"{order.exit_id}: {ended.status.value} {ended.why}", position.id),
-        WakeAfter(delay if failures > 1 else 0.0, "retry_exit", order.exit_id),
+        WakeAfter(_pause_s(failures, decision.rules), "retry_exit", order.exit_id),
     )
     if order.whole and failures > 1 and position.protection.target(order.exit_id) is not None:
         # The stop must not wait for it.
         decision.then(arming(position, without=failed_targets(position)))
+
+
+def _pause_s(failures: int, rules: PositionRules) -> float:
+    """Return when to try again: at once, then ever later; each try is kept in state and journal."""
+    if failures <= 1:
+        return 0.0
+    if failures > rules.retry_often:
+        return rules.retry_rarely_s
+    return min(rules.retry_first_s * 2.0 ** min(failures - 1, 16), rules.retry_max_s)
 
 
 def _close_if_nothing_remains(decision: Draft) -> bool:

@@ -4,17 +4,23 @@ import time
 from asyncio import AbstractEventLoop
 from datetime import UTC, datetime, timedelta
 
+_COUNTS_SLEEP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class SystemClock:
-    """The machine's clocks. The monotonic one is the loop's, so durations and timers agree."""
+    """The machine's clocks.
+
+    The monotonic one is CLOCK_BOOTTIME: CLOCK_MONOTONIC, which the loop goes by, stands still while
+    a computer sleeps (clock_gettime(2)). Where there is no such clock, that one serves.
+    """
 
     def now(self) -> datetime:
         """Return wall time, UTC, aware."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that never step back."""
-        return time.monotonic()
+        """Return seconds that never step back, those of a sleep included."""
+        return time.clock_gettime(_COUNTS_SLEEP)
 
 
 class VirtualClock:

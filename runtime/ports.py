@@ -15,13 +15,17 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Two clocks: the wall for stamps, a monotonic one for durations."""
+    """Two clocks: the wall for stamps, a monotonic one for durations.
+
+    Unlike the loop's, by which timers run, it goes on while the computer sleeps: see
+    `ActorSystem.wake`.
+    """
 
     def now(self) -> datetime:
         """Return wall time, UTC, aware."""
 
     def monotonic(self) -> float:
-        """Return seconds that never step back."""
+        """Return seconds that never step back, those of a sleep included."""
 
 
 class Chance(Protocol):

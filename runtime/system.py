@@ -18,6 +18,8 @@ from runtime.ref import Ref
 from runtime.specs import ChildSpec
 from runtime.supervisor import Supervisor
 
+SLEEP_S = 0.1  # the two clocks are not read at the same instant
+
 
 class ActorSystem:
     """Owns a loop's actors. Everything is called on the loop's thread, but for `tell_threadsafe`.
@@ -38,6 +40,7 @@ class ActorSystem:
         self.stopping = False
         self.restarts: Counter[str] = Counter()  # by living name
         self.conflated_of_buried = 0
+        self._was_ahead_s = self.ahead_s
         self._guardian = _Guardian(self)
         self.dispatcher.crash_marker = self._guardian.actor_ref
 
@@ -69,7 +72,24 @@ class ActorSystem:
         future.set_exception(pykka.ActorDeadError(f"there is no actor {name!r}"))
         return future
 
+    def wake(self) -> None:
+        """Let timers come when they are due, if the computer has slept since the last time."""
+        ahead_s = self.ahead_s
+        if ahead_s - self._was_ahead_s < SLEEP_S:
+            return
+        self._was_ahead_s = ahead_s
+        for ref in self.directory:
+            owned = None if ref.actor is None else ref.actor.actor_owned
+            if owned is not None:
+                for timer in owned.timers:
+                    timer.look_again()
+
     # --- looking
+
+    @property
+    def ahead_s(self) -> float:
+        """How far the clock is ahead of the loop's time; a sleep makes it more."""
+        return self.clock.monotonic() - self.loop.time()
 
     def find(self, prefix: str) -> Sequence[str]:
         """Return the names that begin with `prefix`, sorted."""

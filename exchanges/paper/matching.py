@@ -46,7 +46,15 @@ RECENT_IDS = 10_000
 class Matching:
     """Orders in play, their books and the account."""
 
-    def __init__(self, instruments: Iterable[Instrument], rules: PaperRules, draws: Draws) -> None:
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        rules: PaperRules,
+        draws: Draws,
+        held_by: Iterable[Instrument] = (),
+    ) -> None:
+        """`held_by`: the rules by which what is held was opened, where they may differ by now."""
+        self._held_by = tuple(held_by)
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
         self.books = {symbol: Book(instrument) for symbol, instrument in self._instruments.items()}
         self._rules = rules
@@ -143,20 +151,26 @@ class Matching:
             return Refused("UNKNOWN_SYMBOL", f"{terms.symbol} is not listed here")
         if terms.client_order_id in self._known or terms.client_order_id in self.open:
             return Refused("DUPLICATE_ID", f"{terms.client_order_id} was used before")
-        wrong = refusal_of(terms, book.instrument)
-        if wrong is not None:
-            return wrong
         # A trigger may wait for the first price, and its margin is asked for when it fires.
         reference = terms.price if terms.type is OrderType.LIMIT else terms.trigger_price
         if terms.type is OrderType.MARKET:
             reference = book.price
-        if reference is None:
-            return Refused("NO_PRICE", f"{terms.symbol} has not traded yet")
         return (
-            notional_refusal(terms, book.instrument, reference)
+            self._rules_refusal(terms, book.instrument, reference)
             or self.account.refusal(terms, self._dearest(terms, book))
             or self._chance_refusal()
         )
+
+    def _rules_refusal(
+        self, terms: OrderTerms, instrument: Instrument, reference: Decimal | None
+    ) -> Refused | None:
+        """Judge the terms by today's rules; what reduces also by those it was opened with."""
+        wrong = _judged(terms, instrument, reference)
+        if wrong is None or not terms.reduce_only:
+            return wrong
+        before = (each for each in self._held_by if each.symbol == terms.symbol)
+        passes = any(_judged(terms, each, reference) is None for each in before)
+        return None if passes else wrong
 
     def _chance_refusal(self) -> Refused | None:
         if self._draws.happens(self._rules.reject_chance):
@@ -350,3 +364,12 @@ class Matching:
             self._known.discard(self._recent[0])
         self._recent.append(order_id)
         self._known.add(order_id)
+
+
+def _judged(terms: OrderTerms, instrument: Instrument, reference: Decimal | None) -> Refused | None:
+    wrong = refusal_of(terms, instrument)
+    if wrong is not None:
+        return wrong
+    if reference is None:
+        return Refused("NO_PRICE", f"{terms.symbol} has not traded yet")
+    return notional_refusal(terms, instrument, reference)

@@ -18,13 +18,17 @@ A refusal carries a short code that programs match and a sentence with the numbe
 | DUPLICATE_ID | the id was used before |
 | UNKNOWN_SYMBOL | the venue does not list it |
 | INVALID_QUANTITY, INVALID_PRICE | zero, negative, not finite, absurdly large, missing |
-| NOT_ON_LOT, NOT_ON_TICK | off the instrument's grid |
+| NOT_ON_LOT, NOT_ON_TICK | off the instrument's grid (see below) |
 | BELOW_MIN_QUANTITY, BELOW_MIN_NOTIONAL | too small (a swap's reduce-only: any notional) |
-| INVALID_LEVERAGE | below 1, above the instrument's maximum, or any other than 1 on spot |
+| INVALID_LEVERAGE | below 1, above the maximum, any but 1 on spot (reduce-only: any) |
 | NO_PRICE | a market order before the first trade |
 | REDUCE_ONLY | nothing is held on the side that the order reduces |
 | INSUFFICIENT_BALANCE | margin and fee, or the base asset of a spot sale, are not available |
 | BUSY | drawn with `reject_chance` |
+
+The configuration may have changed an instrument while it was held. A reduce-only order passes by
+the sizes of today or by those that a position still held was opened with: nobody could close the
+rest of it elsewhere.
 """
 
 from decimal import Decimal
@@ -138,6 +142,8 @@ def _price_refusal(terms: OrderTerms, instrument: Instrument) -> Refused | None:
 
 
 def _leverage_refusal(terms: OrderTerms, instrument: Instrument) -> Refused | None:
+    if terms.reduce_only:
+        return None  # it borrows nothing, whatever was allowed when it was opened
     most = ONE if instrument.kind is Kind.SPOT else instrument.max_leverage
     if terms.leverage.is_finite() and ONE <= terms.leverage <= most:
         return None

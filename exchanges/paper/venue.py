@@ -83,9 +83,11 @@ class PaperVenue:
         ledger_path: Path,
         instruments: tuple[Instrument, ...],
         rules: PaperRules,
+        held_by: tuple[Instrument, ...] = (),
     ) -> None:
         """Prepare; nothing is opened before `start`.
 
+        `held_by`: the rules by which positions that are still held were opened.
         Raises `ValueError` when an instrument is not quoted in the account's asset.
         """
         foreign = [item.symbol for item in instruments if item.quote != rules.quote_asset]
@@ -98,7 +100,7 @@ class PaperVenue:
         self._draws = Draws(rules, chance)
         self._wire = Wire(loop, self._draws, self._unavailable)
         self._instruments = instruments
-        self._matching = Matching(instruments, rules, self._draws)
+        self._matching = Matching(instruments, rules, self._draws, held_by)
         self._books = self._matching.books
         self._ledger = PaperLedger(
             ledger_path, Cash(amount=rules.starting_balance), rules.quote_asset, RECENT_IDS

@@ -183,15 +183,26 @@ def _nothing() -> None:
 
 
 class WallClock(VirtualClock):
-    """A wall clock that somebody may set; durations do not notice."""
+    """A wall clock that somebody may set; durations do not notice.
+
+    While the computer sleeps, both go on, and the loop's time stands still.
+    """
 
     stepped = timedelta()
+    slept_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.slept_s
 
     def now(self) -> datetime:
         return super().now() + self.stepped
 
     def step(self, **by: float) -> None:
         self.stepped += timedelta(**by)
+
+    def sleep(self, **length: float) -> None:
+        self.step(**length)
+        self.slept_s += timedelta(**length).total_seconds()
 
 
 class Ears:

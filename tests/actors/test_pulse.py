@@ -167,6 +167,27 @@ def test_the_watchdog_is_fed_at_half_its_time_and_only_while_all_is_alive(perfor
     perform(play)
 
 
+def test_a_sleep_of_the_computer_does_not_starve_the_watchdog(perform, tmp_path: Path):
+    async def play(box: Box) -> None:
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
+            manager.bind(str(tmp_path / "notify"))
+            manager.setblocking(False)
+            environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "10000000"}
+            notifier = Notifier(environment)
+            keep = KeepAlive(pulse_of(box), notifier, box.loop)
+            await box.start("60000")
+            await box.soon(0.2)
+            keep.start()
+            await box.soon(4.9)
+            box.clock.sleep(hours=8)  # 0.1 s before it looks, and before the next beat
+            await box.soon(4)
+            assert heard(manager) == ["READY", "WATCHDOG", "STATUS", "WATCHDOG"]
+            keep.stop()
+            notifier.close()
+
+    perform(play)
+
+
 def heard(manager: socket.socket) -> list[str]:
     """Return the first word of each message that has come."""
     words = []

@@ -64,6 +64,20 @@ def test_a_retry_that_comes_twice_sells_once():
     assert len(life.exits_sent()) == 2
 
 
+def test_an_exit_that_fails_for_minutes_is_tried_less_often_and_never_less_than_that():
+    life = opened().cross("stop", "90")
+    pauses = []
+    for _ in range(200):
+        (timer,) = of(fail(life).decision.effects, WakeAfter)
+        pauses.append(timer.delay_s)
+        wake(life)
+    assert pauses[:8] == [0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert set(pauses[7:100]) == {5.0}
+    assert set(pauses[100:]) == {20.0}
+    fail(life.fill_exit("90", "0.4"))  # it trades again
+    assert [each.delay_s for each in of(life.decision.effects, WakeAfter)] == [0.0]
+
+
 def test_what_a_refused_target_had_claimed_is_sold_though_a_stop_is_under_way():
     life = opened("1", protection=plan("90", [("110", "0.4"), ("120", "0.3")]))
     life.cross("target-1", "110")

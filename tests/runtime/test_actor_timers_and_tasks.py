@@ -86,6 +86,34 @@ def test_every_never_has_two_messages_waiting(perform) -> None:
     perform(play)
 
 
+def test_after_a_sleep_timers_come_when_they_are_due_by_the_clock(perform, monkeypatch) -> None:
+    async def play(stage) -> None:
+        log = []
+        ref = stage.start(lambda: Timed(log))
+        for delay_s in (0.5, 100.0, 1000.0):
+            ref.actor.after(delay_s, Tick(f"after {delay_s}"))
+        ref.actor.every(30.0, Tick("every"))
+        ref.tell(Wait(1.0))
+        await asyncio.sleep(0.6)  # the first has fired, and waits
+        monkeypatch.setattr(stage.system.clock, "monotonic", lambda: stage.loop.time() + 101)
+        ref.actor.after(1.0, Tick("set since"))
+        stage.system.wake()
+        stage.system.wake()
+        await asyncio.sleep(1.4)
+        assert [(round(when, 6), tag) for when, tag in log] == [
+            (1.0, "after 0.5"),
+            (1.0, "every"),
+            (1.0, "after 100.0"),
+            (1.6, "set since"),
+        ]
+        await asyncio.sleep(1000)
+        times = [when for when, tag in log if tag == "every"][1:3]
+        assert times == [19.0, 49.0]  # 120 and 150 by the clock
+        assert (899.0, "after 1000.0") in log
+
+    perform(play)
+
+
 def test_a_period_must_be_positive(perform) -> None:
     async def play(stage) -> None:
         with pytest.raises(ValueError, match="a period must be positive, not 0 s"):

@@ -1,6 +1,7 @@
 """Clocks, chance and ids, real and virtual."""
 
 import asyncio
+import time
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -66,3 +67,11 @@ def test_system_ids_are_uuids_unlike_any_other() -> None:
     drawn = {ids.uuid() for _ in range(100)}
     assert len(drawn) == 100
     assert all(str(uuid.UUID(each)) == each for each in drawn)
+
+
+def test_the_system_clock_counts_what_the_computer_sleeps(monkeypatch) -> None:
+    before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before_s <= SystemClock().monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    slept = {time.CLOCK_MONOTONIC: 1.0, time.CLOCK_BOOTTIME: 28801.0}
+    monkeypatch.setattr(time, "clock_gettime", slept.__getitem__)
+    assert SystemClock().monotonic() == 28801.0

@@ -89,10 +89,10 @@ _ids = count(1)
 class Desk:
     """Matching with a clock that ticks once a call, and everything it ever changed."""
 
-    def __init__(self, instruments=(BTC, ETH), **rules):
+    def __init__(self, instruments=(BTC, ETH), held_by=(), **rules):
         self.rules = ideal_rules(**rules)
         self.draws = Draws(self.rules, SeededChance(7))
-        self.matching = Matching(instruments, self.rules, self.draws)
+        self.matching = Matching(instruments, self.rules, self.draws, held_by)
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.updates = []
         self.changes = []

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from domain.order import OrderStatus, TimeInForce
 from exchanges.paper import matching
@@ -441,6 +442,7 @@ def test_a_spot_sale_sells_the_one_holding_with_or_without_reduce_only(desk, eth
         ("INVALID_LEVERAGE", "buy", "1", {"leverage": "21"}),
         ("INVALID_LEVERAGE", "buy", "1", {"leverage": "0.5"}),
         ("INVALID_LEVERAGE", "buy", "1", {"symbol": "ETH/USDT", "leverage": "2"}),
+        ("NOT_ON_LOT", "sell", "1.0005", {"reduce_only": True}),
         ("REDUCE_ONLY", "sell", "1", {"reduce_only": True}),
         ("REDUCE_ONLY", "sell", "1", {"reduce_only": True, "stop": "95"}),
         ("REDUCE_ONLY", "buy", "1", {"reduce_only": True, "symbol": "ETH/USDT"}),
@@ -457,6 +459,29 @@ def test_the_venue_checks_for_itself(desk, code, side, quantity, words):
     assert refused.code == code
     assert desk.updates == []
     assert desk.records() == before
+
+
+@pytest.mark.parametrize(
+    "today",
+    [{"lot_size": D("0.01")}, {"min_quantity": D(1)}, {"max_leverage": D(2)}],
+    ids=["lot", "least", "leverage"],
+)
+def test_what_reduces_passes_by_the_rules_it_was_opened_with(make_desk, btc, eth, today):
+    instruments = (replace(btc, **today), replace(eth, min_notional=D(1000)))
+    desk = make_desk(instruments=instruments, held_by=(eth, btc))
+    desk.send("buy", "2", leverage="2")
+    desk.send("buy", "30", symbol=eth.symbol)
+
+    assert isinstance(desk.send("sell", "0.015", reduce_only=True, leverage="10"), Accepted)
+    sold = desk.send("sell", "0.5", reduce_only=True, symbol=eth.symbol)
+
+    assert isinstance(sold, Accepted)
+    assert desk.send("sell", "0.0155", reduce_only=True).code == "NOT_ON_LOT"
+    assert desk.send("buy", "0.015", leverage="10").code in {
+        "NOT_ON_LOT",
+        "BELOW_MIN_QUANTITY",
+        "INVALID_LEVERAGE",
+    }
 
 
 def test_an_id_is_used_once_and_for_ever(desk):
