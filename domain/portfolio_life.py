@@ -314,22 +314,23 @@ def _cash_moved(portfolio: Portfolio, event: CashMoved) -> Portfolio:
 def _shifted(portfolio: Portfolio, amount: Decimal, before: Decimal | None) -> Portfolio:
     """Move the balance without a gain or a loss: drawdowns stay what fraction they are.
 
-    A loss in quote stays what it is too, which is why the day start keeps an offset. Without a
-    positive equity there is no fraction to keep: the marks move as the balance does.
+    A loss in quote stays what it is too, which is why the day start keeps an offset. Of nothing
+    there is no fraction: where all has left, the marks begin anew at what there is; where nothing
+    was, they move as the balance does.
     """
-    peak, start = portfolio.high_water_mark, portfolio.day_start_equity
-    offset = portfolio.day_offset
-    if before is not None and before > ZERO and before + amount > ZERO:
-        ratio = (before + amount) / before
-        moved = (start * ratio).quantize(QUANTUM)
-        offset += moved - (start + amount)
-        peak, start = (peak * ratio).quantize(QUANTUM), moved
-    else:
-        peak, start = peak + amount, start + amount
+
+    def moved(mark: Decimal) -> Decimal:
+        if before is None or before <= ZERO:
+            return mark + amount
+        if before + amount <= ZERO:
+            return before + amount
+        return (mark * (before + amount) / before).quantize(QUANTUM)
+
+    start = moved(portfolio.day_start_equity)
     return replace(
         portfolio,
         balance=portfolio.balance + amount,
-        high_water_mark=peak,
+        high_water_mark=moved(portfolio.high_water_mark),
         day_start_equity=start,
-        day_offset=offset,
+        day_offset=portfolio.day_offset + start - (portfolio.day_start_equity + amount),
     )

@@ -14,6 +14,7 @@ from domain.instrument import Direction, Kind, Side
 from domain.money import Fee
 from domain.portfolio import (
     DayRolled,
+    EquityMarked,
     FillBooked,
     HoldingAdopted,
     HoldingClosed,
@@ -23,15 +24,18 @@ from domain.portfolio import (
     drawdown,
     equity,
     evolve,
+    mark,
 )
 from domain.portfolio_cash import OPENING, correct_cash, funding_shares, move_cash, open_cash
 from domain.portfolio_events import FlowsRead
 from domain.portfolio_life import REMEMBERED_FLOWS
 from domain.portfolio_state import cash
+from domain.risk import AccountLimits
 from domain.venue import CashFlow, CashKind
 from tests.builders import BTC, NOW, D, a_fill, position_id, swap
 
-LATER = NOW + timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
+LATER = NOW + MINUTE
 NOTHING = {}
 
 
@@ -176,6 +180,21 @@ def test_a_transfer_is_neither_gain_nor_loss(amount):
     assert round(drawdown(state, marks), 9) == D("0.1")
     assert round(daily_drawdown(state, marks), 9) == D("0.1")
     assert daily_loss(state, marks) == 100
+
+
+@pytest.mark.parametrize("left", ["0", "-5"])
+def test_who_withdraws_everything_after_a_loss_has_lost_no_more(left):
+    state = account()
+    state = after(state, *move_cash(state, flow("-100", CashKind.OTHER), NOTHING))
+    out = flow(str(D(left) - 900), CashKind.TRANSFER, 2, LATER + MINUTE)
+    state = after(state, *move_cash(state, out, NOTHING))
+    assert (state.balance, state.high_water_mark, state.day_start_equity) == (D(left),) * 3
+    assert daily_loss(state, NOTHING) == 100
+    limits = AccountLimits(daily_drawdown_ratio=D("0.5"), total_drawdown_ratio=D("0.5"))
+    assert [type(each) for each in mark(state, NOTHING, limits, LATER)] == [EquityMarked]
+    back = flow("2000", CashKind.TRANSFER, 3, LATER + 2 * MINUTE)
+    state = after(state, *move_cash(state, back, NOTHING))
+    assert (drawdown(state, NOTHING), daily_drawdown(state, NOTHING)) == (0, 0)
 
 
 def test_a_new_day_forgets_what_transfers_did_to_the_old_one():
