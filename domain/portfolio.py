@@ -322,7 +322,7 @@ def _stopped_for_the_day(code: str, message: str, now: datetime) -> EntriesStopp
 
 
 def unpriced(portfolio: Portfolio, marks: Marks) -> tuple[Symbol, ...]:
-    """Return the held symbols without a price."""
+    """Return the symbols of open positions that have no price."""
     return tuple(symbol for symbol in portfolio.books if symbol not in marks)
 
 

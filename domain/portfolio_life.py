@@ -33,7 +33,7 @@ from domain.portfolio_events import (
     PortfolioOpened,
     ReservationReleased,
 )
-from domain.portfolio_state import Holding, Portfolio, Reservation, SymbolBook
+from domain.portfolio_state import Dust, Holding, Portfolio, Reservation, SymbolBook
 from domain.risk import percent
 from domain.venue import CashKind
 
@@ -277,18 +277,27 @@ def _closed(portfolio: Portfolio, event: HoldingClosed) -> Portfolio:
         records={**portfolio.records, holding.trader: record},
         closed=closed,
     )
+    over = _with_books(over, holding, replace(holding, ledger=Ledger()))
     if event.dust:
         return _with_dust(over, holding)
-    gone = replace(holding, ledger=Ledger())
-    return replace(_with_books(over, holding, gone), margin=over.margin - holding.margin)
+    return replace(over, margin=over.margin - holding.margin)
 
 
 def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
-    """Leave what remains in the sums: it is still owned, only no position is."""
-    symbol = holding.pair.symbol
-    book = portfolio.books[symbol]
-    book = replace(book, dust=book.dust + holding.ledger.remaining * holding.direction.sign)
-    return replace(portfolio, books={**portfolio.books, symbol: book})
+    """Keep what remains: it is still owned, only no position is."""
+    none = Dust(
+        symbol=holding.pair.symbol,
+        direction=holding.direction,
+        is_spot=holding.pair.kind is Kind.SPOT,
+        quantity=ZERO,
+        cost=ZERO,
+        margin=ZERO,
+    )
+    before = next((each for each in portfolio.dust if each.key == none.key), none)
+    ledger = holding.ledger
+    dust = before.plus(ledger.remaining, ledger.cost, holding.margin)
+    others = tuple(each for each in portfolio.dust if each.key != none.key)
+    return replace(portfolio, dust=(*others, dust))
 
 
 def _cash_moved(portfolio: Portfolio, event: CashMoved) -> Portfolio:

@@ -53,6 +53,7 @@ from domain.portfolio import (
     unrealized_pnl,
 )
 from domain.portfolio_life import REMEMBERED_CLOSED
+from domain.portfolio_state import cash
 from domain.risk import AccountLimits, TraderLimits
 
 D = Decimal
@@ -373,14 +374,59 @@ def test_what_cannot_be_sold_stays_in_the_account_as_dust():
     portfolio = closed(left(portfolio, quantity="0.998", price="110"))
 
     assert portfolio.balance == 10000 - D("0.1") + D("9.98")
-    assert portfolio.books[ETH].dust == D("0.001")
+    assert portfolio.books == {}
+    assert [each.signed for each in portfolio.dust] == [D("0.001")]
+    assert exposure(portfolio, {ETH: D(200)}) == D("0.2")
+    assert exposure(portfolio, {}) == D("0.1")
     assert equity(portfolio, {ETH: D(200)}) == portfolio.balance + D("0.1")
     assert portfolio.margin == D("0.1")
 
 
 def test_the_dust_of_a_short_is_owed_not_owned():
     portfolio = entered(account(), direction=SHORT)
-    assert closed(left(portfolio, quantity="0.9")).books[ETH].dust == D("-0.1")
+    portfolio = closed(left(portfolio, quantity="0.9"))
+
+    assert [each.signed for each in portfolio.dust] == [D("-0.1")]
+    assert unrealized_pnl(portfolio, {ETH: D(90)}) == D(1)
+    assert unrealized_pnl(portfolio, {}) == 0
+
+
+def test_the_dust_of_two_positions_is_one():
+    portfolio = closed(left(entered(account()), quantity="0.9"))
+    portfolio = closed(left(entered(portfolio, "p2", price="110"), "p2", quantity="0.8"), "p2")
+
+    (dust,) = portfolio.dust
+    assert (dust.quantity, dust.cost, dust.margin) == (D("0.3"), 32, 32)
+    assert portfolio.margin == 32
+
+
+def test_dust_of_coins_and_of_a_swap_are_two_things():
+    """Somebody traded coins, and then the same symbol as a swap."""
+    spot = instrument(kind=Kind.SPOT)
+    portfolio = closed(left(entered(account(), traded=spot), quantity="0.9"))
+    portfolio = entered(portfolio, "p2", quantity="2", leverage=D(2))
+
+    assert not portfolio.books[ETH].is_spot
+    assert cash(portfolio, {ETH: D(200)}) == portfolio.balance - 10
+
+    portfolio = closed(left(portfolio, "p2", quantity="1.5"), "p2")
+    assert [(each.is_spot, each.quantity) for each in portfolio.dust] == [
+        (True, D("0.1")),
+        (False, D("0.5")),
+    ]
+    assert portfolio.margin == 10 + 25
+
+
+def test_dust_without_a_price_keeps_nothing_from_being_judged():
+    """Its symbol has been taken out of the configuration: nothing tells its price any more."""
+    portfolio = closed(left(entered(account()), quantity="0.9"))
+    portfolio = entered(portfolio, "p2", quantity="50", traded=instrument(BTC))
+
+    portfolio = after(portfolio, mark(portfolio, {BTC: D(60)}, LIMITS, NOW))
+
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN, modes.KILL_SWITCH]
+    reset = reset_kill_switch(portfolio, {BTC: D(60)}, by="ada", now=NOW)
+    assert not isinstance(reset, Refusal)
 
 
 def test_what_left_by_another_way_is_written_off():
@@ -692,15 +738,13 @@ class Life:
 
 def assert_sums_agree(portfolio):
     holdings = portfolio.holdings.values()
-    dust = portfolio.books.get(ETH, SymbolBook()).dust
     book = portfolio.books.get(ETH, SymbolBook())
     held = sum(each.ledger.remaining for each in holdings)
 
-    assert book.gross_quantity == held + dust
-    assert book.gross_cost >= sum(each.ledger.cost for each in holdings)
-    if not dust:
-        assert book.gross_cost == sum(each.ledger.cost for each in holdings)
-        assert portfolio.margin == sum(each.margin for each in holdings)
+    assert book.gross_quantity == held
+    assert book.gross_cost == sum(each.ledger.cost for each in holdings)
+    dust = sum(each.margin for each in portfolio.dust)
+    assert portfolio.margin == dust + sum(each.margin for each in holdings)
     assert portfolio.reserved == sum(each.open_amount for each in portfolio.reservations.values())
     assert portfolio.reserved_notional == sum(
         each.open_notional for each in portfolio.reservations.values()

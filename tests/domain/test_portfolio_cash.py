@@ -224,6 +224,35 @@ def test_what_nobody_explains_is_taken_from_the_venue_and_closes_nothing():
 # --- what the venue calls the balance ---
 
 
+def left_over(direction=Direction.LONG, kind=Kind.SWAP, number=1):
+    """Return the events of a position of 2 at 100, of which 0.1 is left over at its end."""
+    sold = a_fill("1.9", "100", direction.exit_side, f"x{number}", f"t1{number}")
+    return (
+        *holding(number, "2", direction=direction, kind=kind),
+        FillBooked(position_id(number), sold, is_entry=False, at=NOW),
+        HoldingClosed(position_id(number), D(0), D("0.1"), NOW),
+    )
+
+
+def test_dust_of_a_swap_is_paid_for_only_as_the_venue_says():
+    state = account(*left_over())
+    assert cash(state, {BTC: D("9.9")}) == 1000 - D("0.1")  # its average was 99
+    assert cash(state, {}) == 1000  # it has been sold there
+    state = after(state, *holding(2, "1", at="110"))
+    assert cash(state, {BTC: D(120)}) == 1000
+
+
+def test_dust_of_a_swap_has_not_been_paid_for_where_coins_are_traded_now():
+    state = account(*left_over())
+    assert cash(state, {BTC: D(0)}) == 1000
+
+
+def test_dust_of_coins_has_been_paid_for():
+    state = account(*left_over(kind=Kind.SPOT))
+    assert cash(state) == 990
+    assert cash(state, spot_is_paid=False) == 1000
+
+
 def test_swaps_leave_the_cash_alone():
     assert cash(account(*holding(1, "2")), {BTC: D(200)}) == 1000
 
