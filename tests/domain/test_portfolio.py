@@ -541,6 +541,24 @@ def test_nothing_is_judged_while_a_held_symbol_has_no_price():
     assert mark(portfolio, {}, LIMITS, NOW + timedelta(days=2)) == ()
 
 
+def test_what_has_had_no_price_for_long_counts_at_its_cost_and_makes_no_peak():
+    portfolio = entered(entered(account(), quantity="50"), "p2", traded=instrument(BTC))
+
+    assert mark(portfolio, {ETH: D(60)}, LIMITS, NOW) == ()
+    events = mark(portfolio, {ETH: D(60)}, LIMITS, NOW, despite_holes=True)
+    assert [type(event) for event in events] == [EntriesStopped, KillSwitchTripped]
+    assert mark(portfolio, {ETH: D(200)}, LIMITS, NOW, despite_holes=True) == ()
+    assert mark(portfolio, {}, LIMITS, NOW, despite_holes=True) == (), "nothing to go by"
+
+    portfolio = after(portfolio, events)
+    asked = {"by": "ada", "now": NOW}
+    assert reset_kill_switch(portfolio, {ETH: D(60)}, **asked).rule == "NO_PRICE"
+    portfolio = after(
+        portfolio, reset_kill_switch(portfolio, {ETH: D(60)}, **asked, despite_holes=True)
+    )
+    assert drawdown(portfolio, {ETH: D(60)}) == 0
+
+
 def test_a_clock_set_back_does_not_roll_the_day_back():
     before = NOW - timedelta(days=1)
     events = mark(account(), {}, LIMITS, before)
