@@ -7,6 +7,7 @@ import structlog
 from actors import names
 from actors.approvals import Approvals, addition_asked
 from actors.attempts import judged
+from actors.calendar import Calendar
 from actors.cashier import Cashier
 from actors.feed import FEED_DOWN
 from actors.messages import (
@@ -69,6 +70,7 @@ class PortfolioActor(Cashier):
         self.opening = opening
         self.causes = world.causes  # of this run; journaled ones are in the state
         self.unpriced = Unpriced()
+        self.calendar = Calendar()
         self.early_s: dict[TradeId, float] = {}  # exits told before their entry: monotonic, since
 
     @property
@@ -238,12 +240,14 @@ class PortfolioActor(Cashier):
     @handles(Marks)
     def on_marks(self, marks: Marks) -> None:
         """Value the account; drawdown stops entries, or everything."""
+        now, now_s = self.world.clock.now(), self.world.clock.monotonic()
         self._note_unpriced(core.unpriced(self.portfolio, marks.prices))
         events = core.mark(
             self.portfolio,
             marks.prices,
             limits_of(self.portfolio, self.world.limits),
-            self.world.clock.now(),
+            now,
+            day=self.calendar.day(now.date(), self.portfolio.day, now_s),
             despite_holes=UNPRICED in self.causes,
         )
         self._record(*events)

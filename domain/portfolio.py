@@ -9,7 +9,7 @@ suggests meets no other rule when it is asked for.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_UP, Decimal
 
 from domain import modes
@@ -271,9 +271,13 @@ def mark(
     limits: AccountLimits,
     now: datetime,
     *,
+    day: date | None = None,
     despite_holes: bool = False,
 ) -> tuple[AnyPortfolioEvent, ...]:
     """Return what the prices mean for the account: a new day, limits reached, the equity curve.
+
+    A day starts with the last mark of the one before. `day` is what counts as today where the clock
+    may be wrong; one that lies before the account's takes that back, and lifts no limit.
 
     Equity is journaled every minute, at a new peak and when anything else happens. While a held
     symbol has no price (see `unpriced`) nothing is judged, as after a start. `despite_holes`: that
@@ -284,8 +288,9 @@ def mark(
         return ()
     value = equity(portfolio, marks)
     events: list[AnyPortfolioEvent] = []
-    if now.date() > portfolio.day:
-        rolled = DayRolled(day=now.date(), equity=value, at=now)
+    day = now.date() if day is None else day
+    if day != portfolio.day:
+        rolled = DayRolled(day=day, equity=_start_of(portfolio, day, value), at=now)
         portfolio = evolve(portfolio, rolled)
         events.append(rolled)
     events.extend(_limits_reached(portfolio, value, limits, now))
@@ -295,6 +300,13 @@ def mark(
     if not missing and (events or is_due or is_peak):
         events.append(EquityMarked(equity=value, balance=portfolio.balance, at=now))
     return tuple(events)
+
+
+def _start_of(portfolio: Portfolio, day: date, value: Decimal) -> Decimal:
+    """Return what `day` counts from when equity is `value` now."""
+    if day < portfolio.day:
+        return portfolio.day_start_equity
+    return value if portfolio.last_equity is None else portfolio.last_equity
 
 
 def _limits_reached(

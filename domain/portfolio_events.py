@@ -108,7 +108,10 @@ class EquityMarked(PortfolioEvent, frozen=True):
 
 
 class DayRolled(PortfolioEvent, frozen=True):
-    """A new UTC day began; causes that last a day end."""
+    """A new UTC day began; causes that last a day end.
+
+    Unless it lies before the one it was: the clock had been ahead, and the day is only called so.
+    """
 
     day: date
     equity: Decimal  # quote, what the daily drawdown counts from

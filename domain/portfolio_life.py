@@ -64,10 +64,10 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return _closed(portfolio, event)
         case EquityMarked(equity=value, at=at):
             peak = max(portfolio.high_water_mark, value)
-            return replace(portfolio, high_water_mark=peak, marked_at=at)
-        case DayRolled(day=day, equity=value):
-            left = tuple(cause for cause in portfolio.causes if cause.code not in _DAY_CAUSES)
-            return replace(portfolio, day=day, day_start_equity=value, day_offset=ZERO, causes=left)
+            last = value if at.date() <= portfolio.day else portfolio.last_equity
+            return replace(portfolio, high_water_mark=peak, marked_at=at, last_equity=last)
+        case DayRolled():
+            return _rolled(portfolio, event)
         case LimitsConfigured():
             return portfolio
         case AccountLimitsChanged():
@@ -97,6 +97,19 @@ def _caused(
         case KillSwitchReset(equity=value):
             causes = _without(portfolio, KILL_SWITCH)
             return replace(portfolio, causes=causes, high_water_mark=value)
+
+
+def _rolled(portfolio: Portfolio, event: DayRolled) -> Portfolio:
+    if event.day < portfolio.day:
+        return replace(portfolio, day=event.day)
+    return replace(
+        portfolio,
+        day=event.day,
+        day_start_equity=event.equity,
+        day_offset=ZERO,
+        last_equity=None,
+        causes=tuple(cause for cause in portfolio.causes if cause.code not in _DAY_CAUSES),
+    )
 
 
 def _opened(portfolio: Portfolio | None, event: PortfolioOpened) -> Portfolio:
@@ -335,11 +348,12 @@ def _shifted(portfolio: Portfolio, amount: Decimal, before: Decimal | None) -> P
             return before + amount
         return (mark * (before + amount) / before).quantize(QUANTUM)
 
-    start = moved(portfolio.day_start_equity)
+    start, last = moved(portfolio.day_start_equity), portfolio.last_equity
     return replace(
         portfolio,
         balance=portfolio.balance + amount,
         high_water_mark=moved(portfolio.high_water_mark),
         day_start_equity=start,
+        last_equity=None if last is None else moved(last),
         day_offset=portfolio.day_offset + start - (portfolio.day_start_equity + amount),
     )

@@ -175,6 +175,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
     flows_read: datetime | None = None  # all that the venue told until then is booked; noted seldom
     day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity
+    last_equity: Decimal | None = None  # quote, of the last mark of `day`
 
 
 def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:

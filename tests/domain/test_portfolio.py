@@ -21,6 +21,7 @@ from domain.money import Fee
 from domain.order import Fill
 from domain.performance import TradeRecord
 from domain.portfolio import (
+    DayRolled,
     EntriesResumed,
     EntriesStopped,
     EntryReserved,
@@ -52,9 +53,11 @@ from domain.portfolio import (
     unpriced,
     unrealized_pnl,
 )
+from domain.portfolio_events import CashMoved
 from domain.portfolio_life import REMEMBERED_CLOSED
 from domain.portfolio_state import cash
 from domain.risk import AccountLimits, TraderLimits
+from domain.venue import CashKind
 
 D = Decimal
 LONG, SHORT = Direction.LONG, Direction.SHORT
@@ -559,13 +562,43 @@ def test_what_has_had_no_price_for_long_counts_at_its_cost_and_makes_no_peak():
     assert drawdown(portfolio, {ETH: D(60)}) == 0
 
 
-def test_a_clock_set_back_does_not_roll_the_day_back():
-    before = NOW - timedelta(days=1)
-    events = mark(account(), {}, LIMITS, before)
-    assert [type(event) for event in events] == [EquityMarked]  # else the curve waits for a day
-    portfolio = evolve(account(), events[0])
-    assert portfolio.day == NOW.date()
-    assert mark(portfolio, {}, LIMITS, before + timedelta(seconds=59)) == ()
+def test_a_clock_that_was_ahead_is_followed_back_and_no_limit_is_lifted_by_that():
+    ahead = NOW + timedelta(days=365)
+    portfolio = marked(entered(account(), quantity="50"), "100", at=ahead)
+    portfolio = marked(portfolio, "90", at=ahead)
+    start = portfolio.day_start_equity
+
+    events = mark(portfolio, {ETH: D(90)}, LIMITS, NOW)
+    assert [type(event) for event in events] == [DayRolled, EquityMarked]
+    portfolio = after(portfolio, events)
+
+    assert (portfolio.day, portfolio.day_start_equity) == (NOW.date(), start)
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN]
+    assert mark(portfolio, {ETH: D(90)}, LIMITS, NOW + timedelta(seconds=59)) == ()
+    portfolio = marked(portfolio, "90", at=NOW + timedelta(days=1))
+    assert (codes(portfolio), portfolio.day_start_equity) == ([], 9500)
+
+
+def test_a_day_starts_with_the_last_mark_of_the_one_before():
+    portfolio = marked(entered(account(), quantity="50"), "100", at=NOW + timedelta(minutes=1))
+    midnight = datetime(2024, 8, 9, tzinfo=UTC)
+    portfolio = after(portfolio, mark(portfolio, {ETH: D(90)}, LIMITS, midnight, day=NOW.date()))
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN], "it is still the day before"
+
+    portfolio = marked(portfolio, "90", at=midnight + timedelta(minutes=1))
+
+    assert (portfolio.day, portfolio.day_start_equity) == (midnight.date(), 10000)
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN], "and today it is reached as well"
+
+
+def test_a_transfer_is_in_the_last_mark_that_the_next_day_starts_with():
+    portfolio = marked(account(), "100", at=NOW + timedelta(minutes=1))
+    moved = CashMoved("f1", CashKind.TRANSFER, "USDT", D(-5000), None, "", NOW, equity=D(10000))
+    portfolio = evolve(portfolio, moved)
+
+    portfolio = marked(portfolio, "100", at=NOW + timedelta(days=1))
+
+    assert (portfolio.day_start_equity, codes(portfolio)) == (5000, [])
 
 
 def test_an_operator_stops_and_resumes_entries():
