@@ -99,6 +99,16 @@ class HoldingClosed(PortfolioEvent, frozen=True):
     at: datetime
 
 
+class DustGone(PortfolioEvent, frozen=True):
+    """The venue holds less of what closed positions left over: it is written off, at its cost."""
+
+    symbol: Symbol
+    direction: Direction
+    is_spot: bool
+    quantity: Decimal  # base units that are gone
+    at: datetime
+
+
 class EquityMarked(PortfolioEvent, frozen=True):
     """A point of the equity curve."""
 
@@ -208,6 +218,7 @@ AnyPortfolioEvent = (
     | HoldingAdopted
     | FillBooked
     | HoldingClosed
+    | DustGone
     | EquityMarked
     | DayRolled
     | EntriesStopped

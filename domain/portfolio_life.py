@@ -19,6 +19,7 @@ from domain.portfolio_events import (
     BalanceCorrected,
     CashMoved,
     DayRolled,
+    DustGone,
     EntriesResumed,
     EntriesStopped,
     EntryReserved,
@@ -62,6 +63,8 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return _booked(portfolio, event)
         case HoldingClosed():
             return _closed(portfolio, event)
+        case DustGone():
+            return _without_dust(portfolio, event)
         case EquityMarked(equity=value, at=at):
             peak = max(portfolio.high_water_mark, value)
             last = value if at.date() <= portfolio.day else portfolio.last_equity
@@ -72,14 +75,22 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return portfolio
         case AccountLimitsChanged():
             return replace(portfolio, limits_change=event)
+        case CashMoved() | FlowsRead() | BalanceCorrected():
+            return _money_moved(portfolio, event)
+        case _:
+            return _caused(portfolio, event)
+
+
+def _money_moved(
+    portfolio: Portfolio, event: CashMoved | FlowsRead | BalanceCorrected
+) -> Portfolio:
+    match event:
         case CashMoved():
             return _cash_moved(portfolio, event)
         case FlowsRead(until=until):
             return replace(portfolio, flows_read=until)
         case BalanceCorrected(amount=amount, equity=before):
             return _shifted(portfolio, amount, before)
-        case _:
-            return _caused(portfolio, event)
 
 
 def _caused(
@@ -311,6 +322,22 @@ def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
     dust = before.plus(ledger.remaining, ledger.cost, holding.margin)
     others = tuple(each for each in portfolio.dust if each.key != none.key)
     return replace(portfolio, dust=(*others, dust))
+
+
+def _without_dust(portfolio: Portfolio, event: DustGone) -> Portfolio:
+    key = event.symbol, event.direction, event.is_spot
+    known = next((each for each in portfolio.dust if each.key == key), None)
+    if known is None or known.quantity < event.quantity:
+        raise InvariantError(f"{event.quantity} {event.symbol} is no dust of {portfolio.account}")
+    part = event.quantity / known.quantity
+    margin = (known.margin * part).quantize(QUANTUM)
+    left = known.plus(-event.quantity, -(known.cost * part).quantize(QUANTUM), -margin)
+    others = tuple(each for each in portfolio.dust if each.key != key)
+    return replace(
+        portfolio,
+        dust=(*others, left) if left.quantity else others,
+        margin=portfolio.margin - margin,
+    )
 
 
 def _cash_moved(portfolio: Portfolio, event: CashMoved) -> Portfolio:

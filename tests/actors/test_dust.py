@@ -3,9 +3,13 @@
 import pytest
 
 from actors import names
+from actors.reconcile_rules import ReconcileSettings
 from domain.inputs import GridTold
+from domain.portfolio_events import BalanceCorrected, DustGone
+from domain.portfolio_state import equity
 from domain.position import PositionStatus
 from tests.actors.box import BTC, CONFIG, ETH, Box, D, pid, stop_at
+from tests.actors.shared_account import SharedAccount
 
 LIMITED = CONFIG.replace("total_drawdown_ratio: 1}", "total_drawdown_ratio: 0.03}")
 
@@ -39,3 +43,42 @@ def test_the_kill_switch_acts_whether_or_not_dust_has_a_price(perform, gone):
 
     perform(first, config=LIMITED)
     perform(second, config=LIMITED.replace(gone, ""))
+
+
+def test_dust_that_a_person_sold_is_written_off_before_the_balance_is_compared(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        await leave_dust(box)
+        worth = box.portfolio.balance
+        box.venue.trades("-0.005", "3000", symbol=ETH)
+        await box.soon(60)
+        assert (box.portfolio.dust, box.portfolio.balance, box.portfolio.margin) == ((), worth, 0)
+        assert [each.quantity for each in box.journal() if isinstance(each, DustGone)] == [
+            D("0.005")
+        ]
+        assert not any(isinstance(each, BalanceCorrected) for each in box.journal())
+        assert "BALANCE_CORRECTED" not in box.ears.codes()
+        box.say("2500", symbol=ETH)
+        await box.soon(30)
+        assert equity(box.portfolio, box.parts.world.prices.marks()) == worth
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_dust_that_is_there_stays_whatever_happens_around_it(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        await leave_dust(box)
+        await box.open("0.02", stop_at("2500"), number=2, symbol=ETH)
+        await box.soon(30)
+        box.venue.failing.add("positions")
+        await box.soon(20)
+        box.venue.failing.clear()
+        await box.close(2)
+        await box.soon(30)
+        assert [each.quantity for each in box.portfolio.dust] == [D("0.005")]
+        assert "BALANCE_CORRECTED" not in box.ears.codes()
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())

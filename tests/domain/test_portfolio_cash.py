@@ -24,10 +24,18 @@ from domain.portfolio import (
     drawdown,
     equity,
     evolve,
+    exposure,
     mark,
 )
-from domain.portfolio_cash import OPENING, correct_cash, funding_shares, move_cash, open_cash
-from domain.portfolio_events import FlowsRead
+from domain.portfolio_cash import (
+    OPENING,
+    correct_cash,
+    funding_shares,
+    move_cash,
+    open_cash,
+    write_off,
+)
+from domain.portfolio_events import DustGone, FlowsRead
 from domain.portfolio_life import REMEMBERED_FLOWS
 from domain.portfolio_state import cash
 from domain.risk import AccountLimits
@@ -221,7 +229,7 @@ def test_what_nobody_explains_is_taken_from_the_venue_and_closes_nothing():
     assert correct_cash(state, D(0), NOTHING, "", now=LATER) == ()
 
 
-# --- what the venue calls the balance ---
+# --- dust, and what the venue calls the balance ---
 
 
 def left_over(direction=Direction.LONG, kind=Kind.SWAP, number=1):
@@ -245,6 +253,26 @@ def test_dust_of_a_swap_is_paid_for_only_as_the_venue_says():
 def test_dust_of_a_swap_has_not_been_paid_for_where_coins_are_traded_now():
     state = account(*left_over())
     assert cash(state, {BTC: D(0)}) == 1000
+
+
+def test_dust_that_is_gone_is_written_off_at_its_cost():
+    state = account(*left_over())
+    (dust,) = state.dust
+    state = after(state, *write_off(state, dust, D("0.04"), now=LATER))
+    (rest,) = state.dust
+    assert (rest.quantity, rest.cost, state.margin) == (D("0.04"), 4, 4)
+    assert equity(state, {BTC: D(200)}) == 1004
+    assert write_off(state, dust, D(0), now=LATER) == (), "it is other dust by now"
+    state = after(state, *write_off(state, rest, D(0), now=LATER))
+    assert (state.dust, state.margin, exposure(state, {})) == ((), 0, 0)
+
+
+def test_of_dust_that_is_not_there_nothing_can_go():
+    gone = DustGone(BTC, Direction.LONG, is_spot=True, quantity=D("0.1"), at=LATER)
+    with pytest.raises(InvariantError, match="no dust"):
+        after(account(*left_over()), gone)
+    with pytest.raises(InvariantError, match="no dust"):
+        after(account(*left_over(kind=Kind.SPOT)), replace(gone, quantity=D("0.2")))
 
 
 def test_dust_of_coins_has_been_paid_for():
