@@ -89,8 +89,8 @@ def _money_moved(
             return _cash_moved(portfolio, event)
         case FlowsRead(until=until):
             return replace(portfolio, flows_read=until)
-        case BalanceCorrected(amount=amount, equity=before):
-            return _shifted(portfolio, amount, before)
+        case _:
+            return _shifted(portfolio, event.amount, event.equity)
 
 
 def _caused(
