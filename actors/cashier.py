@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from actors.dust import WriteOffDust
 from actors.journaled import Journaled
 from actors.messages import CorrectCash, FlowsTold, OpenCash, TellFunding
 from domain import portfolio_cash
@@ -80,6 +81,15 @@ class Cashier(Journaled):
         self._record(
             *portfolio_cash.correct_cash(self.portfolio, amount, marks, wanted.why, now=now)
         )
+
+    @handles(WriteOffDust)
+    def on_dust_gone(self, wanted: WriteOffDust) -> None:
+        """Write off what closed positions left over and the venue holds no more."""
+        dust, left = wanted.lost.dust, wanted.lost.left
+        gone = portfolio_cash.write_off(self.portfolio, dust, left, now=self.world.clock.now())
+        if gone:
+            log.info("dust_gone", symbol=dust.symbol, quantity=dust.quantity - left)
+        self._record(*gone)
 
     @handles(TellFunding)
     def on_tell_funding(self, message: TellFunding) -> None:

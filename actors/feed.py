@@ -362,7 +362,7 @@ class FeedActor(Journaled):
             self.woke = False
         self._check_prices()
         marks = self.world.prices.marks()
-        if marks:
+        if marks or self.armed_since:
             self.tell(names.PORTFOLIO, Marks(marks))
         self.beat_s = now_s
         if now_s - self.forgot_s > FORGET_EVERY_S:

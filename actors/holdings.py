@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from actors import names
+from actors.dust import DustWatch
 from actors.elsewhere import Elsewhere
 from actors.local_truth import dust_of, held_of, live_positions, unsettled
 from actors.looking import Looked
@@ -73,6 +74,7 @@ class Holdings:
         self.adopts = adopts
         self.stop_ratio = stop_ratio
         self.elsewhere = Elsewhere(world)
+        self.dust = DustWatch(world, tell)
         self.hedged = False
         self.sides: tuple[Side, ...] = ()  # as last read
         self.unsettled: frozenset[Symbol] = frozenset()
@@ -133,7 +135,8 @@ class Holdings:
         resting = None
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}
-        self.unsettled = unsettled(self.world, differing, positions, resting, looked.began_s)
+        asked = differing | self.dust.symbols()
+        self.unsettled = unsettled(self.world, asked, positions, resting, looked.began_s)
         booked = self.world.booked  # what was suspected before a change is another matter now
         fresh = {
             key: each
@@ -148,12 +151,21 @@ class Holdings:
             ended_s=looked.ended_s,
         )
         self._release_quarantine()
+        self._judge_dust(looked, act=act)
         if act:
             for finding in findings:
                 self._act(finding)
         if not self.suspicions:
             self._settle_seen()
             self._forget_old(looked.began)
+
+    def _judge_dust(self, looked: Looked, *, act: bool) -> None:
+        for each in self.dust.judge(
+            looked, self.sides, self.unsettled, hedged=self.hedged, act=act
+        ):
+            symbol = each.dust.symbol
+            self.elsewhere.forget(symbol)
+            self._did(f"{each.dust.quantity - each.left} {symbol} left over here written off")
 
     def _settle_seen(self) -> None:
         """What others traded in a symbol in which nothing is missing has explained itself away."""

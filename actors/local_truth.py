@@ -6,6 +6,8 @@ from math import inf
 
 from actors.world import World
 from domain.ids import NO_ORDER, ClientOrderId, PositionId, Symbol
+from domain.instrument import Kind
+from domain.money import ZERO
 from domain.order import Order
 from domain.position import Position
 from domain.position_life import is_known_fill, working_entries
@@ -36,11 +38,17 @@ def held_of(positions: Iterable[Position]) -> list[Held]:
 
 
 def dust_of(world: World) -> dict[Symbol, Decimal]:
-    """Return what closed positions left over, base units, signed."""
+    """Return what closed positions left over, base units, signed, as far as the venue tells of it.
+
+    Of coins it does not where swaps are traded now, nor of swaps where coins are.
+    """
     portfolio = world.portfolio()
-    if portfolio is None:
-        return {}
-    return {symbol: book.dust for symbol, book in portfolio.books.items() if book.dust}
+    found: dict[Symbol, Decimal] = {}
+    for each in () if portfolio is None else portfolio.dust:
+        instrument = world.instruments.get(each.symbol)
+        if instrument is None or (instrument.kind is Kind.SPOT) is each.is_spot:
+            found[each.symbol] = found.get(each.symbol, ZERO) + each.signed
+    return found
 
 
 def unsettled(

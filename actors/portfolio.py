@@ -7,7 +7,9 @@ import structlog
 from actors import names
 from actors.approvals import Approvals, addition_asked
 from actors.attempts import judged
+from actors.calendar import Calendar
 from actors.cashier import Cashier
+from actors.feed import FEED_DOWN
 from actors.messages import (
     Answered,
     AskAgain,
@@ -25,11 +27,13 @@ from actors.messages import (
     Settled,
     StopEntries,
 )
+from actors.unpriced import UNPRICED, Unpriced
+from actors.unpriced import cause as unpriced_cause
 from actors.world import World
 from domain import portfolio as core
 from domain.commands import ClosePosition, EntryRequest, RequestedBy
 from domain.errors import Refusal
-from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, TradeId
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, Symbol, TradeId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
 from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
@@ -65,6 +69,8 @@ class PortfolioActor(Cashier):
         self.stream = self.open_stream(names.portfolio(world.account))
         self.opening = opening
         self.causes = world.causes  # of this run; journaled ones are in the state
+        self.unpriced = Unpriced()
+        self.calendar = Calendar()
         self.early_s: dict[TradeId, float] = {}  # exits told before their entry: monotonic, since
 
     @property
@@ -234,9 +240,16 @@ class PortfolioActor(Cashier):
     @handles(Marks)
     def on_marks(self, marks: Marks) -> None:
         """Value the account; drawdown stops entries, or everything."""
-        now = self.world.clock.now()
-        limits = limits_of(self.portfolio, self.world.limits)
-        events = core.mark(self.portfolio, marks.prices, limits, now)
+        now, now_s = self.world.clock.now(), self.world.clock.monotonic()
+        self._note_unpriced(core.unpriced(self.portfolio, marks.prices))
+        events = core.mark(
+            self.portfolio,
+            marks.prices,
+            limits_of(self.portfolio, self.world.limits),
+            now,
+            day=self.calendar.day(now.date(), self.portfolio.day, now_s),
+            despite_holes=UNPRICED in self.causes,
+        )
         self._record(*events)
         for event in events:
             if isinstance(event, KillSwitchTripped):
@@ -244,6 +257,18 @@ class PortfolioActor(Cashier):
                 self.world.telemetry.alarm("KILL_SWITCH", f"drawdown {event.drawdown:.4f}")
         if any(cause.code == KILL_SWITCH for cause in self.portfolio.causes):
             self._close_everything()
+
+    def _note_unpriced(self, symbols: tuple[Symbol, ...]) -> None:
+        """Say when something held has had no price for long, and when all have one again."""
+        is_up = FEED_DOWN not in self.causes
+        lasts = self.unpriced.lasts(self.world.clock.monotonic(), symbols, is_up=is_up)
+        if UNPRICED in self.causes:
+            if not symbols:
+                self.on_clear_cause(ClearCause(UNPRICED))
+        elif lasts:
+            cause = unpriced_cause(symbols)
+            self.world.telemetry.alarm(UNPRICED, cause.message)
+            self.on_set_cause(SetCause(cause))
 
     def _close_everything(self) -> None:
         """Close what is held: at every mark, for a crash or a refusal may have kept some of it."""
@@ -305,7 +330,9 @@ class PortfolioActor(Cashier):
         """Go on after the kill switch, by a person's word."""
         now = self.world.clock.now()
         marks = self.world.prices.marks()
-        events = core.reset_kill_switch(self.portfolio, marks, by=command.by, now=now)
+        events = core.reset_kill_switch(
+            self.portfolio, marks, by=command.by, now=now, despite_holes=UNPRICED in self.causes
+        )
         if events and not isinstance(events, Refusal):
             log.warning("kill_switch_reset", by=command.by)
         note = "" if events else "it had not fired"

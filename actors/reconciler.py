@@ -213,7 +213,8 @@ class ReconcilerActor(Actor):
             self._note_answer(Depth.HOLDINGS, looked)
             self.holdings.judge(looked, act=acts)
             self.holdings.elsewhere.note(looked)
-            self.money.note_holdings(looked.positions, agree=not self.world.differing)
+            agree = not self.world.differing and self.holdings.dust.is_settled
+            self.money.note_holdings(looked.positions, agree=agree)
             if not self.world.is_reconciled:
                 self.tell(names.EXCHANGE, self._read(looked))
             if looked.orders is not None and acts:

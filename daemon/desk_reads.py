@@ -35,6 +35,7 @@ from domain.portfolio_events import (
     BalanceCorrected,
     CashMoved,
     DayRolled,
+    DustGone,
     EntriesResumed,
     EntriesStopped,
     KillSwitchReset,
@@ -67,6 +68,7 @@ _CHANGES: tuple[type, ...] = (
     KillSwitchReset,
     AccountLimitsChanged,
     CashMoved,
+    DustGone,
     BalanceCorrected,
 )
 

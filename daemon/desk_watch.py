@@ -17,6 +17,7 @@ from daemon.view_text import computed, pct
 from domain import portfolio_state as figures
 from domain.errors import Refusal
 from domain.money import ZERO
+from domain.portfolio import unpriced
 
 _AT_A_TIME = 20  # rows, about a millisecond
 
@@ -59,7 +60,6 @@ class DeskWatch:
         if portfolio is None:
             return None
         marks = self._reads.world.prices.marks()
-        held = (symbol for symbol, book in portfolio.books.items() if book.gross_quantity)
-        if any(symbol not in marks for symbol in held):
+        if unpriced(portfolio, marks):
             return None  # a position without a price would count as one without gain or loss
         return figures.equity(portfolio, marks)

@@ -95,6 +95,7 @@ PHRASES = {
     "orphan_order": "order {client_order_id} is left over at the venue",
     "account_opened": "the venue says that the account has {balance:n} {asset}",
     "cash_moved": "{kind}: {amount:+} {asset}{text:brackets}",
+    "dust_gone": "{quantity:n} {symbol}, left over here, are at the venue no more: written off",
     "balance_corrected": "balance corrected by {amount:+} to the venue's: {why}",
     "venue_not_read": "the venue did not answer: {failed:listed}",
     "private_stream_down": "the venue's private stream is lost: {why}; connecting again",

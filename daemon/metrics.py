@@ -42,6 +42,7 @@ _ALARMS = (
     "KILL_SWITCH",
     "QUARANTINED",
     "RECOVERY_PROBLEM",
+    "UNPRICED",
     "UNPROTECTED",
 )
 _LATENCY_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)

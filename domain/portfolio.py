@@ -9,7 +9,7 @@ suggests meets no other rule when it is asked for.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_UP, Decimal
 
 from domain import modes
@@ -266,28 +266,47 @@ def close_holding(
 
 
 def mark(
-    portfolio: Portfolio, marks: Marks, limits: AccountLimits, now: datetime
+    portfolio: Portfolio,
+    marks: Marks,
+    limits: AccountLimits,
+    now: datetime,
+    *,
+    day: date | None = None,
+    despite_holes: bool = False,
 ) -> tuple[AnyPortfolioEvent, ...]:
     """Return what the prices mean for the account: a new day, limits reached, the equity curve.
 
+    A day starts with the last mark of the one before. `day` is what counts as today where the clock
+    may be wrong; one that lies before the account's takes that back, and lifts no limit.
+
     Equity is journaled every minute, at a new peak and when anything else happens. While a held
-    symbol has no price (see `unpriced`) nothing is judged: a valuation with holes may neither set a
-    high-water mark nor trip the kill switch.
+    symbol has no price (see `unpriced`) nothing is judged, as after a start. `despite_holes`: that
+    has lasted too long, and limits go by what is priced, the rest at its cost. It makes no peak.
     """
-    if unpriced(portfolio, marks):
+    missing = unpriced(portfolio, marks)
+    if missing and not (despite_holes and len(missing) < len(portfolio.books)):
         return ()
     value = equity(portfolio, marks)
     events: list[AnyPortfolioEvent] = []
-    if now.date() > portfolio.day:
-        rolled = DayRolled(day=now.date(), equity=value, at=now)
+    day = now.date() if day is None else day
+    if day != portfolio.day:
+        rolled = DayRolled(day=day, equity=_start_of(portfolio, day, value), at=now)
         portfolio = evolve(portfolio, rolled)
         events.append(rolled)
     events.extend(_limits_reached(portfolio, value, limits, now))
     # Before the last one: the clock was set back, and an hour without a mark would be a hole.
     is_due = not timedelta() <= now - portfolio.marked_at < MARK_EVERY
-    if events or is_due or value > portfolio.high_water_mark * (ONE + PEAK_STEP):
+    is_peak = value > portfolio.high_water_mark * (ONE + PEAK_STEP)
+    if not missing and (events or is_due or is_peak):
         events.append(EquityMarked(equity=value, balance=portfolio.balance, at=now))
     return tuple(events)
+
+
+def _start_of(portfolio: Portfolio, day: date, value: Decimal) -> Decimal:
+    """Return what `day` counts from when equity is `value` now."""
+    if day < portfolio.day:
+        return portfolio.day_start_equity
+    return value if portfolio.last_equity is None else portfolio.last_equity
 
 
 def _limits_reached(
@@ -322,7 +341,7 @@ def _stopped_for_the_day(code: str, message: str, now: datetime) -> EntriesStopp
 
 
 def unpriced(portfolio: Portfolio, marks: Marks) -> tuple[Symbol, ...]:
-    """Return the held symbols without a price."""
+    """Return the symbols of open positions that have no price."""
     return tuple(symbol for symbol in portfolio.books if symbol not in marks)
 
 
@@ -356,17 +375,17 @@ def resume_entries(
 
 
 def reset_kill_switch(
-    portfolio: Portfolio, marks: Marks, *, by: str, now: datetime
+    portfolio: Portfolio, marks: Marks, *, by: str, now: datetime, despite_holes: bool = False
 ) -> tuple[AnyPortfolioEvent, ...] | Refusal:
     """Return the events of a person's reset; none when the switch is not tripped.
 
     Drawdown counts from today's equity on, else the switch would trip again at once. So that must
-    be known: every symbol held needs a price.
+    be known: every symbol held needs a price, or counts at its cost (`despite_holes`, see `mark`).
     """
     if all(cause.code != modes.KILL_SWITCH for cause in portfolio.causes):
         return ()
     missing = unpriced(portfolio, marks)
-    if missing:
+    if missing and not despite_holes:
         return Refusal(
             rule="NO_PRICE",
             message=f"Without a price of {', '.join(missing)} equity is not known, and drawdown is "

@@ -13,8 +13,8 @@ from operator import itemgetter
 from domain.ids import PositionId
 from domain.money import ZERO
 from domain.pnl import QUANTUM
-from domain.portfolio_events import AnyPortfolioEvent, BalanceCorrected, CashMoved
-from domain.portfolio_state import Holding, Marks, Portfolio, cash, equity
+from domain.portfolio_events import AnyPortfolioEvent, BalanceCorrected, CashMoved, DustGone
+from domain.portfolio_state import Dust, Holding, Marks, Portfolio, cash, equity
 from domain.venue import CashFlow, CashKind
 
 OPENING = "opening"  # flow id of the first balance told
@@ -76,6 +76,19 @@ def correct_cash(
     if not amount:
         return ()
     return (BalanceCorrected(amount=amount, why=why, at=now, equity=equity(portfolio, marks)),)
+
+
+def write_off(
+    portfolio: Portfolio, dust: Dust, left: Decimal, *, now: datetime
+) -> tuple[AnyPortfolioEvent, ...]:
+    """Return the loss of `dust` but for what is `left`, base units; none when it is other by now.
+
+    At its cost it is neither gain nor loss. What it was sold for is found in the balance next.
+    """
+    if dust not in portfolio.dust:
+        return ()
+    gone = dust.quantity - left
+    return (DustGone(dust.symbol, dust.direction, dust.is_spot, gone, now),)
 
 
 def funding_shares(portfolio: Portfolio, flow: CashFlow) -> tuple[tuple[PositionId, Decimal], ...]:

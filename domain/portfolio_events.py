@@ -99,6 +99,16 @@ class HoldingClosed(PortfolioEvent, frozen=True):
     at: datetime
 
 
+class DustGone(PortfolioEvent, frozen=True):
+    """The venue holds less of what closed positions left over: it is written off, at its cost."""
+
+    symbol: Symbol
+    direction: Direction
+    is_spot: bool
+    quantity: Decimal  # base units that are gone
+    at: datetime
+
+
 class EquityMarked(PortfolioEvent, frozen=True):
     """A point of the equity curve."""
 
@@ -108,7 +118,10 @@ class EquityMarked(PortfolioEvent, frozen=True):
 
 
 class DayRolled(PortfolioEvent, frozen=True):
-    """A new UTC day began; causes that last a day end."""
+    """A new UTC day began; causes that last a day end.
+
+    Unless it lies before the one it was: the clock had been ahead, and the day is only called so.
+    """
 
     day: date
     equity: Decimal  # quote, what the daily drawdown counts from
@@ -205,6 +218,7 @@ AnyPortfolioEvent = (
     | HoldingAdopted
     | FillBooked
     | HoldingClosed
+    | DustGone
     | EquityMarked
     | DayRolled
     | EntriesStopped

@@ -19,6 +19,7 @@ from domain.portfolio_events import (
     BalanceCorrected,
     CashMoved,
     DayRolled,
+    DustGone,
     EntriesResumed,
     EntriesStopped,
     EntryReserved,
@@ -33,7 +34,7 @@ from domain.portfolio_events import (
     PortfolioOpened,
     ReservationReleased,
 )
-from domain.portfolio_state import Holding, Portfolio, Reservation, SymbolBook
+from domain.portfolio_state import Dust, Holding, Portfolio, Reservation, SymbolBook
 from domain.risk import percent
 from domain.venue import CashKind
 
@@ -62,24 +63,34 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return _booked(portfolio, event)
         case HoldingClosed():
             return _closed(portfolio, event)
+        case DustGone():
+            return _without_dust(portfolio, event)
         case EquityMarked(equity=value, at=at):
             peak = max(portfolio.high_water_mark, value)
-            return replace(portfolio, high_water_mark=peak, marked_at=at)
-        case DayRolled(day=day, equity=value):
-            left = tuple(cause for cause in portfolio.causes if cause.code not in _DAY_CAUSES)
-            return replace(portfolio, day=day, day_start_equity=value, day_offset=ZERO, causes=left)
+            last = value if at.date() <= portfolio.day else portfolio.last_equity
+            return replace(portfolio, high_water_mark=peak, marked_at=at, last_equity=last)
+        case DayRolled():
+            return _rolled(portfolio, event)
         case LimitsConfigured():
             return portfolio
         case AccountLimitsChanged():
             return replace(portfolio, limits_change=event)
+        case CashMoved() | FlowsRead() | BalanceCorrected():
+            return _money_moved(portfolio, event)
+        case _:
+            return _caused(portfolio, event)
+
+
+def _money_moved(
+    portfolio: Portfolio, event: CashMoved | FlowsRead | BalanceCorrected
+) -> Portfolio:
+    match event:
         case CashMoved():
             return _cash_moved(portfolio, event)
         case FlowsRead(until=until):
             return replace(portfolio, flows_read=until)
-        case BalanceCorrected(amount=amount, equity=before):
-            return _shifted(portfolio, amount, before)
         case _:
-            return _caused(portfolio, event)
+            return _shifted(portfolio, event.amount, event.equity)
 
 
 def _caused(
@@ -97,6 +108,19 @@ def _caused(
         case KillSwitchReset(equity=value):
             causes = _without(portfolio, KILL_SWITCH)
             return replace(portfolio, causes=causes, high_water_mark=value)
+
+
+def _rolled(portfolio: Portfolio, event: DayRolled) -> Portfolio:
+    if event.day < portfolio.day:
+        return replace(portfolio, day=event.day)
+    return replace(
+        portfolio,
+        day=event.day,
+        day_start_equity=event.equity,
+        day_offset=ZERO,
+        last_equity=None,
+        causes=tuple(cause for cause in portfolio.causes if cause.code not in _DAY_CAUSES),
+    )
 
 
 def _opened(portfolio: Portfolio | None, event: PortfolioOpened) -> Portfolio:
@@ -277,18 +301,43 @@ def _closed(portfolio: Portfolio, event: HoldingClosed) -> Portfolio:
         records={**portfolio.records, holding.trader: record},
         closed=closed,
     )
+    over = _with_books(over, holding, replace(holding, ledger=Ledger()))
     if event.dust:
         return _with_dust(over, holding)
-    gone = replace(holding, ledger=Ledger())
-    return replace(_with_books(over, holding, gone), margin=over.margin - holding.margin)
+    return replace(over, margin=over.margin - holding.margin)
 
 
 def _with_dust(portfolio: Portfolio, holding: Holding) -> Portfolio:
-    """Leave what remains in the sums: it is still owned, only no position is."""
-    symbol = holding.pair.symbol
-    book = portfolio.books[symbol]
-    book = replace(book, dust=book.dust + holding.ledger.remaining * holding.direction.sign)
-    return replace(portfolio, books={**portfolio.books, symbol: book})
+    """Keep what remains: it is still owned, only no position is."""
+    none = Dust(
+        symbol=holding.pair.symbol,
+        direction=holding.direction,
+        is_spot=holding.pair.kind is Kind.SPOT,
+        quantity=ZERO,
+        cost=ZERO,
+        margin=ZERO,
+    )
+    before = next((each for each in portfolio.dust if each.key == none.key), none)
+    ledger = holding.ledger
+    dust = before.plus(ledger.remaining, ledger.cost, holding.margin)
+    others = tuple(each for each in portfolio.dust if each.key != none.key)
+    return replace(portfolio, dust=(*others, dust))
+
+
+def _without_dust(portfolio: Portfolio, event: DustGone) -> Portfolio:
+    key = event.symbol, event.direction, event.is_spot
+    known = next((each for each in portfolio.dust if each.key == key), None)
+    if known is None or known.quantity < event.quantity:
+        raise InvariantError(f"{event.quantity} {event.symbol} is no dust of {portfolio.account}")
+    part = event.quantity / known.quantity
+    margin = (known.margin * part).quantize(QUANTUM)
+    left = known.plus(-event.quantity, -(known.cost * part).quantize(QUANTUM), -margin)
+    others = tuple(each for each in portfolio.dust if each.key != key)
+    return replace(
+        portfolio,
+        dust=(*others, left) if left.quantity else others,
+        margin=portfolio.margin - margin,
+    )
 
 
 def _cash_moved(portfolio: Portfolio, event: CashMoved) -> Portfolio:
@@ -314,22 +363,24 @@ def _cash_moved(portfolio: Portfolio, event: CashMoved) -> Portfolio:
 def _shifted(portfolio: Portfolio, amount: Decimal, before: Decimal | None) -> Portfolio:
     """Move the balance without a gain or a loss: drawdowns stay what fraction they are.
 
-    A loss in quote stays what it is too, which is why the day start keeps an offset. Without a
-    positive equity there is no fraction to keep: the marks move as the balance does.
+    A loss in quote stays what it is too, which is why the day start keeps an offset. Of nothing
+    there is no fraction: where all has left, the marks begin anew at what there is; where nothing
+    was, they move as the balance does.
     """
-    peak, start = portfolio.high_water_mark, portfolio.day_start_equity
-    offset = portfolio.day_offset
-    if before is not None and before > ZERO and before + amount > ZERO:
-        ratio = (before + amount) / before
-        moved = (start * ratio).quantize(QUANTUM)
-        offset += moved - (start + amount)
-        peak, start = (peak * ratio).quantize(QUANTUM), moved
-    else:
-        peak, start = peak + amount, start + amount
+
+    def moved(mark: Decimal) -> Decimal:
+        if before is None or before <= ZERO:
+            return mark + amount
+        if before + amount <= ZERO:
+            return before + amount
+        return (mark * (before + amount) / before).quantize(QUANTUM)
+
+    start, last = moved(portfolio.day_start_equity), portfolio.last_equity
     return replace(
         portfolio,
         balance=portfolio.balance + amount,
-        high_water_mark=peak,
+        high_water_mark=moved(portfolio.high_water_mark),
         day_start_equity=start,
-        day_offset=offset,
+        last_equity=None if last is None else moved(last),
+        day_offset=portfolio.day_offset + start - (portfolio.day_start_equity + amount),
     )

@@ -8,13 +8,16 @@ without a fill. What is held is valued apart, so one set of rules serves both ki
     margin    = cost of what is held / leverage (spot: leverage 1, so the whole cost)
 
 Sums are kept per symbol and changed with each fill: a price costs a few operations per symbol,
-however many positions there are. A symbol without a price is valued at its cost, which is neither a
-gain nor a loss; whoever judges drawdown waits until every held symbol has a price.
+however many positions there are. What closed positions left over is kept apart, as dust: nothing
+guards it, and its symbol may be priced no more. Without a price what is owned is valued at its
+cost, which is neither a gain nor a loss; whoever judges drawdown waits until every held symbol has
+a price, and for dust does not wait.
 """
 
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import ROUND_UP, Decimal
+from typing import ClassVar
 
 import msgspec
 from msgspec.structs import replace
@@ -76,13 +79,12 @@ class Holding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SymbolBook(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Sums over everything held of one symbol, dust included. Signed: shorts count below zero."""
+    """Sums over all positions of one symbol. Signed: shorts count below zero."""
 
     net_quantity: Decimal = ZERO  # base units
     net_cost: Decimal = ZERO  # quote
     gross_quantity: Decimal = ZERO  # base units
     gross_cost: Decimal = ZERO  # quote
-    dust: Decimal = ZERO  # base units left over by closed positions, signed
     is_spot: bool = False
 
     def unrealized_pnl(self, mark: Decimal | None) -> Decimal:
@@ -104,6 +106,44 @@ class SymbolBook(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+class Dust(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What closed positions of one direction left over of one symbol, too few to sell."""
+
+    symbol: Symbol
+    direction: Direction
+    is_spot: bool
+    quantity: Decimal  # base units, > 0
+    cost: Decimal  # quote
+    margin: Decimal  # quote
+
+    @property
+    def key(self) -> tuple[Symbol, Direction, bool]:
+        """Its identity: a symbol may have been spot at one time and a swap at another."""
+        return self.symbol, self.direction, self.is_spot
+
+    @property
+    def signed(self) -> Decimal:
+        """Base units; below zero it is owed."""
+        return self.quantity * self.direction.sign
+
+    def unrealized_pnl(self, mark: Decimal | None) -> Decimal:
+        """Quote, at `mark`; zero without one."""
+        return ZERO if mark is None else (self.quantity * mark - self.cost) * self.direction.sign
+
+    def notional(self, mark: Decimal | None) -> Decimal:
+        """Quote, at `mark`; at cost without one."""
+        return self.cost if mark is None else self.quantity * mark
+
+    def plus(self, quantity: Decimal, cost: Decimal, margin: Decimal) -> "Dust":
+        """Return it with so much more left over."""
+        return replace(
+            self,
+            quantity=self.quantity + quantity,
+            cost=self.cost + cost,
+            margin=self.margin + margin,
+        )
+
+
 NO_COSTS: Mapping[Symbol, Decimal] = {}
 NO_HOLDINGS: Table[PositionId, Holding] = Table()
 
@@ -111,6 +151,7 @@ NO_HOLDINGS: Table[PositionId, Holding] = Table()
 class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything known about one account. Its maps are never changed in place."""
 
+    schema_version: ClassVar[int] = 2  # dust was in the books once
     account: AccountName
     quote: str
     balance: Decimal  # quote
@@ -121,6 +162,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     holdings: Table[PositionId, Holding] = NO_HOLDINGS
     reservations: dict[ClientOrderId, Reservation] = {}
     books: dict[Symbol, SymbolBook] = {}  # derived from the holdings
+    dust: tuple[Dust, ...] = ()
     margin: Decimal = ZERO  # quote, of all holdings and dust
     reserved: Decimal = ZERO  # quote, of all reservations
     reserved_notional: Decimal = ZERO  # quote
@@ -133,6 +175,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
     flows_read: datetime | None = None  # all that the venue told until then is booked; noted seldom
     day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity
+    last_equity: Decimal | None = None  # quote, of the last mark of `day`
 
 
 def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:
@@ -142,9 +185,12 @@ def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:
 
 
 def unrealized_pnl(portfolio: Portfolio, marks: Marks) -> Decimal:
-    """Quote, over everything held."""
+    """Quote, over everything held and left over."""
     books = portfolio.books.items()
-    return sum((book.unrealized_pnl(marks.get(symbol)) for symbol, book in books), ZERO)
+    held = sum((book.unrealized_pnl(marks.get(symbol)) for symbol, book in books), ZERO)
+    return held + sum(
+        (each.unrealized_pnl(marks.get(each.symbol)) for each in portfolio.dust), ZERO
+    )
 
 
 def equity(portfolio: Portfolio, marks: Marks) -> Decimal:
@@ -159,9 +205,10 @@ def available(portfolio: Portfolio, marks: Marks) -> Decimal:
 
 
 def exposure(portfolio: Portfolio, marks: Marks) -> Decimal:
-    """Quote: notional of everything held, longs and shorts added, and of entries under way."""
+    """Quote: notional of everything owned, longs and shorts added, and of entries under way."""
     held = (book.notional(marks.get(symbol)) for symbol, book in portfolio.books.items())
-    return sum(held, portfolio.reserved_notional)
+    dust = (each.notional(marks.get(each.symbol)) for each in portfolio.dust)
+    return sum(held, portfolio.reserved_notional) + sum(dust, ZERO)
 
 
 def drawdown(portfolio: Portfolio, marks: Marks) -> Decimal:
@@ -194,12 +241,21 @@ def cash(
     apart (OKX: `cashBal`). But a venue averages all that is held of a swap, and nets long and short
     in net mode, where we keep positions apart: closing one of two realizes another part there than
     here. So what counts is the balance less the signed cost of what is held, which is the same on
-    both sides; `costs` is the venue's: quantity * average price, of what it holds.
+    both sides; `costs` is the venue's: quantity * average price, of what it holds. Dust of a swap
+    that it does not hold has been realized there, or is not told of: it counts for nothing.
     """
-    spent = ZERO
+    paid = ZERO
+    averaged: dict[Symbol, Decimal] = {}
     for symbol, book in portfolio.books.items():
         if book.is_spot and spot_is_paid:
-            spent += book.gross_cost
+            paid += book.gross_cost
         else:
-            spent += book.net_cost - costs.get(symbol, ZERO)
-    return portfolio.balance - spent
+            averaged[symbol] = book.net_cost
+    for each in portfolio.dust:
+        if each.is_spot and spot_is_paid:
+            paid += each.cost
+        elif each.symbol in averaged or costs.get(each.symbol):
+            cost = each.cost * each.direction.sign
+            averaged[each.symbol] = averaged.get(each.symbol, ZERO) + cost
+    unlike = (cost - costs.get(symbol, ZERO) for symbol, cost in averaged.items())
+    return portfolio.balance - paid - sum(unlike, ZERO)

@@ -303,6 +303,10 @@ _TOLD: dict[str, Callable[[Row], str]] = {
         f"{fields.get('kind')} {signed_number(fields.get('amount'))} {clean(fields.get('asset'))}"
         + (f" ({clean(fields['text'])})" if fields.get("text") else "")
     ),
+    "DustGone": lambda fields: (
+        f"{short_number(fields.get('quantity'))} {clean(fields.get('symbol'))}, left over here, "
+        "are at the venue no more: written off"
+    ),
     "BalanceCorrected": lambda fields: (
         f"balance corrected by {signed_number(fields.get('amount'))}: {clean(fields.get('why'))}"
     ),

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from actors import names
+from actors.calendar import DAY_STANDS_S
 from domain.candles import Candle
 from domain.commands import ModificationType, ProtectionPlan, RequestedBy
 from domain.feed_state import ExtremesSeen
 from domain.freshness import Trust
 from domain.ids import TraderName
 from domain.instrument import Direction, PriceSource
+from domain.modes import DAILY_DRAWDOWN
 from domain.portfolio_events import DayRolled, EquityMarked
 from domain.position import PositionStatus
 from domain.protection import ExitReason
@@ -212,6 +214,68 @@ def test_a_day_begins_once_and_its_limit_stays_until_then(perform, hours):
         assert len(found) == len(set(found)) <= len(rolled) + 1
 
     perform(play, start=datetime(2026, 1, 2, 23, 50, tzinfo=UTC))
+
+
+TIGHT = CONFIG.replace("daily_drawdown_ratio: 1", "daily_drawdown_ratio: 0.02")
+
+
+async def lose(box: Box) -> None:
+    """Lose what the limit of a day allows."""
+    for price in ("59500", "58900", "58300", "57700"):
+        await go_on(box, 1, price)
+    assert is_stopped(box)
+
+
+def is_stopped(box: Box) -> bool:
+    return DAILY_DRAWDOWN in {cause.code for cause in box.portfolio.causes}
+
+
+def test_a_moment_in_the_wrong_day_does_not_lift_the_limit_of_this_one(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("1", stop_at("50000"))
+        await lose(box)
+        box.clock.step(days=1)
+        await go_on(box, 3, "57700")
+        box.clock.step(days=-1)
+        await go_on(box, DAY_STANDS_S + 3, "57700")
+        assert is_stopped(box)
+        assert days(box) == []
+
+    perform(play, config=TIGHT)
+
+
+def test_after_a_wrong_year_a_limit_ends_with_its_day_all_the_same(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("1", stop_at("50000"))
+        box.clock.step(days=365)
+        await go_on(box, DAY_STANDS_S + 3)
+        box.clock.step(days=-365)
+        await lose(box)
+        await go_on(box, DAY_STANDS_S + 3, "57700")
+        assert is_stopped(box)
+        box.clock.step(days=1)
+        await go_on(box, DAY_STANDS_S + 3, "57700")
+        assert not is_stopped(box)
+
+    perform(play, config=TIGHT)
+
+
+def test_a_loss_over_a_midnight_that_nobody_saw_counts_for_the_new_day(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.open("1", stop_at("50000"))
+        await go_on(box, 61)
+
+    async def second(box: Box) -> None:
+        await box.start("57600")
+        await go_on(box, DAY_STANDS_S + 3, "57600")
+        assert len(days(box)) == 1
+        assert is_stopped(box)
+
+    before_midnight = datetime(2026, 1, 2, 23, 50, tzinfo=UTC)
+    perform(first, second, config=TIGHT, start=before_midnight, pause_s=6 * HOUR_S)
 
 
 def days(box: Box) -> list[Any]:

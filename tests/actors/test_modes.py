@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from actors import names
+from actors.calendar import DAY_STANDS_S
 from actors.messages import VenueReported
 from daemon import admin_requests as ask
 from daemon.lifecycle import _settled
@@ -66,8 +67,9 @@ async def lose(box: Box) -> None:
 
 async def next_day(box: Box) -> None:
     box.clock.step(days=1)
-    box.say("59800")
-    await box.soon(2.5)
+    for _ in range(int(DAY_STANDS_S) + 2):
+        box.say("59800")
+        await box.soon(1)
 
 
 async def reset(box: Box) -> None:

@@ -21,6 +21,7 @@ from domain.money import Fee
 from domain.order import Fill
 from domain.performance import TradeRecord
 from domain.portfolio import (
+    DayRolled,
     EntriesResumed,
     EntriesStopped,
     EntryReserved,
@@ -52,8 +53,11 @@ from domain.portfolio import (
     unpriced,
     unrealized_pnl,
 )
+from domain.portfolio_events import CashMoved
 from domain.portfolio_life import REMEMBERED_CLOSED
+from domain.portfolio_state import cash
 from domain.risk import AccountLimits, TraderLimits
+from domain.venue import CashKind
 
 D = Decimal
 LONG, SHORT = Direction.LONG, Direction.SHORT
@@ -373,14 +377,59 @@ def test_what_cannot_be_sold_stays_in_the_account_as_dust():
     portfolio = closed(left(portfolio, quantity="0.998", price="110"))
 
     assert portfolio.balance == 10000 - D("0.1") + D("9.98")
-    assert portfolio.books[ETH].dust == D("0.001")
+    assert portfolio.books == {}
+    assert [each.signed for each in portfolio.dust] == [D("0.001")]
+    assert exposure(portfolio, {ETH: D(200)}) == D("0.2")
+    assert exposure(portfolio, {}) == D("0.1")
     assert equity(portfolio, {ETH: D(200)}) == portfolio.balance + D("0.1")
     assert portfolio.margin == D("0.1")
 
 
 def test_the_dust_of_a_short_is_owed_not_owned():
     portfolio = entered(account(), direction=SHORT)
-    assert closed(left(portfolio, quantity="0.9")).books[ETH].dust == D("-0.1")
+    portfolio = closed(left(portfolio, quantity="0.9"))
+
+    assert [each.signed for each in portfolio.dust] == [D("-0.1")]
+    assert unrealized_pnl(portfolio, {ETH: D(90)}) == D(1)
+    assert unrealized_pnl(portfolio, {}) == 0
+
+
+def test_the_dust_of_two_positions_is_one():
+    portfolio = closed(left(entered(account()), quantity="0.9"))
+    portfolio = closed(left(entered(portfolio, "p2", price="110"), "p2", quantity="0.8"), "p2")
+
+    (dust,) = portfolio.dust
+    assert (dust.quantity, dust.cost, dust.margin) == (D("0.3"), 32, 32)
+    assert portfolio.margin == 32
+
+
+def test_dust_of_coins_and_of_a_swap_are_two_things():
+    """Somebody traded coins, and then the same symbol as a swap."""
+    spot = instrument(kind=Kind.SPOT)
+    portfolio = closed(left(entered(account(), traded=spot), quantity="0.9"))
+    portfolio = entered(portfolio, "p2", quantity="2", leverage=D(2))
+
+    assert not portfolio.books[ETH].is_spot
+    assert cash(portfolio, {ETH: D(200)}) == portfolio.balance - 10
+
+    portfolio = closed(left(portfolio, "p2", quantity="1.5"), "p2")
+    assert [(each.is_spot, each.quantity) for each in portfolio.dust] == [
+        (True, D("0.1")),
+        (False, D("0.5")),
+    ]
+    assert portfolio.margin == 10 + 25
+
+
+def test_dust_without_a_price_keeps_nothing_from_being_judged():
+    """Its symbol has been taken out of the configuration: nothing tells its price any more."""
+    portfolio = closed(left(entered(account()), quantity="0.9"))
+    portfolio = entered(portfolio, "p2", quantity="50", traded=instrument(BTC))
+
+    portfolio = after(portfolio, mark(portfolio, {BTC: D(60)}, LIMITS, NOW))
+
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN, modes.KILL_SWITCH]
+    reset = reset_kill_switch(portfolio, {BTC: D(60)}, by="ada", now=NOW)
+    assert not isinstance(reset, Refusal)
 
 
 def test_what_left_by_another_way_is_written_off():
@@ -495,13 +544,61 @@ def test_nothing_is_judged_while_a_held_symbol_has_no_price():
     assert mark(portfolio, {}, LIMITS, NOW + timedelta(days=2)) == ()
 
 
-def test_a_clock_set_back_does_not_roll_the_day_back():
-    before = NOW - timedelta(days=1)
-    events = mark(account(), {}, LIMITS, before)
-    assert [type(event) for event in events] == [EquityMarked]  # else the curve waits for a day
-    portfolio = evolve(account(), events[0])
-    assert portfolio.day == NOW.date()
-    assert mark(portfolio, {}, LIMITS, before + timedelta(seconds=59)) == ()
+def test_what_has_had_no_price_for_long_counts_at_its_cost_and_makes_no_peak():
+    portfolio = entered(entered(account(), quantity="50"), "p2", traded=instrument(BTC))
+
+    assert mark(portfolio, {ETH: D(60)}, LIMITS, NOW) == ()
+    events = mark(portfolio, {ETH: D(60)}, LIMITS, NOW, despite_holes=True)
+    assert [type(event) for event in events] == [EntriesStopped, KillSwitchTripped]
+    assert mark(portfolio, {ETH: D(200)}, LIMITS, NOW, despite_holes=True) == ()
+    assert mark(portfolio, {}, LIMITS, NOW, despite_holes=True) == (), "nothing to go by"
+
+    portfolio = after(portfolio, events)
+    asked = {"by": "ada", "now": NOW}
+    assert reset_kill_switch(portfolio, {ETH: D(60)}, **asked).rule == "NO_PRICE"
+    portfolio = after(
+        portfolio, reset_kill_switch(portfolio, {ETH: D(60)}, **asked, despite_holes=True)
+    )
+    assert drawdown(portfolio, {ETH: D(60)}) == 0
+
+
+def test_a_clock_that_was_ahead_is_followed_back_and_no_limit_is_lifted_by_that():
+    ahead = NOW + timedelta(days=365)
+    portfolio = marked(entered(account(), quantity="50"), "100", at=ahead)
+    portfolio = marked(portfolio, "90", at=ahead)
+    start = portfolio.day_start_equity
+
+    events = mark(portfolio, {ETH: D(90)}, LIMITS, NOW)
+    assert [type(event) for event in events] == [DayRolled, EquityMarked]
+    portfolio = after(portfolio, events)
+
+    assert (portfolio.day, portfolio.day_start_equity) == (NOW.date(), start)
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN]
+    assert mark(portfolio, {ETH: D(90)}, LIMITS, NOW + timedelta(seconds=59)) == ()
+    portfolio = marked(portfolio, "90", at=NOW + timedelta(days=1))
+    assert (codes(portfolio), portfolio.day_start_equity) == ([], 9500)
+
+
+def test_a_day_starts_with_the_last_mark_of_the_one_before():
+    portfolio = marked(entered(account(), quantity="50"), "100", at=NOW + timedelta(minutes=1))
+    midnight = datetime(2024, 8, 9, tzinfo=UTC)
+    portfolio = after(portfolio, mark(portfolio, {ETH: D(90)}, LIMITS, midnight, day=NOW.date()))
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN], "it is still the day before"
+
+    portfolio = marked(portfolio, "90", at=midnight + timedelta(minutes=1))
+
+    assert (portfolio.day, portfolio.day_start_equity) == (midnight.date(), 10000)
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN], "and today it is reached as well"
+
+
+def test_a_transfer_is_in_the_last_mark_that_the_next_day_starts_with():
+    portfolio = marked(account(), "100", at=NOW + timedelta(minutes=1))
+    moved = CashMoved("f1", CashKind.TRANSFER, "USDT", D(-5000), None, "", NOW, equity=D(10000))
+    portfolio = evolve(portfolio, moved)
+
+    portfolio = marked(portfolio, "100", at=NOW + timedelta(days=1))
+
+    assert (portfolio.day_start_equity, codes(portfolio)) == (5000, [])
 
 
 def test_an_operator_stops_and_resumes_entries():
@@ -692,15 +789,13 @@ class Life:
 
 def assert_sums_agree(portfolio):
     holdings = portfolio.holdings.values()
-    dust = portfolio.books.get(ETH, SymbolBook()).dust
     book = portfolio.books.get(ETH, SymbolBook())
     held = sum(each.ledger.remaining for each in holdings)
 
-    assert book.gross_quantity == held + dust
-    assert book.gross_cost >= sum(each.ledger.cost for each in holdings)
-    if not dust:
-        assert book.gross_cost == sum(each.ledger.cost for each in holdings)
-        assert portfolio.margin == sum(each.margin for each in holdings)
+    assert book.gross_quantity == held
+    assert book.gross_cost == sum(each.ledger.cost for each in holdings)
+    dust = sum(each.margin for each in portfolio.dust)
+    assert portfolio.margin == dust + sum(each.margin for each in holdings)
     assert portfolio.reserved == sum(each.open_amount for each in portfolio.reservations.values())
     assert portfolio.reserved_notional == sum(
         each.open_notional for each in portfolio.reservations.values()

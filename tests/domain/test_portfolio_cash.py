@@ -14,6 +14,7 @@ from domain.instrument import Direction, Kind, Side
 from domain.money import Fee
 from domain.portfolio import (
     DayRolled,
+    EquityMarked,
     FillBooked,
     HoldingAdopted,
     HoldingClosed,
@@ -23,15 +24,26 @@ from domain.portfolio import (
     drawdown,
     equity,
     evolve,
+    exposure,
+    mark,
 )
-from domain.portfolio_cash import OPENING, correct_cash, funding_shares, move_cash, open_cash
-from domain.portfolio_events import FlowsRead
+from domain.portfolio_cash import (
+    OPENING,
+    correct_cash,
+    funding_shares,
+    move_cash,
+    open_cash,
+    write_off,
+)
+from domain.portfolio_events import DustGone, FlowsRead
 from domain.portfolio_life import REMEMBERED_FLOWS
 from domain.portfolio_state import cash
+from domain.risk import AccountLimits
 from domain.venue import CashFlow, CashKind
 from tests.builders import BTC, NOW, D, a_fill, position_id, swap
 
-LATER = NOW + timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
+LATER = NOW + MINUTE
 NOTHING = {}
 
 
@@ -178,6 +190,21 @@ def test_a_transfer_is_neither_gain_nor_loss(amount):
     assert daily_loss(state, marks) == 100
 
 
+@pytest.mark.parametrize("left", ["0", "-5"])
+def test_who_withdraws_everything_after_a_loss_has_lost_no_more(left):
+    state = account()
+    state = after(state, *move_cash(state, flow("-100", CashKind.OTHER), NOTHING))
+    out = flow(str(D(left) - 900), CashKind.TRANSFER, 2, LATER + MINUTE)
+    state = after(state, *move_cash(state, out, NOTHING))
+    assert (state.balance, state.high_water_mark, state.day_start_equity) == (D(left),) * 3
+    assert daily_loss(state, NOTHING) == 100
+    limits = AccountLimits(daily_drawdown_ratio=D("0.5"), total_drawdown_ratio=D("0.5"))
+    assert [type(each) for each in mark(state, NOTHING, limits, LATER)] == [EquityMarked]
+    back = flow("2000", CashKind.TRANSFER, 3, LATER + 2 * MINUTE)
+    state = after(state, *move_cash(state, back, NOTHING))
+    assert (drawdown(state, NOTHING), daily_drawdown(state, NOTHING)) == (0, 0)
+
+
 def test_a_new_day_forgets_what_transfers_did_to_the_old_one():
     state = account(*holding(1, "2"))
     marks = {BTC: D(50)}
@@ -202,7 +229,56 @@ def test_what_nobody_explains_is_taken_from_the_venue_and_closes_nothing():
     assert correct_cash(state, D(0), NOTHING, "", now=LATER) == ()
 
 
-# --- what the venue calls the balance ---
+# --- dust, and what the venue calls the balance ---
+
+
+def left_over(direction=Direction.LONG, kind=Kind.SWAP, number=1):
+    """Return the events of a position of 2 at 100, of which 0.1 is left over at its end."""
+    sold = a_fill("1.9", "100", direction.exit_side, f"x{number}", f"t1{number}")
+    return (
+        *holding(number, "2", direction=direction, kind=kind),
+        FillBooked(position_id(number), sold, is_entry=False, at=NOW),
+        HoldingClosed(position_id(number), D(0), D("0.1"), NOW),
+    )
+
+
+def test_dust_of_a_swap_is_paid_for_only_as_the_venue_says():
+    state = account(*left_over())
+    assert cash(state, {BTC: D("9.9")}) == 1000 - D("0.1")  # its average was 99
+    assert cash(state, {}) == 1000  # it has been sold there
+    state = after(state, *holding(2, "1", at="110"))
+    assert cash(state, {BTC: D(120)}) == 1000
+
+
+def test_dust_of_a_swap_has_not_been_paid_for_where_coins_are_traded_now():
+    state = account(*left_over())
+    assert cash(state, {BTC: D(0)}) == 1000
+
+
+def test_dust_that_is_gone_is_written_off_at_its_cost():
+    state = account(*left_over())
+    (dust,) = state.dust
+    state = after(state, *write_off(state, dust, D("0.04"), now=LATER))
+    (rest,) = state.dust
+    assert (rest.quantity, rest.cost, state.margin) == (D("0.04"), 4, 4)
+    assert equity(state, {BTC: D(200)}) == 1004
+    assert write_off(state, dust, D(0), now=LATER) == (), "it is other dust by now"
+    state = after(state, *write_off(state, rest, D(0), now=LATER))
+    assert (state.dust, state.margin, exposure(state, {})) == ((), 0, 0)
+
+
+def test_of_dust_that_is_not_there_nothing_can_go():
+    gone = DustGone(BTC, Direction.LONG, is_spot=True, quantity=D("0.1"), at=LATER)
+    with pytest.raises(InvariantError, match="no dust"):
+        after(account(*left_over()), gone)
+    with pytest.raises(InvariantError, match="no dust"):
+        after(account(*left_over(kind=Kind.SPOT)), replace(gone, quantity=D("0.2")))
+
+
+def test_dust_of_coins_has_been_paid_for():
+    state = account(*left_over(kind=Kind.SPOT))
+    assert cash(state) == 990
+    assert cash(state, spot_is_paid=False) == 1000
 
 
 def test_swaps_leave_the_cash_alone():

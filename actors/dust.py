@@ -1,0 +1,68 @@
+"""Dust that the venue holds no more: it is written off once that has stood for some seconds.
+
+Owned by the reconciler; the portfolio books. Until then the balance says nothing: what dust was
+sold for is in it already.
+"""
+
+from collections.abc import Callable, Container
+from typing import Any
+
+import msgspec
+
+from actors import names
+from actors.looking import Looked
+from actors.world import World
+from domain.dust import LostDust, lost_dust
+from domain.ids import Symbol
+from domain.portfolio_state import Dust
+from domain.reconciliation import UNEXPLAINED_S, Side
+
+
+class WriteOffDust(msgspec.Struct, frozen=True):
+    """Message: the venue holds only `left` of this dust, unless there is more or less of it now."""
+
+    lost: LostDust
+
+
+class DustWatch:
+    """Knows what dust is missing, and since when."""
+
+    def __init__(self, world: World, tell: Callable[[str, Any], object]) -> None:
+        self.world = world
+        self.tell = tell
+        self.since_s: dict[LostDust, float] = {}  # monotonic; when that was first read
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of it is missing."""
+        return not self.since_s
+
+    def owned(self) -> tuple[Dust, ...]:
+        """Return all dust of the account."""
+        portfolio = self.world.portfolio()
+        return () if portfolio is None else portfolio.dust
+
+    def symbols(self) -> frozenset[Symbol]:
+        """Return what there is dust of."""
+        return frozenset(each.symbol for each in self.owned())
+
+    def judge(
+        self,
+        looked: Looked,
+        sides: tuple[Side, ...],
+        unsettled: Container[Symbol],
+        *,
+        hedged: bool,
+        act: bool,
+    ) -> tuple[LostDust, ...]:
+        """Compare; return what is written off. In `unsettled` symbols a read confirms nothing."""
+        lost = lost_dust(self.owned(), sides, self.world.instruments, hedged=hedged)
+        self.since_s = {each: self.since_s.get(each, looked.ended_s) for each in lost}
+        over = tuple(
+            each
+            for each, since_s in self.since_s.items()
+            if looked.began_s - since_s >= UNEXPLAINED_S and each.dust.symbol not in unsettled
+        )
+        for each in over if act else ():
+            self.tell(names.PORTFOLIO, WriteOffDust(each))
+        return over if act else ()

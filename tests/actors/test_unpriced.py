@@ -1,0 +1,66 @@
+"""Something held has no price: limits go by the rest, and that is said."""
+
+from actors.unpriced import UNPRICED, UNPRICED_AFTER_S
+from tests.actors.box import CONFIG, ETH, Box, stop_at
+
+KILL = CONFIG.replace("total_drawdown_ratio: 1}", "total_drawdown_ratio: 0.05}")
+
+
+async def hold_two(box: Box) -> None:
+    await box.start("60000")
+    box.say("3000", symbol=ETH)
+    await box.open("1", stop_at("35000"))
+    await box.open("0.1", stop_at("2000"), number=2, symbol=ETH)
+    await box.soon(2)
+    assert UNPRICED not in box.parts.world.causes
+
+
+async def go_on(box: Box, seconds: float, price: str) -> None:
+    for _ in range(int(seconds)):
+        box.say(price)
+        await box.soon(1)
+
+
+def test_the_kill_switch_judges_what_is_priced_when_one_symbol_held_is_not(perform):
+    async def second(box: Box) -> None:
+        """Ether has been delisted meanwhile."""
+        await box.start("60000")
+        await go_on(box, UNPRICED_AFTER_S - 5, "54000")
+        assert UNPRICED not in box.parts.world.causes
+        assert not box.position(1).is_closed
+        await go_on(box, 10, "54000")
+        assert box.position(1).is_closed
+        assert not box.position(2).is_closed  # nobody can sell it
+        assert box.ears.codes().count(UNPRICED) == 1
+        assert "KILL_SWITCH" in box.ears.codes()
+
+    perform(hold_two, second, config=KILL)
+
+
+def test_it_stands_against_entries_until_there_is_a_price(perform):
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await go_on(box, UNPRICED_AFTER_S + 5, "60000")
+        cause = box.parts.world.causes[UNPRICED]
+        assert ETH in cause.message
+        assert cause.way_out
+        box.say("3000", symbol=ETH)
+        await box.soon(2)
+        assert not box.parts.world.causes
+        await go_on(box, 2 * UNPRICED_AFTER_S, "60000")
+        assert box.ears.codes().count(UNPRICED) == 1
+
+    perform(hold_two, second)
+
+
+def test_a_stream_that_is_down_is_another_matter(perform):
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        box.market.sink.on_disconnected("the line is cut")
+        await box.soon(3 * UNPRICED_AFTER_S)
+        assert set(box.parts.world.causes) == {"FEED_DOWN"}
+        box.market.sink.on_connected()
+        await go_on(box, UNPRICED_AFTER_S + 5, "60000")
+        assert set(box.parts.world.causes) == {UNPRICED}
+
+    perform(hold_two, second)
