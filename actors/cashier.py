@@ -9,7 +9,7 @@ import structlog
 
 from actors.dust import WriteOffDust
 from actors.journaled import Journaled
-from actors.messages import CorrectCash, FlowsTold, OpenCash, TellFunding
+from actors.messages import AccountTold, CorrectCash, FlowsTold, OpenCash, TellFunding
 from domain import portfolio_cash
 from domain.ids import PositionId
 from domain.inputs import FillReported, FundingTold
@@ -36,6 +36,16 @@ class Cashier(Journaled):
     def on_fill(self, report: FillReported) -> None:
         """Book a fill once."""
         raise NotImplementedError
+
+    @handles(AccountTold)
+    def on_account_told(self, told: AccountTold) -> None:
+        """Note whose account it is; another one begins anew."""
+        before, now = self.portfolio.venue_account, self.world.clock.now()
+        events = portfolio_cash.identify(self.portfolio, told.venue_account, now=now)
+        if events:
+            was = None if before is None else str(before)
+            log.info("account_identified", account=str(told.venue_account), was=was)
+        self._record(*events)
 
     @handles(OpenCash)
     def on_open_cash(self, opening: OpenCash) -> None:

@@ -21,7 +21,7 @@ from domain.limit_changes import AccountOverrides, TraderOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import TraderLimits
-from domain.venue import CashFlow
+from domain.venue import CashFlow, VenueAccount
 from exchanges.port import AccountFacts, Refused, Submission, Unknown, VenueOrder, VenueUpdate
 
 
@@ -227,6 +227,13 @@ class ReconcileNow(msgspec.Struct, frozen=True):
     request_id: RequestId
     dry_run: bool = False  # say what would be done, do nothing
     adopt: Symbol | None = None  # take over what is held there of it, and nobody here opened
+
+
+class AccountTold(msgspec.Struct, frozen=True):
+    """The venue has told whose account the login is of."""
+
+    lane: ClassVar[int] = FILLS  # before what is told of that account
+    venue_account: VenueAccount
 
 
 class OpenCash(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import msgspec
 from domain.ids import Symbol
 from domain.instrument import Direction
 from domain.modes import Mode, ModeCause
+from exchanges.own_account import OTHER_ACCOUNT, REMEDY
 from exchanges.port import AccountFacts, PositionMode, Refused, Unknown
 
 VENUE_UNCHECKED = "VENUE_UNCHECKED"
@@ -31,6 +32,7 @@ ANSWERED = (  # what an answer sets or clears
     VENUE_REFUSES,
     WRONG_KEY,
     WRONG_ENVIRONMENT,
+    OTHER_ACCOUNT,
     WITHDRAW_PERMISSION,
     NO_TRADE_PERMISSION,
     IP_NOT_ALLOWED,
@@ -50,6 +52,7 @@ REMEDIES = {
     WRONG_KEY: _KEY,
     WRONG_ENVIRONMENT: "A key of the demo account needs environment: demo, one of the live account"
     " environment: live. Change venues.<name>.environment or the key, then restart.",
+    OTHER_ACCOUNT: REMEDY,
     NO_TRADE_PERMISSION: "Give the key the right to trade on the venue's page of keys. " + _AGAIN,
     IP_NOT_ALLOWED: "Add this computer's public address to the key's IP list. " + _AGAIN,
     ACCOUNT_BLOCKED: "Look at the account on the venue's site, ask its support. " + _AGAIN,
@@ -130,6 +133,8 @@ def _of_answer(
     match answer:
         case Unknown(why=why):
             yield _cause(VENUE_DOWN, f"The venue does not answer: {why}.")
+        case Refused(code=code, text=text) if code == OTHER_ACCOUNT:  # we say so, not the venue
+            yield _cause(OTHER_ACCOUNT, text)
         case Refused(code=code, text=text):
             yield _cause(CODES.get(code, VENUE_REFUSES), f"The venue says {code}: {text}.")
         case AccountFacts():

@@ -30,7 +30,9 @@ from domain.inputs import EXITS, GridTold
 from domain.instrument import Instrument, Kind
 from domain.modes import ModeCause
 from domain.portfolio_cash import is_opened
+from domain.portfolio_state import Portfolio
 from domain.position import Position
+from exchanges.own_account import OTHER_ACCOUNT
 from exchanges.port import AccountFacts, DistantExchange, PositionMode, Unknown
 from runtime.actor import Actor, handles
 from runtime.timers import Timer
@@ -145,10 +147,17 @@ class VenueCheckActor(Actor):
             missing = "the rules of what is traded"
         elif portfolio is None or not is_opened(portfolio):
             missing = "the account's balance and what moved it"
+        elif self._is_new(portfolio):
+            missing = "what it has to tell of another account"
         else:
             return ()
         self.after(UNTOLD_AGAIN_AFTER_S, LookAgain())
         return (unchecked(f"The venue has not told {missing} yet."),)
+
+    def _is_new(self, portfolio: Portfolio) -> bool:
+        """Whether the account is another one than what is known here is of; it is being noted."""
+        facts, known = self.world.link.facts, portfolio.venue_account
+        return facts is not None and known is not None and known.account_id != facts.account_id
 
     @handles(LookAgain)
     def on_look_again(self, look: LookAgain) -> None:
@@ -191,6 +200,8 @@ class VenueCheckActor(Actor):
             self.tell(names.PORTFOLIO, SetCause(cause))
             if code not in self.causes:
                 log.warning("venue_cause", code=code, why=cause.message, venue=self.world.venue)
+                if code == OTHER_ACCOUNT:
+                    self.world.telemetry.alarm(code, cause.message)
         self.causes = now
 
     # --- what can be traded ---

@@ -23,6 +23,7 @@ from actors.catch_up import CatchUpActor
 from actors.edge import EdgeActor
 from actors.exchange import ExchangeActor
 from actors.feed import FeedActor
+from actors.messages import AccountTold
 from actors.persistence import PersistenceActor, PersistenceSettings
 from actors.portfolio import PortfolioActor
 from actors.positions import PositionsSupervisor
@@ -36,6 +37,7 @@ from actors.world import PriceBoard, Telemetry, World
 from daemon.config_models import Config
 from daemon.execution_views import last_failures
 from daemon.instruments import instruments_of
+from daemon.venues import venue_account_of
 from domain.ids import MANUAL, AccountName, Symbol, TraderName
 from domain.instrument import Instrument
 from domain.modifications import ModificationRules
@@ -47,6 +49,7 @@ from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import TraderSettings
 from exchanges.market import MarketStream, PriceListener
 from exchanges.market_reads import MarketReads
+from exchanges.own_account import OwnAccount
 from exchanges.paper.rules import PaperRules
 from exchanges.paper.venue import PaperVenue
 from exchanges.port import Abilities, Balance, DistantExchange, Exchange
@@ -169,7 +172,10 @@ def assemble(
         venue = paper = _paper_venue(config, ports, instruments, held_by)
     else:
         world.is_distant = True
-        venue = distant = ports.account(world)
+        ours = venue_account_of(store.recovered.streams, world.account)
+        venue = distant = OwnAccount(
+            ports.account(world), ours, lambda told: system.tell(names.PORTFOLIO, AccountTold(told))
+        )
         world.rules = position_rules(config, venue.abilities)
     stream = ports.stream(world)
     world.reads = ports.reads(world)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from daemon.config import Loaded
+from daemon.config_models import Config
 from daemon.config_section import SecretRef
 from domain.money import plain
 
@@ -19,15 +19,14 @@ def as_yaml(value: object) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def portable(loaded: Loaded) -> str:
+def portable(config: Config, base: Path) -> str:
     """Return a configuration for the directory that it lies in, whichever that is.
 
-    It says what the file said, without its comments. Secrets are named by where they are, as in the
-    file; files of strategies and secrets by their whole path; the data directory is the folder of
-    the configuration, and the admin socket is in it.
+    It says what the file in `base` said, without its comments, and what was reloaded since. Secrets
+    are named by where they are, as in the file; files of strategies and secrets by their whole
+    path; the data directory is the folder of the configuration, and the admin socket is in it.
     """
-    base = loaded.file.base
-    written: dict[str, Any] = {"data_dir": ".", **_written(loaded.config, base)}
+    written: dict[str, Any] = {"data_dir": ".", **_written(config, base)}
     written["data_dir"] = "."
     for trader in written.get("traders", []):
         file, colon, name = str(trader["strategy"]).rpartition(":")

@@ -34,9 +34,9 @@ class Desk:
         drain: Callable[[], None],
         watch: DeskWatch,
         reload: Callable[[], Awaitable[Result | Refusal]],
-        config_text: str = "",
+        config_text: Callable[[], str] = lambda: "",
     ) -> None:
-        """Prepare; `config_text` is the configuration as it goes into a backup."""
+        """Prepare; `config_text` writes what is in force, as it goes into a backup."""
         self.parts = assembly
         self.reads = reads
         self._owners = DeskOwners(assembly, reads)

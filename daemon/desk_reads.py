@@ -30,6 +30,7 @@ from domain.money import ZERO
 from domain.order import Order
 from domain.portfolio import Portfolio
 from domain.portfolio_events import (
+    AccountIdentified,
     AccountLimitsChanged,
     AccountMoved,
     BalanceCorrected,
@@ -60,6 +61,7 @@ _CHANGES: tuple[type, ...] = (
     TraderLimitsChanged,
     DecisionRefused,
     PortfolioOpened,
+    AccountIdentified,
     AccountMoved,
     EntriesStopped,
     EntriesResumed,

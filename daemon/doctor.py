@@ -116,7 +116,7 @@ def _with(
     else:
         yield _stopped_journal(config.data_dir, registry, full=full)
         yield _market(config)
-        yield from doctor_venue.of_login(loaded)
+        yield from doctor_venue.of_login(loaded, registry)
 
 
 # --- configuration and files ---

@@ -15,11 +15,17 @@ from daemon.config_section import SecretRef
 from daemon.config_venues import Credentials, Venue
 from daemon.doctor_machine import Finding, Level
 from daemon.instruments import instruments_of
-from daemon.venues import okx_account
+from daemon.venues import okx_account, venue_account_of
 from domain.instrument import Instrument
+from domain.venue import VenueAccount
+from exchanges.own_account import OwnAccount
 from exchanges.port import AccountFacts, Refused, Unknown
 from runtime.chance import SeededChance
 from runtime.clocks import SystemClock
+from runtime.disk import RealDisk
+from storage.admin import last_states
+from storage.errors import StorageError
+from storage.streams import StreamRegistry
 
 _OTHERS = 0o077
 _WITHIN_S = 15.0  # for everything that a stopped daemon's venue is asked
@@ -86,10 +92,11 @@ def of_daemon(venue: str, link: LinkView, causes: list[CauseView]) -> Iterator[F
     yield from _clock(link.clock_offset_s)
 
 
-def of_login(loaded: Loaded) -> Iterator[Finding]:
+def of_login(loaded: Loaded, registry: StreamRegistry) -> Iterator[Finding]:
     """Ask the venue itself, as a start would: can it be reached, what is the login and may it do.
 
-    Nothing is ordered; the look at stop orders takes out one that cannot exist.
+    Nothing is ordered; the look at stop orders takes out one that cannot exist, and not where the
+    key is of another account than what is open.
     """
     section = loaded.config.venue
     try:
@@ -99,7 +106,12 @@ def of_login(loaded: Loaded) -> Iterator[Finding]:
     if section is None or login is None:
         return
     venue = loaded.config.account.venue
-    answer, offset_s, told = asyncio.run(_asked(loaded, section, login))
+    account = loaded.config.account.name
+    try:
+        ours = venue_account_of(last_states(loaded.config.data_dir, registry, RealDisk()), account)
+    except (StorageError, OSError):
+        ours = None  # what is wrong with the journal is told apart
+    answer, offset_s, told = asyncio.run(_asked(loaded, section, login, ours))
     if section.is_live and not section.confirm_live:
         remedy = f"Before live: docs/okx.md; then venues.{venue}.confirm_live: true."
         yield Finding("venue", "fail", f"{venue} is live and not confirmed", remedy)
@@ -129,7 +141,7 @@ def _symbols(loaded: Loaded, told: tuple[Instrument, ...]) -> Iterator[Finding]:
 
 
 async def _asked(
-    loaded: Loaded, section: Venue, login: Login
+    loaded: Loaded, section: Venue, login: Login, ours: VenueAccount | None
 ) -> tuple[AccountFacts | Refused | Unknown, float | None, tuple[Instrument, ...]]:
     account = okx_account(
         section,
@@ -143,7 +155,7 @@ async def _asked(
     try:
         async with asyncio.timeout(_WITHIN_S):
             await account.start(lambda _update: None)
-            answer = await account.account()
+            answer = await OwnAccount(account, ours, lambda _told: None).account()
     except TimeoutError:
         answer = Unknown(f"no answer within {_WITHIN_S:.0f} s")
     finally:

@@ -134,7 +134,14 @@ async def _serve(
         reads = DeskReads(parts, archive, pulse)
         watch = DeskWatch(reads, logs.recent, loop)
         reloader = Reloader(loaded, parts, logs, notifier)
-        desk = Desk(parts, reads, stop.ask, watch, reloader.reload, portable(loaded))
+        desk = Desk(
+            parts,
+            reads,
+            stop.ask,
+            watch,
+            reloader.reload,
+            lambda: portable(parts.config, loaded.file.base),
+        )
         admin = AdminServer(config.socket_path, desk)
         stack.push_async_callback(admin.close)
         admin.bind()

@@ -122,6 +122,7 @@ PHRASES = {
     "rules_changed": "{symbol}: rules of {venue} taken over",
     "symbol_listed": "{symbol} is listed by {venue} again",
     "symbol_not_listed": "{symbol} is not listed by {venue}: entries in it are refused",
+    "account_identified": "the login is of {account}",
     "account_moved": "the account is at {venue} now, was at {was}",
     "instrument_unusable": "{symbol}: its rules at the venue cannot be read: {why}",
     "bad_private_frame": "frame of the account not understood: {why}; the {count}. so far",

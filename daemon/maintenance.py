@@ -5,6 +5,7 @@ notice.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,8 +43,10 @@ _RESTART = "Restart the daemon: it moves the damaged tail aside and asks the ven
 class Maintenance:
     """Implements the admin commands that take long."""
 
-    def __init__(self, parts: Assembly, background: Background, config_text: str) -> None:
-        """Prepare; `config_text` is the configuration as it goes into a backup."""
+    def __init__(
+        self, parts: Assembly, background: Background, config_text: Callable[[], str]
+    ) -> None:
+        """Prepare; `config_text` writes what is in force, as it goes into a backup."""
         self._parts = parts
         self._config_text = config_text
         self._background = background
@@ -137,4 +140,4 @@ class Maintenance:
             await self._parts.paper.on_ledger(
                 lambda connection_of, way: copy_database(connection_of, parts / LEDGER, way)
             )
-        await asyncio.to_thread(staging.write, CONFIG, self._config_text.encode())
+        await asyncio.to_thread(staging.write, CONFIG, self._config_text().encode())

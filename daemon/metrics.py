@@ -40,6 +40,7 @@ _ALARMS = (
     "FENCED",
     "JOURNAL_DOWN",
     "KILL_SWITCH",
+    "OTHER_ACCOUNT",
     "QUARANTINED",
     "RECOVERY_PROBLEM",
     "UNPRICED",

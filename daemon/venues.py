@@ -9,12 +9,16 @@ from daemon.config_models import Config
 from daemon.config_venues import Venue
 from daemon.errors import StartError
 from domain.errors import Refusal
+from domain.ids import account_tag, identity_of
 from domain.instrument import Instrument
+from domain.order import Order
 from domain.portfolio_state import Portfolio
 from domain.position import Position
+from domain.venue import VenueAccount
 from exchanges.port import DistantExchange
 from runtime.ports import Chance, Clock
 from storage.store import Store
+from storage.streams import Streams
 
 if TYPE_CHECKING:
     from exchanges.okx_account import OkxAccount
@@ -64,29 +68,40 @@ def okx_account(
     return okx.OkxAccount(settings, clock, instruments, stream if with_stream else None)
 
 
+def venue_account_of(streams: Streams, account: str) -> VenueAccount | None:
+    """Return where what is open of an account was opened; None: nothing is, or nobody has told."""
+    found = (each for each in _portfolios(streams) if each.account == account)
+    return next((each.venue_account for each in found if _open_in(each, streams)), None)
+
+
+def _portfolios(streams: Streams) -> list[Portfolio]:
+    return [state for name, (_, state) in streams.items() if name.startswith("portfolio/")]
+
+
+def _open_in(portfolio: Portfolio, streams: Streams) -> int:
+    """Count what is open of an account: positions, else entries, else orders that may live."""
+    tag = account_tag(portfolio.account)
+    orders: list[Order] = [
+        state for name, (_, state) in streams.items() if name.startswith("order/")
+    ]
+    ids = [identity_of(each.terms.client_order_id) for each in orders if not each.is_terminal]
+    live = [each for each in ids if each is not None and each.account_tag == tag]
+    return len(portfolio.holdings) or len(portfolio.reservations) or len(live)
+
+
 def check_venue(config: Config, store: Store) -> None:
-    """Refuse a start at another venue, or as another kind, than what is open has.
+    """Refuse a start at another venue or account, or as another kind, than what is open has.
 
     Raises `StartError`.
     """
     venue = config.account.venue
     _check_kinds(config, store)
-    for name, (_, state) in store.recovered.streams.items():
-        if not name.startswith("portfolio/"):
-            continue
-        portfolio: Portfolio = state
-        if portfolio.venue == venue or not (portfolio.holdings or portfolio.reservations):
-            continue
-        count = len(portfolio.holdings) or len(portfolio.reservations)
-        raise StartError(
-            Refusal(
-                "VENUE_CHANGED",
-                f"Account {portfolio.account} has {count} open at {portfolio.venue}, and"
-                f" account.venue says {venue}: nobody would guard them there.",
-                f"Set account.venue to {portfolio.venue} and close them first"
-                " (holdfast close --all), or give this venue its own data_dir.",
-            )
-        )
+    streams = store.recovered.streams
+    for portfolio in _portfolios(streams):
+        count = _open_in(portfolio, streams)
+        refusal = _moved(config, portfolio, count) if count else None
+        if refusal is not None:
+            raise StartError(refusal)
     section = config.venue
     if section is not None and section.is_live and not section.confirm_live:
         raise StartError(
@@ -96,6 +111,39 @@ def check_venue(config: Config, store: Store) -> None:
                 f"Read “Before live” in docs/okx.md, then set venues.{venue}.confirm_live: true.",
             )
         )
+
+
+def _moved(config: Config, portfolio: Portfolio, count: int) -> Refusal | None:
+    """Return why the configuration is not that of an account with so much open; None: it is."""
+    venue, section, known = config.account.venue, config.venue, portfolio.venue_account
+    close = "close them first (holdfast close --all)"
+    if portfolio.venue != venue:
+        return Refusal(
+            "VENUE_CHANGED",
+            f"Account {portfolio.account} has {count} open at {portfolio.venue}, and"
+            f" account.venue says {venue}: nobody would guard them there.",
+            f"Set account.venue to {portfolio.venue} and {close}, or give this venue its own"
+            " data_dir.",
+        )
+    if section is not None and known is not None and known.is_demo is section.is_live:
+        was = "demo" if known.is_demo else "live"
+        return Refusal(
+            "ENVIRONMENT_CHANGED",
+            f"Account {portfolio.account} has {count} open in {known} of {venue}, and"
+            f" venues.{venue}.environment says {section.environment}: their stops would move"
+            " another account's money.",
+            f"Set venues.{venue}.environment to {was} and {close}, or give"
+            f" {section.environment} its own data_dir.",
+        )
+    if portfolio.account != config.account.name:
+        return Refusal(
+            "ACCOUNT_CHANGED",
+            f"Account {portfolio.account} has {count} open, and account.name says"
+            f" {config.account.name}: its limits would not see them.",
+            f"Set account.name to {portfolio.account} and {close}, or give"
+            f" {config.account.name} its own data_dir.",
+        )
+    return None
 
 
 def _check_kinds(config: Config, store: Store) -> None:

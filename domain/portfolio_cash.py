@@ -13,9 +13,16 @@ from operator import itemgetter
 from domain.ids import PositionId
 from domain.money import ZERO
 from domain.pnl import QUANTUM
-from domain.portfolio_events import AnyPortfolioEvent, BalanceCorrected, CashMoved, DustGone
+from domain.portfolio_events import (
+    AccountIdentified,
+    AccountMoved,
+    AnyPortfolioEvent,
+    BalanceCorrected,
+    CashMoved,
+    DustGone,
+)
 from domain.portfolio_state import Dust, Holding, Marks, Portfolio, cash, equity
-from domain.venue import CashFlow, CashKind
+from domain.venue import CashFlow, CashKind, VenueAccount
 
 OPENING = "opening"  # flow id of the first balance told
 
@@ -23,6 +30,23 @@ OPENING = "opening"  # flow id of the first balance told
 def is_opened(portfolio: Portfolio) -> bool:
     """Whether the first balance told by a real venue has been taken over."""
     return portfolio.flows_from is not None
+
+
+def identify(
+    portfolio: Portfolio, told: VenueAccount, *, now: datetime
+) -> tuple[AnyPortfolioEvent, ...]:
+    """Return what it means that the venue has told whose account it is; nothing when it is known.
+
+    Another one than before has no past here and begins anew, as at another venue. That nothing is
+    open then is seen to before (`exchanges/own_account.py`).
+    """
+    before = portfolio.venue_account
+    if before == told:
+        return ()
+    identified = AccountIdentified(told, now)
+    if before is None:
+        return (identified,)
+    return (AccountMoved(portfolio.venue, ZERO, now), identified)
 
 
 def open_cash(

@@ -12,7 +12,7 @@ from domain.limit_changes import AccountOverrides
 from domain.modes import ModeCause
 from domain.order import Fill
 from domain.risk import AccountLimits
-from domain.venue import CashKind
+from domain.venue import CashKind, VenueAccount
 
 
 class PortfolioEvent(msgspec.Struct, frozen=True):
@@ -37,6 +37,13 @@ class AccountMoved(PortfolioEvent, frozen=True):
 
     venue: str
     balance: Decimal  # quote
+    at: datetime
+
+
+class AccountIdentified(PortfolioEvent, frozen=True):
+    """The venue has told whose account it is; as long as anything is open it stays that one."""
+
+    venue_account: VenueAccount
     at: datetime
 
 
@@ -213,6 +220,7 @@ class BalanceCorrected(PortfolioEvent, frozen=True):
 AnyPortfolioEvent = (
     PortfolioOpened
     | AccountMoved
+    | AccountIdentified
     | EntryReserved
     | ReservationReleased
     | HoldingAdopted

@@ -13,6 +13,7 @@ from domain.money import ZERO
 from domain.performance import TradeRecord
 from domain.pnl import QUANTUM, Ledger
 from domain.portfolio_events import (
+    AccountIdentified,
     AccountLimitsChanged,
     AccountMoved,
     AnyPortfolioEvent,
@@ -51,8 +52,8 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
     if portfolio is None:
         raise InvariantError(f"{type(event).__name__} before the portfolio was opened")
     match event:
-        case AccountMoved():
-            return _moved(portfolio, event)
+        case AccountMoved() | AccountIdentified():
+            return _elsewhere(portfolio, event)
         case EntryReserved():
             return _reserved(portfolio, event)
         case ReservationReleased(client_order_id=order_id):
@@ -136,6 +137,12 @@ def _opened(portfolio: Portfolio | None, event: PortfolioOpened) -> Portfolio:
         marked_at=event.at,
         venue=event.venue,
     )
+
+
+def _elsewhere(portfolio: Portfolio, event: AccountMoved | AccountIdentified) -> Portfolio:
+    if isinstance(event, AccountIdentified):
+        return replace(portfolio, venue_account=event.venue_account)
+    return _moved(portfolio, event)
 
 
 def _moved(portfolio: Portfolio, event: AccountMoved) -> Portfolio:

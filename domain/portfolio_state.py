@@ -33,6 +33,7 @@ from domain.pnl import QUANTUM, Ledger
 from domain.portfolio_events import AccountLimitsChanged
 from domain.risk import AccountLimits
 from domain.table import Table
+from domain.venue import VenueAccount
 
 Marks = Mapping[Symbol, Decimal]  # quote per base unit
 
@@ -171,6 +172,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     closed: dict[PositionId, frozenset[TradeId]] = {}  # the last ones, oldest first
     limits_change: AccountLimitsChanged | None = None  # the last; None: as configured
     venue: str = "paper"  # where it is
+    venue_account: VenueAccount | None = None  # whose there; None: nobody has told
     flows: dict[str, datetime] = {}  # the last ones booked, oldest first
     flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
     flows_read: datetime | None = None  # all that the venue told until then is booked; noted seldom

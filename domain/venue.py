@@ -11,6 +11,17 @@ from domain.instrument import Direction
 from domain.order import Fill
 
 
+class VenueAccount(msgspec.Struct, frozen=True):
+    """Whose money moves: an account as its venue names it. It may have many keys, a key has one."""
+
+    account_id: str
+    is_demo: bool = False
+
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f"the {'demo' if self.is_demo else 'live'} account {self.account_id}"
+
+
 class Balance(msgspec.Struct, frozen=True):
     """An account's money in one asset: cash, without the unrealized P&L of swaps."""
 

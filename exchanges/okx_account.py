@@ -24,7 +24,7 @@ from exchanges import okx_orders
 from exchanges.breaker import Breaker, VenueHealth
 from exchanges.ccxt_wire import Judge, Reply, Silence, Wire, WireSettings
 from exchanges.okx_account_reads import AccountReads, is_guard
-from exchanges.okx_account_rows import facts_from_row
+from exchanges.okx_account_rows import facts_from_row, owner_from_row
 from exchanges.okx_entry_checks import EntryChecks
 from exchanges.okx_errors import code_of
 from exchanges.okx_flows import LastingFlows
@@ -43,6 +43,7 @@ from exchanges.port import (
     Refused,
     Submission,
     Unknown,
+    VenueAccount,
     VenueOrder,
     VenuePosition,
     VenueUpdate,
@@ -360,6 +361,17 @@ class OkxAccount:
     def positions(self) -> Awaitable[tuple[VenuePosition, ...] | Unknown]:
         """Return holdings that are not zero."""
         return self.reads.positions()
+
+    async def whose(self) -> VenueAccount | Refused | Unknown:
+        """Return whose account the login is of; asks for nothing else, and changes nothing."""
+        is_demo = self.settings.is_demo
+        if self._checks.owner:
+            return VenueAccount(self._checks.owner, is_demo)
+        answer = await self.wire.ask(okx.CONFIG, urgent=True)  # exits wait for it
+        refused = _login_refusal(answer)
+        if refused is not None:
+            return refused
+        return okx.read(answer, lambda rows: owner_from_row(okx.only_row(rows), is_demo=is_demo))
 
     async def account(self) -> AccountFacts | Refused | Unknown:
         """Return what this login is; refused with the venue's code when it is not let in.

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from domain.instrument import Instrument, Kind
 from exchanges.okx_fields import Row, above_zero, amount, maybe, optional, stamp, text
-from exchanges.port import AccountFacts, CashFlow, CashKind, PositionMode
+from exchanges.port import AccountFacts, CashFlow, CashKind, PositionMode, VenueAccount
 from exchanges.rest import LieError, excerpt
 from exchanges.translate import Instruments, inst_id, instant, symbol_of
 
@@ -30,6 +30,11 @@ def facts_from_row(row: Row, *, stops_work: bool) -> AccountFacts:
         may_withdraw="withdraw" in permissions,
         stops_work=stops_work,
     )
+
+
+def owner_from_row(row: Row, *, is_demo: bool) -> VenueAccount:
+    """Read whose account it is in `account/config`."""
+    return VenueAccount(text(row, "uid"), is_demo)
 
 
 def position_mode(row: Row) -> PositionMode:

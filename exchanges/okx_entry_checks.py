@@ -36,6 +36,7 @@ class EntryChecks:
         self._asking_mode = asyncio.Lock()
         self._asking: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self.mode: PositionMode | None = None
+        self.owner = ""  # whose account it is, as told along; a key has one for good
 
     def forget(self) -> None:
         """Ask anew: somebody may have changed what is known."""
@@ -49,12 +50,17 @@ class EntryChecks:
         async with self._asking_mode:
             if self.mode is None:
                 answer = await self._wire.ask(okx.CONFIG, urgent=True)
-                mode = okx.read(answer, lambda rows: position_mode(okx.only_row(rows)))
+                mode = okx.read(answer, self._mode_in)
                 if isinstance(mode, Unknown):
                     text = f"the position mode cannot be read: {mode.why}"
                     return Refused("POSITION_MODE_UNKNOWN", text, _REMEDY)
                 self.mode = mode
             return self.mode
+
+    def _mode_in(self, rows: list[Row]) -> PositionMode:
+        row = okx.only_row(rows)
+        self.owner = optional(row, "uid")
+        return position_mode(row)
 
     async def leverage(self, terms: OrderTerms, instrument: Instrument) -> Refused | None:
         """Make sure that an entry meets the leverage it was decided with; None when it does."""

@@ -16,7 +16,15 @@ import msgspec
 from domain.ids import ClientOrderId, Symbol, VenueOrderId
 from domain.instrument import Instrument
 from domain.order import Fill, OrderStatus, OrderTerms
-from domain.venue import Balance, CashFlow, CashKind, Outside, OutsideFill, VenuePosition
+from domain.venue import (
+    Balance,
+    CashFlow,
+    CashKind,
+    Outside,
+    OutsideFill,
+    VenueAccount,
+    VenuePosition,
+)
 from exchanges.breaker import VenueHealth
 
 __all__ = [
@@ -40,6 +48,7 @@ __all__ = [
     "StreamUp",
     "Submission",
     "Unknown",
+    "VenueAccount",
     "VenueOrder",
     "VenuePosition",
     "VenueUpdate",
@@ -206,6 +215,9 @@ class Exchange(Protocol):
 
 class DistantExchange(Exchange, Protocol):
     """A venue at the end of a line that may break."""
+
+    def whose(self) -> Awaitable[VenueAccount | Refused | Unknown]:
+        """Return whose account the login is of; asks for nothing else, and changes nothing."""
 
     def health(self) -> VenueHealth:
         """Return how the line is doing; costs nothing."""

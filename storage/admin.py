@@ -6,7 +6,7 @@ stopped one, whose lock it takes.
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -26,11 +26,12 @@ from storage.errors import (
     SqliteError,
     unavailable,
 )
+from storage.fold import Fold
 from storage.lock import DirectoryLock
 from storage.read_tables import ReadTables
 from storage.rebuild import Rebuilt, rebuild, rewrite
 from storage.snapshot import SnapshotError, load_snapshot, snapshot_paths
-from storage.streams import StreamRegistry
+from storage.streams import StreamRegistry, Streams
 
 STEP = 100  # records checked in one go while others wait
 
@@ -170,6 +171,26 @@ def verify_end(
             if problem:
                 problems.append(f"snapshot {path.name}: {problem}")
         return last, problems
+
+
+def last_states(directory: Path, registry: StreamRegistry, disk: Disk) -> Streams:
+    """Return the states that a stopped daemon has left, as far as its records are good.
+
+    Nothing is changed, and nothing is said of what is not good: that is for `verify_end`.
+    """
+    with stopped(directory) as database:
+        connection = database.connection
+        last, streams = Tail(), Streams()
+        for path in snapshot_paths(directory):
+            with suppress(SnapshotError):
+                found = load_snapshot(path, disk, registry, lambda seq: hash_at(connection, seq))
+                last, streams = found.tail, found.streams
+                break
+        fold = Fold(connection, registry, streams)
+        with suppress(DamagedRecordError):
+            for record in verified(connection, last):
+                fold.apply(record)
+        return registry.without_retired(fold.streams)
 
 
 def archive_reports(database: Database) -> Iterator[ArchiveReport | None]:

@@ -117,12 +117,13 @@ class VenueBox:
         self.worker = ThreadWorker(loop)
         chance = SeededChance(1)
 
-        def account(world: Any) -> OkxAccount:
+        def account(world: Any) -> Noting:
             login = OkxSettings(DEMO_KEY.key, DEMO_KEY.secret, DEMO_KEY.passphrase, rest_url=rest)
             stream = stream_of((RealNet(), self.clock, chance), ws) if has_stream else None
             made = Noting(login, self.clock, tuple(world.instruments.values()), stream)
             made.note()
             made.wire.budget = Budget(scale=budget_scale)
+            self.venue = made
             return made
 
         ports = Ports(
@@ -138,9 +139,8 @@ class VenueBox:
             reconcile=reconcile,
             account=account,
         )
+        self.venue: Noting  # made next
         self.parts: Assembly = assemble(config, {}, ports, self.store, self.ears)
-        assert isinstance(self.parts.venue, Noting)
-        self.venue: Noting = self.parts.venue
         self.telling: asyncio.Task[None] | None = None
         self._asked_at: dict[PositionId, datetime] = {}
 

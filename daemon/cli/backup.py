@@ -50,7 +50,7 @@ def backup(
         manifest = back_up_stopped(
             directory,
             file,
-            portable(loaded),
+            portable(loaded.config, loaded.file.base),
             time_text(datetime.now(UTC)),
             lambda: check_place(file, directory, disk, force=force, min_free=min_free),
         )

@@ -278,6 +278,12 @@ def _judged(fields: Row) -> str:
     )
 
 
+def _identified(fields: Row) -> str:
+    told = _part(fields, "venue_account")
+    kind = "demo" if told.get("is_demo") else "live"
+    return f"at the venue it is the {kind} account {clean(told.get('account_id'))}"
+
+
 _SILENT = {
     "OrderSent",
     "OrderAccepted",
@@ -317,6 +323,7 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "AccountLimitsChanged": _limits_changed,
     "DecisionRefused": lambda fields: f"refused: {fields.get('message')} ({fields.get('rule')})",
     "AccountMoved": lambda fields: f"moved to {clean(fields.get('venue'))}",
+    "AccountIdentified": _identified,
     "PortfolioOpened": lambda fields: f"opened with {short_number(fields.get('balance'))}",
     "EntriesStopped": _stopped,
     "EntriesResumed": lambda fields: f"{fields.get('by')} takes {fields.get('code')} back",

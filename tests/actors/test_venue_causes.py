@@ -11,7 +11,8 @@ from actors.venue_causes import CODES, MAX_SKEW_S, NAMES, Held, causes_of
 from domain.ids import Symbol
 from domain.instrument import Direction
 from domain.modes import Mode
-from exchanges.port import AccountFacts, PositionMode, Refused, Unknown
+from exchanges.own_account import other_account
+from exchanges.port import AccountFacts, PositionMode, Refused, Unknown, VenueAccount
 
 BTC = Symbol("BTC/USDT")
 LONG = Held(BTC, Direction.LONG, Decimal(1))
@@ -34,6 +35,14 @@ def names_of(*arguments: object, **named: object) -> set[str]:
 
 def test_a_login_that_is_as_it_should_be_stops_nothing() -> None:
     assert causes_of(facts(), clock_offset_s=0.2) == ()
+
+
+def test_a_key_of_another_account_is_named_as_ours_to_say_and_not_the_venue_s() -> None:
+    (cause,) = causes_of(other_account(VenueAccount("8"), VenueAccount("7")))
+
+    assert cause.code == "OTHER_ACCOUNT"
+    assert cause.message.startswith("The key is of the live account 8")
+    assert "key" in cause.way_out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors import names
-from actors.messages import CheckVenue
+from actors.messages import AccountTold, CheckVenue
 from actors.venue_check import CHECK_EVERY_S, CLOCK_EVERY_S, VenueCheckActor
 from domain.errors import Refusal
 from domain.ids import MANUAL, Symbol
@@ -16,7 +16,8 @@ from domain.instrument import Instrument
 from domain.modes import Mode
 from domain.portfolio_cash import open_cash
 from domain.position import PositionStatus
-from exchanges.port import AccountFacts, PositionMode, Refused, Unknown
+from exchanges.own_account import other_account
+from exchanges.port import AccountFacts, PositionMode, Refused, Unknown, VenueAccount
 from runtime.specs import ChildSpec
 from tests.actors.box import BTC, ETH, Box, stop_at
 
@@ -322,5 +323,36 @@ def test_positions_are_told_when_the_venue_takes_other_sizes_by_now(perform):
         await box.soon()
         assert box.position(1).status is PositionStatus.CLOSED_WITH_DUST
         assert box.position(1).remaining == D("0.005")
+
+    perform(play)
+
+
+def test_a_key_of_another_account_stops_entries_with_an_alarm(perform):
+    async def play(box):
+        other = other_account(VenueAccount("8"), VenueAccount("7"))
+        await checked(box, Login(other))
+        assert (await refused(box)).rule == "NO_ENTRY_MODE"
+        await asyncio.sleep(60)
+
+        assert causes(box) == {"OTHER_ACCOUNT"}
+        assert "live account 8" in box.parts.world.causes["OTHER_ACCOUNT"].message
+        assert box.ears.codes().count("OTHER_ACCOUNT") == 1
+
+    perform(play)
+
+
+def test_nothing_is_opened_until_another_account_is_noted(perform):
+    async def play(box):
+        await checked(box, Login(FINE))
+        box.tell(names.PORTFOLIO, AccountTold(VenueAccount("6")))
+        box.tell(names.VENUE_CHECK, CheckVenue())
+        await box.soon()
+        assert causes(box) == {"VENUE_UNCHECKED"}
+
+        box.tell(names.PORTFOLIO, AccountTold(VenueAccount("7")))
+        await box.soon()
+        know_balance(box)
+        await asyncio.sleep(1)
+        assert mode(box) is Mode.NORMAL
 
     perform(play)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import load
+from daemon.config_changes import merged
 from daemon.config_file import ConfigFile
 from daemon.config_text import portable
 
@@ -26,7 +27,7 @@ secrets: {key: {env: THE_KEY}, other: {file: ./key}}
 def portable_of(tmp_path: Path, text: str) -> str:
     file = tmp_path / "c.yaml"
     file.write_text(text)
-    return portable(load(ConfigFile(file)))
+    return portable(load(ConfigFile(file)).config, tmp_path)
 
 
 def test_it_means_the_same_in_another_directory(tmp_path: Path) -> None:
@@ -62,3 +63,22 @@ def test_the_shipped_configuration_survives(tmp_path: Path) -> None:
     after = load(ConfigFile(tmp_path / "again.yaml")).config
 
     assert after.model_dump(exclude={"data_dir"}) == before.model_dump(exclude={"data_dir"})
+
+
+def test_what_was_reloaded_is_in_it_also_where_the_file_had_said_nothing(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    (tmp_path / "wanted.yaml").write_text(
+        CONFIG.replace("5%", "2%").replace("value: 0.5", "value: 0.25")
+        + "journal: {min_free_mb: 7}\n"
+    )
+    before = load(ConfigFile(tmp_path / "c.yaml")).config
+    wanted = load(ConfigFile(tmp_path / "wanted.yaml")).config
+    in_force = merged(before, wanted)
+    (tmp_path / "again.yaml").write_text(portable(in_force, tmp_path))
+
+    after = load(ConfigFile(tmp_path / "again.yaml")).config
+
+    assert after.limits == wanted.limits != before.limits
+    assert after.traders[0].size == wanted.traders[0].size
+    for section in type(after).model_fields.keys() - {"data_dir", "admin", "traders", "secrets"}:
+        assert getattr(after, section) == getattr(in_force, section), section

@@ -77,8 +77,8 @@ def test_secrets_may_be_in_files(write: Write, tmp_path: Path) -> None:
     loaded = load(write(ACCOUNT + MARKET + f"venues: {{okx-demo: {{credentials: {named}}}}}\n"))
 
     assert login_of(loaded) == ("key of mine", "secret of mine", "passphrase of mine")
-    assert str(tmp_path / "passphrase") in portable(loaded)
-    assert "of mine" not in portable(loaded)
+    assert str(tmp_path / "passphrase") in portable(loaded.config, loaded.file.base)
+    assert "of mine" not in portable(loaded.config, loaded.file.base)
 
 
 def test_missing_secrets_are_named_all_at_once(write: Write) -> None:

@@ -31,15 +31,16 @@ from domain.portfolio_cash import (
     OPENING,
     correct_cash,
     funding_shares,
+    identify,
     move_cash,
     open_cash,
     write_off,
 )
-from domain.portfolio_events import DustGone, FlowsRead
+from domain.portfolio_events import AccountIdentified, AccountMoved, DustGone, FlowsRead
 from domain.portfolio_life import REMEMBERED_FLOWS
 from domain.portfolio_state import cash
 from domain.risk import AccountLimits
-from domain.venue import CashFlow, CashKind
+from domain.venue import CashFlow, CashKind, VenueAccount
 from tests.builders import BTC, NOW, D, a_fill, position_id, swap
 
 MINUTE = timedelta(minutes=1)
@@ -75,6 +76,37 @@ def holding(number, quantity, at="100", direction=Direction.LONG, kind=Kind.SWAP
         ),
         FillBooked(position_id(number), fill, is_entry=True, at=NOW),
     )
+
+
+# --- whose it is ---
+
+
+def test_a_journal_from_before_takes_over_whose_account_it_is():
+    held = after(account(), *holding(1, "1"))
+
+    (told,) = identify(held, VenueAccount("7"), now=LATER)
+
+    assert told == AccountIdentified(VenueAccount("7"), LATER)
+    assert after(held, told) == replace(held, venue_account=VenueAccount("7"))
+
+
+def test_whose_account_it_is_is_noted_once():
+    state = account(AccountIdentified(VenueAccount("7"), NOW))
+    assert identify(state, VenueAccount("7"), now=LATER) == ()
+
+
+def test_another_account_begins_anew():
+    state = account(AccountIdentified(VenueAccount("7"), NOW))
+
+    moved = after(state, *identify(state, VenueAccount("7", is_demo=True), now=LATER))
+
+    assert moved.venue_account == VenueAccount("7", is_demo=True)
+    assert (moved.venue, moved.balance, moved.flows_from) == (state.venue, 0, None)
+
+
+def test_an_account_that_moves_is_nobodys_until_the_venue_has_told():
+    state = account(AccountIdentified(VenueAccount("7"), NOW))
+    assert after(state, AccountMoved("okx", D(0), LATER)).venue_account is None
 
 
 # --- opening ---

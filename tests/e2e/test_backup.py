@@ -17,6 +17,8 @@ import pytest
 
 from daemon.admin_client import AdminClient
 from daemon.admin_requests import Add, Close, Open, ShowPosition
+from daemon.config import load
+from daemon.config_file import ConfigFile
 from domain.errors import Refusal
 from domain.instrument import Direction
 from storage import snapshot
@@ -170,6 +172,23 @@ def test_a_stopped_daemon_is_backed_up_too(processes: Processes, tmp_path: Path)
     assert made["last_hash"] == told["last_hash"]
     wait_until(lambda: again.status()["mode"] == "NORMAL", 20, "it has compared with the venue")
     assert shape(again.position(position)) == before
+
+
+def test_a_backup_after_a_reload_has_the_limits_in_force(
+    processes: Processes, tmp_path: Path
+) -> None:
+    limits = "limits: {max_positions: 10000, daily_loss_cap: 5000, total_drawdown_ratio: 50%}"
+    daemon = running(processes, config=CONFIG.replace("limits: {max_positions: 10000}", limits))
+    text = daemon.config.read_text()
+    daemon.config.write_text(text.replace("5000", "100").replace("50%", "5%"))
+
+    daemon.cli("reload")
+    daemon.cli("backup", str(tmp_path / "b.tar.gz"))
+    holdfast("restore", str(tmp_path / "b.tar.gz"), "--into", str(tmp_path / "new"))
+
+    restored = load(ConfigFile(tmp_path / "new" / "config.yaml")).config
+    assert restored.limits.daily_loss_cap == Decimal(100)
+    assert restored.limits.total_drawdown_ratio == Decimal("0.05")
 
 
 def test_what_is_there_is_not_overwritten_and_a_place_that_is_not_is_said(

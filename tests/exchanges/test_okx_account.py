@@ -21,6 +21,7 @@ from exchanges.port import (
     PositionMode,
     Refused,
     Unknown,
+    VenueAccount,
     VenueOrder,
 )
 from tests.exchanges.okx_rows import (
@@ -845,6 +846,42 @@ async def test_the_account_says_what_it_may_do() -> None:
         may_withdraw=True,
         stops_work=True,
     )
+
+
+@on_loop
+async def test_whose_account_it_is_is_asked_alone() -> None:
+    server = OkxServer()
+    async with trading(server) as account:
+        whose = await account.whose()
+
+    assert whose == VenueAccount("7", is_demo=True)
+    assert server.of("trade/cancel-algos") == []
+
+
+@on_loop
+async def test_whose_account_it_is_is_asked_once_with_the_position_mode() -> None:
+    server = OkxServer()
+    async with trading(server) as account:
+        assert await account.whose() == await account.whose()
+
+    assert len(server.of("account/config")) == 1
+
+
+@on_loop
+async def test_a_login_that_is_not_let_in_has_no_account() -> None:
+    answer = said(code="50111", msg="no", status=401)
+    async with trading(OkxServer(account__config=answer)) as account:
+        refused = await account.whose()
+
+    assert isinstance(refused, Refused)
+    assert refused.code == "50111"
+
+
+@pytest.mark.parametrize("answer", [said(CONFIG | {"uid": ""}), said(code="50026", msg="no")])
+@on_loop
+async def test_an_answer_that_names_no_account_is_none(answer: bytes) -> None:
+    async with trading(OkxServer(account__config=answer)) as account:
+        assert isinstance(await account.whose(), Unknown)
 
 
 @pytest.mark.parametrize("answer", [html(404), said(code="50030", msg="no"), html()])
