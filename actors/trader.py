@@ -140,8 +140,7 @@ class TraderActor(Journaled):
         series = str(candle.timeframe)
         if series == self.settings.timeframe:
             series = ""
-        seen_ms = self.trader.seen_until_ms.get(series_key(symbol, series), 0)
-        if strategy is None or candle.close_ms <= seen_ms:
+        if strategy is None or self._has_seen(candle, series):
             return
         state = self.memory.get(symbol)
         if symbol not in self.memory:
@@ -168,6 +167,16 @@ class TraderActor(Journaled):
             rationale=made.rationale,
         )
         self._record(advanced, made, then=then)
+
+    def _has_seen(self, candle: Candle, series: str) -> bool:
+        """Whether the strategy knows this candle, or one after it.
+
+        One of the future it cannot know: a wrong stamp of the venue had made that.
+        """
+        seen_ms = self.trader.seen_until_ms.get(series_key(candle.symbol, series), 0)
+        if candle.close_ms > seen_ms:
+            return False
+        return seen_ms <= self.world.prices.latest_ms()
 
     def _evaluated(self, strategy: Strategy, state: Any, candle: Candle, view: View) -> Step:
         """Ask the strategy; one that fails is counted, and crashes this actor as any bug does."""
