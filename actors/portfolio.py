@@ -27,11 +27,11 @@ from actors.messages import (
 )
 from actors.world import World
 from domain import portfolio as core
-from domain.commands import ClosePosition, EntryRequest, RequestedBy
+from domain.commands import ClosePosition, EntryRequest, RequestedBy, WithdrawEntries
 from domain.errors import Refusal
 from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, TradeId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
-from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
+from domain.modes import DRAINING, KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
 from domain.order import OrderStatus
 from domain.portfolio import Portfolio
@@ -46,6 +46,7 @@ from domain.portfolio_events import (
 from domain.portfolio_limits import change_limits, consequences
 from domain.portfolio_state import limits_of
 from domain.position import CLOSED_STATUSES, Position, PositionStatus
+from domain.position_life import resting_entries
 from domain.protection import ExitReason
 from exchanges.port import Balance
 from runtime.actor import handles
@@ -244,6 +245,8 @@ class PortfolioActor(Cashier):
                 self.world.telemetry.alarm("KILL_SWITCH", f"drawdown {event.drawdown:.4f}")
         if any(cause.code == KILL_SWITCH for cause in self.portfolio.causes):
             self._close_everything()
+        else:
+            self._withdraw_entries()
 
     def _close_everything(self) -> None:
         """Close what is held: at every mark, for a crash or a refusal may have kept some of it."""
@@ -258,6 +261,21 @@ class PortfolioActor(Cashier):
             )
             self.tell(names.position(position_id), close)
 
+    def _withdraw_entries(self) -> None:
+        """Cancel entries that rest while nothing is to be opened, additions too.
+
+        That is while a journaled cause stands, or we leave a venue that lives on. Transient causes
+        cancel nothing. At every mark, as above.
+        """
+        leaving = DRAINING in self.causes and self.world.is_distant
+        if not self.portfolio.causes and not leaving:
+            return
+        waiting = (each.position_id for each in self.portfolio.reservations.values())
+        for position_id in dict.fromkeys(waiting):
+            position = self.world.position(position_id)
+            if position is not None and resting_entries(position):
+                self.tell(names.position(position_id), WithdrawEntries(position_id))
+
     # --- modes ---
 
     @handles(SetCause)
@@ -266,6 +284,8 @@ class PortfolioActor(Cashier):
         before = self.mode
         self.causes[message.cause.code] = message.cause
         self._note_mode(before)
+        if message.cause.code == DRAINING:
+            self._withdraw_entries()
 
     @handles(ClearCause)
     def on_clear_cause(self, message: ClearCause) -> None:
@@ -291,6 +311,7 @@ class PortfolioActor(Cashier):
         now = self.world.clock.now()
         events = core.stop_entries(self.portfolio, operator_stop(command.by), now=now)
         self._answer(command.request_id, events)
+        self._withdraw_entries()
 
     @handles(ResumeEntries)
     def on_resume_entries(self, command: ResumeEntries) -> None:
