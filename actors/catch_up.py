@@ -20,7 +20,7 @@ import structlog
 
 from actors import names
 from actors.messages import ClearCause, OfflineTold, SetCause
-from actors.world import World
+from actors.world import PriceBoard, World
 from domain.candles import Candle, Timeframe
 from domain.downtime import needed, pieces
 from domain.extremes import Extremes
@@ -173,7 +173,7 @@ class CatchUpActor(Actor):
             return
         deadline_s = self.world.clock.monotonic() + PRICE_WITHIN_S
         while (  # noqa: ASYNC110 - many prices, one look; briefly
-            not prices.prices[symbol].last and self.world.clock.monotonic() < deadline_s
+            not _tells_time(prices, symbol) and self.world.clock.monotonic() < deadline_s
         ):
             await asyncio.sleep(_LOOK_EVERY_S)
         now = self.world.clock.now()
@@ -264,3 +264,9 @@ class CatchUpActor(Actor):
         self.tell(names.FEED, DowntimeChecked(downtime))
         self.tell(names.PORTFOLIO, ClearCause(CATCHING_UP))
         self.stop()
+
+
+def _tells_time(prices: PriceBoard, symbol: Symbol) -> bool:
+    """Whether there is a price, and the venue's time or nobody to tell it: it was asked for."""
+    price = prices.prices[symbol]
+    return bool(price.last) and (prices.is_heard() or bool(price.asked_for))

@@ -31,6 +31,7 @@ from actors.messages import (
     SubscribeCandles,
     WasStopped,
 )
+from actors.stamps import Stamps
 from actors.standstill import STALE_FOR_S, STOPPED_S, WAS_STOPPED, Awake, cause
 from actors.world import World
 from domain.candles import Candle, Timeframe
@@ -85,6 +86,7 @@ class FeedActor(Journaled):
         self.bad_frames = 0
         self.last_bad_frame = ""  # what was wrong with it
         self.told_bad_s = -BAD_FRAMES_TOLD_EVERY_S
+        self.stamps = Stamps(world.clock, world.prices)
         self.connected = False
         self.now_s = self.beat_s = world.clock.monotonic()
         self.armed_since: dict[PositionId, datetime] = {}  # until the position is over
@@ -169,6 +171,8 @@ class FeedActor(Journaled):
         self, symbol: Symbol, price: str, quantity: str, trade_id: str, event_ms: int
     ) -> None:
         """Let a trade price act."""
+        if event_ms > self.stamps.believed_ms:
+            event_ms = self._believed_ms(symbol, event_ms)
         line = self.lines[symbol]
         if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
             line.on_late_trade(price, quantity, event_ms)
@@ -180,12 +184,25 @@ class FeedActor(Journaled):
         if self.woke:
             self._let_act()
 
+    def _believed_ms(self, symbol: Symbol, event_ms: int) -> int:
+        """Return a stamp; 0 instead of one that lies in the future.
+
+        The price acts all the same: a stop must not wait until clocks are right.
+        """
+        ahead_s = self.stamps.ahead_s(event_ms)
+        if not ahead_s:
+            return event_ms
+        self.on_bad_frame(f"{symbol}: a stamp {ahead_s:.0f} s in the future; its price acts")
+        return 0
+
     def _hold_back(self, symbol: Symbol, price: str) -> None:
         self.after(self.spike_hold_s, _ReleaseHeld(symbol))
         log.warning("spike_held", symbol=symbol, price=price)
 
     def on_quote(self, symbol: Symbol, bid: str, ask: str, update_id: str, event_ms: int) -> None:
         """Let bid and ask act."""
+        if event_ms > self.stamps.believed_ms:
+            event_ms = self._believed_ms(symbol, event_ms)
         line = self.lines[symbol]
         if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
             return
@@ -197,6 +214,8 @@ class FeedActor(Journaled):
 
     def on_mark(self, symbol: Symbol, price: str, event_ms: int) -> None:
         """Let the mark price act."""
+        if event_ms > self.stamps.believed_ms:
+            event_ms = self._believed_ms(symbol, event_ms)
         line = self.lines[symbol]
         if event_ms < line.asked_ms and line.is_late(event_ms, self.now_s):
             return
@@ -349,6 +368,7 @@ class FeedActor(Journaled):
         """Journal extremes, close quiet candles, value accounts."""
         del beat
         self.system.wake()
+        self.stamps.look_again()
         now_s = self.world.clock.monotonic()
         if now_s - self.beat_s > STOPPED_S:
             self._was_stopped(now_s)

@@ -144,11 +144,16 @@ class PriceLine:
     def apply(
         self, price: float, text: str, quantity: str, trade_id: str, event_ms: int, frame: int
     ) -> None:
-        """Let an accepted trade price act. Without a quantity it was asked for, and is no trade."""
+        """Let an accepted trade price act.
+
+        Without a quantity it was asked for, and is no trade. Without a time it makes no candle.
+        """
         book = self.book
         book.last = text
         if quantity:
-            book.event_ms = event_ms
+            if event_ms:
+                book.event_ms = event_ms
+                book.stamped = book.received
             if text != book.told:
                 book.told = text
                 book.new = book.received
@@ -160,7 +165,7 @@ class PriceLine:
             hits = index.on_price(price, text)
             if hits:
                 self.on_hits(self, PriceSource.LAST, hits, text, trade_id, event_ms, frame)
-        if not quantity:
+        if not quantity or not event_ms:
             return
         closed = self.candles.on_trade(price, text, quantity, event_ms)
         if closed:
@@ -201,6 +206,7 @@ class PriceLine:
         book.received = book.quoted = now_s
         if event_ms:
             book.event_ms = event_ms
+            book.stamped = now_s
         if self.others:
             self._watch(PriceSource.BID, bid, update_id, event_ms, frame)
             self._watch(PriceSource.ASK, ask, update_id, event_ms, frame)
@@ -210,7 +216,9 @@ class PriceLine:
         self.ticks += 1
         self.book.mark = text
         self.book.received = self.book.marked = now_s
-        self.book.event_ms = event_ms
+        if event_ms:
+            self.book.event_ms = event_ms
+            self.book.stamped = now_s
         if self.others:
             self._watch(PriceSource.MARK, text, str(event_ms), event_ms, frame)
 

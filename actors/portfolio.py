@@ -31,11 +31,11 @@ from actors.unpriced import UNPRICED, Unpriced
 from actors.unpriced import cause as unpriced_cause
 from actors.world import World
 from domain import portfolio as core
-from domain.commands import ClosePosition, EntryRequest, RequestedBy
+from domain.commands import ClosePosition, EntryRequest, RequestedBy, WithdrawEntries
 from domain.errors import Refusal
 from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, Symbol, TradeId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
-from domain.modes import KILL_SWITCH, Mode, operator_stop, worst
+from domain.modes import DRAINING, KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
 from domain.order import OrderStatus
 from domain.portfolio import Portfolio
@@ -50,6 +50,7 @@ from domain.portfolio_events import (
 from domain.portfolio_limits import change_limits, consequences
 from domain.portfolio_state import limits_of
 from domain.position import CLOSED_STATUSES, Position, PositionStatus
+from domain.position_life import resting_entries
 from domain.protection import ExitReason
 from exchanges.port import Balance
 from runtime.actor import handles
@@ -257,6 +258,8 @@ class PortfolioActor(Cashier):
                 self.world.telemetry.alarm("KILL_SWITCH", f"drawdown {event.drawdown:.4f}")
         if any(cause.code == KILL_SWITCH for cause in self.portfolio.causes):
             self._close_everything()
+        else:
+            self._withdraw_entries()
 
     def _note_unpriced(self, symbols: tuple[Symbol, ...]) -> None:
         """Say when something held has had no price for long, and when all have one again."""
@@ -283,6 +286,21 @@ class PortfolioActor(Cashier):
             )
             self.tell(names.position(position_id), close)
 
+    def _withdraw_entries(self) -> None:
+        """Cancel entries that rest while nothing is to be opened, additions too.
+
+        That is while a journaled cause stands, or we leave a venue that lives on. Transient causes
+        cancel nothing. At every mark, as above.
+        """
+        leaving = DRAINING in self.causes and self.world.is_distant
+        if not self.portfolio.causes and not leaving:
+            return
+        waiting = (each.position_id for each in self.portfolio.reservations.values())
+        for position_id in dict.fromkeys(waiting):
+            position = self.world.position(position_id)
+            if position is not None and resting_entries(position):
+                self.tell(names.position(position_id), WithdrawEntries(position_id))
+
     # --- modes ---
 
     @handles(SetCause)
@@ -291,6 +309,8 @@ class PortfolioActor(Cashier):
         before = self.mode
         self.causes[message.cause.code] = message.cause
         self._note_mode(before)
+        if message.cause.code == DRAINING:
+            self._withdraw_entries()
 
     @handles(ClearCause)
     def on_clear_cause(self, message: ClearCause) -> None:
@@ -316,6 +336,7 @@ class PortfolioActor(Cashier):
         now = self.world.clock.now()
         events = core.stop_entries(self.portfolio, operator_stop(command.by), now=now)
         self._answer(command.request_id, events)
+        self._withdraw_entries()
 
     @handles(ResumeEntries)
     def on_resume_entries(self, command: ResumeEntries) -> None:

@@ -18,7 +18,12 @@ from actors.messages import (
     Settled,
 )
 from actors.world import World
-from domain.commands import ClosePosition, ModificationType, ModifyProtection
+from domain.commands import (
+    ClosePosition,
+    ModificationType,
+    ModifyProtection,
+    WithdrawEntries,
+)
 from domain.effects import (
     Alarm,
     AmendOrder,
@@ -137,6 +142,7 @@ class PositionActor(Journaled):
         Offline,
         Wake,
         ClosePosition,
+        WithdrawEntries,
         ModifyProtection,
         ResolveConflict,
     )

@@ -3,7 +3,9 @@
 The portfolio decides what becomes of it.
 """
 
+from datetime import datetime
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 import structlog
@@ -39,6 +41,7 @@ from domain.position import Position
 from domain.risk import TraderLimits
 from domain.trader_state import (
     AnyTraderEvent,
+    CooldownBegan,
     DecisionMade,
     DecisionRefused,
     StrategyAdvanced,
@@ -69,7 +72,7 @@ class TraderActor(Journaled):
         self.memory: dict[Symbol, Any] = {}
         self.held: dict[Symbol, PositionId] = {}
         self.entering: dict[Symbol, float] = {}  # since when, monotonic
-        self.cooling: dict[Symbol, float] = {}  # until when
+        self.cooling: dict[Symbol, float] = {}  # since when, monotonic
         self.declines = Declines(world)
 
     @property
@@ -91,8 +94,28 @@ class TraderActor(Journaled):
         for position in self.world.states.latest_of("position"):
             if position.trader == self.settings.name and not position.is_closed:
                 self.held[position.instrument.symbol] = position.id
+        self._cool_on()
         self.watch(names.FEED)
         self._subscribe()
+
+    def _cool_on(self) -> None:
+        """Go on with cooldowns; what closed just before a crash may not have been journaled here.
+
+        A wall clock that was set back meanwhile makes one longer, by no more than it lasts.
+        """
+        for position in self.world.states.latest_of("position"):
+            if position.trader != self.settings.name or position.closed_at is None:
+                continue
+            known = self.trader.cooling_since.get(position.instrument.symbol)
+            if known is None or known < position.closed_at:
+                self._begin_cooldown(position.instrument.symbol, position.closed_at)
+        now, now_s = self.world.clock.now(), self.world.clock.monotonic()
+        for symbol, since in self.trader.cooling_since.items():
+            self.cooling[symbol] = now_s - max(0.0, (now - since).total_seconds())
+
+    def _begin_cooldown(self, symbol: Symbol, at: datetime) -> None:
+        if self.strategy is not None and self.settings.cooldown_s:
+            self._record(CooldownBegan(symbol, at))
 
     def _subscribe(self) -> None:
         settings = self.settings
@@ -117,8 +140,7 @@ class TraderActor(Journaled):
         series = str(candle.timeframe)
         if series == self.settings.timeframe:
             series = ""
-        seen_ms = self.trader.seen_until_ms.get(series_key(symbol, series), 0)
-        if strategy is None or candle.close_ms <= seen_ms:
+        if strategy is None or self._has_seen(candle, series):
             return
         state = self.memory.get(symbol)
         if symbol not in self.memory:
@@ -145,6 +167,16 @@ class TraderActor(Journaled):
             rationale=made.rationale,
         )
         self._record(advanced, made, then=then)
+
+    def _has_seen(self, candle: Candle, series: str) -> bool:
+        """Whether the strategy knows this candle, or one after it.
+
+        One of the future it cannot know: a wrong stamp of the venue had made that.
+        """
+        seen_ms = self.trader.seen_until_ms.get(series_key(candle.symbol, series), 0)
+        if candle.close_ms > seen_ms:
+            return False
+        return seen_ms <= self.world.prices.latest_ms()
 
     def _evaluated(self, strategy: Strategy, state: Any, candle: Candle, view: View) -> Step:
         """Ask the strategy; one that fails is counted, and crashes this actor as any bug does."""
@@ -234,7 +266,8 @@ class TraderActor(Journaled):
                 f"Trader {name} has a position in {symbol}, or an entry under way.",
                 "It may add to it, or wait until it is closed.",
             )
-        left_s = self.cooling.get(symbol, 0.0) - self.world.clock.monotonic()
+        passed_s = self.world.clock.monotonic() - self.cooling.get(symbol, -inf)
+        left_s = self.settings.cooldown_s - passed_s
         if left_s > 0:
             return Refusal(
                 "COOLDOWN",
@@ -282,7 +315,8 @@ class TraderActor(Journaled):
         self.entering.pop(closed.symbol, None)
         if self.held.get(closed.symbol) == closed.position_id:
             del self.held[closed.symbol]
-        self.cooling[closed.symbol] = self.world.clock.monotonic() + self.settings.cooldown_s
+        self.cooling[closed.symbol] = self.world.clock.monotonic()
+        self._begin_cooldown(closed.symbol, self.world.clock.now())
 
     # --- people ---
 

@@ -32,6 +32,7 @@ from domain.risk import AccountLimits
 from exchanges.market_reads import MarketReads
 from runtime.ports import Clock, Ids
 
+AHEAD_MS = 60_000  # a stamp further ahead of both clocks, the venue's and ours, is wrong
 QUIET_IS_GOOD_S = 30.0  # a quiet price that was not confirmed for so long is none to rely on
 
 
@@ -45,6 +46,7 @@ class Price:
     mark: str = ""
     received: float = -1e9  # monotonic seconds of the last tick
     event_ms: int = 0  # venue time of the last tick that had one
+    stamped: float = -1e9  # monotonic seconds of that
     told: str = ""  # the last price that the stream told; `last` may have been asked for
     new: float = -inf  # monotonic seconds of the last one that differed from the one before
     trust: Trust | None = None  # None: nobody checks it against the venue
@@ -107,7 +109,7 @@ class PriceBoard:
         now_ms = int(self._clock.now().timestamp() * 1000)
         mono = self._clock.monotonic()
         offsets = [
-            price.event_ms - (now_ms - int((mono - price.received) * 1000))
+            price.event_ms - (now_ms - int((mono - price.stamped) * 1000))
             for price in self.prices.values()
             if price.event_ms
         ]
@@ -115,9 +117,15 @@ class PriceBoard:
 
     def heard_venue_ms(self) -> int | None:
         """Estimate the venue's clock; None before it has told its time."""
-        if any(price.event_ms for price in self.prices.values()):
-            return self.venue_ms()
-        return None
+        return self.venue_ms() if self.is_heard() else None
+
+    def is_heard(self) -> bool:
+        """Whether the venue has told its time."""
+        return any(price.event_ms for price in self.prices.values())
+
+    def latest_ms(self) -> int:
+        """Return what no stamp of the venue can be above, by its clock and by ours."""
+        return max(self.venue_ms(), int(self._clock.now().timestamp() * 1000)) + AHEAD_MS
 
     def why_not_fresh(self, symbol: Symbol) -> str:
         """Say why a decision may not rely on the price."""

@@ -47,7 +47,9 @@ from daemon.venues import account_of, check_venue
 from daemon.version import installed_version
 from domain.errors import Refusal
 from domain.ids import TraderName
-from domain.modes import Mode, ModeCause
+from domain.modes import DRAINING, Mode, ModeCause
+from domain.position import Position
+from domain.position_life import resting_entries
 from exchanges.paper.ledger import LedgerError, LedgerLockedError
 from exchanges.paper.venue import PaperVenue
 from runtime.chance import SeededChance, SystemIds
@@ -373,9 +375,29 @@ def _on_terminal() -> bool:
 
 
 async def _settled(parts: Assembly) -> None:
-    """Open nothing more; wait for the venue's answers and the journal's commits."""
-    cause = ModeCause("DRAINING", Mode.NO_ENTRY, "The daemon is stopping.", "Start it again.")
+    """Open nothing more; wait for the venue's answers and the journal's commits.
+
+    Entries that rest at a real venue are canceled: a fill would have no stop until the next start.
+    """
+    cause = ModeCause(DRAINING, Mode.NO_ENTRY, "The daemon is stopping.", "Start it again.")
     parts.system.tell(names.PORTFOLIO, SetCause(cause))
     deadline = time.monotonic() + SETTLE_WITHIN_S
-    while parts.in_flight() and time.monotonic() < deadline:  # noqa: ASYNC110 - many owners, no event
+    while (  # noqa: ASYNC110 - many owners, no event
+        parts.in_flight() or _left_at_venue(parts)
+    ) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
+    left = _left_at_venue(parts)
+    if left:
+        log.warning("entries_left", orders=left)
+
+
+def _left_at_venue(parts: Assembly) -> list[str]:
+    """Name the entries that rest where they may fill while nobody here looks."""
+    if parts.distant is None:  # the paper venue's world stops with us
+        return []
+    positions: list[Position] = parts.world.states.latest_of("position")
+    return [
+        f"{each.instrument.symbol} {entry.client_order_id}"
+        for each in positions
+        for entry in resting_entries(each)
+    ]

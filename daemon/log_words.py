@@ -34,6 +34,10 @@ PHRASES = {
     "alive_again": "all is well again",
     "manager_not_told": "the service manager cannot be told how it goes: {error}",
     "draining": "{signal}: draining; positions stay, and are guarded again at the next start",
+    "entries_left": (
+        "{orders:listed}: not canceled at the venue; what they fill has no stop until the daemon"
+        " runs again: start it, or cancel them on the venue's site"
+    ),
     "forced": "{signal} again: stopped at once",
     "stopped": "stopped; {positions:position} in the journal",
     "failed": "failed: {error}",

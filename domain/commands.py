@@ -152,6 +152,12 @@ class ClosePosition(msgspec.Struct, frozen=True):
     request_id: RequestId = NO_REQUEST
 
 
+class WithdrawEntries(msgspec.Struct, frozen=True):
+    """Cancel the entries of a position that rest at a limit; what is held stays."""
+
+    position_id: PositionId
+
+
 class ModificationType(Enum):
     """What a change of protection does."""
 

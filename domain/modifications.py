@@ -178,7 +178,7 @@ def _move_stop(
         checks.append(Check("WOULD_WIDEN", plain(price), f"tighter than {plain(old.price)}"))
     distance = (position.entry_price - price) * direction.sign
     limit = position.entry_price * rules.max_stop_distance_ratio
-    if distance > limit:
+    if distance > limit and (looser or old is None):  # nearer than now is better, however far
         checks.append(
             Check("RISK_TOO_LARGE", f"{plain(distance)} from entry", f"<= {plain(limit)}")
         )

@@ -20,9 +20,10 @@ from domain.position_events import (
     ProtectionSet,
     SuggestionHeld,
 )
-from domain.position_exits import armed_exits, cancel_entries, fire, fire_all
+from domain.position_exits import armed_exits, cancel_entries, cancels_of, fire, fire_all
 from domain.position_guards import guards
-from domain.protection import CLOSE
+from domain.position_life import resting_entries
+from domain.protection import CLOSE, ExitReason
 
 
 def close(decision: Draft, close: ClosePosition) -> None:
@@ -50,6 +51,19 @@ def close(decision: Draft, close: ClosePosition) -> None:
         exit_id = ExitId(f"close-{len(position.exits) + 1}")
         fire(decision, exit_id, close.reason, quantity, None, None, whole=whole, armed=False)
     decision.answer(close.request_id)
+
+
+def withdraw(decision: Draft) -> None:
+    """Cancel the entries that rest. What is held stays, and so does what they add until then.
+
+    Where nothing is held yet, what an entry fills all the same is closed.
+    """
+    position = decision.position
+    resting = resting_entries(position)
+    is_pending = position.status is PositionStatus.ENTRY_PENDING
+    if resting and is_pending and position.withdrawn is None:
+        decision.record(EntryWithdrawn(ExitReason.ENTRIES_STOPPED, decision.now))
+    decision.then(*cancels_of(position, resting))
 
 
 def _close_refusal(position: Position, close: ClosePosition) -> Refusal | None:

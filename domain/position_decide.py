@@ -10,7 +10,7 @@ tried again under the next id.
 from datetime import datetime
 from typing import assert_never
 
-from domain.commands import ClosePosition, ModifyProtection
+from domain.commands import ClosePosition, ModifyProtection, WithdrawEntries
 from domain.effects import (
     Alarm,
     AnnounceClosed,
@@ -43,7 +43,7 @@ from domain.modifications import Market
 from domain.money import ZERO
 from domain.position import ExitOrder, Position, PositionStatus
 from domain.position_additions import add, entry_terms
-from domain.position_changes import close, modify, resolve
+from domain.position_changes import close, modify, resolve, withdraw
 from domain.position_draft import HOLDS, Decision, Draft, PositionRules
 from domain.position_events import (
     EntryEnded,
@@ -98,6 +98,7 @@ PositionInput = (
     | Offline
     | Wake
     | ClosePosition
+    | WithdrawEntries
     | ModifyProtection
     | ResolveConflict
 )
@@ -139,8 +140,8 @@ def decide(
             judge_downtime(decision, message)
         case Wake():
             wake_up(decision, message)
-        case ClosePosition():
-            close(decision, message)
+        case ClosePosition() | WithdrawEntries():
+            _give_up(decision, message)
         case ModifyProtection():
             modify(decision, message, market)
         case ResolveConflict():
@@ -155,6 +156,13 @@ def _outside(decision: Draft, message: ToldOfOutside) -> None:
     is_birth = isinstance(message, AdoptPosition)
     if is_birth is not decision.is_born and note_outside(decision, message):
         _close_if_nothing_remains(decision)
+
+
+def _give_up(decision: Draft, message: ClosePosition | WithdrawEntries) -> None:
+    if isinstance(message, ClosePosition):
+        close(decision, message)
+    else:
+        withdraw(decision)
 
 
 def _see_to_the_stop(decision: Draft) -> None:

@@ -1,6 +1,6 @@
 """How an exit fires: how much of the position, under which id, for which reason."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from decimal import Decimal
 
 from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
@@ -9,7 +9,7 @@ from domain.inputs import Crossed
 from domain.instrument import Kind
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
-from domain.position import ArmedExit, ExitOrder, Position, PositionStatus, Trigger
+from domain.position import ArmedExit, Entry, ExitOrder, Position, PositionStatus, Trigger
 from domain.position_draft import HOLDS, Draft, PositionRules
 from domain.position_events import EntryWithdrawn, ExitFired
 from domain.position_life import working_entries
@@ -43,8 +43,13 @@ def fire_all(
 
 def cancel_entries(position: Position) -> tuple[CancelOrder, ...]:
     """Return what takes out every entry order that may still fill."""
+    return cancels_of(position, working_entries(position))
+
+
+def cancels_of(position: Position, entries: Sequence[Entry]) -> tuple[CancelOrder, ...]:
+    """Return what takes out these entry orders."""
     symbol = position.instrument.symbol
-    return tuple(CancelOrder(each.client_order_id, symbol) for each in working_entries(position))
+    return tuple(CancelOrder(each.client_order_id, symbol) for each in entries)
 
 
 def fire_target(

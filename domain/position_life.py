@@ -11,7 +11,7 @@ from domain import pnl
 from domain.errors import InvariantError
 from domain.ids import MANUAL, ClientOrderId
 from domain.instrument import Direction
-from domain.order import Fill, OrderStatus
+from domain.order import Fill, OrderStatus, OrderType
 from domain.position import Conflict, Entry, ExitOrder, Position, PositionStatus
 from domain.position import to_status as _to
 from domain.position_events import (
@@ -367,6 +367,11 @@ def is_known_fill(position: Position, fill: Fill) -> bool:
 def working_entries(position: Position) -> tuple[Entry, ...]:
     """Return the entries, the first or an addition, whose orders may still fill."""
     return tuple(each for each in position.entries if each.status is OrderStatus.INTENT)
+
+
+def resting_entries(position: Position) -> tuple[Entry, ...]:
+    """Return those that wait at a limit: they may fill at any time, hours from now."""
+    return tuple(each for each in working_entries(position) if each.type is OrderType.LIMIT)
 
 
 def entry_is_working(position: Position) -> bool:

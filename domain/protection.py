@@ -35,6 +35,7 @@ class ExitReason(Enum):
     LIQUIDATED = "LIQUIDATED"
     EXTERNAL = "EXTERNAL"
     NEVER_FILLED = "NEVER_FILLED"
+    ENTRIES_STOPPED = "ENTRIES_STOPPED"  # its entry filled though it was being canceled
 
 
 class Stop(msgspec.Struct, frozen=True):

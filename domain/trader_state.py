@@ -70,6 +70,13 @@ class DecisionMade(TraderEvent, frozen=True):
     at: datetime
 
 
+class CooldownBegan(TraderEvent, frozen=True):
+    """One of its positions in the symbol is over: for a while it opens none there."""
+
+    symbol: Symbol
+    at: datetime
+
+
 class DecisionRefused(TraderEvent, frozen=True):
     """A decision was not carried out, and why."""
 
@@ -125,6 +132,7 @@ AnyTraderEvent = (
     | TraderResumed
     | StrategyAdvanced
     | DecisionMade
+    | CooldownBegan
     | DecisionRefused
     | EntryDeclined
     | DeclinedAgain
@@ -160,6 +168,7 @@ class Trader(msgspec.Struct, frozen=True):
     limits_change: TraderLimitsChanged | None = None  # the last; None: as configured
     declines: dict[str, Decline] = {}  # the last ones, by `decline_key`, oldest first
     declined: int = 0  # how many different ones there ever were
+    cooling_since: dict[Symbol, datetime] = {}
 
     @property
     def overrides(self) -> TraderOverrides:
@@ -250,6 +259,9 @@ def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
             return msgspec.structs.replace(
                 trader, decisions=trader.decisions + 1, last_decision=event
             )
+        case CooldownBegan(symbol=symbol, at=at):
+            since = {**trader.cooling_since, symbol: at}
+            return msgspec.structs.replace(trader, cooling_since=since)
         case DecisionRefused():
             return msgspec.structs.replace(trader, last_refusal=event)
         case EntryDeclined():

@@ -353,7 +353,7 @@ def downtime(perform, hours: float, crossed_s: float, *, fires: bool) -> None:
     async def second(box: Box) -> None:
         since_ms = began[0] + int(DOWN_S * 1000)
         await box.start()
-        say(box, "60000", since_ms=since_ms)
+        say(box, "60000", "60000", since_ms=since_ms)
         await box.soon(3)
         assert (box.position().exit_reason is ExitReason.STOP_LOSS) == fires
         found = box.latest(names.feed("paper")).downtime

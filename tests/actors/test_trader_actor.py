@@ -34,6 +34,8 @@ traders:
 """
 )
 
+COOLING = WITH_ROBOT.replace("timeframe: 5s\n", "timeframe: 5s\n    cooldown_s: 30\n")
+
 
 class Count(msgspec.Struct, frozen=True):
     candles: int = 0
@@ -287,8 +289,80 @@ def test_after_a_close_it_waits_before_it_opens_again(trade):
         await candles(box, 4)
         assert len(own(box)) == 1
 
-    cooling = WITH_ROBOT.replace("timeframe: 5s\n", "timeframe: 5s\n    cooldown_s: 30\n")
-    trade("LC" + "L" * 20, play, config=cooling)
+    trade("LC" + "L" * 20, play, config=COOLING)
+
+
+async def closed_just_now(box):
+    await box.start("60000")
+    await candles(box, 1)
+    assert len(own(box)) == 1
+    await candles(box, 1)
+    assert not own(box)
+
+
+async def waits_on(box):
+    """Not in again while the cooldown lasts, but then."""
+    await candles(box, 3)
+    assert not own(box)
+    await candles(box, 5)
+    assert len(own(box)) == 1
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["kill", "drain"])
+def test_it_waits_on_after_a_restart(trade, is_killed):
+    async def first(box: Box) -> None:
+        await closed_just_now(box)
+        if is_killed:
+            box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await waits_on(box)
+
+    trade("LC" + "L" * 20, first, second, config=COOLING)
+
+
+def test_it_waits_on_after_its_own_restart(trade):
+    async def play(box: Box) -> None:
+        await closed_just_now(box)
+        await box.restarted(NAME)
+        await waits_on(box)
+
+    trade("LC" + "L" * 20, play, config=COOLING)
+
+
+def test_it_waits_though_a_crash_came_between_the_close_and_its_own_note_of_it(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+
+        def die_once_it_is_closed() -> None:
+            if own(box)[0].is_closed:
+                box.kill()
+
+        box.disk.on_done = die_once_it_is_closed
+        while not box.is_dead:
+            box.say("60000")
+            await box.soon(1)
+
+    async def second(box: Box) -> None:
+        assert state(box).cooling_since == {}
+        await box.start("60000")
+        await waits_on(box)
+
+    trade("LC" + "L" * 20, first, second, config=COOLING)
+
+
+def test_a_restart_after_the_cooldown_finds_nothing_to_wait_for(trade):
+    async def first(box: Box) -> None:
+        await closed_just_now(box)
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        assert len(own(box)) == 1
+
+    trade("LC" + "L" * 20, first, second, config=COOLING, pause_s=60.0)
 
 
 def test_a_paused_trader_opens_nothing_and_stays_paused_over_a_crash(trade):

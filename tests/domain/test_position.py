@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.commands import ClosePosition, ModificationType, ModifyProtection, RequestedBy
 from domain.effects import (
@@ -406,6 +407,29 @@ def test_a_person_may_widen_explicitly_within_the_risk_limit():
     life = opened()
     life.tell(move(life, "85", widen=True))
     assert life.p.protection.stop.price == 85
+
+
+def test_a_stop_may_be_tightened_though_the_limit_was_lowered_below_it():
+    life = opened()
+    life.rules = lowered(life.rules, "0.02")
+    life.tell(move(life, "95"))
+    assert rule_of(life) is None
+    assert life.p.protection.stop.price == 95
+    life.tell(move(life, "94", widen=True))
+    assert rule_of(life) == "RISK_TOO_LARGE"
+
+
+def test_a_first_stop_is_within_the_limit():
+    life = opened(protection=plan(None))
+    life.rules = lowered(life.rules, "0.02")
+    life.tell(move(life, "95"))
+    assert rule_of(life) == "RISK_TOO_LARGE"
+
+
+def lowered(rules, ratio):
+    return replace(
+        rules, modifications=replace(rules.modifications, max_stop_distance_ratio=D(ratio))
+    )
 
 
 def test_an_automatic_change_may_not_loosen_even_when_it_says_so():

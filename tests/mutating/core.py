@@ -28,6 +28,7 @@ _LIFE = _domain(
     "late_fills",
     "forgotten_exits",
     "closing_while_entering",
+    "withdrawn_entries",
     "position_grid",
     "trailing",
     "pnl",
