@@ -31,6 +31,7 @@ class TakingStock(Sender):
         self.booked_until: datetime | None = None  # of this life
         self.is_asking = self.is_wanted = False
         self.is_waiting = False  # to ask again
+        self.why_not_told = ""  # as logged
 
     def _is_news(self, order_id: ClientOrderId) -> bool:
         raise NotImplementedError
@@ -66,7 +67,7 @@ class TakingStock(Sender):
             self.world.clock.monotonic(),
         )
         if isinstance(said, Reconciled):
-            self.booked_until = began
+            self.booked_until, self.why_not_told = began, ""
         self.tell(self.name, said)
 
     def _booked_until(self, now: datetime) -> datetime | None:
@@ -83,7 +84,9 @@ class TakingStock(Sender):
     @handles(ReconcileFailed)
     def on_reconcile_failed(self, failed: ReconcileFailed) -> None:
         """Keep asking; nothing new is sent meanwhile, armed guards stay up."""
-        log.warning("reconcile_failed", why=failed.why)
+        if failed.why != self.why_not_told:
+            self.why_not_told = failed.why
+            log.warning("reconcile_failed", why=failed.why)
         if not self.is_waiting:
             self.is_waiting = True
             self.after(RECONCILE_AGAIN_AFTER_S, Beat())

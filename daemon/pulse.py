@@ -167,6 +167,15 @@ class KeepAlive:
         return f"{mode}, {plural(vitals.guarded, 'position')} guarded{naked}"
 
     def _look(self) -> None:
+        alive = True
+        try:
+            alive = self._told()
+        finally:  # a look that fails is a bug, and not the end of the watchdog's food
+            pause_s = self._each_s if alive else min(self._each_s, LOOK_AGAIN_S)
+            self._timer = self._loop.call_later(pause_s, self._look)
+
+    def _told(self) -> bool:
+        """Look, tell the manager; return whether all is well."""
         vitals = self._pulse.look()
         checks = liveness(vitals)
         alive = passed(checks)
@@ -180,8 +189,7 @@ class KeepAlive:
             self._notifier.alive(self.summary(vitals))
         else:
             self._notifier.status(f"NOT ALIVE: {'; '.join(failures(checks))}")
-        pause_s = self._each_s if alive else min(self._each_s, LOOK_AGAIN_S)
-        self._timer = self._loop.call_later(pause_s, self._look)
+        return alive
 
 
 def _since(known: dict[str, float], present: Iterable[str], now: float) -> dict[str, float]:

@@ -64,7 +64,7 @@ class OwnAccount:
         Args:
             venue: the login.
             expected: in which something is open; None: nothing is, and the first one told is it.
-            on_told: is told whose account it is, once, before anything is read from it.
+            on_told: is told whose account it is, before anything is read from it, and again later.
         """
         self.abilities = venue.abilities
         self._venue = venue
@@ -134,6 +134,7 @@ class OwnAccount:
         facts = await self._venue.account()
         if isinstance(facts, AccountFacts) and facts.account_id != whose.account_id:
             return self._refuse(VenueAccount(facts.account_id, whose.is_demo), whose)
+        self._on_told(whose)  # again: whoever was told first may have crashed
         return facts
 
     async def _once_certain(
@@ -148,25 +149,22 @@ class OwnAccount:
     def _read(self, ask: Callable[[], Awaitable[T | Unknown]]) -> Awaitable[T | Unknown]:
         return ask() if self._is_certain else self._once_certain(ask, _unread)
 
+    def _send(self, send: Callable[[], Awaitable[T | Refused]]) -> Awaitable[T | Refused]:
+        return send() if self._is_certain else self._once_certain(send, _unsent)
+
     # --- orders ---
 
     def submit(self, terms: OrderTerms) -> Awaitable[Submission]:
         """Send an order, once."""
-        if self._is_certain:
-            return self._venue.submit(terms)
-        return self._once_certain(lambda: self._venue.submit(terms), _unsent)
+        return self._send(lambda: self._venue.submit(terms))
 
     def cancel(self, symbol: Symbol, order_id: ClientOrderId) -> Awaitable[Cancellation]:
         """Ask to take an order out."""
-        if self._is_certain:
-            return self._venue.cancel(symbol, order_id)
-        return self._once_certain(lambda: self._venue.cancel(symbol, order_id), _unsent)
+        return self._send(lambda: self._venue.cancel(symbol, order_id))
 
     def amend(self, terms: OrderTerms) -> Awaitable[Cancellation]:
         """Change a resting order."""
-        if self._is_certain:
-            return self._venue.amend(terms)
-        return self._once_certain(lambda: self._venue.amend(terms), _unsent)
+        return self._send(lambda: self._venue.amend(terms))
 
     # --- reads ---
 

@@ -1,7 +1,8 @@
 """The pulse of a daemon in a box: what is read while things go wrong, and what follows from it."""
 
 import socket
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -143,12 +144,7 @@ class _Without:
 
 def test_the_watchdog_is_fed_at_half_its_time_and_only_while_all_is_alive(perform, tmp_path: Path):
     async def play(box: Box) -> None:
-        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
-            manager.bind(str(tmp_path / "notify"))
-            manager.setblocking(False)
-            environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "10000000"}
-            notifier = Notifier(environment)
-            keep = KeepAlive(pulse_of(box), notifier, box.loop)
+        with managed(box, tmp_path) as (manager, keep, _):
             await box.start("60000")
             await box.open()
             keep.start()
@@ -162,19 +158,13 @@ def test_the_watchdog_is_fed_at_half_its_time_and_only_while_all_is_alive(perfor
             keep.stop()
             await box.soon(30)
             assert heard(manager) == []
-            notifier.close()
 
     perform(play)
 
 
 def test_a_sleep_of_the_computer_does_not_starve_the_watchdog(perform, tmp_path: Path):
     async def play(box: Box) -> None:
-        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
-            manager.bind(str(tmp_path / "notify"))
-            manager.setblocking(False)
-            environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "10000000"}
-            notifier = Notifier(environment)
-            keep = KeepAlive(pulse_of(box), notifier, box.loop)
+        with managed(box, tmp_path) as (manager, keep, _):
             await box.start("60000")
             await box.soon(0.2)
             keep.start()
@@ -182,10 +172,39 @@ def test_a_sleep_of_the_computer_does_not_starve_the_watchdog(perform, tmp_path:
             box.clock.sleep(hours=8)  # 0.1 s before it looks, and before the next beat
             await box.soon(4)
             assert heard(manager) == ["READY", "WATCHDOG", "STATUS", "WATCHDOG"]
-            keep.stop()
-            notifier.close()
 
     perform(play)
+
+
+def test_a_look_that_fails_is_not_the_last_one(perform, tmp_path: Path):
+    async def play(box: Box) -> None:
+        with managed(box, tmp_path) as (manager, keep, pulse):
+            await box.start("60000")
+            keep.start()
+            look, errors = pulse.look, []
+            box.loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
+            pulse.look = lambda: 1 // 0
+            await box.soon(5.1)
+            assert [type(each) for each in errors] == [ZeroDivisionError]
+            pulse.look = look
+            await box.soon(5)
+            assert heard(manager) == ["READY", "WATCHDOG", "WATCHDOG"]
+
+    perform(play)
+
+
+@contextmanager
+def managed(box: Box, directory: Path) -> Iterator[tuple[socket.socket, KeepAlive, Pulse]]:
+    """Give a service manager's socket, whose watchdog bites after ten seconds, and who feeds it."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
+        manager.bind(str(directory / "notify"))
+        manager.setblocking(False)
+        environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "10000000"}
+        notifier, pulse = Notifier(environment), pulse_of(box)
+        keep = KeepAlive(pulse, notifier, box.loop)
+        yield manager, keep, pulse
+        keep.stop()
+        notifier.close()
 
 
 def heard(manager: socket.socket) -> list[str]:

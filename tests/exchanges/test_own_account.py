@@ -147,6 +147,14 @@ def test_it_is_told_whose_it_is_before_anything_is_read():
     assert (order, venue.asked) == (["told"], ["balances"])
 
 
+def test_it_is_told_again_with_what_the_login_may_do_for_who_has_crashed_meanwhile():
+    held = Held(Venue(OURS), None)
+
+    asyncio.run(held.account.account())
+
+    assert held.told == [OURS, OURS]
+
+
 def test_of_another_account_only_the_line_is_told():
     held = Held(Venue(OTHERS), OURS)
     held.do("positions")
