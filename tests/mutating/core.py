@@ -77,6 +77,8 @@ CORE: dict[str, list[str]] = {
     "domain.position_outside": _LIFE,
     "domain.position_offline": [*_LIFE, *_domain("position_offline", "downtime")],
     "domain.pnl": _domain("pnl", "position"),
+    "domain.reconciliation": _domain("reconciliation", "outside_trades"),
+    "domain.dust": _domain("dust"),
     "domain.venue_stop": _VENUE_STOPS,
     "domain.venue_stop_attached": _VENUE_STOPS,
     "domain.venue_stop_life": _VENUE_STOPS,
