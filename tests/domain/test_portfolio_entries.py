@@ -286,6 +286,12 @@ def test_only_a_person_enters_without_a_stop(by):
     assert ask(entry(plan=bare)).risk is None
 
 
+def test_an_entry_by_risk_without_a_stop_has_no_size_though_a_person_asks():
+    asked = entry("0.01", by=SizeBy.RISK_RATIO, plan=ProtectionPlan())
+
+    assert rule(ask(asked)) == "SIZE_NEEDS_STOP"
+
+
 def test_low_confidence_is_refused():
     careful = TraderLimits(min_confidence=D("0.7"))
 

@@ -54,6 +54,11 @@ _VENUE_STOPS = [
 ]
 
 
+_ACCOUNT = _domain(
+    "portfolio", "portfolio_life", "portfolio_cash", "portfolio_flows", "portfolio_limits"
+)
+
+
 def _storage(*names: str) -> list[str]:
     return [f"tests/storage/test_{name}.py" for name in names]
 
@@ -77,6 +82,10 @@ CORE: dict[str, list[str]] = {
     "domain.position_outside": _LIFE,
     "domain.position_offline": [*_LIFE, *_domain("position_offline", "downtime")],
     "domain.pnl": _domain("pnl", "position"),
+    "domain.portfolio": _domain("portfolio", "portfolio_life", "portfolio_entries"),
+    "domain.portfolio_state": _ACCOUNT,
+    "domain.portfolio_cash": _domain("portfolio_cash", "portfolio_flows"),
+    "domain.portfolio_limits": _domain("portfolio_limits", "limit_changes"),
     "domain.reconciliation": _domain("reconciliation", "outside_trades"),
     "domain.dust": _domain("dust"),
     "domain.venue_stop": _VENUE_STOPS,
