@@ -342,7 +342,10 @@ def _limits_reached(
 
 def _stopped_for_the_day(code: str, message: str, now: datetime) -> EntriesStopped:
     cause = ModeCause(
-        code=code, mode=Mode.NO_ENTRY, message=message, way_out="Ends by itself at 00:00 UTC."
+        code=code,
+        mode=Mode.NO_ENTRY,
+        message=message,
+        way_out="Ends by itself at 00:01 UTC: a new day counts once it has stood for a minute.",
     )
     return EntriesStopped(cause=cause, at=now)
 

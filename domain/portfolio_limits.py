@@ -89,10 +89,10 @@ def consequences(portfolio: Portfolio, limits: AccountLimits, marks: Marks) -> s
     if daily_drawdown(portfolio, marks) >= limits.daily_drawdown_ratio or (
         cap is not None and loss >= cap
     ):
-        said.append("today's loss is beyond the limit: entries stop until 00:00 UTC")
+        said.append("today's loss is beyond the limit: entries stop until 00:01 UTC")
     codes = {cause.code for cause in portfolio.causes}
     if codes & {modes.DAILY_DRAWDOWN, modes.DAILY_LOSS}:
-        said.append("entries stay stopped until 00:00 UTC by the limit that was reached")
+        said.append("entries stay stopped until 00:01 UTC by the limit that was reached")
     return "; ".join(said)
 
 

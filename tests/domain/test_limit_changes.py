@@ -204,7 +204,7 @@ def test_a_kill_switch_that_has_fired_may_be_set_to_anything():
 
 def test_a_daily_limit_that_was_passed_already_says_that_entries_stop():
     said = consequences(fallen(), AccountLimits(daily_drawdown_ratio=D("0.03")), {})
-    assert said == "today's loss is beyond the limit: entries stop until 00:00 UTC"
+    assert said == "today's loss is beyond the limit: entries stop until 00:01 UTC"
     said = consequences(
         fallen(), AccountLimits(daily_drawdown_ratio=D(1), daily_loss_cap=D(999)), {}
     )

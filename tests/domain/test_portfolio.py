@@ -488,6 +488,7 @@ def test_a_daily_drawdown_stops_entries_until_the_next_utc_day():
     assert portfolio.causes[0].message == (
         "Equity 9500 is 5 % below 10000 of 00:00 UTC, the limit is 5 %."
     )
+    assert portfolio.causes[0].way_out.startswith("Ends by itself at 00:01 UTC")
     assert mode_of(portfolio) is Mode.NO_ENTRY
 
     portfolio = marked(portfolio, "90", at=datetime(2024, 8, 8, 23, 59, 59, tzinfo=UTC))
