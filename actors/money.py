@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from math import inf
 from typing import Any
 
@@ -16,9 +17,11 @@ from actors.looking import Looked
 from actors.messages import CorrectCash, FlowsTold, OpenCash
 from actors.persistence import JOURNAL_DOWN
 from actors.world import World
+from domain.dust import LostDust
 from domain.ids import Symbol
 from domain.money import ZERO
-from domain.portfolio_cash import is_opened, move_cash
+from domain.portfolio_cash import is_opened, move_cash, write_off
+from domain.portfolio_life import evolve
 from domain.portfolio_state import Portfolio, cash
 from domain.reconciliation import SETTLED_S
 from domain.venue import Balance, VenuePosition
@@ -42,6 +45,7 @@ class Money:
         self.books = books  # of a real venue; the paper venue's account is ours by construction
         self.told: Decimal | None = None  # quote, as last read
         self.costs: dict[Symbol, Decimal] | None = None  # of what the venue holds, quote, signed
+        self.missing: tuple[LostDust, ...] = ()
         self.gap = ZERO
         self.since_s: float | None = None
         self.booked_until: datetime | None = None  # all that the venue told of until then
@@ -71,6 +75,10 @@ class Money:
             return None
         if portfolio is None or self.costs is None or (self.books and not is_opened(portfolio)):
             return None
+        now = self.world.clock.now()
+        for each in self.missing:
+            gone = write_off(portfolio, each.dust, each.left, now=now)
+            portfolio = reduce(evolve, gone, portfolio)
         return cash(portfolio, self.costs, spot_is_paid=self.spot_is_paid)
 
     def total_of(self, balances: tuple[Balance, ...]) -> Decimal | None:
@@ -91,9 +99,14 @@ class Money:
             return False
         return ours is None or abs(total - ours) >= TOLERANCE
 
-    def note_holdings(self, told: tuple[VenuePosition, ...], *, agree: bool) -> None:
-        """Take down what the venue's holdings cost; unless they are ours, nothing can be said."""
-        self.costs = None
+    def note_holdings(
+        self, told: tuple[VenuePosition, ...], missing: tuple[LostDust, ...], *, agree: bool
+    ) -> None:
+        """Take down what the venue's holdings cost; unless they are ours, nothing can be said.
+
+        Dust that is `missing` there is in its balance already.
+        """
+        self.costs, self.missing = None, missing
         if agree:
             self.costs = {}
             for each in told:

@@ -33,7 +33,7 @@ from actors.world import World
 from domain import portfolio as core
 from domain.commands import ClosePosition, EntryRequest, RequestedBy, WithdrawEntries
 from domain.errors import Refusal
-from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, Symbol, TradeId
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, TradeId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
 from domain.modes import DRAINING, KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
@@ -242,7 +242,7 @@ class PortfolioActor(Cashier):
     def on_marks(self, marks: Marks) -> None:
         """Value the account; drawdown stops entries, or everything."""
         now, now_s = self.world.clock.now(), self.world.clock.monotonic()
-        self._note_unpriced(core.unpriced(self.portfolio, marks.prices))
+        self._note_unpriced(marks)
         events = core.mark(
             self.portfolio,
             marks.prices,
@@ -261,16 +261,19 @@ class PortfolioActor(Cashier):
         else:
             self._withdraw_entries()
 
-    def _note_unpriced(self, symbols: tuple[Symbol, ...]) -> None:
+    def _note_unpriced(self, marks: Marks) -> None:
         """Say when something held has had no price for long, and when all have one again."""
+        symbols = core.unpriced(self.portfolio, marks.prices)
         is_up = FEED_DOWN not in self.causes
         lasts = self.unpriced.lasts(self.world.clock.monotonic(), symbols, is_up=is_up)
-        if UNPRICED in self.causes:
-            if not symbols:
+        if not symbols:
+            self.unpriced.note(symbols)
+            if UNPRICED in self.causes:
                 self.on_clear_cause(ClearCause(UNPRICED))
-        elif lasts:
-            cause = unpriced_cause(symbols)
-            self.world.telemetry.alarm(UNPRICED, cause.message)
+        elif lasts or UNPRICED in self.causes:
+            cause = unpriced_cause(symbols, core.unvalued(self.portfolio, marks.prices))
+            if self.unpriced.note(symbols):
+                self.world.telemetry.alarm(UNPRICED, cause.message)
             self.on_set_cause(SetCause(cause))
 
     def _close_everything(self) -> None:
@@ -372,6 +375,7 @@ class PortfolioActor(Cashier):
             reset=command.reset,
             by=command.by,
             now=now,
+            despite_holes=UNPRICED in self.causes,
         )
         note = "they were so already"
         if not isinstance(events, Refusal) and events:

@@ -213,8 +213,10 @@ class ReconcilerActor(Actor):
             self._note_answer(Depth.HOLDINGS, looked)
             self.holdings.judge(looked, act=acts)
             self.holdings.elsewhere.note(looked)
-            agree = not self.world.differing and self.holdings.dust.is_settled
-            self.money.note_holdings(looked.positions, agree=agree)
+            held_back = self.holdings.dust.holds_back(looked.began_s)
+            agree = not self.world.differing and not held_back
+            missing = self.holdings.dust.missing
+            self.money.note_holdings(looked.positions, missing, agree=agree)
             if not self.world.is_reconciled:
                 self.tell(names.EXCHANGE, self._read(looked))
             if looked.orders is not None and acts:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.messages import SettingsChanged
+from actors.unpriced import UNPRICED
 from daemon.assembly import (
     Assembly,
     account_limits,
@@ -113,7 +114,9 @@ class Reloader:
         if portfolio is None:
             return None
         limits = account_limits(self._parts.config), account_limits(now)
-        refusal = reload_problem(portfolio, *limits, world.prices.marks())
+        refusal = reload_problem(
+            portfolio, *limits, world.prices.marks(), despite_holes=UNPRICED in world.causes
+        )
         if refusal is None:
             return None
         return replace(refusal, message=f"What is in force stays: {refusal.message}")

@@ -328,7 +328,7 @@ def _daily_loss_problem(case: EntryCase) -> Refusal | None:
     return Refusal(
         rule="DAILY_LOSS_CAP",
         message=f"Loss of the day {shown(loss)} {case.portfolio.quote} reached {shown(cap)}.",
-        remedy="Wait until 00:00 UTC.",
+        remedy="Wait until 00:01 UTC.",
         actual=shown(loss),
         limit=shown(cap),
     )

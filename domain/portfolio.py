@@ -16,7 +16,7 @@ from domain import modes
 from domain.commands import EntryRequest
 from domain.entry_checks import EntryCase, figures_of, problem_of
 from domain.errors import Refusal
-from domain.ids import ClientOrderId, PositionId, Symbol, TraderName
+from domain.ids import ClientOrderId, PositionId, TraderName
 from domain.instrument import Direction, Instrument
 from domain.modes import Mode, ModeCause
 from domain.money import ONE, ZERO
@@ -54,7 +54,9 @@ from domain.portfolio_state import (
     equity,
     exposure,
     lost_today,
+    unpriced,
     unrealized_pnl,
+    unvalued,
 )
 from domain.risk import AccountLimits, TraderLimits, loss_distance, percent, shown
 from domain.size_bounds import amount_for, size_problem
@@ -100,6 +102,7 @@ __all__ = [
     "stop_entries",
     "unpriced",
     "unrealized_pnl",
+    "unvalued",
 ]
 
 UNKNOWN_TRADER = TraderName("unknown")  # of a position nobody asked for
@@ -281,10 +284,13 @@ def mark(
 
     Equity is journaled every minute, at a new peak and when anything else happens. While a held
     symbol has no price (see `unpriced`) nothing is judged, as after a start. `despite_holes`: that
-    has lasted too long, and limits go by what is priced, the rest at its cost. It makes no peak.
+    has lasted too long, and limits go by what is priced, the rest at the last price known. It makes
+    no peak. Where none is known nothing is judged: its gain may be in the peak.
     """
     missing = unpriced(portfolio, marks)
     if missing and not (despite_holes and len(missing) < len(portfolio.books)):
+        return ()
+    if unvalued(portfolio, marks):
         return ()
     value = equity(portfolio, marks)
     events: list[AnyPortfolioEvent] = []
@@ -298,7 +304,8 @@ def mark(
     is_due = not timedelta() <= now - portfolio.marked_at < MARK_EVERY
     is_peak = value > portfolio.high_water_mark * (ONE + PEAK_STEP)
     if not missing and (events or is_due or is_peak):
-        events.append(EquityMarked(equity=value, balance=portfolio.balance, at=now))
+        held = tuple((symbol, marks[symbol]) for symbol in portfolio.books)
+        events.append(EquityMarked(equity=value, balance=portfolio.balance, at=now, marks=held))
     return tuple(events)
 
 
@@ -335,14 +342,12 @@ def _limits_reached(
 
 def _stopped_for_the_day(code: str, message: str, now: datetime) -> EntriesStopped:
     cause = ModeCause(
-        code=code, mode=Mode.NO_ENTRY, message=message, way_out="Ends by itself at 00:00 UTC."
+        code=code,
+        mode=Mode.NO_ENTRY,
+        message=message,
+        way_out="Ends by itself at 00:01 UTC: a new day counts once it has stood for a minute.",
     )
     return EntriesStopped(cause=cause, at=now)
-
-
-def unpriced(portfolio: Portfolio, marks: Marks) -> tuple[Symbol, ...]:
-    """Return the symbols of open positions that have no price."""
-    return tuple(symbol for symbol in portfolio.books if symbol not in marks)
 
 
 def mode_of(portfolio: Portfolio, extra_causes: Iterable[ModeCause] = ()) -> Mode:
@@ -380,7 +385,8 @@ def reset_kill_switch(
     """Return the events of a person's reset; none when the switch is not tripped.
 
     Drawdown counts from today's equity on, else the switch would trip again at once. So that must
-    be known: every symbol held needs a price, or counts at its cost (`despite_holes`, see `mark`).
+    be known: every symbol held needs a price, or counts at the last one known, else at its cost
+    (`despite_holes`, see `mark`).
     """
     if all(cause.code != modes.KILL_SWITCH for cause in portfolio.causes):
         return ()

@@ -122,6 +122,7 @@ class EquityMarked(PortfolioEvent, frozen=True):
     equity: Decimal  # quote
     balance: Decimal  # quote
     at: datetime
+    marks: tuple[tuple[Symbol, Decimal], ...] = ()  # of what was held
 
 
 class DayRolled(PortfolioEvent, frozen=True):

@@ -66,10 +66,8 @@ def evolve(portfolio: Portfolio | None, event: AnyPortfolioEvent) -> Portfolio:
             return _closed(portfolio, event)
         case DustGone():
             return _without_dust(portfolio, event)
-        case EquityMarked(equity=value, at=at):
-            peak = max(portfolio.high_water_mark, value)
-            last = value if at.date() <= portfolio.day else portfolio.last_equity
-            return replace(portfolio, high_water_mark=peak, marked_at=at, last_equity=last)
+        case EquityMarked():
+            return _marked(portfolio, event)
         case DayRolled():
             return _rolled(portfolio, event)
         case LimitsConfigured():
@@ -109,6 +107,17 @@ def _caused(
         case KillSwitchReset(equity=value):
             causes = _without(portfolio, KILL_SWITCH)
             return replace(portfolio, causes=causes, high_water_mark=value)
+
+
+def _marked(portfolio: Portfolio, event: EquityMarked) -> Portfolio:
+    is_of_day = event.at.date() <= portfolio.day
+    return replace(
+        portfolio,
+        high_water_mark=max(portfolio.high_water_mark, event.equity),
+        marked_at=event.at,
+        last_equity=event.equity if is_of_day else portfolio.last_equity,
+        last_marks=dict(event.marks),
+    )
 
 
 def _rolled(portfolio: Portfolio, event: DayRolled) -> Portfolio:
@@ -264,6 +273,7 @@ def _booked(portfolio: Portfolio, event: FillBooked) -> Portfolio:
     after = replace(holding, ledger=ledger, trade_ids=holding.trade_ids | {fill.trade_id})
     if event.is_entry and fill.client_order_id in portfolio.reservations:
         portfolio, after = _used(portfolio, after, fill.client_order_id, fill.quantity)
+    portfolio = replace(portfolio, last_marks={fill.symbol: fill.price, **portfolio.last_marks})
     return replace(
         _with_books(portfolio, holding, after),
         balance=portfolio.balance + ledger.realized_pnl - holding.ledger.realized_pnl,
@@ -291,9 +301,11 @@ def _with_books(portfolio: Portfolio, before: Holding, after: Holding) -> Portfo
     book = portfolio.books.get(symbol) or SymbolBook(is_spot=after.pair.kind is Kind.SPOT)
     book = book.plus(quantity, cost, after.direction)
     books = {**portfolio.books, symbol: book}
-    if not book.gross_quantity:
-        del books[symbol]
-    return replace(portfolio, books=books)
+    if book.gross_quantity:
+        return replace(portfolio, books=books)
+    del books[symbol]
+    known = {each: mark for each, mark in portfolio.last_marks.items() if each != symbol}
+    return replace(portfolio, books=books, last_marks=known)
 
 
 def _closed(portfolio: Portfolio, event: HoldingClosed) -> Portfolio:

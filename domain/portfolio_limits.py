@@ -6,7 +6,6 @@ from decimal import Decimal
 from domain import modes
 from domain.errors import Refusal
 from domain.limit_changes import AccountOverrides, applied, merged, no_sense, too_many_said
-from domain.portfolio import unpriced
 from domain.portfolio_events import AccountLimitsChanged
 from domain.portfolio_state import (
     Marks,
@@ -17,6 +16,8 @@ from domain.portfolio_state import (
     equity,
     exposure,
     limits_of,
+    unpriced,
+    unvalued,
 )
 from domain.risk import AccountLimits, percent, shown
 
@@ -30,11 +31,13 @@ def change_limits(
     reset: bool,
     by: str,
     now: datetime,
+    despite_holes: bool = False,
 ) -> tuple[AccountLimitsChanged, ...] | Refusal:
     """Return the event of a change of limits; none when they are so already.
 
     With `reset`, all overrides end before those in `wanted` begin. A total drawdown limit that has
     been passed already is refused: it would close everything, and that is asked for by its name.
+    `despite_holes` as in `portfolio.mark`: what has no price counts as it does there.
     """
     change = portfolio.limits_change
     before = AccountOverrides() if change is None else change.overrides
@@ -47,14 +50,21 @@ def change_limits(
     if overrides == before:
         return ()
     if new.total_drawdown_ratio < previous.total_drawdown_ratio:
-        refusal = _closes_everything(portfolio, new.total_drawdown_ratio, marks)
+        refusal = _closes_everything(
+            portfolio, new.total_drawdown_ratio, marks, despite_holes=despite_holes
+        )
         if refusal is not None:
             return refusal
     return (AccountLimitsChanged(overrides=overrides, previous=previous, new=new, by=by, at=now),)
 
 
 def reload_problem(
-    portfolio: Portfolio, before: AccountLimits, configured: AccountLimits, marks: Marks
+    portfolio: Portfolio,
+    before: AccountLimits,
+    configured: AccountLimits,
+    marks: Marks,
+    *,
+    despite_holes: bool = False,
 ) -> Refusal | None:
     """Return why other configured limits may not be put in force now; None when they may.
 
@@ -63,7 +73,7 @@ def reload_problem(
     new = limits_of(portfolio, configured).total_drawdown_ratio
     if new >= limits_of(portfolio, before).total_drawdown_ratio:
         return None
-    return _closes_everything(portfolio, new, marks)
+    return _closes_everything(portfolio, new, marks, despite_holes=despite_holes)
 
 
 def consequences(portfolio: Portfolio, limits: AccountLimits, marks: Marks) -> str:
@@ -79,18 +89,20 @@ def consequences(portfolio: Portfolio, limits: AccountLimits, marks: Marks) -> s
     if daily_drawdown(portfolio, marks) >= limits.daily_drawdown_ratio or (
         cap is not None and loss >= cap
     ):
-        said.append("today's loss is beyond the limit: entries stop until 00:00 UTC")
+        said.append("today's loss is beyond the limit: entries stop until 00:01 UTC")
     codes = {cause.code for cause in portfolio.causes}
     if codes & {modes.DAILY_DRAWDOWN, modes.DAILY_LOSS}:
-        said.append("entries stay stopped until 00:00 UTC by the limit that was reached")
+        said.append("entries stay stopped until 00:01 UTC by the limit that was reached")
     return "; ".join(said)
 
 
-def _closes_everything(portfolio: Portfolio, limit: Decimal, marks: Marks) -> Refusal | None:
+def _closes_everything(
+    portfolio: Portfolio, limit: Decimal, marks: Marks, *, despite_holes: bool
+) -> Refusal | None:
     """Return why the kill switch may not be set to `limit`; None when it would not trip."""
     if any(cause.code == modes.KILL_SWITCH for cause in portfolio.causes):
         return None
-    missing = unpriced(portfolio, marks)
+    missing = unvalued(portfolio, marks) if despite_holes else unpriced(portfolio, marks)
     if missing:
         return Refusal(
             rule="NO_PRICE",

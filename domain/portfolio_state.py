@@ -9,9 +9,10 @@ without a fill. What is held is valued apart, so one set of rules serves both ki
 
 Sums are kept per symbol and changed with each fill: a price costs a few operations per symbol,
 however many positions there are. What closed positions left over is kept apart, as dust: nothing
-guards it, and its symbol may be priced no more. Without a price what is owned is valued at its
-cost, which is neither a gain nor a loss; whoever judges drawdown waits until every held symbol has
-a price, and for dust does not wait.
+guards it, and its symbol may be priced no more. Without a price what is held is valued at the last
+one known: at its cost, a gain that the peak contains would look like a loss. Where none is known,
+as of dust, it is at cost. Whoever judges drawdown waits some seconds until every held symbol has a
+price, and for dust does not wait.
 """
 
 from collections.abc import Mapping
@@ -178,6 +179,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     flows_read: datetime | None = None  # all that the venue told until then is booked; noted seldom
     day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity
     last_equity: Decimal | None = None  # quote, of the last mark of `day`
+    last_marks: dict[Symbol, Decimal] = {}  # of what is held: of the last `EquityMarked`, or a fill
 
 
 def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:
@@ -186,9 +188,23 @@ def limits_of(portfolio: Portfolio, configured: AccountLimits) -> AccountLimits:
     return configured if change is None else applied(configured, change.overrides)
 
 
+def _known(portfolio: Portfolio, marks: Marks) -> Marks:
+    return {**portfolio.last_marks, **marks}
+
+
+def unpriced(portfolio: Portfolio, marks: Marks) -> tuple[Symbol, ...]:
+    """Return the symbols of open positions that have no price."""
+    return tuple(symbol for symbol in portfolio.books if symbol not in marks)
+
+
+def unvalued(portfolio: Portfolio, marks: Marks) -> tuple[Symbol, ...]:
+    """Return those of which no earlier price is known either; older journals tell none."""
+    return unpriced(portfolio, _known(portfolio, marks))
+
+
 def unrealized_pnl(portfolio: Portfolio, marks: Marks) -> Decimal:
     """Quote, over everything held and left over."""
-    books = portfolio.books.items()
+    books, marks = portfolio.books.items(), _known(portfolio, marks)
     held = sum((book.unrealized_pnl(marks.get(symbol)) for symbol, book in books), ZERO)
     return held + sum(
         (each.unrealized_pnl(marks.get(each.symbol)) for each in portfolio.dust), ZERO
@@ -208,6 +224,7 @@ def available(portfolio: Portfolio, marks: Marks) -> Decimal:
 
 def exposure(portfolio: Portfolio, marks: Marks) -> Decimal:
     """Quote: notional of everything owned, longs and shorts added, and of entries under way."""
+    marks = _known(portfolio, marks)
     held = (book.notional(marks.get(symbol)) for symbol, book in portfolio.books.items())
     dust = (each.notional(marks.get(each.symbol)) for each in portfolio.dust)
     return sum(held, portfolio.reserved_notional) + sum(dust, ZERO)

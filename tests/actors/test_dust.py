@@ -82,3 +82,28 @@ def test_dust_that_is_there_stays_whatever_happens_around_it(perform):
         assert "BALANCE_CORRECTED" not in box.ears.codes()
 
     perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_dust_missing_in_a_busy_symbol_holds_the_balance_back_for_a_while_only(perform):
+    async def trade(box: Box, first: int, last: int) -> None:
+        for number in range(first, last):
+            await box.open("0.02", stop_at("2500"), number=number, symbol=ETH)
+            await box.soon(2)
+            await box.close(number)
+            await box.soon(2)
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        await leave_dust(box)
+        box.venue.trades("-0.005", "3000", symbol=ETH)
+        box.venue.cash -= 50
+        await trade(box, 2, 10)
+        assert "BALANCE_CORRECTED" not in box.ears.codes()
+        await trade(box, 10, 50)
+        assert box.portfolio.dust, "no read confirms that it is gone"
+        assert box.ears.codes().count("BALANCE_CORRECTED") == 1
+        await box.soon(60)
+        assert box.portfolio.dust == ()
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())

@@ -135,7 +135,7 @@ def test_a_drawdown_limit_set_at_run_time_stops_the_day(perform):
         await box.soon(2.5)
         assert [cause.code for cause in box.portfolio.causes] == ["DAILY_DRAWDOWN"]
         answer = await told(box, ask.SetAccountLimits(reset=True))
-        assert "entries stay stopped until 00:00 UTC" in answer["note"]
+        assert "entries stay stopped until 00:01 UTC" in answer["note"]
 
     perform(play)
 

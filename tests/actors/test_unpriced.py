@@ -1,7 +1,9 @@
 """Something held has no price: limits go by the rest, and that is said."""
 
 from actors.unpriced import UNPRICED, UNPRICED_AFTER_S
-from tests.actors.box import CONFIG, ETH, Box, stop_at
+from daemon import admin_requests as ask
+from tests.actors.box import BTC, CONFIG, ETH, Box, D, stop_at
+from tests.actors.desks import desk_of
 
 KILL = CONFIG.replace("total_drawdown_ratio: 1}", "total_drawdown_ratio: 0.05}")
 
@@ -62,5 +64,56 @@ def test_a_stream_that_is_down_is_another_matter(perform):
         box.market.sink.on_connected()
         await go_on(box, UNPRICED_AFTER_S + 5, "60000")
         assert set(box.parts.world.causes) == {UNPRICED}
+
+    perform(hold_two, second)
+
+
+def test_a_gain_that_nothing_tells_the_price_of_any_more_is_no_loss(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        box.say("3000", symbol=ETH)
+        await box.open("0.1", stop_at("35000"))
+        await box.open("10", stop_at("2000"), number=2, symbol=ETH)
+        for price in range(3000, 4001, 50):
+            box.say(str(price), symbol=ETH)
+            await box.soon(1)
+        assert box.portfolio.high_water_mark > 109_000
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await go_on(box, UNPRICED_AFTER_S + 90, "60000")
+        assert UNPRICED in box.parts.world.causes
+        assert box.portfolio.causes == ()
+        assert not box.position(1).is_closed
+
+    perform(first, second, config=KILL)
+
+
+def test_another_symbol_without_a_price_is_said_too(perform):
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await go_on(box, UNPRICED_AFTER_S + 5, "60000")
+        prices = box.parts.world.prices.prices
+        lost = prices.pop(BTC)
+        await box.soon(2)
+        assert BTC in box.parts.world.causes[UNPRICED].message
+        assert box.ears.codes().count(UNPRICED) == 2
+        prices[BTC] = lost
+        await box.soon(2)
+        assert BTC not in box.parts.world.causes[UNPRICED].message
+        assert box.ears.codes().count(UNPRICED) == 2
+
+    perform(hold_two, second)
+
+
+def test_a_lower_kill_switch_is_taken_by_the_last_price_known(perform):
+    lower = ask.SetAccountLimits(total_drawdown_ratio=D("0.5"))
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        assert (await desk_of(box).handle(lower)).rule == "NO_PRICE"
+        await go_on(box, UNPRICED_AFTER_S + 5, "60000")
+        await desk_of(box).handle(lower)
+        assert box.portfolio.limits_change is not None
 
     perform(hold_two, second)

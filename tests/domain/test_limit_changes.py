@@ -13,15 +13,16 @@ from domain.limit_changes import (
     too_many_said,
 )
 from domain.modes import KILL_SWITCH
-from domain.portfolio_events import DayRolled, KillSwitchTripped, PortfolioOpened
+from domain.portfolio_events import DayRolled, EquityMarked, KillSwitchTripped, PortfolioOpened
 from domain.portfolio_life import evolve
-from domain.portfolio_limits import change_limits, consequences
+from domain.portfolio_limits import change_limits, consequences, reload_problem
 from domain.portfolio_state import limits_of
 from domain.risk import AccountLimits, TraderLimits
 from domain.trader_state import Trader, TraderLimitsChanged
 from domain.trader_state import change_limits as change_trader
 from domain.trader_state import evolve as evolve_trader
 from tests.builders import NOW, D
+from tests.domain.test_portfolio import entered
 
 CONFIGURED = TraderLimits(max_positions=3, max_risk_ratio=D("0.02"))
 ACCOUNT = AccountLimits()
@@ -177,6 +178,22 @@ def test_a_reset_that_lowers_the_kill_switch_below_the_drawdown_is_refused_too()
     assert refusal.rule == "LIMIT_PASSED"
 
 
+def test_a_kill_switch_goes_by_the_last_price_known_once_there_has_been_none_for_long():
+    portfolio = entered(account())
+    lower = AccountOverrides(total_drawdown_ratio=D("0.05"))
+    asked = {"reset": False, "by": "ada", "now": NOW}
+
+    refusal = change_limits(portfolio, ACCOUNT, lower, {}, **asked)
+    assert refusal.rule == "NO_PRICE"
+    assert reload_problem(portfolio, ACCOUNT, applied(ACCOUNT, lower), {}).rule == "NO_PRICE"
+
+    assert change_limits(portfolio, ACCOUNT, lower, {}, **asked, despite_holes=True)
+    assert not reload_problem(portfolio, ACCOUNT, applied(ACCOUNT, lower), {}, despite_holes=True)
+    unknown = evolve(portfolio, EquityMarked(equity=D(10_000), balance=D(10_000), at=NOW))
+    refusal = change_limits(unknown, ACCOUNT, lower, {}, **asked, despite_holes=True)
+    assert refusal.rule == "NO_PRICE"
+
+
 def test_a_kill_switch_that_has_fired_may_be_set_to_anything():
     tripped = KillSwitchTripped(drawdown=D("0.2"), limit=D("0.2"), equity=D(8000), at=NOW)
     portfolio = evolve(fallen(), tripped)
@@ -187,7 +204,7 @@ def test_a_kill_switch_that_has_fired_may_be_set_to_anything():
 
 def test_a_daily_limit_that_was_passed_already_says_that_entries_stop():
     said = consequences(fallen(), AccountLimits(daily_drawdown_ratio=D("0.03")), {})
-    assert said == "today's loss is beyond the limit: entries stop until 00:00 UTC"
+    assert said == "today's loss is beyond the limit: entries stop until 00:01 UTC"
     said = consequences(
         fallen(), AccountLimits(daily_drawdown_ratio=D(1), daily_loss_cap=D(999)), {}
     )

@@ -52,6 +52,7 @@ from domain.portfolio import (
     stop_entries,
     unpriced,
     unrealized_pnl,
+    unvalued,
 )
 from domain.portfolio_events import CashMoved
 from domain.portfolio_life import REMEMBERED_CLOSED
@@ -455,7 +456,12 @@ def test_equity_is_journaled_once_a_minute():
     assert mark(portfolio, {ETH: D(100)}, LIMITS, NOW + timedelta(seconds=59)) == ()
     (event,) = mark(portfolio, {ETH: D(99)}, LIMITS, NOW + timedelta(seconds=60))
 
-    assert event == EquityMarked(equity=D(9999), balance=D(10000), at=NOW + timedelta(seconds=60))
+    assert event == EquityMarked(
+        equity=D(9999),
+        balance=D(10000),
+        at=NOW + timedelta(seconds=60),
+        marks=((ETH, D(99)),),
+    )
     assert evolve(portfolio, event).marked_at == NOW + timedelta(seconds=60)
 
 
@@ -482,6 +488,7 @@ def test_a_daily_drawdown_stops_entries_until_the_next_utc_day():
     assert portfolio.causes[0].message == (
         "Equity 9500 is 5 % below 10000 of 00:00 UTC, the limit is 5 %."
     )
+    assert portfolio.causes[0].way_out.startswith("Ends by itself at 00:01 UTC")
     assert mode_of(portfolio) is Mode.NO_ENTRY
 
     portfolio = marked(portfolio, "90", at=datetime(2024, 8, 8, 23, 59, 59, tzinfo=UTC))
@@ -544,7 +551,7 @@ def test_nothing_is_judged_while_a_held_symbol_has_no_price():
     assert mark(portfolio, {}, LIMITS, NOW + timedelta(days=2)) == ()
 
 
-def test_what_has_had_no_price_for_long_counts_at_its_cost_and_makes_no_peak():
+def test_what_has_had_no_price_for_long_counts_as_it_was_and_makes_no_peak():
     portfolio = entered(entered(account(), quantity="50"), "p2", traded=instrument(BTC))
 
     assert mark(portfolio, {ETH: D(60)}, LIMITS, NOW) == ()
@@ -560,6 +567,56 @@ def test_what_has_had_no_price_for_long_counts_at_its_cost_and_makes_no_peak():
         portfolio, reset_kill_switch(portfolio, {ETH: D(60)}, **asked, despite_holes=True)
     )
     assert drawdown(portfolio, {ETH: D(60)}) == 0
+
+
+def held_both(ether, *, limits=LIMITS):
+    """Forty of each bought at 100; then a mark with ether at `ether`."""
+    portfolio = entered(account(), quantity="40")
+    portfolio = entered(portfolio, "p2", quantity="40", traded=instrument(BTC))
+    at = NOW + timedelta(minutes=1)
+    return after(portfolio, mark(portfolio, {ETH: D(ether), BTC: D(100)}, limits, at))
+
+
+def test_a_gain_that_a_hole_hides_is_no_loss():
+    wide = AccountLimits(daily_loss_cap=D(100))
+    portfolio = held_both("140", limits=wide)
+    assert portfolio.high_water_mark == 11600
+    next_day = NOW + timedelta(days=1)
+
+    rolled = mark(portfolio, {BTC: D(100)}, wide, next_day, despite_holes=True)
+
+    assert [type(event) for event in rolled] == [DayRolled]
+    portfolio = after(portfolio, rolled)
+    assert (portfolio.day_start_equity, equity(portfolio, {BTC: D(100)})) == (11600, 11600)
+    assert exposure(portfolio, {}) == 40 * 140 + 40 * 100
+    assert mark(portfolio, {BTC: D(98)}, wide, next_day, despite_holes=True) == ()
+
+
+def test_a_loss_known_before_the_hole_and_one_beside_it_add_up():
+    portfolio = held_both("92")
+    assert codes(portfolio) == []
+
+    portfolio = after(portfolio, mark(portfolio, {BTC: D(95)}, LIMITS, NOW, despite_holes=True))
+
+    assert codes(portfolio) == [modes.DAILY_DRAWDOWN]
+
+
+def test_a_fill_is_the_price_known_of_what_was_not_marked_yet():
+    portfolio = entered(held_both("140"), "p3", price="30", traded=instrument("SOL/USDT"))
+
+    assert portfolio.last_marks == {ETH: D(140), BTC: D(100), "SOL/USDT": D(30)}
+    assert unvalued(portfolio, {}) == ()
+    portfolio = closed(left(portfolio, "p3", price="20"), "p3")
+    assert portfolio.last_marks == {ETH: D(140), BTC: D(100)}
+
+
+def test_nothing_is_judged_while_no_price_was_ever_noted_of_what_has_none():
+    """A journal from before marks were noted: the gain of the hole may be in the peak."""
+    portfolio = held_both("140")
+    portfolio = evolve(portfolio, EquityMarked(equity=D(11600), balance=D(10000), at=NOW))
+
+    assert unvalued(portfolio, {BTC: D(1)}) == (ETH,)
+    assert mark(portfolio, {BTC: D(1)}, LIMITS, NOW, despite_holes=True) == ()
 
 
 def test_a_clock_that_was_ahead_is_followed_back_and_no_limit_is_lifted_by_that():
