@@ -1,6 +1,7 @@
 """What becomes of an account when something has happened: `evolve`, the only way it changes."""
 
 from decimal import Decimal
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -107,6 +108,8 @@ def _caused(
         case KillSwitchReset(equity=value):
             causes = _without(portfolio, KILL_SWITCH)
             return replace(portfolio, causes=causes, high_water_mark=value)
+        case _:
+            assert_never(event)
 
 
 def _marked(portfolio: Portfolio, event: EquityMarked) -> Portfolio:

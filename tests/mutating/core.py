@@ -83,6 +83,7 @@ CORE: dict[str, list[str]] = {
     "domain.position_offline": [*_LIFE, *_domain("position_offline", "downtime")],
     "domain.pnl": _domain("pnl", "position"),
     "domain.portfolio": _domain("portfolio", "portfolio_life", "portfolio_entries"),
+    "domain.portfolio_life": _ACCOUNT,
     "domain.portfolio_state": _ACCOUNT,
     "domain.portfolio_cash": _domain("portfolio_cash", "portfolio_flows"),
     "domain.portfolio_limits": _domain("portfolio_limits", "limit_changes"),
