@@ -346,6 +346,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
             if found.order is not None:
                 self._apply(found.order, asked_s=found.asked_s)
             elif found.not_found and found.client_order_id not in told:
+                self._miss(found.client_order_id)
                 self._conclude_absent(found, findings.nets, agree)
             self._ask_again(found)
 

@@ -32,6 +32,7 @@ from actors.unpriced import cause as unpriced_cause
 from actors.world import World
 from domain import portfolio as core
 from domain.commands import ClosePosition, EntryRequest, RequestedBy, WithdrawEntries
+from domain.effects import CancelOrder
 from domain.errors import Refusal
 from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, TradeId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
@@ -302,7 +303,14 @@ class PortfolioActor(Cashier):
         for position_id in dict.fromkeys(waiting):
             position = self.world.position(position_id)
             if position is not None and resting_entries(position):
-                self.tell(names.position(position_id), WithdrawEntries(position_id))
+                self._withdraw(position)
+
+    def _withdraw(self, position: Position) -> None:
+        if self.tell(names.position(position.id), WithdrawEntries(position.id)) is not False:
+            return
+        for entry in resting_entries(position):  # it is quarantined: nobody is there to do it
+            cancel = CancelOrder(entry.client_order_id, position.instrument.symbol)
+            self.tell(names.EXCHANGE, cancel)
 
     # --- modes ---
 

@@ -15,6 +15,7 @@ import structlog
 from actors import names
 from actors.absence import Proving
 from actors.attempts import attempt_of
+from actors.cancels import CancelAgain, Cancels
 from actors.covered import Room, room_for
 from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
@@ -48,6 +49,7 @@ log = structlog.get_logger("trade.execution")
 
 ANSWER_WITHIN_S = LEAVES_WITHIN_S
 _S = OrderStatus
+_WORKS = frozenset({_S.OPEN, _S.PARTIAL})
 _DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
 
 
@@ -69,6 +71,11 @@ class Sender(Proving):
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
         self.locked: dict[PositionId, list[SubmitOrder]] = {}  # exits; by a stop at the venue
+        self.cancels = Cancels()
+
+    def _drop(self, order_id: ClientOrderId) -> None:
+        super()._drop(order_id)
+        self.cancels.forget(order_id)
 
     # --- sending ---
 
@@ -339,7 +346,11 @@ class Sender(Proving):
             return
         if order.terms.type in RESTING and self._exit_is_in_doubt(order.terms.position_id):
             return  # it may have to guard for as long as that takes
-        self._record(stream, OrderCancelRequested(self.world.clock.now()))
+        if order_id in self.cancels.waiting:
+            return
+        self.cancels.note_sent(order_id)
+        if not (self.cancels.is_repeat(order_id) and order.status in _WORKS):
+            self._record(stream, OrderCancelRequested(self.world.clock.now()))
         answer = self.port.cancel(order.terms.symbol, order_id)
         self.run(self._await_answer(order_id, answer, CancelAnswered))
 
@@ -364,10 +375,18 @@ class Sender(Proving):
     @handles(CancelAnswered)
     def on_cancel_answered(self, answered: CancelAnswered) -> None:
         """A cancel that is not confirmed may have met a fill: ask."""
-        stream = self._stream(answered.client_order_id)
+        order_id = answered.client_order_id
+        stream = self._stream(order_id)
         if stream is None or stream.state.is_terminal:
             return
+        is_repeat = self.cancels.is_repeat(order_id)
+        pause_s = self.cancels.note_answer(order_id)
+        if pause_s:
+            self.after(pause_s, CancelAgain(order_id))
         match answered.outcome:
+            case Refused() | Unknown() if is_repeat and stream.state.status in _WORKS:
+                self.run(self._ask(order_id, stream.state.terms.symbol, 0))
+                return  # what it says has been journaled
             case Accepted():
                 # Out of the book; but what it filled before that may not have been reported yet.
                 why, within_s = "canceled, how much it filled is being asked", 0.0
@@ -376,7 +395,22 @@ class Sender(Proving):
             case Unknown(why=why):
                 within_s = ASK_AGAIN_AFTER_S[0]
         self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
-        self._doubt(answered.client_order_id, within_s)
+        self._doubt(order_id, within_s)
+
+    @handles(CancelAgain)
+    def on_cancel_again(self, again: CancelAgain) -> None:
+        """Cancel what still works; what is in doubt as soon as it is found."""
+        self.cancels.go_on(again.order_id)
+        stream = self._stream(again.order_id)
+        if stream is not None:
+            self._cancel_if_wanted(stream)
+
+    def _miss(self, order_id: ClientOrderId) -> None:
+        """Doubt an order that could not be canceled and is not found either."""
+        stream = self._stream(order_id)
+        if stream is not None and order_id in self.cancels.tries and stream.state.status in _WORKS:
+            why = "neither canceled nor found"
+            self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
 
 
 def _may_be_canceled(order: Order) -> bool:
@@ -384,7 +418,7 @@ def _may_be_canceled(order: Order) -> bool:
 
     What rests is known to have arrived, whatever else of it is in doubt.
     """
-    if order.status in {_S.OPEN, _S.PARTIAL}:
+    if order.status in _WORKS:
         return True
     rests = order.terms.type in RESTING and order.venue_order_id is not None
     return rests and order.status is _S.AMEND_PENDING

@@ -38,6 +38,7 @@ from domain.limit_changes import applied, too_many_said
 from domain.money import ZERO
 from domain.portfolio import equity
 from domain.position import Position
+from domain.protection import ExitReason
 from domain.risk import TraderLimits
 from domain.trader_state import (
     AnyTraderEvent,
@@ -105,6 +106,8 @@ class TraderActor(Journaled):
         """
         for position in self.world.states.latest_of("position"):
             if position.trader != self.settings.name or position.closed_at is None:
+                continue
+            if position.exit_reason is ExitReason.NEVER_FILLED:
                 continue
             known = self.trader.cooling_since.get(position.instrument.symbol)
             if known is None or known < position.closed_at:
@@ -316,7 +319,8 @@ class TraderActor(Journaled):
         if self.held.get(closed.symbol) == closed.position_id:
             del self.held[closed.symbol]
         self.cooling[closed.symbol] = self.world.clock.monotonic()
-        self._begin_cooldown(closed.symbol, self.world.clock.now())
+        if closed.reason is not ExitReason.NEVER_FILLED:  # then no longer than this life
+            self._begin_cooldown(closed.symbol, self.world.clock.now())
 
     # --- people ---
 

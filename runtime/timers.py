@@ -4,7 +4,8 @@ A timer travels through the mailbox as its own envelope. So a canceled one is no
 even if it had fired already, and a timer of a past incarnation never reaches the next.
 
 It is due by the clock, which goes on while the computer sleeps, and set by the loop's time, which
-does not: see `ActorSystem.wake`.
+does not: see `ActorSystem.wake`. That wakes timers only. A supervisor's pause before a restart and
+an `asyncio.sleep` run by the loop's time: what was left of them is left after a sleep too.
 """
 
 import asyncio

@@ -10,6 +10,7 @@ from domain.modes import Mode, ModeCause
 from domain.order import OrderStatus
 from domain.portfolio import evolve as portfolio_after
 from domain.portfolio_events import EntriesStopped
+from domain.position import PositionStatus
 from domain.protection import ExitReason
 from tests.actors.box import CONFIG, Box, D, stop_at
 from tests.actors.faulty_venue import answer_lost
@@ -130,6 +131,22 @@ def test_leaving_a_venue_that_lives_on_cancels_them(perform):
         box.parts.world.is_distant = True
         box.tell(names.PORTFOLIO, SetCause(ModeCause(modes.DRAINING, Mode.NO_ENTRY, "", "")))
         await box.soon()
+        assert_withdrawn(box)
+
+    perform(play)
+
+
+def test_an_entry_whose_position_is_quarantined_is_canceled_too(perform):
+    async def play(box: Box) -> None:
+        await with_resting(box)
+        for _ in range(6):
+            box.parts.system.kill(names.position(box.position(2).id))
+            await box.soon(0.1)
+        assert box.position(2).status is PositionStatus.QUARANTINED
+        await stop_entries(box)
+        assert box.entry(2).status is OrderStatus.CANCELED
+        assert not box.portfolio.reservations
+        await box.soon(61)  # its next life
         assert_withdrawn(box)
 
     perform(play)

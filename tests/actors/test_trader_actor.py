@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from actors import names
-from actors.messages import PauseTrader, ResumeTrader
+from actors.messages import PauseTrader, ResumeEntries, ResumeTrader, StopEntries
 from domain.candles import Candle
 from domain.commands import ModificationType, ModifyProtection, ProtectionPlan
-from domain.ids import TraderName
+from domain.ids import NO_REQUEST, TraderName
 from domain.instrument import Direction
 from domain.position import PositionStatus
 from domain.protection import ExitReason
@@ -58,6 +58,10 @@ class Scripted(Strategy, frozen=True):
             case "L":
                 plan = ProtectionPlan(stop_price=view.last - 1000)
                 return enter(Direction.LONG, "it says so", plan)
+            case "R":  # rests
+                plan = ProtectionPlan(stop_price=view.last - 1000)
+                far = view.last - 500
+                return enter(Direction.LONG, "it says so", plan, limit_price=far)
             case "A":
                 return add("it says so")
             case "C":
@@ -351,6 +355,56 @@ def test_it_waits_though_a_crash_came_between_the_close_and_its_own_note_of_it(t
         await waits_on(box)
 
     trade("LC" + "L" * 20, first, second, config=COOLING)
+
+
+async def stop_entries(box):
+    answered = await box.ask(names.PORTFOLIO, lambda request_id: StopEntries(request_id, "me"))
+    assert answered.refusal is None
+
+
+async def enters_at_once(box):
+    await box.start("60000")
+    await box.ask(names.PORTFOLIO, lambda request_id: ResumeEntries(request_id, "me"))
+    await candles(box, 1)
+    assert len(own(box)) == 1
+
+
+def test_an_entry_that_never_filled_keeps_nobody_out_after_a_restart(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        await stop_entries(box)
+        await box.soon()
+        assert not own(box)
+        await box.ask(names.PORTFOLIO, lambda request_id: ResumeEntries(request_id, "me"))
+        await candles(box, 2)
+        assert not own(box)  # but until then
+        assert state(box).cooling_since == {}
+
+    async def second(box: Box) -> None:
+        await enters_at_once(box)
+
+    trade("R" + "L" * 20, first, second, config=COOLING)
+
+
+def test_nor_does_it_where_a_crash_came_right_after_its_end(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+
+        def die_once_it_is_closed() -> None:
+            if own(box)[0].is_closed:
+                box.kill()
+
+        box.disk.on_done = die_once_it_is_closed
+        box.tell(names.PORTFOLIO, StopEntries(NO_REQUEST, "me"))
+        await box.soon()
+        assert box.is_dead
+
+    async def second(box: Box) -> None:
+        await enters_at_once(box)
+
+    trade("R" + "L" * 20, first, second, config=COOLING)
 
 
 def test_a_restart_after_the_cooldown_finds_nothing_to_wait_for(trade):
