@@ -80,13 +80,15 @@ def _portfolios(streams: Streams) -> list[Portfolio]:
 
 def _open_in(portfolio: Portfolio, streams: Streams) -> int:
     """Count what is open of an account: positions, else entries, else orders that may live."""
+    entered = len(portfolio.holdings) or len(portfolio.reservations)
+    if entered:
+        return entered
     tag = account_tag(portfolio.account)
     orders: list[Order] = [
         state for name, (_, state) in streams.items() if name.startswith("order/")
     ]
     ids = [identity_of(each.terms.client_order_id) for each in orders if not each.is_terminal]
-    live = [each for each in ids if each is not None and each.account_tag == tag]
-    return len(portfolio.holdings) or len(portfolio.reservations) or len(live)
+    return sum(1 for each in ids if each is not None and each.account_tag == tag)
 
 
 def check_venue(config: Config, store: Store) -> None:

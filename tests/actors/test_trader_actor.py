@@ -335,16 +335,19 @@ def test_it_waits_on_after_its_own_restart(trade):
     trade("LC" + "L" * 20, play, config=COOLING)
 
 
+def dies_once_it_is_closed(box: Box) -> None:
+    def die_in_time() -> None:
+        if own(box)[0].is_closed:
+            box.kill()
+
+    box.disk.on_done = die_in_time
+
+
 def test_it_waits_though_a_crash_came_between_the_close_and_its_own_note_of_it(trade):
     async def first(box: Box) -> None:
         await box.start("60000")
         await candles(box, 1)
-
-        def die_once_it_is_closed() -> None:
-            if own(box)[0].is_closed:
-                box.kill()
-
-        box.disk.on_done = die_once_it_is_closed
+        dies_once_it_is_closed(box)
         while not box.is_dead:
             box.say("60000")
             await box.soon(1)
@@ -391,12 +394,7 @@ def test_nor_does_it_where_a_crash_came_right_after_its_end(trade):
     async def first(box: Box) -> None:
         await box.start("60000")
         await candles(box, 1)
-
-        def die_once_it_is_closed() -> None:
-            if own(box)[0].is_closed:
-                box.kill()
-
-        box.disk.on_done = die_once_it_is_closed
+        dies_once_it_is_closed(box)
         box.tell(names.PORTFOLIO, StopEntries(NO_REQUEST, "me"))
         await box.soon()
         assert box.is_dead

@@ -1,25 +1,18 @@
 """A real daemon and what its positions leave over at the venue: too little to sell by an order."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from exchanges.sandbox import SandboxSettings, outside
+from exchanges.sandbox import outside
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.sandbox_desk import Desk
 from tests.e2e.test_venue_lives import WITHIN_S, cash, held, ready, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.usefixtures("login")]
 D = Decimal
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk(SandboxSettings()) as running:
-        yield running
 
 
 def left_over(daemon: Daemon, *opened: str, before_closing: Any = None) -> None:

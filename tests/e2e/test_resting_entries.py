@@ -1,23 +1,15 @@
 """Entries that rest at a venue which lives on: a daemon that stops in good order leaves none."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
-from exchanges.sandbox import SandboxSettings
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.sandbox_desk import Desk
 from tests.e2e.test_venue_lives import WITHIN_S, held, ready, resting, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.usefixtures("login")]
 D = Decimal
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk(SandboxSettings()) as running:
-        yield running
 
 
 def working(desk: Desk) -> list[str]:

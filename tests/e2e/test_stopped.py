@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -11,20 +10,14 @@ import pytest
 from daemon.admin_requests import Mode, Open
 from domain.errors import Refusal
 from domain.instrument import Direction
-from exchanges.sandbox import SandboxSettings, outside
+from exchanges.sandbox import outside
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.sandbox_desk import Desk
 from tests.e2e.test_venue_lives import WITHIN_S, ready, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.usefixtures("login")]
 D = Decimal
 STOPPED_S = float(os.environ.get("HOLDFAST_STOPPED_S", "8"))  # by hand: minutes
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk(SandboxSettings()) as running:
-        yield running
 
 
 def bought(daemon: Daemon, symbol: str, quantity: str, stop: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,32 +11,14 @@ import pytest
 from exchanges.sandbox import DEMO_KEY, Key, SandboxSettings
 from tests.e2e.attempts import attempt, logged
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
 from tests.e2e.test_venue_bad_input import causes, doctor
 from tests.e2e.test_venue_lives import ready, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.usefixtures("login")]
 WITHIN_S = 20
 OTHER_KEY = Key("another-key", "another-secret", "another-passphrase")
 LIVE_KEY = Key(DEMO_KEY.key, DEMO_KEY.secret, DEMO_KEY.passphrase, is_demo=False)
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> Callable[[Key], None]:
-    """Let daemons find this key; the one that the sandbox prints until told otherwise."""
-
-    def known(key: Key) -> None:
-        for name, value in key_variables(key).items():
-            monkeypatch.setenv(name, value)
-
-    known(DEMO_KEY)
-    return known
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk() as running:
-        yield running
 
 
 def with_another_account(desk: Desk, balances: dict[str, Decimal]) -> Any:

@@ -4,7 +4,7 @@ Whatever is wrong, the daemon starts, answers, says what it is with the venue's 
 no entry. When the venue is content again, so is the daemon, without a restart.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +17,9 @@ from domain.errors import Refusal
 from domain.instrument import Direction
 from exchanges.sandbox import DEMO_KEY, Key, SandboxSettings
 from tests.e2e.harness import Daemon, Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, key_variables, sandbox_desk
+from tests.e2e.sandbox_desk import Desk, sandbox_desk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 WITHIN_S = 20
 ENTRY = Open(
     symbol="BTC/USDT",
@@ -27,24 +27,6 @@ ENTRY = Open(
     quantity=Decimal("0.01"),
     stop=Decimal(1000),
 )
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch) -> Callable[[Key], None]:
-    """Let daemons find this key; the right one until told otherwise."""
-
-    def known(key: Key) -> None:
-        for name, value in key_variables(key).items():
-            monkeypatch.setenv(name, value)
-
-    known(DEMO_KEY)
-    return known
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk() as running:
-        yield running
 
 
 def causes(daemon: Daemon) -> dict[str, Any]:

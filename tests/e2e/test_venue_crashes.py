@@ -4,27 +4,18 @@ What the first life still sent is done at the venue by its id, as if it had left
 the kill. Until the venue may be read again, the second life knows of nothing.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from domain.ids import AccountName, client_order_id
-from exchanges.sandbox import SandboxSettings
 from exchanges.sandbox.algos import amend_algo
 from exchanges.sandbox.params import Params
 from exchanges.sandbox.trading import place
 from tests.e2e.harness import Daemon, Processes
-from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.sandbox_desk import Desk
 from tests.e2e.test_venue_lives import ready, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 BTC = "BTC-USDT-SWAP"
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk(SandboxSettings()) as running:
-        yield running
 
 
 def opened(daemon: Daemon, *more: str) -> str:

@@ -1,26 +1,19 @@
 """A stop rests at the venue, and guards a position without the daemon: a real daemon, a sandbox."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from exchanges.sandbox import SandboxSettings, outside, trading
+from exchanges.sandbox import outside, trading
 from exchanges.sandbox.attached import attach
 from tests.e2e.harness import Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.sandbox_desk import Desk
 from tests.e2e.test_venue_lives import WITHIN_S, held, ready, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 D = Decimal
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk(SandboxSettings()) as running:
-        yield running
 
 
 def resting(desk: Desk) -> list[tuple[Decimal | None, Decimal]]:

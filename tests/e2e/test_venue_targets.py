@@ -1,25 +1,17 @@
 """The last target rests at the venue, in one order with the stop: a real daemon, a sandbox."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from exchanges.sandbox import SandboxSettings
 from tests.e2e.harness import Processes, wait_until
-from tests.e2e.sandbox_desk import Desk, sandbox_desk
+from tests.e2e.sandbox_desk import Desk
 from tests.e2e.test_venue_lives import WITHIN_S, held, ready, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90), pytest.mark.usefixtures("login")]
 D = Decimal
 BOTH = "protection: {target_at_venue: true}"
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with sandbox_desk(SandboxSettings()) as running:
-        yield running
 
 
 def resting(desk: Desk) -> list[tuple[str, Any, Any]]:
