@@ -45,6 +45,10 @@ class Cancels:
             return 0.0
         return PAUSES_S[min(tries - AT_ONCE, len(PAUSES_S) - 1)]
 
+    def begins_to_fail(self, order_id: ClientOrderId) -> bool:
+        """Whether that was the last of the first tries: time to say so, once."""
+        return self.tries.get(order_id, 0) == AT_ONCE
+
     def go_on(self, order_id: ClientOrderId) -> None:
         """Let the next one leave."""
         self.waiting.discard(order_id)

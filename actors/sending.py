@@ -48,6 +48,7 @@ from runtime.actor import handles
 log = structlog.get_logger("trade.execution")
 
 ANSWER_WITHIN_S = LEAVES_WITHIN_S
+CANCEL_FAILING = "CANCEL_FAILING"
 _S = OrderStatus
 _WORKS = frozenset({_S.OPEN, _S.PARTIAL})
 _DUPLICATE_CODES = frozenset({"DUPLICATE_ID"})
@@ -394,6 +395,9 @@ class Sender(Proving):
                 why, within_s = f"cancel refused: {code}", ASK_AGAIN_AFTER_S[0]
             case Unknown(why=why):
                 within_s = ASK_AGAIN_AFTER_S[0]
+        if self.cancels.begins_to_fail(order_id):
+            log.warning("cancel_failing", client_order_id=order_id, why=why)
+            self.world.telemetry.alarm(CANCEL_FAILING, f"{order_id}: {why}")
         self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
         self._doubt(order_id, within_s)
 

@@ -85,6 +85,7 @@ PHRASES = {
     "position_closed": "{position_id:id} {symbol} closed: {reason:said}, {realized_pnl:+}",
     "order_amended": "order {client_order_id}: {quantity} at {trigger_price} asked for",
     "amend_refused": "the change of order {client_order_id} was refused ({code})",
+    "cancel_failing": "order {client_order_id} is not let go: {why}; tried on, ever more rarely",
     "order_rejected": "order {client_order_id} rejected: {text} ({code})",
     "order_unknown": "order {client_order_id}: {why}; unknown until the venue tells",
     "foreign_order": "order {client_order_id} at the venue is not ours",

@@ -39,6 +39,33 @@ def test_the_first_tries_follow_at_once_and_then_ever_later(perform, fault):
     perform(play)
 
 
+@pytest.mark.parametrize("fault", [SUSPENDED, broken_line], ids=["refused", "lost"])
+def test_it_is_said_once_when_the_first_tries_have_failed(perform, fault):
+    async def play(box: Box) -> None:
+        await with_resting(box)
+        box.venue.cancels = [fault] * MANY
+        await stop_entries(box)
+        await quotes(box, 60)
+        told = [message for code, message in box.ears.alarms if code == "CANCEL_FAILING"]
+        resting = (box.entry(2), *box.position(1).additions)
+        assert len(told) == len(resting)
+        assert any(box.entry(2).terms.client_order_id in each for each in told)
+
+    perform(play)
+
+
+def test_two_that_fail_are_no_reason_to_say_anything(perform):
+    async def play(box: Box) -> None:
+        await with_resting(box)
+        box.venue.cancels = [SUSPENDED, broken_line]
+        await stop_entries(box)
+        await box.soon(10)
+        assert_withdrawn(box)
+        assert "CANCEL_FAILING" not in box.ears.codes()
+
+    perform(play)
+
+
 def test_what_is_refused_again_and_again_is_not_journaled_again_and_again(perform):
     async def play(box: Box) -> None:
         await with_resting(box)

@@ -17,6 +17,7 @@ from time import monotonic
 
 import pytest
 
+from actors.checks import RENEW_EVERY_S
 from tests.e2e.brute_force import Tick
 from tests.e2e.conftest import RECORDED
 from tests.e2e.fault_desk import SILENCE_S, SOON_S, D, Desk, whole
@@ -25,11 +26,12 @@ from tests.e2e.harness import Processes, wait_until
 from tests.e2e.scripted_venue import ScriptedVenue
 from tests.e2e.spoiled import SPOILED
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 
 RECORDING = RECORDED / "usdm_btcusdt_20240808.gz"  # made-up frames where it is not there
 BACK_WITHIN_S = 5.0
 TOLD_AGAIN_AFTER_S = 3.0
+BELIEVED_WITHIN_S = RENEW_EVERY_S + SOON_S  # a stream that was just connected anew has to wait
 
 
 @pytest.fixture(scope="module", params=["binance", "okx"])
@@ -147,7 +149,7 @@ def resume(desk: Desk, moved: Tick, rest: list[Item]) -> None:
             desk.server.send([bridge.raw], last=str(moved.price))
         return False
 
-    wait_until(is_believed, SOON_S, "the stream is believed again")
+    wait_until(is_believed, BELIEVED_WITHIN_S, "the stream is believed again")
     desk.play(rest[number + 1 :])
 
 
