@@ -2,7 +2,8 @@
 
 A reduce-only order protects a holding from turning over, not one position from another: where two
 positions share a symbol, the second exit of one of them sells the other's units. The exchange actor
-hears of fills first, so it looks once more before an exit leaves.
+hears of fills first, so it looks once more before an exit leaves, and before an entry does: beside
+a stop and an exit of one position, both at the venue, nobody else may begin to hold the symbol.
 """
 
 from collections.abc import Callable, Container, Iterable
@@ -36,18 +37,38 @@ def room_for(
 
     `differing`: of which the venue holds other than ours, somebody else's perhaps.
     """
-    left, locked = position.remaining, ZERO
-    for order in orders:
-        for fill in order.fills:
-            if not is_known_fill(position, fill):
-                left += -fill.quantity if fill.side is terms.side else fill.quantity
-        if order.terms.type in RESTING and not order.is_terminal:
-            locked += _may_sell(order)
+    left, locked, _ = _told(position, orders)
     if terms.quantity > left:
         return Room.GONE
     if locked and terms.quantity + locked > left and _is_shared(position, positions, differing):
         return Room.LOCKED
     return Room.ENOUGH
+
+
+def may_sell_others(position: Position, orders: Iterable[Order]) -> bool:
+    """Whether an exit beside a stop, or that stop alone by now, could close more than is held."""
+    if not any(each.beside for each in position.exits):
+        return False
+    left, locked, leaving = _told(position, orders)
+    return locked > ZERO and locked + leaving > left
+
+
+def _told(position: Position, orders: Iterable[Order]) -> tuple[Decimal, Decimal, Decimal]:
+    """Return what is held by all that was told, and what stops and exits under way may sell."""
+    left, locked, leaving = position.remaining, ZERO, ZERO
+    for order in orders:
+        terms = order.terms
+        for fill in order.fills:
+            if not is_known_fill(position, fill):
+                is_exit = fill.side is position.direction.exit_side
+                left += -fill.quantity if is_exit else fill.quantity
+        if order.is_terminal:
+            continue
+        if terms.type in RESTING:
+            locked += _may_sell(order)
+        elif terms.reduce_only:
+            leaving += terms.quantity - order.filled
+    return left, locked, leaving
 
 
 def _may_sell(order: Order) -> Decimal:

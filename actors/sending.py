@@ -16,7 +16,7 @@ from actors import names
 from actors.absence import Proving
 from actors.attempts import attempt_of
 from actors.cancels import CancelAgain, Cancels
-from actors.covered import Room, room_for
+from actors.covered import Room, may_sell_others, room_for
 from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
@@ -25,7 +25,7 @@ from actors.orders import LEAVES_WITHIN_S
 from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, identity_of
-from domain.inputs import OrderEnded
+from domain.inputs import ExitLocked, OrderEnded
 from domain.order import (
     RESTING,
     Order,
@@ -40,7 +40,7 @@ from domain.order import (
     evolve,
     is_entry,
 )
-from domain.position import PositionStatus
+from domain.position import Position, PositionStatus
 from domain.venue_stop import GUARD
 from exchanges.port import Accepted, Exchange, Refused, Submission, Unknown
 from runtime.actor import handles
@@ -71,7 +71,7 @@ class Sender(Proving):
         super().__init__(world, port)
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
-        self.locked: dict[PositionId, list[SubmitOrder]] = {}  # exits; by a stop at the venue
+        self.locked: dict[PositionId, list[SubmitOrder]] = {}  # by a stop at the venue
         self.cancels = Cancels()
 
     def _drop(self, order_id: ClientOrderId) -> None:
@@ -112,26 +112,46 @@ class Sender(Proving):
     def _has_room(self, effect: SubmitOrder) -> bool:
         """Whether an order may leave now; an exit of what may be sold already ends, or waits."""
         terms = effect.terms
+        if is_entry(terms):
+            return not self._is_kept_out(effect)
         position = self.world.position(terms.position_id)
         if position is None or not terms.reduce_only or terms.type in RESTING:
             return True
-        known = map(self._known, self.of_position.get(terms.position_id, ()))
-        orders = [order for order in known if order is not None]
-        states = self.world.states
-        positions = partial(states.latest_of, "position")
+        orders = self._orders_of(terms.position_id)
+        positions = partial(self.world.states.latest_of, "position")
         match room_for(terms, position, orders, positions, self.world.differing):
             case Room.GONE:
                 self._end_unsent(terms, "SUPERSEDED", "what it was to sell had been sold")
                 return False
             case Room.LOCKED:
                 log.info("exit_waits", client_order_id=terms.client_order_id)
-                self.locked.setdefault(terms.position_id, []).append(effect)
+                if _is_beside(position, terms):
+                    locked = ExitLocked(terms.position_id, terms.client_order_id)
+                    self.tell(names.position(terms.position_id), locked)
+                else:
+                    self.locked.setdefault(terms.position_id, []).append(effect)
                 return False
             case Room.ENOUGH:
                 return True
 
+    def _is_kept_out(self, effect: SubmitOrder) -> bool:
+        """Whether an entry waits: a neighbor is leaving, and its stop could sell what this buys."""
+        terms = effect.terms
+        positions: list[Position] = self.world.states.latest_of("position")
+        for each in positions:
+            is_neighbor = each.instrument.symbol == terms.symbol and each.id != terms.position_id
+            if is_neighbor and may_sell_others(each, self._orders_of(each.id)):
+                log.info("entry_waits", client_order_id=terms.client_order_id)
+                self.locked.setdefault(each.id, []).append(effect)
+                return True
+        return False
+
+    def _orders_of(self, position_id: PositionId) -> list[Order]:
+        known = map(self._known, self.of_position.get(position_id, ()))
+        return [order for order in known if order is not None]
+
     def _unlock(self, position_id: PositionId) -> None:
-        """Look again at exits that waited for a stop at the venue, whose state has changed."""
+        """Look again at what waited for a stop at the venue, whose state has changed."""
         for effect in self.locked.pop(position_id, ()):
             self.tell(self.name, effect)
 
@@ -321,10 +341,12 @@ class Sender(Proving):
             self._cancel_if_wanted(stream)
 
     def _leave_out(self, order_id: ClientOrderId) -> None:
-        """Do not send, once the venue can be asked, what waits for that."""
-        for effect in self.waiting:
-            if effect.terms.client_order_id == order_id:
-                self.waiting.remove(effect)
+        """Do not send what waits: for the venue to be asked, or for a neighbor's stop."""
+        for waiting in (self.waiting, *self.locked.values()):
+            for effect in waiting:
+                if effect.terms.client_order_id != order_id:
+                    continue
+                waiting.remove(effect)
                 ended = OrderEnded(effect.terms.position_id, order_id, _S.DENIED, "never sent")
                 self.tell(names.position(effect.terms.position_id), ended)
                 return
@@ -357,13 +379,11 @@ class Sender(Proving):
 
     def _exit_is_in_doubt(self, position_id: PositionId) -> bool:
         """Whether an exit may have left, or may not: the process stopped, or its answer is lost."""
-        known = map(self._known, self.of_position.get(position_id, ()))
         return any(
-            order is not None
-            and order.status is _S.UNKNOWN
+            order.status is _S.UNKNOWN
             and order.terms.reduce_only
             and order.terms.type not in RESTING
-            for order in known
+            for order in self._orders_of(position_id)
         )
 
     def _let_stops_go(self, position_id: PositionId) -> None:
@@ -415,6 +435,13 @@ class Sender(Proving):
         if stream is not None and order_id in self.cancels.tries and stream.state.status in _WORKS:
             why = "neither canceled nor found"
             self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
+
+
+def _is_beside(position: Position, terms: OrderTerms) -> bool:
+    """Whether an exit was to leave while the stop stays; else the stop has been asked to go."""
+    return any(
+        each.client_order_id == terms.client_order_id and each.beside for each in position.exits
+    )
 
 
 def _may_be_canceled(order: Order) -> bool:

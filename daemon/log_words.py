@@ -105,6 +105,7 @@ PHRASES = {
     "venue_not_read": "the venue did not answer: {failed:listed}",
     "private_stream_down": "the venue's private stream is lost: {why}; connecting again",
     "exit_waits": "{client_order_id} waits: the stop at the venue may sell the same",
+    "entry_waits": "{client_order_id} waits: of a position that closes a stop rests at the venue",
     "exit_unreconciled": "{client_order_id} leaves: the venue tells no more than that it is held",
     "late_stop_taken_out": "{client_order_id} came late, beside another stop: it is taken out",
     "was_stopped": "this process stood still for {seconds} s; the venue is asked before anything",

@@ -132,6 +132,14 @@ class OrderEnded(msgspec.Struct, frozen=True):
     at_start: bool = False  # found by the first look of a process
 
 
+class ExitLocked(msgspec.Struct, frozen=True):
+    """An exit has not left: a stop that rests may sell the same, and others hold the symbol."""
+
+    lane: ClassVar[int] = FILLS
+    position_id: PositionId
+    client_order_id: ClientOrderId
+
+
 class OrderReported(msgspec.Struct, frozen=True):
     """What has become of a stop, target or trail of ours that rests at the venue.
 

@@ -105,6 +105,7 @@ class ExitOrder(msgspec.Struct, frozen=True):
     price: Decimal | None = None  # last price when it fired, or the price that crossed
     waits: bool = False  # not sent: the stop at the venue must let go of its units first
     at_venue: bool = False  # it is the order of the stop that rested at the venue
+    beside: bool = False  # it left while a stop rests at the venue, which stays until it is over
 
     @property
     def outstanding(self) -> Decimal:

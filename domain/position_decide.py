@@ -28,6 +28,7 @@ from domain.inputs import (
     BeginAddition,
     BeginEntry,
     Crossed,
+    ExitLocked,
     FillReported,
     FundingTold,
     GridTold,
@@ -80,7 +81,13 @@ from domain.position_outside import ToldOfOutside, note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
 from domain.venue_stop_align import align
 from domain.venue_stop_attached import expect_attached, first_entry
-from domain.venue_stop_reports import booked_by_stop, resume_stops, stop_ended, stop_reported
+from domain.venue_stop_reports import (
+    booked_by_stop,
+    exit_locked,
+    resume_stops,
+    stop_ended,
+    stop_reported,
+)
 
 PositionInput = (
     BeginEntry
@@ -92,6 +99,7 @@ PositionInput = (
     | FillReported
     | OrderEnded
     | OrderReported
+    | ExitLocked
     | Armed
     | Crossed
     | GuardLost
@@ -130,6 +138,8 @@ def decide(
             _order_ended(decision, message)
         case OrderReported():
             stop_reported(decision, message)
+        case ExitLocked():
+            exit_locked(decision, message)
         case Armed():
             confirm_armed(decision, message)
         case Crossed():

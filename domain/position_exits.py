@@ -110,9 +110,12 @@ def fire(
 ) -> None:
     """Send an exit order; only an id that was durable before may leave at once.
 
-    While a stop rests at the venue the exit waits until that one has let go of its units.
+    On spot it waits until the stop at the venue has let go of its units. On a swap both only
+    reduce: the exit leaves, and the stop rests on until it is over.
     """
     position = decision.position
+    rests = bool(position.at_venue.live)
+    is_spot = position.instrument.kind is Kind.SPOT
     exit_id = _not_under_way(position, exit_id)
     order = ExitOrder(
         exit_id=exit_id,
@@ -123,7 +126,8 @@ def fire(
         trigger=trigger,
         frame=decision.market.frame if trigger is None else trigger.frame,
         price=decision.market.last if trigger is None else trigger.price,
-        waits=bool(position.at_venue.live),
+        waits=rests and is_spot,
+        beside=rests and not is_spot,
     )
     # Only an id that was durable before may leave at once.
     known = ArmedExit(exit_id, order.client_order_id) in position.armed
@@ -132,9 +136,7 @@ def fire(
         best, worst = crossed.high, crossed.low
     decision.record(ExitFired(order, decision.now, best, worst))
     symbol = position.instrument.symbol
-    if order.waits:
-        decision.then(*exit_timer(decision.rules, position, order))
-    else:
+    if not order.waits:
         decision.then(
             SubmitOrder(exit_terms(position, order), armed=armed and known, decided_at=decision.now)
         )
@@ -269,11 +271,14 @@ def _ended_short(position: Position) -> list[ExitId]:
 def closing_reason(decision: Draft) -> ExitReason:
     """Return why the position closes: the last exit that was meant to end it, else the last one.
 
-    Without any, too little was ever held to be guarded.
+    Not a stop at the venue that fired when another exit had sold all. Without any exit, too little
+    was ever held to be guarded.
     """
     position = decision.position
-    exits = position.exits
+    exits = [
+        order for order in position.exits if order.filled or not (order.at_venue and order.done)
+    ]
     whole = [order for order in exits if order.whole]
     if exits:
-        return (whole or list(exits))[-1].reason
+        return (whole or exits)[-1].reason
     return position.withdrawn or ExitReason.UNPROTECTED

@@ -5,7 +5,9 @@ difference is amended in place where the venue can; else, where orders only redu
 placed before the old one goes; else (spot, where the stop locks the balance) the old one goes
 first, while the daemon itself watches.
 
-An exit waits until the stop has let go of its units; see `exit_timer` for how long.
+An exit of a swap leaves beside the stop, which stays as it is until the exit is over: what is held
+is never without one. On spot, and where others hold the symbol too, the exit waits until the stop
+has let go of its units; see `exit_timer` for how long.
 """
 
 from decimal import Decimal
@@ -47,6 +49,9 @@ def should_rest(position: Position, rules: PositionRules) -> Resting | None:
     instrument, stop = position.instrument, position.protection.stop
     trail = position.protection.trail
     quantity = instrument.whole_lots(position.free_quantity)
+    current = position.at_venue.current
+    if current is not None and leads(position):
+        quantity = max(quantity, current.asked.quantity)
     if not instrument.can_be_ordered(quantity):
         return None
     if stop is not None:
@@ -64,10 +69,12 @@ def should_rest(position: Position, rules: PositionRules) -> Resting | None:
 def _with_target(stop: Resting, position: Position, rules: PositionRules) -> Resting:
     """Add the target, if one is left that closes all of it and watches the same price.
 
-    Not while an exit waits for a stop without one: that is made smaller where it rests, at once.
+    Not while an exit waits for a stop without one, which is made smaller where it rests, at once;
+    nor beside one that is under way.
     """
     targets, current = position.protection.open_targets(), position.at_venue.current
-    if waiting_exits(position) and (current is None or current.asked.target_id is None):
+    under_way = leads(position) or waiting_exits(position)
+    if under_way and (current is None or current.asked.target_id is None):
         return stop
     is_refused = position.at_venue.alone_at == position.protection.version
     if not rules.targets_at_venue or is_refused or len(targets) != 1:
@@ -77,6 +84,11 @@ def _with_target(stop: Resting, position: Position, rules: PositionRules) -> Res
     if target.watches is not stop.watches or parts < ONE:
         return stop  # else what it closes now is less than all as soon as more fills
     return replace(stop, target_id=target.exit_id, target_price=target.price)
+
+
+def leads(position: Position) -> bool:
+    """Whether an exit is under way beside the stop."""
+    return any(order.beside and not order.done for order in position.exits)
 
 
 def is_settled(position: Position, rules: PositionRules) -> bool:
@@ -179,6 +191,8 @@ def _ask(decision: Draft) -> None:
     at_venue = position.at_venue
     wanted = should_rest(position, rules)
     fired = any(not stop.is_live for stop in at_venue.stops)
+    if wanted is None and not fired and _rests_on(position):
+        return
     if wanted is None or fired:
         for stop in at_venue.live:
             cancel(decision, stop)
@@ -196,6 +210,16 @@ def _ask(decision: Draft) -> None:
             decision.record(
                 VenueStopConfirmed(current.client_order_id, wanted, settled=True, at=decision.now)
             )
+
+
+def _rests_on(position: Position) -> bool:
+    """Whether a position that closes keeps its stop until nothing is held."""
+    return (
+        position.status is PositionStatus.CLOSING
+        and position.instrument.kind is not Kind.SPOT
+        and position.remaining > ZERO
+        and not waiting_exits(position)
+    )
 
 
 def cancel(decision: Draft, stop: VenueStop) -> None:

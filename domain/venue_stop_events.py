@@ -106,6 +106,13 @@ class VenueStopMissing(VenueStopEvent, frozen=True):
     at: datetime
 
 
+class ExitHeldBack(VenueStopEvent, frozen=True):
+    """An exit could not leave beside the stop, for others hold the symbol: the stop goes first."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+
+
 class ExitReleased(VenueStopEvent, frozen=True):
     """An exit that waited for the stop to let go of its units leaves, for what is left."""
 
@@ -127,5 +134,6 @@ AnyVenueStopEvent = (
     | VenueStopFailed
     | VenueStopTried
     | VenueStopMissing
+    | ExitHeldBack
     | ExitReleased
 )

@@ -11,6 +11,7 @@ from domain.position import Position, PositionStatus, to_status
 from domain.venue_stop import GUARD, AtVenue, StopState, VenueStop
 from domain.venue_stop_events import (
     AnyVenueStopEvent,
+    ExitHeldBack,
     ExitReleased,
     VenueStopAttached,
     VenueStopCancelOrdered,
@@ -78,14 +79,10 @@ def evolve_stop(position: Position, event: AnyVenueStopEvent) -> Position:
             return _with(position, pausing=False)
         case VenueStopMissing():
             return _missing(position)
+        case ExitHeldBack(client_order_id=order_id):
+            return _exit_changed(position, order_id, waits=True, beside=False)
         case ExitReleased(client_order_id=order_id, quantity=quantity):
-            exits = tuple(
-                replace(each, waits=False, quantity=quantity)
-                if each.client_order_id == order_id
-                else each
-                for each in position.exits
-            )
-            return replace(position, exits=exits)
+            return _exit_changed(position, order_id, waits=False, quantity=quantity)
     assert_never(event)
 
 
@@ -102,6 +99,14 @@ def epoch_of(position: Position, leg: ExitId) -> int:
 
 def _with(position: Position, **changes: object) -> Position:
     return replace(position, at_venue=replace(position.at_venue, **changes))
+
+
+def _exit_changed(position: Position, order_id: ClientOrderId, **changes: object) -> Position:
+    exits = tuple(
+        replace(each, **changes) if each.client_order_id == order_id else each
+        for each in position.exits
+    )
+    return replace(position, exits=exits)
 
 
 def _found(position: Position, order_id: ClientOrderId) -> VenueStop:

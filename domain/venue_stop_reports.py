@@ -16,7 +16,7 @@ from domain.effects import (
     WakeAfter,
 )
 from domain.ids import ExitId, identity_of
-from domain.inputs import Crossed, FillReported, OrderEnded, OrderReported
+from domain.inputs import Crossed, ExitLocked, FillReported, OrderEnded, OrderReported
 from domain.instrument import Direction
 from domain.order import OrderStatus, OrderTerms
 from domain.position import (
@@ -41,12 +41,14 @@ from domain.venue_stop import Resting, StopState, VenueStop
 from domain.venue_stop_align import (
     drop,
     is_settled,
+    leads,
     release_exits,
     should_rest,
     stop_terms,
     waiting_exits,
 )
 from domain.venue_stop_events import (
+    ExitHeldBack,
     ExitReleased,
     VenueStopChangeRefused,
     VenueStopConfirmed,
@@ -248,8 +250,8 @@ def stop_ended(decision: Draft, ended: OrderEnded) -> bool:
     elif ended.status is _S.REJECTED and stop.held is not None:
         last = decision.market.last if decision.market.is_fresh else None
         _child_refused(decision, stop.held.rule_at(last), ended.why)
-    elif stop.state is StopState.CANCELING:
-        pass  # as asked
+    elif stop.state is StopState.CANCELING or _closes_beside(position):
+        pass  # as asked, or because nothing is left there for it
     elif ended.status in {_S.CANCELED, _S.EXPIRED}:
         text = f"stop {stop.client_order_id} was taken out at the venue, and is placed again"
         _say_changed(decision, text, may_be_ours=ended.at_start and ended.status is _S.CANCELED)
@@ -260,6 +262,11 @@ def stop_ended(decision: Draft, ended: OrderEnded) -> bool:
             decision.then(Alarm("VENUE_STOP_REFUSED", text, position.id))
         _failed(decision, ended.why or ended.status.value)
     return True
+
+
+def _closes_beside(position: Position) -> bool:
+    """Whether an exit that closes it all is under way while the stop rests."""
+    return position.status is PositionStatus.CLOSING and leads(position)
 
 
 def _fired_and_ended(decision: Draft, stop: VenueStop, ended: OrderEnded) -> None:
@@ -291,8 +298,9 @@ def _exit_of(position: Position, stop: VenueStop) -> ExitOrder:
 def _child_refused(decision: Draft, exit_id: ExitId, why: str) -> None:
     """Leave at market at once: the stop fired, and its order came to nothing."""
     position = decision.position
-    text = f"the stop at the venue fired, its order failed: {why or 'no reason given'}"
-    decision.then(Alarm("STOP_FAILED", text, position.id))
+    if position.instrument.whole_lots(position.free_quantity) > 0:  # else another exit sells it
+        text = f"the stop at the venue fired, its order failed: {why or 'no reason given'}"
+        decision.then(Alarm("STOP_FAILED", text, position.id))
     fire_all(decision, exit_id, reason_of(exit_id), armed=True)
     if decision.position.status in HOLDS:  # an exit of a part claims all: watch what it leaves
         decision.then(arming(decision.position))
@@ -383,6 +391,15 @@ def _too_late(decision: Draft) -> None:
     decision.then(Alarm("VENUE_STOP_MISSING", f"{why}: {alone}", position.id))
     if not is_armed:
         decision.then(WakeAfter(decision.rules.exit_after_s, "overdue"))
+
+
+def exit_locked(decision: Draft, locked: ExitLocked) -> None:
+    """Let the stop go first, where an exit may not leave beside it."""
+    position = decision.position
+    for order in position.exits:
+        if order.client_order_id == locked.client_order_id and order.beside and not order.done:
+            decision.record(ExitHeldBack(order.client_order_id, decision.now))
+            decision.then(*exit_timer(decision.rules, position, order))
 
 
 def left_before_the_crash(position: Position, now: datetime) -> tuple[ExitReleased, ...]:

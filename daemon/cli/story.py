@@ -346,6 +346,7 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "SuggestionHeld": _suggested,
     "ConflictResolved": _decided,
     "ExitFired": _fired,
+    "ExitHeldBack": lambda _fields: "others hold the symbol: the stop at the venue goes first",
     "ExitReleased": lambda fields: f"the exit leaves: {short_number(fields.get('quantity'))}",
     "VenueStopOrdered": lambda fields: f"a stop is asked of the venue: {_rests(fields, 'asked')}",
     "VenueStopChangeOrdered": lambda fields: f"changed at the venue: {_rests(fields, 'asked')}",

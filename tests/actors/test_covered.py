@@ -12,8 +12,9 @@ from domain.inputs import GridTold
 from domain.instrument import Side
 from domain.order import OrderType
 from domain.position import PositionStatus
+from domain.protection import ExitReason
 from tests.actors.box import Box, D, pid
-from tests.actors.faulty_venue import answer_lost, broken_line, never_arrives
+from tests.actors.faulty_venue import answer_lost, broken_line, never_arrives, refused
 from tests.actors.shared_account import SharedAccount
 
 NAME = names.position(pid())
@@ -74,6 +75,81 @@ def test_an_exit_whose_stop_does_not_let_go_waits_and_is_not_forgotten(perform, 
         assert [each.client_order_id[:24] for each in box.venue.resting()] == [
             box.position(2).entry.client_order_id[:24]
         ]
+
+    perform(play)
+
+
+def kinds(box: Box) -> list[OrderType]:
+    return [each.type for each in box.venue.sent if each.reduce_only]
+
+
+def test_an_exit_of_what_nobody_shares_leaves_while_its_stop_rests(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open()
+        box.venue.cancels += [never_arrives]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.05)
+        assert kinds(box) == [OrderType.STOP, OrderType.MARKET]
+        assert await held(box) == 0
+        await box.soon(20)
+        assert box.position().status is PositionStatus.CLOSED
+        assert not box.venue.resting()
+
+    perform(play)
+
+
+def test_an_exit_that_the_venue_refuses_leaves_the_stop_where_it_is(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open()
+        box.venue.submits += [refused("51030")] * 200
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(30)
+        assert await held(box) == D("0.01")
+        assert len(box.venue.resting()) == 1
+        assert not box.venue.canceled
+        box.say("58990")  # the venue fires it
+        await box.soon(5)
+        assert await held(box) == 0
+        assert box.position().status is PositionStatus.CLOSED
+
+    perform(play)
+
+
+def test_nobody_begins_to_hold_a_symbol_while_the_stop_of_what_was_closed_still_rests(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.venue.cancels += [refused("50011")]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.05)
+        assert await held(box) == 0
+        await box.open(number=2)
+        assert not box.position(2).fills
+        await box.soon(20)
+        assert await held(box) == D("0.01")
+        assert box.position(2).remaining == D("0.01")
+        assert await sold(box, 1) == D("0.01")
+        assert await sold(box, 2) == 0
+        assert "OVER_FILL" not in box.ears.codes()
+
+    perform(play)
+
+
+def test_an_entry_that_waits_for_a_neighbors_stop_can_be_taken_back(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.venue.cancels += [never_arrives] * 3
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.05)
+        await box.open(number=2)
+        box.tell(names.position(pid(2)), ClosePosition(pid(2)))
+        await box.soon(0.1)
+        assert box.position(2).exit_reason is ExitReason.NEVER_FILLED
+        await box.soon(30)
+        assert await held(box) == 0
 
     perform(play)
 

@@ -13,7 +13,8 @@ from domain.commands import ClosePosition
 from domain.order import OrderType
 from domain.position import PositionStatus
 from tests.actors.box import BTC, Box, D, pid, stop_at
-from tests.actors.test_venue_stop import resting, sold, started
+from tests.actors.test_covered import sold
+from tests.actors.test_venue_stop import started
 
 NAME = names.position(pid())
 
@@ -22,9 +23,21 @@ def told_of(box: Box) -> list[Any]:
     return [code for code in box.ears.codes() if code.startswith("STOP_")]
 
 
+def resting(box: Box, number: int = 1) -> list[tuple[Any, Any]]:
+    """The stops of one position."""
+    own = box.position(number).entry.client_order_id[:24]
+    return [
+        (each.trigger_price, each.quantity)
+        for each in box.venue.resting()
+        if each.client_order_id.startswith(own)
+    ]
+
+
 async def begin(box: Box) -> None:
+    """Hold two positions of one symbol: an exit of either waits for its stop."""
     await started(box)
     await box.open(plan=stop_at("59000", ("61000", "0.5")))
+    await box.open(number=2)
     await box.soon(2)
 
 
@@ -78,7 +91,7 @@ def test_a_level_that_was_moved_while_nobody_was_here_was_moved_by_somebody_else
     async def first(box: Box) -> None:
         await begin(box)
         box.disk.hold()
-        (stop,) = box.venue.resting()
+        stop = box.venue.resting()[0]
         box.venue.change(replace(stop, trigger_price=D(58_000)))
         await box.soon(0.1)
         box.kill()
@@ -94,13 +107,13 @@ def test_a_level_that_was_moved_while_nobody_was_here_was_moved_by_somebody_else
 def test_what_is_made_smaller_while_the_daemon_lives_is_somebody_elses_doing(perform):
     async def play(box: Box) -> None:
         await begin(box)
-        (stop,) = box.venue.resting()
+        stop = box.venue.resting()[0]
         assert stop.type is OrderType.STOP
         box.venue.change(replace(stop, quantity=D("0.005")))
         await box.soon(1)
         assert told_of(box) == ["STOP_CHANGED_OUTSIDE"]
         assert resting(box) == [(D(59_000), D("0.01"))]
-        (stop,) = box.venue.resting()
+        stop = box.venue.resting()[0]
         box.venue.take_out(BTC, stop.client_order_id)
         await box.soon(1)
         assert told_of(box) == ["STOP_CHANGED_OUTSIDE"] * 2

@@ -198,16 +198,16 @@ def deaf(box: Box) -> None:
         book.falling.touched = lambda _price: []
 
 
-def test_without_an_answer_to_the_cancel_a_swap_leaves_all_the_same(perform):
+def test_an_exit_of_a_swap_leaves_after_the_grace_and_the_stop_goes_after_it(perform):
     async def play(box: Box) -> None:
         await started(box)
         await box.open()
         deaf(box)
         box.venue.cancels.append(never_arrives)
         box.say("58900")
-        await box.soon(1.25)
+        await box.soon(0.9)
         assert not at_market(box)
-        await box.soon(0.2)
+        await box.soon(0.3)
         assert len(at_market(box)) == 1
         assert await sold(box) == D("0.01")
         await box.soon(10)
@@ -399,17 +399,18 @@ def test_an_actor_that_dies_leaves_the_stop_as_it_is(perform, name):
     perform(play)
 
 
-def test_with_a_full_disk_an_exit_still_takes_the_stop_out_and_leaves(perform):
+def test_with_a_full_disk_an_exit_leaves_all_the_same(perform):
     async def play(box: Box) -> None:
         await started(box)
         await box.open()
         box.disk.hold()
         box.tell(NAME, ClosePosition(pid()))
         await box.soon(0.2)
-        assert resting(box) == []
         assert len(at_market(box)) == 1
+        assert await sold(box) == D("0.01")
         box.disk.go_on()
         await box.soon()
+        assert resting(box) == []
         assert box.position().exit_reason is ExitReason.MANUAL_CLOSE
 
     perform(play)

@@ -2,7 +2,7 @@
 
 from domain.commands import ModificationType, ModifyProtection
 from domain.effects import Alarm, AmendOrder
-from domain.inputs import OrderEnded, OrderReported
+from domain.inputs import ExitLocked, OrderEnded, OrderReported
 from domain.order import RESTING, OrderStatus, OrderType
 from domain.position_draft import PositionRules
 from tests.builders import D, Life
@@ -51,6 +51,11 @@ def amended(life):
     """Let the last change be confirmed."""
     change = of(life.effects, AmendOrder)[-1]
     return report(life, change.terms, change=change.number)
+
+
+def locked_out(life):
+    """The exchange has not let the last exit leave: others hold the symbol."""
+    return life.tell(ExitLocked(life.p.id, life.p.exits[-1].client_order_id))
 
 
 def asked(life, kind):

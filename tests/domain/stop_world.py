@@ -17,6 +17,7 @@ from domain.effects import AmendOrder, Arm, AskOrders, CancelOrder, SubmitOrder,
 from domain.inputs import (
     Armed,
     Crossed,
+    ExitLocked,
     FillReported,
     OrderEnded,
     OrderReported,
@@ -59,7 +60,8 @@ class World:
     """One position of 1 BTC at 100 with a stop at 90, or a trail, and where it is traded."""
 
     def __init__(self, kind: Kind, abilities: Sequence[str] = ()) -> None:
-        """`abilities` of the venue: amends, trails, attaches, targets."""
+        """`abilities` of the venue: amends, trails, attaches, targets; `shared`: others hold it."""
+        self.is_shared = "shared" in abilities
         trails, targets = "trails" in abilities, "targets" in abilities
         self.rules = PositionRules(
             stops_at_venue=True,
@@ -379,6 +381,9 @@ class World:
         if order_id in self.superseded:
             self._say_denied(order_id)  # superseded: another exit had left before the crash
             return
+        if self._is_locked(terms):
+            self.told.append(ExitLocked(terms.position_id, order_id))
+            return
         self.orders[order_id] = Order(terms)
         if terms.attached is not None:
             stop = OrderTerms(
@@ -393,6 +398,14 @@ class World:
                 reduce_only=True,
             )
             self.orders[stop.client_order_id] = Order(stop, "attached", is_attached=True)
+
+    def _is_locked(self, terms: OrderTerms) -> bool:
+        """Whether the exchange keeps an exit back: a stop may sell the same, others hold it too."""
+        leads = any(
+            each.client_order_id == terms.client_order_id and each.beside
+            for each in self.life.p.exits
+        )
+        return self.is_shared and leads and any(map(self._may_sell, self.stops("open")))
 
     def _has_not_heard(self) -> bool:
         """Whether an exit that left before the crash is still news to the position."""

@@ -22,6 +22,7 @@ from tests.domain.stop_words import (
     codes,
     end,
     guarded,
+    locked_out,
     of,
     report,
     stops_sent,
@@ -108,14 +109,16 @@ def test_a_crossing_gives_the_venue_a_grace_to_fire():
     assert not at_market(life)
 
 
-def test_after_the_grace_the_stop_is_taken_out_and_what_is_left_is_sold():
-    life = guarded().cross("stop", "89")
+@pytest.mark.parametrize("kind", list(Kind))
+def test_after_the_grace_what_is_left_is_sold_on_spot_once_the_stop_is_taken_out(kind):
+    life = guarded(instrument=swap(kind=kind)).cross("stop", "89")
     (timer,) = of(life.decision.effects, WakeAfter)
     life.tell(Wake(timer.purpose, timer.exit_id, timer.version, timer.crossed))
-    (cancel,) = of(life.decision.effects, CancelOrder)
-    assert cancel.at_once
-    assert not at_market(life)
-    end(life, _S.CANCELED)
+    if kind is Kind.SPOT:
+        (cancel,) = of(life.decision.effects, CancelOrder)
+        assert cancel.at_once
+        assert not at_market(life)
+        end(life, _S.CANCELED)
     (exit_order,) = at_market(life)
     assert exit_order.armed
     assert exit_order.terms.quantity == 1
@@ -123,7 +126,8 @@ def test_after_the_grace_the_stop_is_taken_out_and_what_is_left_is_sold():
 
 
 def test_a_stop_that_fills_while_it_is_taken_out_leaves_nothing_to_sell():
-    life = guarded().tell(ClosePosition(life_id(), reason=ExitReason.KILL_SWITCH))
+    life = guarded(instrument=swap(kind=Kind.SPOT))
+    life.tell(ClosePosition(life_id(), reason=ExitReason.KILL_SWITCH))
     stop = life.p.at_venue.stops[0].client_order_id
     life.fill("1", "89", stop)
     assert not at_market(life)
@@ -138,14 +142,17 @@ def life_id():
 
 @pytest.mark.parametrize(("kind", "leaves"), [(Kind.SWAP, 1), (Kind.SPOT, 0)])
 def test_without_an_answer_to_the_cancel_a_swap_leaves_and_spot_waits(kind, leaves):
-    life = guarded(instrument=swap(kind=kind)).tell(ClosePosition(life_id()))
+    life = locked_out(guarded(instrument=swap(kind=kind)).tell(ClosePosition(life_id())))
+    count = len(at_market(life))
     for timer in of(life.decision.effects, WakeAfter):
         life.tell(Wake(timer.purpose, timer.exit_id, timer.version))
-    assert len(at_market(life)) == leaves
+    assert len(at_market(life)) - count == leaves
 
 
 def test_a_target_leaves_when_the_stop_has_been_made_smaller():
-    life = guarded(protection=plan("90", [("110", "0.4")])).cross("target-1", "110")
+    spot = swap(kind=Kind.SPOT)
+    life = guarded(protection=plan("90", [("110", "0.4")]), instrument=spot)
+    life.cross("target-1", "110")
     (change,) = of(life.decision.effects, AmendOrder)
     assert change.terms.quantity == D("0.6")
     assert change.at_once
@@ -265,6 +272,6 @@ def test_after_a_restart_the_orders_of_stops_are_asked_for_and_wishes_repeated()
     effects = resume(life.p, life.now, life.rules)
     assert of(effects, AmendOrder)
     assert of(effects, Arm)
-    life.tell(ClosePosition(life.p.id))
+    locked_out(life.tell(ClosePosition(life.p.id)))
     assert of(resume(life.p, life.now, life.rules), CancelOrder)
     assert not of(resume(life.p, life.now, life.rules), SubmitOrder)

@@ -6,14 +6,14 @@ from msgspec.structs import replace
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
 from domain.effects import AmendOrder, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import NO_ORDER, ExitId
-from domain.inputs import AdoptPosition, OrderEnded, OutsideReported, Wake
+from domain.inputs import AdoptPosition, ExitLocked, OrderEnded, OutsideReported, Wake
 from domain.instrument import Direction, Kind, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.venue import Outside
 from domain.venue_stop import Resting, StopState
 from domain.venue_stop_align import is_settled, locked, should_rest, stop_terms
-from domain.venue_stop_events import VenueStopConfirmed, VenueStopOutdated
+from domain.venue_stop_events import ExitHeldBack, VenueStopConfirmed, VenueStopOutdated
 from tests.builders import ACCOUNT, D, Life, a_fill, opened, plan, position_id, swap
 from tests.domain.stop_words import (
     RULES,
@@ -23,6 +23,7 @@ from tests.domain.stop_words import (
     bought,
     end,
     guarded,
+    locked_out,
     move,
     of,
     report,
@@ -34,6 +35,7 @@ _S = OrderStatus
 STOP, TRAIL = ExitId("stop"), ExitId("trail")
 REPLACES = replace(RULES, amends_stops=False)
 MARK = PriceSource.MARK
+SPOT = swap(kind=Kind.SPOT)
 
 
 def stop_of(life: Life, number: int = -1):
@@ -147,7 +149,8 @@ def test_a_stop_that_the_venue_refused_to_change_is_replaced_from_then_on():
 
 def test_a_change_is_urgent_when_an_exit_waits_for_it():
     assert [each.at_once for each in asked(move(guarded(), "95"), AmendOrder)] == [False]
-    life = guarded(protection=plan("90", [("110", "0.4")])).cross("target-1", "110")
+    life = guarded(protection=plan("90", [("110", "0.4")]), instrument=SPOT)
+    life.cross("target-1", "110")
     assert [(each.at_once, each.number) for each in asked(life, AmendOrder)] == [(True, 1)]
 
 
@@ -213,7 +216,8 @@ def test_where_the_daemon_guards_alone_nothing_is_outdated():
 
 
 def test_an_exit_leaves_with_what_no_stop_may_sell():
-    life = guarded(protection=plan("90", [("110", "0.4")])).cross("target-1", "110")
+    life = guarded(protection=plan("90", [("110", "0.4")]), instrument=SPOT)
+    life.cross("target-1", "110")
     assert locked(life.p) == 1
     amended(life)
     assert locked(life.p) == D("0.6")
@@ -222,16 +226,17 @@ def test_an_exit_leaves_with_what_no_stop_may_sell():
 
 
 def test_an_exit_that_is_overdue_leaves_though_the_stop_may_still_fire():
-    life = guarded().tell(ClosePosition(position_id()))
-    assert not at_market(life)
+    life = locked_out(guarded().tell(ClosePosition(position_id())))
+    assert len(at_market(life)) == 1  # the one that was locked
     life.tell(Wake("release_exit", ExitId("other")))
-    assert not at_market(life)
+    assert len(at_market(life)) == 1
     life.tell(Wake("release_exit", ExitId("close")))
-    assert [each.terms.quantity for each in at_market(life)] == [1]
+    assert [each.terms.quantity for each in at_market(life)] == [1, 1]
 
 
 def test_an_exit_that_has_nothing_left_to_close_is_dropped():
-    life = guarded(protection=plan("90", [("110", "0.4")])).cross("target-1", "110")
+    life = guarded(protection=plan("90", [("110", "0.4")]), instrument=SPOT)
+    life.cross("target-1", "110")
     fill = a_fill("1", "100", life.p.direction.exit_side, NO_ORDER)
     life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
     end(life, _S.CANCELED)
@@ -241,7 +246,7 @@ def test_an_exit_that_has_nothing_left_to_close_is_dropped():
 
 
 def test_an_exit_that_leaves_asks_for_no_more_than_others_left():
-    life = guarded().tell(ClosePosition(position_id(), part=D("0.5")))
+    life = guarded(instrument=SPOT).tell(ClosePosition(position_id(), part=D("0.5")))
     fill = a_fill("0.7", "100", life.p.direction.exit_side, NO_ORDER)
     life.tell(OutsideReported(life.p.id, fill, Outside.PERSON))
     while life.p.at_venue.live:
@@ -250,7 +255,7 @@ def test_an_exit_that_leaves_asks_for_no_more_than_others_left():
 
 
 def test_of_two_exits_that_wait_the_second_counts_what_the_first_took():
-    life = guarded(protection=plan("90", [("110", "0.4"), ("120", "0.3")]))
+    life = guarded(protection=plan("90", [("110", "0.4"), ("120", "0.3")]), instrument=SPOT)
     life.cross("target-1", "110").cross("target-2", "120")
     assert [order.waits for order in life.p.exits] == [True, True]
     order = stop_of(life)
@@ -260,6 +265,74 @@ def test_of_two_exits_that_wait_the_second_counts_what_the_first_took():
     assert [each.terms.quantity for each in at_market(life)] == [D("0.4"), D("0.3")]
     assert locked(life.p) == D("0.3")
     assert stop_of(life) == order
+
+
+# --- exits beside the stop ---
+
+
+def test_on_a_swap_an_exit_leaves_at_once_and_the_stop_rests_until_nothing_is_held():
+    life = guarded().tell(ClosePosition(position_id()))
+    (order,) = at_market(life)
+    assert not asked(life, CancelOrder)
+    life.fill("0.4", "100", order.terms.client_order_id)
+    assert not asked(life, CancelOrder)
+    assert life.p.at_venue.stops[0].state is StopState.OPEN
+    life.fill("0.6", "100", order.terms.client_order_id)
+    (cancel,) = asked(life, CancelOrder)
+    assert (cancel.client_order_id, cancel.at_once) == (stop_of(life), True)
+    assert not life.p.is_closed
+    assert end(life, _S.CANCELED).p.status is PositionStatus.CLOSED
+
+
+def test_a_part_leaves_beside_the_stop_which_is_made_smaller_afterwards():
+    life = guarded(protection=plan("90", [("110", "0.4")])).cross("target-1", "110")
+    (order,) = at_market(life)
+    assert (order.terms.quantity, order.armed) == (D("0.4"), True)
+    assert not asked(life, AmendOrder)
+    assert is_settled(life.p, RULES)
+    life.fill("0.1", "110", order.terms.client_order_id)
+    assert not asked(life, AmendOrder)
+    life.fill("0.3", "110", order.terms.client_order_id)
+    assert [each.terms.quantity for each in asked(life, AmendOrder)] == [D("0.6")]
+
+
+def test_a_stop_is_moved_while_a_part_is_leaving_and_keeps_its_size():
+    life = guarded(protection=plan("90", [("110", "0.4")])).cross("target-1", "110")
+    (change,) = asked(move(life, "95"), AmendOrder)
+    assert (change.terms.trigger_price, change.terms.quantity) == (95, 1)
+
+
+def test_an_exit_that_fails_leaves_the_stop_where_it_is_and_is_tried_again():
+    life = guarded().tell(ClosePosition(position_id()))
+    for _ in range(3):
+        order = at_market(life)[-1].terms.client_order_id
+        life.tell(OrderEnded(life.p.id, order, _S.REJECTED, "BUSY"))
+        life.tell(Wake("retry_exit", ExitId("close")))
+    assert len(at_market(life)) == 4
+    assert not of(life.effects, CancelOrder)
+    assert life.p.at_venue.stops[0].state is StopState.OPEN
+
+
+def test_where_others_hold_the_symbol_the_stop_goes_first():
+    life = locked_out(guarded().tell(ClosePosition(position_id())))
+    assert [(each.client_order_id, each.at_once) for each in asked(life, CancelOrder)] == [
+        (stop_of(life), True)
+    ]
+    assert WakeAfter(0.3, "release_exit", ExitId("close")) in asked(life, WakeAfter)
+    end(life, _S.CANCELED)
+    assert len(at_market(life)) == 2
+    assert [(each.waits, each.beside) for each in life.p.exits] == [(False, False)]
+
+
+def test_that_it_is_locked_means_nothing_once_it_has_ended_or_waited():
+    life = guarded().tell(ClosePosition(position_id()))
+    order = at_market(life)[0].terms.client_order_id
+    locked_out(life)
+    assert told(locked_out(life), ExitHeldBack) == []
+    life = guarded().tell(ClosePosition(position_id(), part=D("0.5")))
+    life.fill("0.5", "100", order)
+    life.tell(ExitLocked(life.p.id, order))
+    assert told(life, ExitHeldBack) == []
 
 
 # --- deadlines ---

@@ -29,7 +29,7 @@ from domain.venue_stop_events import (
 )
 from domain.venue_stop_life import epoch_of
 from tests.builders import NOW, D, Life
-from tests.domain.stop_words import bought
+from tests.domain.stop_words import bought, locked_out
 
 _P = PositionStatus
 AT_90 = Resting(ExitId("stop"), D(1), trigger_price=D(90))
@@ -212,7 +212,7 @@ def test_a_stop_that_comes_at_last_is_missing_no_longer():
 
 
 def test_an_exit_that_waited_and_leaves_sells_what_is_free_then():
-    life = bought().cross("stop", "89")
+    life = locked_out(bought().cross("stop", "89"))
     (order,) = life.p.exits
     assert order.waits
     position = after(life.p, ExitReleased(order.client_order_id, D("0.6"), NOW))

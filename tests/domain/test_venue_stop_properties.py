@@ -21,7 +21,10 @@ VENUES = [
         ("amends", "targets"),
         ("targets",),
         ("amends", "attaches", "targets"),
+        ("amends", "shared"),
+        ("shared",),
     )
+    if kind is Kind.SWAP or "shared" not in abilities
 ]
 
 

@@ -19,6 +19,7 @@ from tests.domain.stop_words import (
     bought,
     end,
     guarded,
+    locked_out,
     move,
     of,
 )
@@ -101,7 +102,7 @@ def test_the_deadline_of_an_earlier_round_is_none():
 
 
 def test_after_a_restart_an_exit_that_waited_may_have_left():
-    life = guarded().tell(ClosePosition(position_id()))
+    life = locked_out(guarded().tell(ClosePosition(position_id())))
     (order,) = life.p.exits
     (released,) = left_before_the_crash(life.p, life.now)
     assert (released.client_order_id, released.quantity) == (order.client_order_id, 1)
@@ -141,7 +142,7 @@ def test_after_a_restart_what_was_asked_of_a_stop_is_asked_again():
     assert [(each.terms.trigger_price, each.number) for each in of(effects, AmendOrder)] == [
         (95, 1)
     ]
-    life = guarded().tell(ClosePosition(position_id()))
+    life = locked_out(guarded().tell(ClosePosition(position_id())))
     effects = resume(life.p, life.now, life.rules)
     assert [each.client_order_id for each in of(effects, CancelOrder)] == [stop_of(life)]
     assert ("release_exit", 0.3, 0) in purposes(life)

@@ -57,8 +57,6 @@ def test_else_the_stop_rests_alone(protection, rules):
 
 def test_the_last_of_several_joins_the_stop_when_those_before_it_have_filled():
     life = guarded(TWO_TARGETS).cross("target-1", "105")
-    (change,) = of(life.decision.effects, AmendOrder)
-    report(life, change.terms, change=change.number)
     life.fill("0.4", "105", at_market(life)[0].terms.client_order_id)
     assert [prices(each) for each in stops_sent(life)] == [(90, None), (90, 110)]
     report(life)
