@@ -136,10 +136,8 @@ def decide(
             _fill(decision, message)
         case OrderEnded():
             _order_ended(decision, message)
-        case OrderReported():
-            stop_reported(decision, message)
-        case ExitLocked():
-            exit_locked(decision, message)
+        case OrderReported() | ExitLocked():
+            _about_the_stop(decision, message)
         case Armed():
             confirm_armed(decision, message)
         case Crossed():
@@ -173,6 +171,13 @@ def _give_up(decision: Draft, message: ClosePosition | WithdrawEntries) -> None:
         close(decision, message)
     else:
         withdraw(decision)
+
+
+def _about_the_stop(decision: Draft, message: OrderReported | ExitLocked) -> None:
+    if isinstance(message, OrderReported):
+        stop_reported(decision, message)
+    else:
+        exit_locked(decision, message)
 
 
 def _see_to_the_stop(decision: Draft) -> None:

@@ -121,7 +121,8 @@ def test_nobody_begins_to_hold_a_symbol_while_the_stop_of_what_was_closed_still_
     async def play(box: Box) -> None:
         await started(box)
         await box.open(number=1)
-        box.venue.cancels += [refused("50011")]
+        box.parts.world.entry_expires_s = 60.0
+        box.venue.cancels += [never_arrives]
         box.tell(NAME, ClosePosition(pid()))
         await box.soon(0.05)
         assert await held(box) == 0
