@@ -47,7 +47,7 @@ class Loaded:
 
 def load(file: ConfigFile) -> Loaded:
     """Read and check a configuration. Raises `ConfigError` with everything that is wrong."""
-    document = file.read()
+    document = file.read(to_run=True)
     raw = document.value
     problems = list(document.problems)
     config: Config | None = None
