@@ -31,6 +31,24 @@ class AnswerLostError(Exception):
     """The request was sent and no answer came; whether it was done is not known."""
 
 
+def refusal_in(answer: Answer) -> Refusal | None:
+    """Return the refusal that an answer is; None if it says that the request was done.
+
+    Raises `AnswerLostError` if it says neither: then it tells nothing of what became of it.
+    """
+    match answer.get("ok"):
+        case True:
+            return None
+        case False:
+            try:
+                return msgspec.convert(answer.get("error"), Refusal)
+            except msgspec.ValidationError as error:
+                why = f"the daemon said no, and why cannot be read: {error}"
+                raise AnswerLostError(why) from error
+    why = "the daemon's answer says neither yes nor no"
+    raise AnswerLostError(why)
+
+
 class AdminClient:
     """One connection, opened with the first request. A context manager."""
 
@@ -51,6 +69,11 @@ class AdminClient:
     ) -> None:
         self.close()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether something may have been sent that was not answered."""
+        return self._socket is not None
+
     def close(self) -> None:
         """Hang up."""
         if self._socket is not None:
@@ -64,10 +87,14 @@ class AdminClient:
         Raises `UnreachableError` and `AnswerLostError`.
         """
         answer = self.ask_line(msgspec.json.encode(request))
-        answer.pop("id", None)
-        if answer.pop("ok", False):
-            return answer
-        return msgspec.convert(answer.get("error"), Refusal)
+        try:
+            refusal = refusal_in(answer)
+        except AnswerLostError:
+            self.close()  # whatever follows on this connection cannot be trusted either
+            raise
+        if refusal is not None:
+            return refusal
+        return {name: value for name, value in answer.items() if name not in {"ok", "id"}}
 
     def ask_line(self, line: bytes) -> Answer:
         """Send one line as it is, return the whole answer. Raises like `ask`."""

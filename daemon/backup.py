@@ -1,44 +1,89 @@
 """What a backup of a data directory needs besides its format: a place, and something to tell."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from actors.streams import registry
+from daemon.config_models import Config
 from daemon.errors import StartError
 from daemon.version import installed_version
 from domain.errors import Refusal
 from runtime.ports import Disk
 from storage import admin
-from storage.backup import LEDGER, Manifest, Staging, copy_at_rest, copy_database, restore
+from storage.archive import DIRECTORY as ARCHIVE
+from storage.backup import (
+    LEDGER,
+    Manifest,
+    Staging,
+    begins_as_backup,
+    copy_at_rest,
+    copy_database,
+    restore,
+)
 from storage.connection import NAME
 from storage.errors import BackupError, StorageError
+from storage.lock import NAME as LOCK
+from storage.snapshot import DIRECTORY as SNAPSHOTS
 from storage.snapshot import snapshot_paths
 
 _MIB = 1024 * 1024
 _TWICE = 2  # the parts, and the whole that is made of them
 
 
-def check_place(file: Path, directory: Path, disk: Disk, *, force: bool, min_free: int) -> None:
-    """Refuse a place where the backup cannot or should not go. Raises `StartError`."""
+def check_place(file: Path, config: Config, disk: Disk, *, force: bool) -> None:
+    """Refuse a place where the backup cannot or should not go. Raises `StartError`, `OSError`."""
+    directory = config.data_dir
     if file.is_dir() or not file.parent.is_dir():
         why = f"{file} cannot be written: "
         why += "it is a directory." if file.is_dir() else f"there is no directory {file.parent}."
         raise StartError(Refusal("FILE_UNUSABLE", why, "Name a file in a directory that exists."))
-    if file.exists() and not force:
-        why = f"{file} is there already."
-        raise StartError(Refusal("FILE_EXISTS", why, "Name another, or add --force."))
+    _check_is_free(file, config, force=force)
     parts = [directory / NAME, directory / f"{NAME}-wal", directory / LEDGER]
     parts += snapshot_paths(directory)
     needed = _TWICE * sum(path.stat().st_size for path in parts if path.exists())
     if file.parent.stat().st_dev == directory.stat().st_dev:
-        needed += min_free  # the journal needs it
+        needed += config.journal.min_free_mb * _MIB  # the journal needs it
     free = disk.free_bytes(file.parent)
     if free < needed:
         have, want = free // _MIB, -(-needed // _MIB)
         why = f"{have} MB are free in {file.parent}, a backup may need {want} MB while it is made."
         raise StartError(Refusal("DISK_FULL", why, "Make room, or choose another place."))
+
+
+def _check_is_free(file: Path, config: Config, *, force: bool) -> None:
+    """Refuse a place that is somebody's: a daemon's own, or that of a file which is no backup."""
+    folder = file.parent.resolve()
+    if _is_data(folder) or folder.samefile(config.data_dir):
+        remedy = "Name a file in another directory, such as a folder backups in it."
+        why = f"{file} cannot be a backup: a daemon keeps its own files in {folder}."
+        raise StartError(Refusal("FILE_UNUSABLE", why, remedy))
+    own = [config.socket_path, *filter(None, [config.log.file])]
+    if any(_is_same(file, one) or _is_same(file, one.resolve()) for one in own):
+        why = f"{file} cannot be a backup: the daemon has its socket or its log there."
+        raise StartError(Refusal("FILE_UNUSABLE", why, "Name another file."))
+    if not os.path.lexists(file):
+        return
+    if not force:
+        why = f"{file} is there already."
+        raise StartError(Refusal("FILE_EXISTS", why, "Name another, or add --force."))
+    if not begins_as_backup(file):
+        why = f"{file} is there already, and it is no backup: --force replaces nothing else."
+        raise StartError(Refusal("NOT_A_BACKUP", why, "Name another file."))
+
+
+def _is_data(folder: Path) -> bool:
+    """Whether a daemon, this one or another, keeps its journal or what belongs to it there."""
+    if folder.name in {SNAPSHOTS, ARCHIVE}:
+        folder = folder.parent
+    return any((folder / name).exists() for name in (NAME, LOCK))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are one place, whichever way they lead there."""
+    return one.name == other.name and other.parent.is_dir() and one.parent.samefile(other.parent)
 
 
 def failed(file: Path, error: BackupError | OSError) -> Refusal:

@@ -47,7 +47,7 @@ class Loaded:
 
 def load(file: ConfigFile) -> Loaded:
     """Read and check a configuration. Raises `ConfigError` with everything that is wrong."""
-    document = file.read()
+    document = file.read(to_run=True)
     raw = document.value
     problems = list(document.problems)
     config: Config | None = None
@@ -110,7 +110,7 @@ _KEYS_WITH_PATTERNS = {
 def _fault(found: ErrorDetails) -> Fault:
     path: KeyPath = tuple(step for step in found["loc"] if step != "[key]")
     kind, given = found["type"], found["input"]
-    if isinstance(given, str) and (path[:1] == ("secrets",) or "credentials" in path):
+    if isinstance(given, str) and _may_be_secret(path):
         given = "****"  # somebody wrote the secret itself
     if kind == "extra_forbidden":
         return path, _unknown_key(path)
@@ -127,6 +127,11 @@ def _fault(found: ErrorDetails) -> Fault:
     if message is None:  # bounds: "Input should be greater than 0"
         return path, f"{_shown(given)} is refused: {found['msg'].replace('Input', 'it')}"
     return path, message if kind == "missing" else f"{message}, not {_shown(given)}"
+
+
+def _may_be_secret(path: KeyPath) -> bool:
+    """Whether a secret may stand there: `confirm_live` sounds as if it wanted the passphrase."""
+    return path[:1] == ("secrets",) or "credentials" in path or path[-1:] == ("confirm_live",)
 
 
 def _shown(given: object) -> str:

@@ -6,6 +6,7 @@ somebody is still editing the file.
 
 from pathlib import Path
 
+from daemon.trust import distrust
 from daemon.yaml_lines import Document, Problem, dotted, read_yaml
 
 SOCKET_NAME = "holdfast.sock"
@@ -32,17 +33,26 @@ class ConfigError(Exception):
 class ConfigFile:
     """A file's place and text. `base` is what relative paths in it count from."""
 
-    def __init__(self, path: Path, base: Path | None = None) -> None:
+    def __init__(self, path: Path, base: Path | None = None, *, is_shipped: bool = False) -> None:
         self.path = path
         self.base = (base or path.parent).absolute()
+        self._is_shipped = is_shipped  # then it is as much to be trusted as the program
 
-    def read(self) -> Document:
-        """Read the YAML, with its problems. Raises `ConfigError` when there is no text to read."""
+    def read(self, *, to_run: bool = False) -> Document:
+        """Read the YAML, with its problems. Raises `ConfigError` when there is no text to read.
+
+        `to_run`: also when others may change the file. Where the daemon listens, any file may say.
+        """
         try:
-            data = self.path.read_bytes()
-            if len(data) <= _MAX_BYTES:
+            with self.path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+                found = to_run and not self._is_shipped and distrust(self.path, file.fileno())
+            if found:
+                why = f"not used: {found.why}. {found.remedy}"
+            elif len(data) <= _MAX_BYTES:
                 return read_yaml(data.decode())
-            why = f"larger than {_MAX_BYTES} bytes"
+            else:
+                why = f"larger than {_MAX_BYTES} bytes"
         except OSError as error:
             why = f"cannot be read: {error.strerror}"
         except UnicodeDecodeError as error:
@@ -76,4 +86,4 @@ def shipped(name: str) -> ConfigFile:
     """Return a file that came with the program; paths in it count from the current directory."""
     packaged = Path(__file__).parent / "shipped" / name
     path = packaged if packaged.exists() else Path(__file__).parent.parent / name
-    return ConfigFile(path, base=Path.cwd())
+    return ConfigFile(path, base=Path.cwd(), is_shipped=True)

@@ -24,6 +24,7 @@ from daemon.config_file import ConfigError, ConfigFile
 from daemon.config_models import Config
 from daemon.config_section import SECRET_KEY
 from daemon.config_strategies import strategies_of
+from daemon.config_venues import Credentials
 from daemon.doctor_machine import DEADLINE_S, Finding
 from daemon.errors import named
 from daemon.words import plural
@@ -52,8 +53,10 @@ class Redaction:
 
     def know(self, loaded: Loaded) -> None:
         """Take note of what the configuration names."""
-        for reference in loaded.config.secrets.values():
-            self._texts.add(secret_of(reference, loaded.file.base))
+        references = [*loaded.config.secrets.values()]
+        for venue in loaded.config.venues.values():
+            references += (getattr(venue.credentials, part) for part in Credentials.model_fields)
+        self._texts.update(secret_of(each, loaded.file.base) for each in references)
 
     def of(self, finding: Finding) -> Finding:
         """Return the finding without them."""

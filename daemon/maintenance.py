@@ -36,7 +36,6 @@ from storage.snapshot import snapshot_paths
 
 log = structlog.get_logger("system")
 Result = dict[str, object]
-_MIB = 1024 * 1024
 _RESTART = "Restart the daemon: it moves the damaged tail aside and asks the venue."
 
 
@@ -108,13 +107,12 @@ class Maintenance:
 
     async def _back_up(self, file: Path, *, force: bool) -> Result | Refusal:
         store, staging = self._parts.store, Staging(file)
-        min_free = self._parts.config.journal.min_free_mb * _MIB
         try:
-            await asyncio.to_thread(
-                check_place, file, store.directory, store.disk, force=force, min_free=min_free
-            )
+            await asyncio.to_thread(check_place, file, self._parts.config, store.disk, force=force)
         except StartError as error:
             return error.refusal
+        except OSError as error:
+            return failed(file, error)
         try:
             await asyncio.to_thread(staging.__enter__)
             await self._gather(staging)

@@ -8,9 +8,7 @@ A strategy is named in the configuration as one of
 Whatever is wrong with one is the user's to mend, so every error names the place and what to do.
 """
 
-import os
 import re
-import stat
 import sys
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -25,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from daemon.trust import distrust
 from strategies.base import Strategy
 from strategies.donchian import DonchianBreakout
 from strategies.ema_cross import EmaCross
@@ -205,7 +204,7 @@ def _run(path: Path) -> ModuleType:
 def _source(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            is_open_to_all = bool(os.fstat(file.fileno()).st_mode & stat.S_IWOTH)
+            found = distrust(path, file.fileno())
             source = file.read(_MAX_SOURCE_BYTES + 1)
     except FileNotFoundError as error:
         remedy = "Paths are relative to the folder of the configuration file."
@@ -213,9 +212,9 @@ def _source(path: Path) -> bytes:
     except OSError as error:
         message = f"The strategy file {path} cannot be read: {error.strerror}."
         raise StrategyError(message, "Make it a file that the daemon's user may read.") from error
-    if is_open_to_all:  # whoever can write it can trade with the account
-        message = f"Every user of this machine may write the strategy file {path}."
-        raise StrategyError(message, f"Run chmod o-w {path}.")
+    if found:
+        message = f"The strategy file {path} is not run: {found.why}."
+        raise StrategyError(message, f"{found.remedy}.")
     if len(source) > _MAX_SOURCE_BYTES:
         message = f"The strategy file {path} is longer than {_MAX_SOURCE_BYTES} bytes."
         raise StrategyError(message, "Name a Python file with a strategy class.")

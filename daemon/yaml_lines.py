@@ -3,7 +3,8 @@
 An error in a configuration helps only with its line, and money must not pass through a float. So
 the text is composed to YAML's node tree (which has marks) and converted here: mappings, lists,
 text, booleans and nulls; **numbers stay the text that was written**, for the models to parse. Only
-that much of YAML is accepted: no tags that build objects, no merge keys, no duplicate keys.
+that much of YAML is accepted: no tags that build objects, no merge keys, no duplicate keys, and no
+aliases, of which a few lines may stand for more than fits into memory.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,7 @@ _TEXT = frozenset(_PREFIX + name for name in ("str", "timestamp", "value"))
 _NUMBERS = frozenset({_PREFIX + "int", _PREFIX + "float"})
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _MAX_DEPTH = 20
+_MAX_COMPOSED = 1000  # the library composes by recursion, and tens of thousands end the process
 
 
 class Number(str):
@@ -63,6 +65,8 @@ def dotted(path: KeyPath) -> str:
 def read_yaml(text: str) -> Document:
     """Parse one YAML document. Whatever is wrong with it comes back as problems."""
     try:
+        if line := _too_deep(text):
+            return Document(None, {}, (Problem(line, (), "nested too deeply"),))
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -78,6 +82,19 @@ def read_yaml(text: str) -> Document:
     return Document(value, builder.lines, tuple(builder.problems))
 
 
+def _too_deep(text: str) -> int:
+    """Return the line where it is nested deeper than can be composed; 0: nowhere."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_COMPOSED:
+            return event.start_mark.line + 1 if event.start_mark else 1
+    return 0
+
+
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
@@ -88,10 +105,16 @@ class _Builder:
     def __init__(self) -> None:
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
+        self._built: set[int] = set()  # ids of nodes: an alias is the node that it stands for
 
     def build(self, node: yaml.Node, path: KeyPath) -> object:
+        if id(node) in self._built:
+            line = self.lines.get(path) or self.lines[path[:-1]]
+            self.problems.append(Problem(line, path, "an alias is not accepted; write it out"))
+            return None
+        self._built.add(id(node))
         self.lines.setdefault(path, node.start_mark.line + 1)
-        if len(path) > _MAX_DEPTH:  # also ends an alias that contains itself
+        if len(path) > _MAX_DEPTH:
             return self._refuse(node, path, "nested too deeply")
         if isinstance(node, yaml.MappingNode) and node.tag == _PREFIX + "map":
             return self._mapping(node, path)

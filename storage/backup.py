@@ -17,7 +17,9 @@ Archive files are not in it. They never change: copy them beside it.
 import os
 import shutil
 import sqlite3
+import stat
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -199,6 +201,20 @@ def restore(file: Path, directory: Path, check: Callable[[Path], None]) -> Manif
             directory.rmdir()
         raise
     return manifest
+
+
+def begins_as_backup(path: Path) -> bool:
+    """Whether it is a regular file that begins as a backup does, whole or not. Raises `OSError`."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return False  # a link, a socket, a device: opening it may already do something
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:gz") as tar:
+                first = tar.next()
+        except (tarfile.TarError, EOFError, zlib.error):
+            return False
+        return first is not None and first.name == MANIFEST and first.isreg()
 
 
 def _unpacked(file: Path, directory: Path) -> Manifest:

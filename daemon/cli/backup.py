@@ -19,13 +19,11 @@ from runtime.disk import RealDisk
 from storage.codec import time_text
 from storage.errors import AlreadyRunningError, BackupError, NoJournalError, StorageError
 
-_MIB = 1024 * 1024
-
 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Such as holdfast.tar.gz.")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is a backup.")] = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
     as_json: JsonOption = False,
@@ -44,15 +42,14 @@ def backup(
         loaded = load(find(config))
     except ConfigError as error:
         fail_config(error)
-    directory, min_free = loaded.config.data_dir, loaded.config.journal.min_free_mb * _MIB
     disk = RealDisk()
     try:
         manifest = back_up_stopped(
-            directory,
+            loaded.config.data_dir,
             file,
             portable(loaded.config, loaded.file.base),
             time_text(datetime.now(UTC)),
-            lambda: check_place(file, directory, disk, force=force, min_free=min_free),
+            lambda: check_place(file, loaded.config, disk, force=force),
         )
         answer = told(file, manifest)
     except AlreadyRunningError:

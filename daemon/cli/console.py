@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, object]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GAP = "  "
 _NARROWEST = 20  # columns to fold text into
 _FOLDED = 36  # columns that a sentence in a table has at least, before others leave for it
@@ -95,8 +95,8 @@ def printed(show: Callable[[], None]) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print an object, exactly."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print an object, exactly; what is not ASCII as an escape, so that a terminal obeys none."""
+    typer.echo(json.dumps(value, indent=2))
 
 
 def fail(refusal: Refusal, code: Exit = Exit.REFUSED) -> NoReturn:

@@ -1,14 +1,23 @@
 """How commands reach the daemon: find its socket, ask, and tell apart what may have gone wrong."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import msgspec
 import typer
 
-from daemon.admin_client import ANSWER_S, AdminClient, Answer, AnswerLostError, UnreachableError
+from daemon.admin_client import (
+    ANSWER_S,
+    AdminClient,
+    Answer,
+    AnswerLostError,
+    UnreachableError,
+    refusal_in,
+)
 from daemon.admin_grammar import check
-from daemon.admin_requests import LONG, LONG_ANSWER_S, AnyAdminRequest
+from daemon.admin_requests import LONG, LONG_ANSWER_S, READS, AnyAdminRequest
 from daemon.cli.cells import outcome
 from daemon.cli.console import Exit, fail, print_json, say
 from daemon.config_file import ConfigError, ConfigFile, find
@@ -17,11 +26,39 @@ from domain.errors import Refusal
 _MANY = 20
 _UNKNOWN_OUTCOMES = frozenset({"ANSWER_TIMEOUT", "NO_ANSWER", "INTERNAL_ERROR"})
 
+
+def _is_typed(context: typer.Context, option: str) -> bool:
+    """Whether an option was given on the command line, not by a variable."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _named(context: typer.Context, socket: Path | None) -> Path | None:
+    """Return the socket that counts: what was typed goes before what a variable says.
+
+    Both typed must mean the same daemon.
+    """
+    config = context.params.get("config")  # as text yet
+    if socket is None or config is None or not _is_typed(context, "config"):
+        return socket
+    if not _is_typed(context, "socket"):
+        return None  # as that configuration says
+    try:
+        said = find(Path(config)).socket_path()
+    except ConfigError:
+        return socket  # it does not say
+    if said.resolve() != socket.resolve():
+        why = f"{config} says that its daemon listens at {said}, not at {socket}."
+        fail(Refusal("TWO_DAEMONS", why, "Give --config or --socket, not both."), Exit.USAGE)
+    return socket
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
         envvar="HOLDFAST_CONFIG",
+        is_eager=True,  # read before --socket, which needs to know where it came from
         metavar="FILE",
         help="The configuration.  [default: ./config.yaml]",
         show_default=False,
@@ -32,6 +69,7 @@ SocketOption = Annotated[
     typer.Option(
         "--socket",
         envvar="HOLDFAST_SOCKET",
+        callback=_named,
         metavar="PATH",
         help="The daemon's admin socket.  [default: as the configuration says]",
         show_default=False,
@@ -103,17 +141,29 @@ def ask(
     if refusal:
         fail(refusal)
     path = socket_of(config, socket)
+    timeout_s = LONG_ANSWER_S + ANSWER_S if isinstance(request, LONG) else ANSWER_S
     try:
-        timeout_s = LONG_ANSWER_S + ANSWER_S if isinstance(request, LONG) else ANSWER_S
-        with AdminClient(path, timeout_s=timeout_s) as client:
+        with AdminClient(path, timeout_s=timeout_s) as client, _interrupted(client, request):
             answer = client.ask(request)
     except UnreachableError as error:
         fail(nobody(path, error), Exit.UNREACHABLE)
     except AnswerLostError as error:
         fail(lost(error, afterwards), Exit.UNKNOWN)
     if isinstance(answer, Refusal):
-        fail(answer, Exit.UNKNOWN if answer.rule in _UNKNOWN_OUTCOMES else Exit.REFUSED)
+        fail(answer, _exit_of(answer))
     return answer
+
+
+@contextmanager
+def _interrupted(client: AdminClient, request: AnyAdminRequest | None) -> Iterator[None]:
+    """Tell Ctrl-C after something was sent as what it is: its answer is lost, it may be done."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if isinstance(request, READS) or not client.is_connected:
+            raise
+        why = "interrupted"
+        raise AnswerLostError(why) from None
 
 
 def do(
@@ -136,12 +186,25 @@ def ask_line(line: str, config: Path | None, socket: Path | None) -> Answer:
     """Send a line as somebody wrote it; return the whole answer."""
     path = socket_of(config, socket)
     try:
-        with AdminClient(path) as client:
+        with AdminClient(path) as client, _interrupted(client, None):
             return client.ask_line(line.replace("\n", " ").encode())
     except UnreachableError as error:
         fail(nobody(path, error), Exit.UNREACHABLE)
     except AnswerLostError as error:
         fail(lost(error, "Look before you ask again."), Exit.UNKNOWN)
+
+
+def exit_of(answer: Answer) -> Exit:
+    """Return how a command ends with a whole answer."""
+    try:
+        refusal = refusal_in(answer)
+    except AnswerLostError:
+        return Exit.UNKNOWN
+    return Exit.OK if refusal is None else _exit_of(refusal)
+
+
+def _exit_of(refusal: Refusal) -> Exit:
+    return Exit.UNKNOWN if refusal.rule in _UNKNOWN_OUTCOMES else Exit.REFUSED
 
 
 def rows_of(answer: Answer, name: str) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ from daemon.admin_requests import (
     Snapshot,
     StopEntries,
 )
-from daemon.cli.console import Exit, clean, fail, is_asked, print_json, say
+from daemon.cli.console import clean, fail, is_asked, print_json, say
 from daemon.cli.link import (
     ConfigOption,
     JsonOption,
@@ -22,6 +22,7 @@ from daemon.cli.link import (
     ask,
     ask_line,
     do,
+    exit_of,
     rows_of,
 )
 from domain.errors import Refusal
@@ -147,8 +148,8 @@ def admin(
     """  # noqa: D301 - \b keeps the lines of the examples
     answer = ask_line(line, config, socket)
     print_json(answer)
-    if not answer.get("ok"):
-        raise typer.Exit(Exit.REFUSED)
+    if code := exit_of(answer):
+        raise typer.Exit(code)
 
 
 def register(app: typer.Typer) -> None:

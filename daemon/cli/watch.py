@@ -78,7 +78,7 @@ def _lines(config: Path | None, socket: Path | None, every_s: float, *, once: bo
             answer = ask(Watch(since=since), config, socket)
             last = answer.get("last_event")
             since = last if isinstance(last, int) else 0
-            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
             if once:
                 return

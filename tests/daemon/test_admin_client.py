@@ -89,7 +89,21 @@ def daemon_that(path: Path, answers: bytes | None) -> Iterator[None]:
             thread.join(10)
 
 
-@pytest.mark.parametrize("answers", [b"", b'{"ok": true, ', b"not json\n", None])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        b"",
+        b'{"ok": true, ',
+        b"not json\n",
+        b"[1]\n",
+        b"{}\n",
+        b'{"ok": "no"}\n',
+        b'{"ok": 1}\n',
+        b'{"ok": false}\n',
+        b'{"ok": false, "error": {"rule": "X"}}\n',
+        None,
+    ],
+)
 def test_a_lost_answer_is_not_a_refusal(tmp_path: Path, answers: bytes | None) -> None:
     path = tmp_path / "a.sock"
 

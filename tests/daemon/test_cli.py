@@ -57,6 +57,7 @@ from daemon.admin_requests import (
     StopEntries,
     TargetRequest,
     TrailStop,
+    Watch,
     Why,
 )
 from daemon.cli.program import FILES, build
@@ -769,6 +770,20 @@ def test_text_from_elsewhere_cannot_move_the_cursor(ask: Callable[..., Ran], fil
     filled.desk.answers[ListPositions] = {"positions": listed}
 
     assert "a?[2J?b" in ask("positions").out
+
+
+@pytest.mark.parametrize("command", ["positions --json", "watch --json --once", "admin {}"])
+def test_json_has_nothing_that_a_terminal_obeys_and_loses_nothing(
+    ask: Callable[..., Ran], filled: Any, command: str
+) -> None:
+    sent_ = "a\x1b[2J\x9b2J\x7f\u202e\u2066\u200fö"
+    filled.desk.answers[ListPositions] = filled.desk.answers[Watch] = {"positions": sent_}
+
+    ran = ask(*(each.format('{"command": "positions"}') for each in command.split()))
+
+    assert ran.json["positions"] == sent_
+    assert ran.out.isascii()
+    assert ran.out.replace("\n", "").isprintable()
 
 
 # --- on a terminal ---

@@ -333,8 +333,36 @@ def test_a_file_that_cannot_be_read_is_an_error_too(
     assert why in problems(ConfigFile(path))[0]
 
 
-def test_an_alias_that_contains_itself_ends(write: Write) -> None:
-    assert any("nested too deeply" in line for line in problems(write("a: &a [*a]\n")))
+def test_an_alias_is_refused_where_it_stands(write: Write) -> None:
+    told = problems(write(MARKET + "paper: &a {balance: 1}\nlog: *a\naccount: {quote: *a}\n"))
+
+    assert [line for line in told if "alias" in line] == [
+        "3: log: an alias is not accepted; write it out",
+        "4: account.quote: an alias is not accepted; write it out",
+    ]
+    assert any("an alias is not accepted" in line for line in problems(write("a: &a [*a]\n")))
+
+
+def test_aliases_of_aliases_are_not_written_out() -> None:
+    text = "a0: &a0 [x]\n"
+    for level in range(1, 19):
+        text += f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n"
+
+    document = read_yaml(text)  # 10 to the power of 18
+
+    assert len(document.problems) == 180
+
+
+def test_brackets_without_end_end_the_reading_and_not_the_process() -> None:
+    (problem,) = read_yaml("a: 1\nb: " + "[" * 900_000).problems
+
+    assert (problem.line, problem.message) == (2, "nested too deeply")
+
+
+def test_what_may_be_a_secret_is_not_repeated(write: Write) -> None:
+    (line,) = problems(write(MARKET + "venues: {mine: {confirm_live: hunter2hunter2}}\n"))
+
+    assert line.endswith("venues.mine.confirm_live: true or false is expected, not '****'")
 
 
 @given(st.text(max_size=200))

@@ -197,6 +197,17 @@ def test_no_secret_is_shown_wherever_it_stands(examine, tmp_path, monkeypatch, d
     assert "2 secrets at hand" in examine(good)["configuration"].found
 
 
+def test_the_secrets_of_a_venue_are_not_shown_either(examine, tmp_path, monkeypatch):
+    (tmp_path / "key").write_text(CANARY + "-file\n")
+    monkeypatch.setenv("PLAIN_VARIABLE", CANARY + "-env")
+    venue = "venues: {mine: {credentials: {key: {file: ./key}, secret: {env: PLAIN_VARIABLE}}}}\n"
+    for end in ("-file", "-env"):
+        config = CONFIG.replace("./data", str(tmp_path / (CANARY + end))) + venue
+        found = repr(list(examine(config).values()))
+        assert "****" in found
+        assert CANARY not in found
+
+
 def test_a_missing_secret_is_a_failure(examine, monkeypatch):
     monkeypatch.delenv("OKX_API_KEY", raising=False)
     found = examine(CONFIG + "secrets:\n  a: {env: OKX_API_KEY}\n")["configuration"]

@@ -185,10 +185,13 @@ def test_a_folder_is_no_strategy_file(tmp_path):
     assert "mine.py cannot be read: Is a directory." in refused("./mine.py:Any", tmp_path)
 
 
-def test_a_file_that_everybody_may_write_is_not_run(mine):
+def test_a_file_that_others_may_write_or_replace_is_not_run(mine):
     (mine / "mine.py").chmod(0o666)
-
     assert f"Run chmod o-w {mine}/mine.py." in refused("./mine.py:EveryNth", mine)
+
+    (mine / "mine.py").chmod(0o600)
+    mine.chmod(0o777)
+    assert f"Run chmod o-w {mine}." in refused("./mine.py:EveryNth", mine)
 
 
 def test_a_huge_file_is_no_strategy_file(tmp_path):

@@ -199,13 +199,37 @@ def test_what_is_there_is_not_overwritten_and_a_place_that_is_not_is_said(
     file.write_text("mine")
 
     refused = attempt(daemon.config, "backup", str(file))
-    nowhere = attempt(daemon.config, "backup", str(tmp_path / "none" / "b"))
     forced = attempt(daemon.config, "backup", str(file), "--force")
+    nowhere = attempt(daemon.config, "backup", str(tmp_path / "none" / "b"))
+    daemon.cli("backup", str(tmp_path / "b"))
+    again = attempt(daemon.config, "backup", str(tmp_path / "b"), "--force")
 
     refused.assert_refused("FILE_EXISTS", "--force")
+    forced.assert_refused("NOT_A_BACKUP", "--force replaces nothing else")
     nowhere.assert_refused("FILE_UNUSABLE", "there is no directory")
-    assert forced.code == 0, forced
-    assert file.read_bytes()[:2] == b"\x1f\x8b"
+    assert file.read_text() == "mine"
+    assert again.code == 0, again
+
+
+def test_no_backup_takes_the_place_of_what_the_daemon_lives_on(
+    processes: Processes, tmp_path: Path
+) -> None:
+    daemon = running(processes)
+    position = opened(daemon.client)
+    data = data_of(daemon)
+    own = [data / name for name in ("holdfast.db", "paper.db", "holdfast.lock", "holdfast.sock")]
+    before = [each.stat().st_ino for each in own]
+
+    running_refuses = [attempt(daemon.config, "backup", str(each), "--force") for each in own]
+    after = [each.stat().st_ino for each in own]
+    assert daemon.process.stop() == 0
+    stopped_refuses = [attempt(daemon.config, "backup", str(each), "--force") for each in own]
+
+    for refused in running_refuses + stopped_refuses:
+        refused.assert_refused("FILE_UNUSABLE", "keeps its own files")
+    attempt(daemon.config, "backup", str(daemon.config), "--force").assert_refused("NOT_A_BACKUP")
+    assert before == after
+    assert start_again(processes, daemon).position(position)["id"] == position
 
 
 @pytest.mark.parametrize(
