@@ -85,6 +85,15 @@ def frames(path: Path) -> Iterator[Frame]:
         raise RecordingError(path, number + 1 if number else 0, f"cannot be read: {why}") from error
 
 
+def begins_as_recording(path: Path) -> bool:
+    """Whether the first line of a file is a frame, or there is none."""
+    try:
+        next(frames(path), None)
+    except RecordingError:
+        return False
+    return True
+
+
 def _damage(line: bytes) -> str:
     if len(line) >= _MAX_LINE:
         return f"longer than {_MAX_LINE} bytes"

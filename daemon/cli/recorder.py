@@ -1,6 +1,7 @@
 """`holdfast record`: the frames of the configured stream into a file."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from daemon.logs import Logs
 from daemon.record import Progress, Recorded, watching
 from daemon.record import record as run
 from domain.errors import Refusal
+from exchanges.recording import begins_as_recording
 
 
 def record(
@@ -49,8 +51,7 @@ def record(
         fail_config(error)
     except StartError as error:
         fail(error.refusal)
-    if file.exists() and not force:
-        fail(Refusal("FILE_EXISTS", f"{file} is there already.", "Name another, or add --force."))
+    _check_is_free(file, force=force)
     recorded = _recorded(wanted, file, frames, seconds)
     if recorded.frames == 0:
         file.unlink(missing_ok=True)
@@ -61,6 +62,17 @@ def record(
     else:
         took = f"{recorded.seconds:.1f} s, {recorded.bytes:,} bytes"
         say(f"{recorded.file}: {recorded.frames:,} frames in {took}")
+
+
+def _check_is_free(file: Path, *, force: bool) -> None:
+    """Refuse what is there already; even by force nothing but a recording is replaced."""
+    if not os.path.lexists(file):
+        return
+    if not force:
+        fail(Refusal("FILE_EXISTS", f"{file} is there already.", "Name another, or add --force."))
+    if file.is_file() and not begins_as_recording(file):
+        why = f"{file} is there already, and it is no recording: --force replaces nothing else."
+        fail(Refusal("NOT_A_RECORDING", why, "Name another file."))
 
 
 def _recorded(config: Config, file: Path, frames: int | None, seconds: float | None) -> Recorded:

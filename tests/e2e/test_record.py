@@ -146,15 +146,21 @@ def _has_begun(pid: int) -> bool:
 
 def test_what_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
     file = tmp_path / "precious"
-    file.write_text("mine")
+    asked = ("record", "BTC/USDT", str(file), "--frames", "1")
     config = config_of(tmp_path)
+    for text, why in (("1 {}\n", "FILE_EXISTS"), ("mine", "FILE_EXISTS")):
+        file.write_text(text)
+        attempt(config, *asked).assert_refused(why)
+        assert file.read_text() == text
 
-    attempt(config, "record", "BTC/USDT", str(file), "--frames", "1").assert_refused("FILE_EXISTS")
+    attempt(config, *asked, "--force").assert_refused("NOT_A_RECORDING")
     assert file.read_text() == "mine"
 
-    forced = attempt(config, "record", "BTC/USDT", str(file), "--frames", "1", "--force")
+    file.write_text("1 {}\n")
+    forced = attempt(config, *asked, "--force")
     assert forced.code == 0, forced
     assert len(list(frames(file))) == 1
+    assert file.read_text() != "1 {}\n"
 
 
 def test_a_server_that_is_not_there_leaves_no_file(tmp_path: Path) -> None:
