@@ -183,10 +183,16 @@ def unreadable(error: Exception) -> JournalUnavailableError:
     return unavailable(error) or JournalUnavailableError(Trouble.DAMAGED, str(error))
 
 
-def unavailable(error: Exception) -> JournalUnavailableError | None:
-    """Return the typed error for what the disk or the file did; None when it is a bug of ours."""
+def unavailable(error: Exception, path: Path | None = None) -> JournalUnavailableError | None:
+    """Return the typed error for what the disk or the file did; None when it is a bug of ours.
+
+    `path` is the file that was to be opened.
+    """
     kind = trouble_of(error)
     if kind is None:
         return None
+    if kind is Trouble.LOCKED and path is not None:
+        text = f"another program has {path} open: find it with `fuser {path}` and close it"
+        return JournalUnavailableError(kind, text)
     name = getattr(error, "sqlite_errorname", "")
     return JournalUnavailableError(kind, f"{error} ({name})")
