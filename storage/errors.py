@@ -84,6 +84,19 @@ class ArchiveNeededError(StorageError):
         )
 
 
+class SnapshotNeededError(StorageError):
+    """A record is damaged, and what came after it is known by snapshots not usable here alone."""
+
+    def __init__(self, damage: DamagedRecordError, known: int) -> None:
+        super().__init__(
+            f"{damage}. What it led to is in the snapshot of record {known}, which another version"
+            " of Holdfast wrote and this one cannot read; without it all from the damage on would"
+            " be forgotten, open positions too. Nothing was moved aside. Start the version that"
+            " wrote it, or restore a backup from before the damage."
+        )
+        self.seq = damage.seq
+
+
 class ArchiveRefusedError(StorageError):
     """Records that cannot be archived yet; `remedy` is what would help."""
 
