@@ -36,7 +36,10 @@ from storage.snapshot import snapshot_paths
 
 log = structlog.get_logger("system")
 Result = dict[str, object]
-_RESTART = "Restart the daemon: it moves the damaged tail aside and asks the venue."
+_KEEP = (
+    "Take a snapshot (holdfast snapshot): what is open is in it, and a start goes on from there. No"
+    " restart mends the journal, and do not upgrade: see the runbook, “A damaged journal”."
+)
 
 
 class Maintenance:
@@ -70,7 +73,7 @@ class Maintenance:
             except JournalUnavailableError as error:
                 return Refusal("JOURNAL_DOWN", f"{error}.", "See holdfast health.")
             except DamagedRecordError as error:
-                return Refusal("JOURNAL_DAMAGED", f"{error}.", _RESTART)
+                return Refusal("JOURNAL_DAMAGED", f"{error}.", _KEEP)
             except WorkerClosingError:
                 return Refusal("STOPPING", "The daemon is stopping.", "Ask again without it.")
 

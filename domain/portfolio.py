@@ -280,7 +280,8 @@ def mark(
     """Return what the prices mean for the account: a new day, limits reached, the equity curve.
 
     A day starts with the last mark of the one before. `day` is what counts as today where the clock
-    may be wrong; one that lies before the account's takes that back, and lifts no limit.
+    may be wrong; one that lies before the account's takes that back, and lifts no limit. Nor does
+    the day that was taken back when it comes again: a day begins once.
 
     Equity is journaled every minute, at a new peak and when anything else happens. While a held
     symbol has no price (see `unpriced`) nothing is judged, as after a start. `despite_holes`: that
@@ -311,7 +312,7 @@ def mark(
 
 def _start_of(portfolio: Portfolio, day: date, value: Decimal) -> Decimal:
     """Return what `day` counts from when equity is `value` now."""
-    if day < portfolio.day:
+    if day < portfolio.day or day == portfolio.day_taken_back:
         return portfolio.day_start_equity
     return value if portfolio.last_equity is None else portfolio.last_equity
 

@@ -128,7 +128,8 @@ class EquityMarked(PortfolioEvent, frozen=True):
 class DayRolled(PortfolioEvent, frozen=True):
     """A new UTC day began; causes that last a day end.
 
-    Unless it lies before the one it was: the clock had been ahead, and the day is only called so.
+    Unless it lies before the one it was, or is that one again: the clock was set back over
+    midnight, and the day is only called so.
     """
 
     day: date

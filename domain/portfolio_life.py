@@ -125,10 +125,13 @@ def _marked(portfolio: Portfolio, event: EquityMarked) -> Portfolio:
 
 def _rolled(portfolio: Portfolio, event: DayRolled) -> Portfolio:
     if event.day < portfolio.day:
+        return replace(portfolio, day=event.day, day_taken_back=portfolio.day)
+    if event.day == portfolio.day_taken_back:
         return replace(portfolio, day=event.day)
     return replace(
         portfolio,
         day=event.day,
+        day_taken_back=None,
         day_start_equity=event.equity,
         day_offset=ZERO,
         last_equity=None,
@@ -166,6 +169,7 @@ def _moved(portfolio: Portfolio, event: AccountMoved) -> Portfolio:
         balance=event.balance,
         high_water_mark=event.balance,
         day=portfolio.day,
+        day_taken_back=portfolio.day_taken_back,
         day_start_equity=event.balance,
         marked_at=event.at,
         causes=portfolio.causes,

@@ -28,7 +28,7 @@ class WalContent(msgspec.Struct, frozen=True):
     """What a log held, as far as the file tells."""
 
     commits: tuple[int, ...] = ()  # the frames after which a transaction is complete, from 1
-    is_damaged: bool = False  # its header: then SQLite ignores all of it
+    is_damaged: bool = False  # its header, and it has more: then SQLite ignores all of it
 
     def commits_after(self, frames: int) -> int:
         """Return how many transactions lie beyond the first `frames` frames."""
@@ -82,7 +82,7 @@ def _content(descriptor: int) -> WalContent:
         return WalContent()
     header = os.pread(descriptor, _HEADER, 0)
     if not _is_sound(header):
-        return WalContent(is_damaged=True)
+        return WalContent(is_damaged=not _is_blank(descriptor))
     salts = _words(header[_SALTS_OF_LOG], "big")
     step = _FRAME_HEADER + int.from_bytes(header[_PAGE_SIZE], "big")
     commits = []
@@ -94,6 +94,16 @@ def _content(descriptor: int) -> WalContent:
         if is_current and any(frame[_COMMIT_MARK]):
             commits.append(number)
     return WalContent(tuple(commits))
+
+
+def _is_blank(descriptor: int) -> bool:
+    """Whether it has room and nothing in it: nobody has written since the room was taken."""
+    place = 0
+    while block := os.pread(descriptor, _BLOCK, place):
+        if block.strip(b"\0"):
+            return False
+        place += len(block)
+    return True
 
 
 def _is_sound(header: bytes) -> bool:

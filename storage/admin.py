@@ -13,6 +13,7 @@ from typing import TextIO
 
 import msgspec
 
+from runtime.disk import RealDisk
 from runtime.ports import Disk
 from storage.archive import archives_of, path_of, read_archive
 from storage.archiving import Archiving, Outcome, Wish
@@ -22,6 +23,7 @@ from storage.connection import NAME, Database
 from storage.errors import (
     ArchiveError,
     DamagedRecordError,
+    JournalDamagedError,
     NoJournalError,
     SqliteError,
     unavailable,
@@ -30,7 +32,13 @@ from storage.fold import Fold
 from storage.lock import DirectoryLock
 from storage.read_tables import ReadTables
 from storage.rebuild import Rebuilt, rebuild, rewrite
-from storage.snapshot import SnapshotError, load_snapshot, snapshot_paths
+from storage.snapshot import (
+    SnapshotError,
+    known_up_to,
+    load_snapshot,
+    snapshot_paths,
+    usable_up_to,
+)
 from storage.streams import StreamRegistry, Streams
 
 STEP = 100  # records checked in one go while others wait
@@ -63,6 +71,12 @@ class Report(msgspec.Struct, frozen=True):
     quarantined: int  # records moved out of the journal earlier
     archived: int  # records that left it for files; the first one in it follows from the last
     archives: tuple[ArchiveReport, ...]  # as far as they were looked at
+    usable_up_to: int = 0  # the record of the newest snapshot that can be used; 0 without one
+
+    @property
+    def is_outlived(self) -> bool:
+        """Whether the damage lies before a snapshot that a start uses: then it costs no state."""
+        return self.first_bad is not None and self.first_bad <= self.usable_up_to
 
     @property
     def is_sound(self) -> bool:
@@ -139,6 +153,9 @@ def verify_open(
         quarantined=moved,
         archived=anchor.seq,
         archives=tuple(filter(None, archive_reports(database))) if archives else (),
+        usable_up_to=usable_up_to(
+            database.path.parent, disk, registry, lambda seq: hash_at(connection, seq)
+        ),
     )
 
 
@@ -289,7 +306,12 @@ def rebuild_directory(
             prune(database)
             return rebuilt
         problems: list[str] = []
-        last, _ = _verify_chain(database.connection, problems)
+        last, first_bad = _verify_chain(database.connection, problems)
+        known = known_up_to(directory, RealDisk(), lambda seq: hash_at(database.connection, seq))
+        if first_bad is not None and first_bad <= known:
+            why = f"{problems[-1]}, and a rewritten journal would end before that"
+            why = f"{why}, though the snapshot of record {known} is good"
+            raise JournalDamagedError(database.path, why)
         kept, rebuilt = rewrite(database, registry, tables, last)
         prune(database)
         note = f"the malformed database is kept as {kept}; the new one ends with record {last.seq}"

@@ -254,7 +254,7 @@ class Database:
 
     def _typed(self, error: Exception) -> StorageError:
         """Our own statements are right when opening: what SQLite does not understand is damage."""
-        known = unavailable(error)
+        known = unavailable(error, self.path)
         if known is None or known.kind is Trouble.DAMAGED:
             return JournalDamagedError(self.path, str(error))
         return known

@@ -84,6 +84,19 @@ class ArchiveNeededError(StorageError):
         )
 
 
+class SnapshotNeededError(StorageError):
+    """A record is damaged, and what came after it is known by snapshots not usable here alone."""
+
+    def __init__(self, damage: DamagedRecordError, known: int) -> None:
+        super().__init__(
+            f"{damage}. What it led to is in the snapshot of record {known}, which another version"
+            " of Holdfast wrote and this one cannot read; without it all from the damage on would"
+            " be forgotten, open positions too. Nothing was moved aside. Start the version that"
+            " wrote it, or restore a backup from before the damage."
+        )
+        self.seq = damage.seq
+
+
 class ArchiveRefusedError(StorageError):
     """Records that cannot be archived yet; `remedy` is what would help."""
 
@@ -183,10 +196,16 @@ def unreadable(error: Exception) -> JournalUnavailableError:
     return unavailable(error) or JournalUnavailableError(Trouble.DAMAGED, str(error))
 
 
-def unavailable(error: Exception) -> JournalUnavailableError | None:
-    """Return the typed error for what the disk or the file did; None when it is a bug of ours."""
+def unavailable(error: Exception, path: Path | None = None) -> JournalUnavailableError | None:
+    """Return the typed error for what the disk or the file did; None when it is a bug of ours.
+
+    `path` is the file that was to be opened.
+    """
     kind = trouble_of(error)
     if kind is None:
         return None
+    if kind is Trouble.LOCKED and path is not None:
+        text = f"another program has {path} open: find it with `fuser {path}` and close it"
+        return JournalUnavailableError(kind, text)
     name = getattr(error, "sqlite_errorname", "")
     return JournalUnavailableError(kind, f"{error} ({name})")

@@ -3,11 +3,13 @@
 Nothing is silent. A snapshot that cannot be used, a record that does not follow from the one
 before, a transaction that SQLite dropped, a stream that does not fold: each is a line in
 `problems`, to be raised as an alarm, and the rest goes on. Only the tail after the snapshot is
-verified here, which bounds the time to armed positions; `admin.verify` checks everything.
+verified here, which bounds the time to armed positions; `admin.verify` checks everything. Damage
+that lies before a snapshot which only another version can use refuses the start.
 """
 
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,13 +24,22 @@ from storage.errors import (
     DamagedRecordError,
     JournalDamagedError,
     JournalUnavailableError,
+    SnapshotNeededError,
     Trouble,
 )
 from storage.fold import Fold, without_collections
 from storage.read_tables import ReadTables
 from storage.rebuild import rewrite
-from storage.snapshot import Snapshot, SnapshotError, load_snapshot, snapshot_paths
+from storage.snapshot import Snapshot, SnapshotError, known_up_to, load_snapshot, snapshot_paths
 from storage.streams import StreamRegistry, Streams
+
+
+class _Beginning(NamedTuple):
+    """Where the fold begins."""
+
+    snapshot: Snapshot
+    broken: dict[str, str]  # streams that did not fold up to there
+    refused: list[Path]  # newer snapshots that cannot be used
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -48,7 +59,7 @@ def recover(
 ) -> Recovered:
     """Return all states as of the last good record; a damaged tail is moved aside first.
 
-    Raises `NewerSchemaError`, `JournalDamagedError`, `ArchiveNeededError`,
+    Raises `NewerSchemaError`, `JournalDamagedError`, `ArchiveNeededError`, `SnapshotNeededError`,
     `JournalUnavailableError`.
     """
     try:
@@ -65,14 +76,17 @@ def _recover(
     problems: list[str] = []
     _check_not_emptied(database)
     with without_collections():
-        snapshot, broken = _newest_snapshot(database, registry, disk, problems)
+        snapshot, broken, refused = _newest_snapshot(database, registry, disk, problems)
         fold = Fold(database.connection, registry, snapshot.streams)
         fold.broken.update(broken)
         last, damage = _fold_tail(fold, database, snapshot.tail)
     if damage is not None:
+        _check_not_known_better(database, disk, damage)
         problems.append(_set_aside(database, registry, tables, damage, last, fold.streams))
     elif mark_of(database.connection) != last.seq:
         problems.append(_cut_off(database, registry, tables, last))
+    for path in refused:  # only now: before, a start may yet be refused
+        _put_away(path)
     problems.extend(database.problems_of_log())
     problems.extend(f"does not fold: {why}" for why in fold.broken.values())
     return Recovered(
@@ -95,10 +109,19 @@ def _check_not_emptied(database: Database) -> None:
         raise JournalDamagedError(database.path, why)
 
 
+def _check_not_known_better(database: Database, disk: Disk, damage: DamagedRecordError) -> None:
+    """Refuse to move aside what a snapshot has outlived: as a rule only the tail is verified.
+
+    So it happens where an upgrade cannot use the snapshots, and an old record is damaged.
+    """
+    known = known_up_to(database.path.parent, disk, lambda seq: hash_at(database.connection, seq))
+    if damage.seq <= known:
+        raise SnapshotNeededError(damage, known)
+
+
 def _newest_snapshot(
     database: Database, registry: StreamRegistry, disk: Disk, problems: list[str]
-) -> tuple[Snapshot, dict[str, str]]:
-    """Return where to begin, and which streams did not fold up to there."""
+) -> _Beginning:
     broken: dict[str, str] = {}
     refused: list[Path] = []
     found: Snapshot | None = None
@@ -112,10 +135,8 @@ def _newest_snapshot(
             problems.append(f"snapshot {path.name} is not used: {error}")
             refused.append(path)
     if found is None:
-        found, broken = _folded_past(database, registry, problems)  # else they keep their names
-    for path in refused:
-        _put_away(path)
-    return found, broken
+        found, broken = _folded_past(database, registry, problems)
+    return _Beginning(found, broken, refused)
 
 
 def _folded_past(

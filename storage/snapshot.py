@@ -16,6 +16,7 @@ items there are is known only at the end, so the lead, which says so, is hashed 
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from itertools import islice
@@ -150,14 +151,35 @@ def check_snapshot(
     return tail
 
 
+def usable_up_to(
+    directory: Path, disk: Disk, registry: StreamRegistry, hash_at: Callable[[int], str | None]
+) -> int:
+    """Return the record of the newest snapshot that can be used; 0 without one."""
+    for path in snapshot_paths(directory):
+        with suppress(SnapshotError):
+            return check_snapshot(path, disk, registry, hash_at).seq
+    return 0
+
+
+def known_up_to(directory: Path, disk: Disk, hash_at: Callable[[int], str | None]) -> int:
+    """Return up to which record snapshots of this journal tell what it led to; 0 without one.
+
+    Those count, too, that only another version of Holdfast can read.
+    """
+    for path in snapshot_paths(directory):
+        with suppress(SnapshotError):
+            return _checked_file(path, disk, hash_at, any_format=True)[0].seq
+    return 0
+
+
 def _checked_file(
-    path: Path, disk: Disk, hash_at: Callable[[int], str | None]
+    path: Path, disk: Disk, hash_at: Callable[[int], str | None], *, any_format: bool = False
 ) -> tuple[Tail, bytes]:
     try:
         data = disk.read(path)
     except OSError as error:
         raise SnapshotError(f"cannot be read: {error}") from error
-    tail = _checked_header(data)
+    tail = _checked_header(data, any_format=any_format)
     if hash_at(tail.seq) != tail.hash:
         raise SnapshotError(f"does not belong to this journal: record {tail.seq} is another one")
     return tail, data
@@ -167,19 +189,22 @@ def _prefix(tail: Tail, start_of_items: int) -> bytes:
     return _PREFIX.pack(_MAGIC, FORMAT, tail.seq, tail.hash.encode(), start_of_items)
 
 
-def _checked_header(data: bytes) -> Tail:
+def _checked_header(data: bytes, *, any_format: bool) -> Tail:
     if len(data) < _HEADER_BYTES:
         raise SnapshotError(f"truncated: {len(data)} bytes")
     magic, version, seq, journal_hash, start_of_items = _PREFIX.unpack_from(data)
     if magic != _MAGIC:
         raise SnapshotError("damaged: it does not start as a snapshot")
+    tail = Tail(seq, journal_hash.decode("ascii", "replace"))
     if version != FORMAT:
+        if any_format:
+            return tail  # the hash of its content may be made in another way
         raise SnapshotError(f"it has format {version}, this version of Holdfast reads {FORMAT}")
     digest = sha256(memoryview(data)[start_of_items:])
     digest.update(data[: _PREFIX.size] + data[_HEADER_BYTES:start_of_items])
     if digest.digest() != data[_PREFIX.size : _HEADER_BYTES]:
         raise SnapshotError("damaged or truncated: its content does not match its hash")
-    return Tail(seq, journal_hash.decode("ascii", "replace"))
+    return tail
 
 
 def _packed_states(data: bytes, registry: StreamRegistry) -> list[tuple[str, msgspec.Raw]]:

@@ -20,7 +20,8 @@ class Store:
     """An opened directory. Synchronous: used by one thread at a time.
 
     Opening raises `AlreadyRunningError`, `UnsafeFileError`, `NewerSchemaError`,
-    `JournalDamagedError` or `JournalUnavailableError`; then nothing stays open.
+    `JournalDamagedError`, `ArchiveNeededError`, `SnapshotNeededError` or
+    `JournalUnavailableError`; then nothing stays open.
     """
 
     def __init__(

@@ -34,6 +34,10 @@ from storage.retention import Pruned, Pruning, Retention
 
 T = TypeVar("T")
 _LOOK = "Look before you ask again: holdfast journal archive --dry-run."
+_OUTLIVED = (
+    "safe: a snapshot from after the damage can be used, and a start goes on from there. Do not"
+    " upgrade; see the runbook, “A damaged journal”."
+)
 
 journal = typer.Typer(no_args_is_help=True, help="Verify, dump, rebuild or archive the journal.")
 
@@ -218,6 +222,7 @@ def _print_report(report: admin.Report) -> None:
             ("journal", "sound" if report.is_sound else "DAMAGED"),
             ("records", f"{report.records}, the last one's hash is {clean(report.last_hash)}"),
             ("first bad", "" if report.first_bad is None else clean(report.first_bad)),
+            ("open", _OUTLIVED if report.is_outlived else ""),
             *(("problem", clean(problem)) for problem in report.problems),
             *(
                 ("snapshot", f"{clean(one.name)}: {clean(one.problem) or 'usable'}")

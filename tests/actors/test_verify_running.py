@@ -37,5 +37,7 @@ def test_a_damaged_record_in_a_later_part_is_found(perform):
         refusal = await desk_of(box).handle(JournalVerify())
         assert refusal.rule == "JOURNAL_DAMAGED"
         assert "journal record 8" in refusal.message
+        assert "holdfast snapshot" in refusal.remedy
+        assert "No restart mends" in refusal.remedy
 
     perform(play)

@@ -92,10 +92,25 @@ def test_a_changed_record_is_found_and_named(journal: Callable[..., Any], direct
     verified = journal("verify")
     assert verified.exit_code == 1
     assert "DAMAGED" in verified.stdout
+    assert "safe" not in verified.stdout
     assert json.loads(journal("verify", "--json").stdout)["first_bad"] == 1
     dumped = journal("dump")
     assert dumped.exit_code == 1
     assert dumped.stderr.startswith("error DAMAGED_RECORD: journal record 1")
+
+
+def test_damage_that_a_snapshot_has_outlived_is_said_to_leave_what_is_open_safe(
+    journal: Callable[..., Any], directory: Path
+) -> None:
+    with Store(directory, registry(), RealDisk()) as store:
+        store.write_snapshot(store.recovered.streams)
+        store.database.connection.execute("UPDATE journal SET time = '?' WHERE seq = 2")
+
+    verified = journal("verify")
+
+    assert verified.exit_code == 1
+    assert "DAMAGED" in verified.stdout
+    assert "safe: a snapshot from after the damage can be used" in verified.stdout
 
 
 def test_read_tables_are_rebuilt_from_the_journal(

@@ -106,6 +106,7 @@ def codes_that_keep_it_from_starting():
         storage_errors.JournalDamagedError,
         storage_errors.JournalUnavailableError,
         storage_errors.NewerSchemaError,
+        storage_errors.SnapshotNeededError,
         storage_errors.UnsafeFileError,
         storage_errors.UnsupportedSqliteError,
     ):

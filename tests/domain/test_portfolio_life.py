@@ -75,6 +75,52 @@ def test_a_day_that_the_clock_takes_back_is_journaled_with_the_start_that_stays(
     assert rolled == DayRolled(NOW.date(), D(900), NOW)
 
 
+def stopped_by_the_day_and_set_back():
+    """The second day reaches its limit, then the clock is set back over midnight."""
+    state = account(EquityMarked(D(1000), D(1000), NOW), DayRolled(DAY_2, D(1000), NOW + DAY))
+    state = after(state, moved("-100"))
+    state = after(state, *mark(state, {}, LIMITS, NOW + DAY))
+    return after(state, *mark(state, {}, LIMITS, NOW))
+
+
+def test_a_day_that_was_taken_back_does_not_begin_a_second_time():
+    state = stopped_by_the_day_and_set_back()
+
+    rolled, *_ = mark(state, {}, LIMITS, NOW + DAY)
+    again = after(state, rolled)
+
+    assert rolled == DayRolled(DAY_2, D(1000), NOW + DAY)
+    assert (again.day, again.day_start_equity) == (DAY_2, 1000)
+    assert [cause.code for cause in again.causes] == [modes.DAILY_DRAWDOWN]
+    assert again.causes == state.causes
+
+
+def test_the_day_after_one_that_was_taken_back_begins_as_ever():
+    state = stopped_by_the_day_and_set_back()
+    state = after(state, *mark(state, {}, LIMITS, NOW + DAY))
+
+    state = after(state, *mark(state, {}, LIMITS, NOW + 2 * DAY))
+
+    assert (state.day, state.day_start_equity, state.causes) == (DAY_3, 900, ())
+
+
+def test_a_day_that_was_taken_back_long_ago_begins_like_any():
+    """The clock was two days ahead for a while: the third day comes after the second."""
+    state = account(DayRolled(DAY_3, D(900), NOW + 2 * DAY), DayRolled(NOW.date(), D(900), NOW))
+
+    state = after(state, DayRolled(DAY_2, D(800), NOW + DAY), DayRolled(DAY_3, D(700), NOW))
+
+    assert (state.day, state.day_start_equity) == (DAY_3, 700)
+
+
+def test_an_account_that_moves_keeps_in_mind_which_day_was_taken_back():
+    state = after(stopped_by_the_day_and_set_back(), AccountMoved("okx", D(500), NOW))
+
+    again = after(state, DayRolled(DAY_2, D(500), NOW + DAY))
+
+    assert again.causes == state.causes != ()
+
+
 def test_a_mark_after_midnight_of_a_day_that_has_not_begun_is_not_its_last():
     state = account(EquityMarked(D(990), D(990), NOW), EquityMarked(D(900), D(900), NOW + DAY))
 

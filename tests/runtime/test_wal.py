@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.wal import make_durable, read_wal, wal_path
+from runtime.wal import WalContent, make_durable, read_wal, wal_path
+
+LARGE = 3 * 1024 * 1024
 
 
 def test_a_log_that_is_made_durable_says_what_it_said(tmp_path: Path) -> None:
@@ -37,3 +39,18 @@ def test_a_link_in_the_place_of_a_log_is_not_written_through(tmp_path: Path) -> 
 
     with pytest.raises(OSError, match="symbolic"):
         make_durable(tmp_path / "a.db")
+
+
+def test_a_log_that_has_room_and_nothing_in_it_is_no_damaged_one(tmp_path: Path) -> None:
+    wal_path(tmp_path / "a.db").write_bytes(bytes(LARGE))
+
+    assert read_wal(tmp_path / "a.db") == WalContent()
+
+
+@pytest.mark.parametrize("place", [32, LARGE - 1])
+def test_a_log_whose_header_alone_is_zeros_is_damaged(tmp_path: Path, place: int) -> None:
+    log = bytearray(LARGE)
+    log[place] = 1
+    wal_path(tmp_path / "a.db").write_bytes(log)
+
+    assert read_wal(tmp_path / "a.db").is_damaged

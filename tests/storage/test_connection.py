@@ -88,11 +88,21 @@ def test_another_process_cannot_write_beside_the_connection(directory: Path) -> 
     assert "database is locked" in done.stderr
 
 
-def test_a_database_that_another_process_holds_is_unavailable(directory: Path) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT",
+        "SELECT count(*) FROM journal",  # whoever has looked keeps a lock until he closes
+    ],
+)
+def test_a_database_that_another_program_has_open_is_unavailable_and_says_how_to_find_it(
+    directory: Path, statement: str
+) -> None:
+    Database(directory / NAME).close()  # in WAL mode from here on
     script = (
         "import sqlite3, sys\n"
         f"c = sqlite3.connect({str(directory / NAME)!r}, isolation_level=None)\n"
-        "c.execute('PRAGMA locking_mode = EXCLUSIVE'); c.execute('BEGIN EXCLUSIVE')\n"
+        f"c.executescript({statement!r})\n"
         "print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -105,6 +115,7 @@ def test_a_database_that_another_process_holds_is_unavailable(directory: Path) -
         other.communicate()
 
     assert caught.value.kind is Trouble.LOCKED
+    assert f"open: find it with `fuser {directory / NAME}` and close it" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [NAME, f"{NAME}-wal", "holdfast.lock"])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.wal import wal_path
-from storage.admin import verify, verify_open
+from storage.admin import rebuild_directory, verify, verify_open
 from storage.connection import NAME, Database
 from storage.errors import JournalDamagedError, StorageError
 from storage.queries import quarantined
@@ -213,7 +213,36 @@ def test_damage_below_a_snapshot_does_not_cost_the_states(directory: Path) -> No
 
     with open_store(directory) as store:
         assert store.recovered.streams == {"count/a": (4, Count(10))}
-    assert verify(directory, REGISTRY, DISK).first_bad == 2
+    report = verify(directory, REGISTRY, DISK)
+    assert (report.first_bad, report.usable_up_to) == (2, 3)
+    assert report.is_outlived
+
+
+def test_damage_after_the_last_snapshot_is_not_outlived(directory: Path) -> None:
+    with open_store(directory) as store:
+        writer = Writer(store.journal)
+        writer.count("count/a", 1, 2)
+        store.write_snapshot(writer.streams)
+        writer.count("count/a", 3)
+    assert not verify(directory, REGISTRY, DISK).is_outlived
+    damage_payload(directory, 3)
+
+    report = verify(directory, REGISTRY, DISK)
+
+    assert (report.first_bad, report.usable_up_to) == (3, 2)
+    assert not report.is_outlived
+
+
+def test_a_snapshot_that_is_taken_after_the_damage_saves_the_states(directory: Path) -> None:
+    with open_store(directory) as store:
+        writer = Writer(store.journal)
+        writer.count("count/a", 1, 2, 3)
+        store.database.connection.execute("UPDATE journal SET payload = '{}' WHERE seq = 2")
+        store.write_snapshot(writer.streams)
+
+    with open_store(directory) as store:
+        assert store.recovered.streams == writer.streams
+        assert store.recovered.problems == ()
 
 
 @given(st.integers(0, 10**9), st.integers(0, 7))
@@ -281,6 +310,24 @@ def test_a_malformed_page_is_cut_out_into_a_new_file(directory: Path) -> None:
         assert store.recovered.problems == ()
         assert store.recovered.last_seq == last + 1
         assert store.database.epoch == epoch + 1
+
+
+def test_a_rebuilding_does_not_cut_off_what_a_snapshot_has_outlived(directory: Path) -> None:
+    states = many_records(directory)
+    with open_store(directory) as store:
+        store.write_snapshot(states[-1])
+        (digest,) = store.database.connection.execute(
+            "SELECT hash FROM journal WHERE seq = 300"
+        ).fetchone()
+    ruin_page(directory, digest.encode())
+    data = (directory / NAME).read_bytes()
+
+    with pytest.raises(JournalDamagedError, match="though the snapshot of record 400 is good"):
+        rebuild_directory(directory, REGISTRY, TABLES)
+
+    assert (directory / NAME).read_bytes() == data
+    with open_store(directory) as store:
+        assert store.recovered.streams == states[-1]
 
 
 def test_a_file_damaged_at_its_root_is_refused_and_left_alone(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """A snapshot saves folding and nothing else: a bad one costs time, never a state."""
 
 import os
+import sqlite3
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from storage.chain import hash_at
 from storage.connection import NAME
-from storage.errors import JournalDamagedError
+from storage.errors import JournalDamagedError, NewerSchemaError, SnapshotNeededError
 from storage.snapshot import (
     _HEADER_BYTES,
     _PREFIX,
@@ -297,3 +298,96 @@ def test_a_state_that_is_not_utf_8_is_refused_though_its_hash_is_right(directory
 
         with pytest.raises(SnapshotError, match="its states are of another version"):
             load_snapshot(path, DISK, REGISTRY, lambda _: store.journal.tail.hash)
+
+
+# --- damage that a snapshot has outlived ---
+
+
+def damaged(directory: Path, seq: int) -> None:
+    connection = sqlite3.connect(directory / NAME)
+    query = "UPDATE journal SET payload = replace(payload, 'step', 'stop') WHERE seq = ?"
+    connection.execute(query, (seq,))
+    connection.commit()
+    connection.close()
+
+
+def what_is_there(directory: Path) -> tuple[list[str], int, int]:
+    """The snapshots' names, how many records the journal has, how many were moved aside."""
+    connection = sqlite3.connect(directory / NAME)
+    (kept,) = connection.execute("SELECT count(*) FROM journal").fetchone()
+    (moved,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
+    connection.close()
+    return sorted(path.name for path in (directory / DIRECTORY).iterdir()), kept, moved
+
+
+@pytest.mark.parametrize("seq", [2, 6])
+def test_an_upgrade_does_not_move_aside_what_the_snapshots_before_it_have_outlived(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, seq: int
+) -> None:
+    """The last of two snapshots is of record 6."""
+    writer = with_two_snapshots(directory)
+    damaged(directory, seq)
+    before = what_is_there(directory)
+
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(Count, "schema_version", 2, raising=False)
+        for _ in range(2):
+            with pytest.raises(SnapshotNeededError, match=f"record {seq}: .*snapshot of record 6"):
+                open_store(directory)
+
+    assert what_is_there(directory) == before
+    with open_store(directory) as store:
+        assert store.recovered.streams == writer.streams
+        assert store.recovered.problems == ()
+
+
+def test_a_snapshot_of_another_format_counts_as_one_that_knows(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as other:
+        other.setattr("storage.snapshot.FORMAT", 3)
+        with_two_snapshots(directory)
+    damaged(directory, 2)
+
+    with pytest.raises(SnapshotNeededError):
+        open_store(directory)
+
+
+def test_damage_after_the_snapshots_of_another_version_is_moved_aside(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_two_snapshots(directory)
+    damaged(directory, 7)
+    monkeypatch.setattr(Count, "schema_version", 2, raising=False)
+
+    with open_store(directory) as store:
+        assert store.recovered.last_seq == 6
+        assert store.recovered.streams == {"count/a": (3, Count(6)), "count/b": (3, Count(6))}
+    names, kept, moved = what_is_there(directory)
+    assert [name.partition(".")[2] for name in names] == ["refused", "refused"]
+    assert (kept, moved) == (6, 1)
+
+
+def test_a_snapshot_that_is_damaged_itself_keeps_nothing_from_being_moved_aside(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_two_snapshots(directory)
+    for path in snapshot_paths(directory):
+        path.write_bytes(path.read_bytes()[:-1])
+    damaged(directory, 2)
+    monkeypatch.setattr(Count, "schema_version", 2, raising=False)
+
+    with open_store(directory) as store:
+        assert store.recovered.last_seq == 1
+
+
+def test_snapshots_keep_their_names_when_an_event_is_too_new_to_be_read(directory: Path) -> None:
+    with_two_snapshots(directory)
+    snapshot_paths(directory)[0].write_bytes(b"")
+    before = what_is_there(directory)
+    older = StreamRegistry([ORDER, POSITION])
+
+    with pytest.raises(NewerSchemaError):
+        Store(directory, older, DISK)
+
+    assert what_is_there(directory) == before

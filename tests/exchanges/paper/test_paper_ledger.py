@@ -424,6 +424,26 @@ def test_a_ledger_that_closed_in_peace_has_no_problems(ledgers, make_desk):
     assert again.problems == ()
 
 
+def test_a_kill_before_the_first_order_is_no_damage(ledgers, path):
+    """The log has its room then and nothing in it."""
+    made = ledgers()
+    made.open()
+    made.close()
+    killed = ledgers()
+    killed.open()
+    data, log = path.read_bytes(), path.with_name("paper.db-wal").read_bytes()
+    killed.close()
+    path.write_bytes(data)
+    path.with_name("paper.db-wal").write_bytes(log)
+
+    again = ledgers()
+    again.open()
+
+    assert log
+    assert not log.strip(b"\0")
+    assert again.problems == ()
+
+
 def test_before_it_connects_anew_what_was_written_is_made_durable(ledgers, path, monkeypatch):
     made = []
     monkeypatch.setattr("exchanges.paper.ledger.make_durable", made.append)
