@@ -109,6 +109,12 @@ class Arming:
             distance=trail.distance,
         )
 
+    def give_up(self, arm: Arm) -> None:
+        """Watch none of these levels: to arm them has failed, perhaps half-way."""
+        line = self._lines.get(arm.symbol)
+        if line is not None:
+            _disarm(line, arm.position_id)
+
     def disarm(self, disarm: Disarm) -> None:
         """Stop watching one level, or all."""
         line = self._lines[disarm.symbol]

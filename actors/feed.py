@@ -26,6 +26,7 @@ from actors.messages import (
     ClearCause,
     FeedRestarted,
     Marks,
+    NotArmed,
     SetCause,
     SettingsChanged,
     SubscribeCandles,
@@ -306,15 +307,31 @@ class FeedActor(Journaled):
 
     @handles(Arm)
     def on_arm(self, arm: Arm) -> None:
-        """Watch these levels instead of any before; a price already beyond one reports it."""
-        since = self.arming.arm(arm)
-        self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
+        """Watch these levels instead of any before; a price already beyond one reports it.
+
+        What cannot be watched concerns its position alone: that is told, the others stay guarded.
+        """
         # What is armed at once was watched when the present price came: only the next one counts.
-        if not arm.at_once and self.world.prices.is_fresh(arm.symbol):
-            line, frame = self.lines[arm.symbol], self.world.prices.frames
-            for source, hits, text in self.arming.beyond(arm):
-                self._on_hits(line, source, hits, text, "armed", line.book.event_ms, frame)
+        counts = not arm.at_once and self.world.prices.is_fresh(arm.symbol)
+        try:
+            since = self.arming.arm(arm)
+            beyond = tuple(self.arming.beyond(arm)) if counts else ()
+        except Exception as error:  # noqa: BLE001 - a bug, in the levels of one position
+            self._cannot_arm(arm, error)
+            return
+        self.tell(names.position(arm.position_id), Armed(arm.position_id, arm.version, since))
+        line, frame = self.lines[arm.symbol], self.world.prices.frames
+        for source, hits, text in beyond:
+            self._on_hits(line, source, hits, text, "armed", line.book.event_ms, frame)
         self.woke = False  # this is a handler: the dispatcher runs anyway
+
+    def _cannot_arm(self, arm: Arm, error: Exception) -> None:
+        """Confirm nothing and watch none of them; what follows is the position's to decide."""
+        self.arming.give_up(arm)
+        log.error("arming_failed", position_id=arm.position_id, symbol=arm.symbol, exc_info=error)
+        text = f"the levels of position {arm.position_id} cannot be watched: {error!r}"
+        self.world.telemetry.alarm("NOT_ARMED", text)
+        self.tell(names.position(arm.position_id), NotArmed(arm.position_id, arm.version))
 
     @handles(Disarm)
     def on_disarm(self, disarm: Disarm) -> None:

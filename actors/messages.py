@@ -295,6 +295,15 @@ class FeedRestarted(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = EXITS
 
 
+class NotArmed(msgspec.Struct, frozen=True):
+    """The feed cannot watch the levels of this protection version, and watches none."""
+
+    lane: ClassVar[int] = EXITS
+
+    position_id: PositionId
+    version: int
+
+
 class ExchangeRestarted(msgspec.Struct, frozen=True):
     """The exchange actor lives again and knows what is journaled."""
 

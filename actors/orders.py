@@ -114,8 +114,14 @@ class OrderKeeper(Journaled):
         if failure is not None:
             self.world.failures.note(failure)
         self.world.telemetry.order_ended(self.world.venue, order.status.value)
-        order_id, at_start = terms.client_order_id, self.is_first_look
-        ended = OrderEnded(terms.position_id, order_id, order.status, order.reason, at_start)
+        ended = OrderEnded(
+            terms.position_id,
+            terms.client_order_id,
+            order.status,
+            order.reason,
+            at_start=self.is_first_look,
+            filled=order.filled,
+        )
         tell = Tell(ended, names.position(terms.position_id), names.PORTFOLIO)
         self.journal(stream, (), evolve, (tell,))
 
@@ -142,7 +148,9 @@ class OrderKeeper(Journaled):
             for fill in order.fills
         ]
         if order.is_terminal:
-            ended = OrderEnded(position_id, order_id, order.status, order.reason)
+            ended = OrderEnded(
+                position_id, order_id, order.status, order.reason, filled=order.filled
+            )
             effects.append(Tell(ended, *receivers))
         self.journal(stream, (), evolve, effects)
 

@@ -225,7 +225,8 @@ class PortfolioActor(Cashier):
     def on_position_over(self, over: PositionOver) -> None:
         """Close the holding once all its fills are booked.
 
-        Then nobody needs the position any more.
+        Then nobody needs the position any more. With fills that it does not know, the holding
+        stays: something is held that no position guards, and it is no dust.
         """
         holding = self.portfolio.holdings.get(over.position_id)
         if holding is not None and len(holding.trade_ids) < over.fills:
@@ -234,6 +235,12 @@ class PortfolioActor(Cashier):
                 self._book_outside(position)
             self.tell(names.EXCHANGE, AskAgain((over.position_id,)))
             self.after(BOOK_AGAIN_AFTER_S, over)
+            return
+        if holding is not None and len(holding.trade_ids) > over.fills:
+            booked = len(holding.trade_ids)
+            text = f"over with {over.fills} fills, and {booked} are booked: what is held stays so"
+            log.warning("alarm", code="LATE_FILL", message=text, position_id=over.position_id)
+            self.world.telemetry.alarm("LATE_FILL", f"position {over.position_id}: {text}")
             return
         now = self.world.clock.now()
         events = core.close_holding(self.portfolio, over.position_id, now=now)

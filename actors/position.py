@@ -12,6 +12,7 @@ from actors.messages import (
     ExchangeRestarted,
     FeedRestarted,
     ForgetOrders,
+    NotArmed,
     OfflineTold,
     PositionOver,
     Retire,
@@ -210,6 +211,19 @@ class PositionActor(Journaled):
             self.guarded = False
             self.release(WakeAfter(self.world.rules.unprotected_after_s, "unprotected"))
             self.on_message(GuardLost("the feed restarted"))
+
+    @handles(NotArmed)
+    def on_not_armed(self, told: NotArmed) -> None:
+        """Nobody watches the levels: what becomes of any guard that is not confirmed in time.
+
+        It is asked for once more. If that fails too, the position is closed, unless its stop rests
+        at the venue.
+        """
+        del told
+        was_guarded, self.guarded = self.guarded, False  # else that time is running already
+        position = self.position
+        if was_guarded and position is not None and position.protection.guards_loss:
+            self.release(WakeAfter(self.world.rules.unprotected_after_s, "unprotected"))
 
     @handles(ExchangeRestarted)
     def on_exchange_restarted(self, restarted: ExchangeRestarted) -> None:

@@ -63,6 +63,7 @@ class PositionsSupervisor(TellingSupervisor):
             intensity=POSITION_INTENSITY,
             backoff=POSITION_BACKOFF,
             on_exhausted=Exhausted.QUARANTINE,
+            drops_fills=False,  # it would go on without what it holds
         )
 
     @handles(BeginEntry, AdoptPosition)

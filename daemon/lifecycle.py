@@ -91,9 +91,13 @@ def run_daemon(loaded: Loaded) -> int:
     logs.mask(*secrets_of(loaded).values())
     login = login_of(loaded)
     os.umask(0o077)  # whatever is written is for us alone
+    stop = _Stop(Notifier())
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(_serve(loaded, strategies, logs, login, began_s))
+            return runner.run(_serve(loaded, strategies, logs, login, stop, began_s))
+    except SystemExit as error:  # somebody's code, a strategy's say; it may call itself a success
+        log.critical("failed", error=repr(error))
+        return EXIT_OK if stop.is_asked else EXIT_FAILED
     finally:
         logs.close()
 
@@ -113,12 +117,12 @@ async def _serve(
     strategies: Mapping[TraderName, Strategy],
     logs: Logs,
     login: Login | None,
+    stop: "_Stop",
     began_s: float,
 ) -> int:
     """Open what the daemon rests on, run it, close in reverse."""
-    loop, config = asyncio.get_running_loop(), loaded.config
-    notifier = Notifier()
-    stop = _Stop(loop, notifier)
+    loop, config, notifier = asyncio.get_running_loop(), loaded.config, stop.notifier
+    stop.listen(loop)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         stack.callback(notifier.close)
@@ -314,12 +318,20 @@ class _Stop:
     that the daemon was started on has gone, and then it is a wish to stop.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, notifier: Notifier) -> None:
+    def __init__(self, notifier: Notifier) -> None:
         self._asked = asyncio.Event()
         self._asked_s = 0.0
-        self._notifier = notifier
+        self.notifier = notifier
         self._on_terminal = _on_terminal()
         self.on_hangup: Callable[[], None] = _nothing  # while it starts, it reads the file anyway
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody wants it to end."""
+        return self._asked.is_set()
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear signals from now on."""
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signaled, number)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
@@ -353,7 +365,7 @@ class _Stop:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             asked.cancel()
-        self._notifier.stopping("stopping; positions stay, and are guarded again at the next start")
+        self.notifier.stopping("stopping; positions stay, and are guarded again at the next start")
         if parts.system.failed.done():
             log.critical("failed", error=repr(parts.system.failed.exception()))
             return EXIT_FAILED

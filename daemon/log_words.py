@@ -112,6 +112,7 @@ PHRASES = {
     "reconcile_failed": "the venue did not tell what it holds: {why}; asking again",
     "position_born_twice": "{position_id:id} was approved twice; the second did nothing",
     "actor_crashed": "{name} crashed, a bug; it is restored from the journal",
+    "arming_failed": "the levels of {position_id:id} cannot be watched, a bug; the others are",
     "actor_killed": "{name} was killed, as a drill; it is restored from the journal",
     "actor_given_up": "{name} failed too often and is left alone: {error}",
     "position_quarantined": "{name} keeps failing, hands off: {error}",

@@ -41,6 +41,7 @@ _ALARMS = (
     "FENCED",
     "JOURNAL_DOWN",
     "KILL_SWITCH",
+    "NOT_ARMED",
     "OTHER_ACCOUNT",
     "QUARANTINED",
     "RECOVERY_PROBLEM",

@@ -130,6 +130,7 @@ class OrderEnded(msgspec.Struct, frozen=True):
     status: OrderStatus
     why: str
     at_start: bool = False  # found by the first look of a process
+    filled: Decimal = Decimal(0)  # base units: of all those fills
 
 
 class ExitLocked(msgspec.Struct, frozen=True):

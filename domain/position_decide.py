@@ -21,6 +21,7 @@ from domain.effects import (
     SubmitOrder,
     WakeAfter,
 )
+from domain.errors import InvariantError
 from domain.ids import ClientOrderId, ExitId
 from domain.inputs import (
     AdoptPosition,
@@ -75,7 +76,12 @@ from domain.position_guards import (
     time_exit_timer,
     wake_up,
 )
-from domain.position_life import entry_is_working, is_known_fill, working_entries
+from domain.position_life import (
+    entry_filled,
+    entry_is_working,
+    is_known_fill,
+    working_entries,
+)
 from domain.position_offline import judge_downtime
 from domain.position_outside import ToldOfOutside, note_outside, outside_end
 from domain.protection import CLOSE, ExitReason
@@ -303,6 +309,12 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     entry = position.entry_of(ended.client_order_id)
     if entry is not None:
         if entry in working_entries(position):
+            filled = entry_filled(position, entry)
+            if ended.filled > filled:  # whoever closes now leaves behind what it never heard of
+                raise InvariantError(
+                    f"position {position.id}: {entry.client_order_id} ended with {ended.filled}"
+                    f" filled, and {filled} is known"
+                )
             decision.record(
                 EntryEnded(ended.client_order_id, ended.status, ended.why, decision.now)
             )

@@ -11,6 +11,7 @@ from domain import pnl
 from domain.errors import InvariantError
 from domain.ids import MANUAL, ClientOrderId
 from domain.instrument import Direction
+from domain.money import ZERO
 from domain.order import Fill, OrderStatus, OrderType
 from domain.position import Conflict, Entry, ExitOrder, Position, PositionStatus
 from domain.position import to_status as _to
@@ -211,7 +212,9 @@ def _entry_ended(position: Position, order_id: ClientOrderId, status: OrderStatu
 def _entry_filled(position: Position, fill: Fill) -> Position:
     ledger = pnl.opened(position.ledger, fill, position.instrument)
     first = not position.fills
-    status = _S.OPEN_UNPROTECTED if position.status is _S.ENTRY_PENDING else position.status
+    status = position.status
+    if status in {_S.ENTRY_PENDING, _S.QUARANTINED}:  # quarantined before it filled: it lives again
+        status = _S.OPEN_UNPROTECTED
     if position.status is _S.CLOSED:
         raise InvariantError(f"position {position.id}: entry filled after it was closed")
     return _to(
@@ -362,6 +365,12 @@ def _extremes_with(
 def is_known_fill(position: Position, fill: Fill) -> bool:
     """Whether that execution was booked; venues repeat themselves."""
     return any(known.trade_id == fill.trade_id for known in position.fills)
+
+
+def entry_filled(position: Position, entry: Entry) -> Decimal:
+    """Return how much of an entry's order is known to be filled, base units."""
+    order_id = entry.client_order_id
+    return sum((each.quantity for each in position.fills if each.client_order_id == order_id), ZERO)
 
 
 def working_entries(position: Position) -> tuple[Entry, ...]:

@@ -8,13 +8,14 @@ There are three ways to end it:
 
 All of them cancel the actor's timers, tasks and watches. The first two leave the mailbox for the
 next incarnation, together with the message that was being handled: retried once if the actor
-crashed over it, then a dead letter.
+crashed over it, then a dead letter; or, where a fill must not be dropped, the end of restarts.
 """
 
 import asyncio
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.mailbox import FILLS, lane_for
 from runtime.messages import FATAL, Restarted, StoppedByItselfError, Terminated
 from runtime.record import NOTHING, Record
 from runtime.ref import (
@@ -326,7 +327,11 @@ class Lifecycle:
         """Keep the message that crashed the actor for one more try, or give it up after that."""
         record = ref.record
         if record is not None and record.tried:
-            poison, record.retry, record.tried = record.retry, NOTHING, False
+            record.tried = False
+            if lane_for(record.retry) is FILLS and not ref.spec.drops_fills:
+                record.stuck = True
+                return
+            poison, record.retry = record.retry, NOTHING
             self.system.dead_letters.add(ref.name, poison, "poison")
         elif message is not NOTHING and not isinstance(message, Ask | Timer):
             # An ask has been answered with the error; a timer ended with its actor.

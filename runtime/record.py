@@ -14,13 +14,14 @@ NOTHING: Final = object()
 class Record:
     """Past restarts and pending matters of one name. It survives incarnations, as the ref does."""
 
-    __slots__ = ("attempts", "closing", "restarts", "retry", "timer", "tried")
+    __slots__ = ("attempts", "closing", "restarts", "retry", "stuck", "timer", "tried")
 
     def __init__(self) -> None:
         self.restarts: deque[float] = deque()  # monotonic seconds, oldest first
         self.attempts = 0  # restarts since the last quiet period
         self.retry: Any = NOTHING  # the message during which the last incarnation ended
         self.tried = False  # the present incarnation has been given it
+        self.stuck = False  # that message has crashed it twice, and must not be dropped
         self.closing = False  # stop when nothing waits any more
         self.timer: asyncio.TimerHandle | None = None  # until the end of a backoff
 

@@ -70,3 +70,4 @@ class ChildSpec(msgspec.Struct, frozen=True):
     backoff: Backoff = AT_ONCE
     on_exhausted: Exhausted = Exhausted.ESCALATE
     limits: Limits = DEFAULT_LIMITS
+    drops_fills: bool = True  # False: one that crashed it twice counts as failing too often

@@ -90,9 +90,10 @@ class Supervisor(Actor):
             return  # the hook has seen to it
         system, spec = self.system, ref.spec
         record = system.lifecycle.recorded(ref)
+        is_stuck, record.stuck = record.stuck, False
         if spec.restart is Restart.TEMPORARY or record.closing or system.stopping:
             system.lifecycle.bury(ref, "crashed")
-        elif record.may_restart(system.clock.monotonic(), spec.intensity):
+        elif not is_stuck and record.may_restart(system.clock.monotonic(), spec.intensity):
             delay_s = record.delay(spec.backoff, system.chance)
             if self._strategy is Strategy.ONE_FOR_ONE:
                 self._restart(ref, delay_s)

@@ -30,6 +30,7 @@ BUGS = frozenset(
         "actor_given_up",
         "admin_command_failed",
         "admin_connection_failed",
+        "arming_failed",
         "failed",
         "position_born_twice",
         "position_quarantined",

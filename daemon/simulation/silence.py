@@ -13,6 +13,7 @@ from daemon.simulation.outside import Outside
 BUGS = frozenset(
     {
         "actor_given_up",
+        "arming_failed",
         "failed",
         "position_born_twice",
         "recovery_problem",

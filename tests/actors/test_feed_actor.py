@@ -4,15 +4,17 @@ from datetime import timedelta
 
 import pytest
 import structlog.testing
+from msgspec.structs import replace
 
 from actors import names
 from actors.messages import CandleClosed, SubscribeCandles
 from domain.commands import ModificationType, ModifyProtection
+from domain.effects import Arm
 from domain.instrument import Direction, PriceSource
 from domain.modes import Mode
 from domain.position import PositionStatus
 from domain.position_events import ProtectionSet
-from domain.protection import ExitReason
+from domain.protection import STOP, ExitReason, Level
 from runtime.actor import Actor, handles
 from runtime.specs import ChildSpec
 from tests.actors.box import BTC, COMMIT_S, CONFIG, ETH, START, Box, D, pid, stop_at
@@ -49,6 +51,76 @@ def test_a_level_that_the_price_passed_before_it_was_armed_is_reported_when_it_i
         await box.soon()
         assert box.position().exit_reason is ExitReason.STOP_LOSS
         assert box.position().fills[-1].price == 58_900
+
+    perform(play)
+
+
+def cannot_be_watched(box, number, step):
+    """Let arming the levels of one position fail, at its first step or after that."""
+    works = getattr(box.feed.arming, step)
+
+    def fails(arm):
+        if arm.position_id == pid(number):
+            raise OverflowError("no such level")
+        return works(arm)
+
+    setattr(box.feed.arming, step, fails)
+
+
+@pytest.mark.parametrize("step", ["arm", "beyond"])
+def test_levels_that_cannot_be_watched_cost_their_position_and_no_other(perform, step):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(number=1)
+        feed = box.feed
+        cannot_be_watched(box, 2, step)
+        assert (await box.open(number=2)).status is PositionStatus.OPEN_UNPROTECTED
+        assert not box.levels(2)
+        for _ in range(12):
+            await box.soon(0.5)
+            box.say("60000")
+        assert box.ears.codes() == ["NOT_ARMED", "UNPROTECTED", "NOT_ARMED"]
+        assert box.position(2).exit_reason is ExitReason.UNPROTECTED
+        assert box.feed is feed
+        assert box.position(1).status is PositionStatus.OPEN_PROTECTED
+        box.say("58900")
+        await box.soon()
+        assert box.position(1).exit_reason is ExitReason.STOP_LOSS
+
+    perform(play)
+
+
+def test_levels_that_could_not_be_watched_are_asked_for_again(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(plan=stop_at("59000", ("61000", "1")))
+        wrong = Level(STOP, D("1e400"), below=True, watches=PriceSource.LAST)
+        box.tell(names.FEED, Arm(pid(), BTC, 1, (wrong,), START))
+        await box.soon()
+        assert not box.levels()
+        await box.soon(2)
+        assert box.levels() == {"stop": 59_000, "target-1": 61_000}
+        assert box.position().status is PositionStatus.OPEN_PROTECTED
+
+    perform(play)
+
+
+def test_where_the_stop_rests_at_the_venue_levels_that_cannot_be_watched_close_nothing(perform):
+    async def play(box: Box) -> None:
+        rules = box.parts.world.rules
+        box.parts.world.rules = replace(rules, stops_at_venue=True, amends_stops=True)
+        await box.start("60000")
+        await box.open()
+        assert box.position().at_venue.settled
+        await box.soon(3)
+        cannot_be_watched(box, 1, "arm")
+        assert (await box.modify(MOVE, price=D(59_500))).refusal is None
+        for _ in range(20):
+            await box.soon(0.5)
+            box.say("60000")
+        assert box.ears.codes() == ["NOT_ARMED", "NOT_ARMED"]  # it was asked for once more
+        assert not box.position().is_closed
+        assert [each.trigger_price for each in box.venue.resting()] == [D(59_500)]
 
     perform(play)
 

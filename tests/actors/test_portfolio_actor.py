@@ -60,6 +60,21 @@ def test_an_exit_that_is_told_before_its_entry_is_booked_after_it(perform):
     perform(play)
 
 
+def test_what_a_position_does_not_know_of_is_not_closed_with_it(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        box.tell(names.PORTFOLIO, FillReported(pid(), a_fill("0.01", "60000", Side.BUY, "late")))
+        await box.close()
+        await box.soon()
+        assert box.position().is_closed
+        assert box.portfolio.holdings[pid()].ledger.remaining == D("0.01")
+        assert not box.portfolio.dust
+        assert box.ears.codes() == ["LATE_FILL"]
+
+    perform(play)
+
+
 def test_an_exit_is_not_kept_waiting_for_an_entry_for_ever(perform):
     async def play(box: Box) -> None:
         await box.start("60000")

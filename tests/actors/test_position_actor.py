@@ -6,17 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from actors import names
+from domain import position_guards
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
-from domain.ids import RequestId, TradeId
-from domain.inputs import BeginEntry, FillReported
-from domain.instrument import Side
-from domain.money import Fee
+from domain.ids import RequestId
+from domain.inputs import BeginEntry, Crossed, FillReported
+from domain.instrument import PriceSource, Side
 from domain.order import Fill, OrderStatus
 from domain.position import PositionStatus
 from domain.position_events import ExitFired, PositionQuarantined, PositionSettled, ProtectionSet
-from domain.protection import ExitReason
+from domain.protection import STOP, ExitReason
 from tests.actors.box import BTC, COMMIT_S, CONFIG, Box, D, pid, stop_at
 from tests.actors.faulty_venue import answered_after, never_arrives, refused
+from tests.builders import a_fill
 
 NAME = names.position(pid())
 MOVE = ModificationType.MOVE_SL
@@ -231,23 +232,70 @@ def test_whenever_a_position_is_killed_a_part_that_waits_for_the_disk_is_sold_on
     perform(play)
 
 
+def test_a_position_that_cannot_take_its_first_fill_is_left_alone_and_guarded_later(
+    perform, monkeypatch
+):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        with monkeypatch.context() as patched:
+            patched.setattr(position_guards, "planned_protection", _fails)
+            assert (await box.open()).status is PositionStatus.QUARANTINED
+            assert box.entry().status is OrderStatus.FILLED
+        assert box.ears.codes() == ["ACTOR_CRASHED", "ACTOR_CRASHED", "QUARANTINED"]
+        assert box.portfolio.holdings[pid()].ledger.remaining == D("0.01")
+        await box.soon(61)  # its next life
+        assert box.position().status is PositionStatus.OPEN_PROTECTED
+        box.say("58000")
+        await box.soon()
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+        assert not box.portfolio.holdings
+
+    def _fails(*_: object) -> None:
+        raise OverflowError("no such date")
+
+    perform(play)
+
+
+def test_a_position_that_never_heard_of_its_fill_does_not_close_as_never_filled(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        exchange = box.actor(names.EXCHANGE)
+        tell = exchange.tell
+        exchange.tell = lambda name, message: (
+            (name == NAME and isinstance(message, FillReported)) or tell(name, message)
+        )
+        assert (await box.open()).status is PositionStatus.QUARANTINED
+        del exchange.tell
+        await box.soon(61)  # its next life asks
+        assert box.position().status is PositionStatus.OPEN_PROTECTED
+        assert box.position().remaining == D("0.01")
+
+    perform(play)
+
+
+def test_a_fill_that_cannot_be_taken_is_no_reason_to_go_on_without_it(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        before = await box.open()
+        none = a_fill("0", "60000", Side.BUY, before.entry.client_order_id)
+        box.tell(NAME, FillReported(pid(), none))
+        await box.soon()
+        assert box.position().status is PositionStatus.QUARANTINED
+        assert not box.letters("poison")
+        await box.soon(61)
+        assert box.position().status is PositionStatus.OPEN_PROTECTED
+
+    perform(play)
+
+
 def test_a_message_that_cannot_be_handled_is_put_aside_and_changes_nothing(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.open(number=1)
         await box.open(number=2)
         before, sibling = box.position(), box.actor(names.position(pid(2)))
-        fill = Fill(
-            TradeId("x"),
-            before.entry.client_order_id,
-            BTC,
-            Side.BUY,
-            D(0),  # no fill at all
-            D(60_000),
-            Fee(D(0), "USDT"),
-            box.now,
-        )
-        box.tell(NAME, FillReported(pid(), fill))
+        crossed = Crossed(pid(), STOP, 1, D("NaN"), PriceSource.LAST, 1, "no price", box.now)
+        box.tell(NAME, crossed)
         await box.soon()
         assert [name for name, _, _ in box.letters("poison")] == [NAME]
         assert box.position() == before

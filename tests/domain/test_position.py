@@ -20,6 +20,7 @@ from domain.effects import (
     SubmitOrder,
     WakeAfter,
 )
+from domain.errors import InvariantError
 from domain.ids import RequestId
 from domain.inputs import GuardLost, OrderEnded, ResolveConflict, Wake
 from domain.instrument import Direction, Kind, PriceSource
@@ -65,6 +66,18 @@ def test_an_entry_that_never_fills_ends_as_never_filled():
     life = end_entry(Life().begin("1"), OrderStatus.REJECTED)
     assert life.p.status is PositionStatus.CLOSED
     assert life.p.exit_reason is ExitReason.NEVER_FILLED
+
+
+@pytest.mark.parametrize("status", [OrderStatus.FILLED, OrderStatus.CANCELED])
+@pytest.mark.parametrize("known", [[], ["0.4"]])
+def test_an_entry_that_ended_with_fills_it_never_heard_of_ends_nothing(status, known):
+    life = Life().begin("1")
+    for quantity in known:
+        life.fill(quantity, "100")
+    before, order = life.p, life.p.entry.client_order_id
+    with pytest.raises(InvariantError, match="filled, and"):
+        life.tell(OrderEnded(before.id, order, status, "", filled=D("0.5")))
+    assert life.p == before
 
 
 def test_a_partly_filled_entry_that_is_canceled_keeps_what_it_got():

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.attempts import attempt, logged
+from tests.e2e.attempts import attempt, log_lines, logged
 from tests.e2e.harness import HOLDFAST, ROOT, Daemon, Processes, wait_until
 from tests.e2e.test_bad_surroundings import CONFIG, is_ready, mounting, opened
 
@@ -35,6 +35,15 @@ import ctypes, os, sys
 if ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0) != 0:
     sys.exit(77)
 os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+ENDS_THE_PROCESS = """
+import sys
+from strategies.base import Strategy
+
+class Ends(Strategy, frozen=True):
+    def on_candle(self, state, candle, view):
+        sys.exit(0)
 """
 
 
@@ -266,6 +275,20 @@ def test_it_runs_without_a_privilege_on_a_disk_that_is_read_only_but_for_its_dir
     assert re.search(r"NoNewPrivs:\s+1\n", status)
     assert not os.access(f"/proc/{daemon.process.pid}/root/usr", os.W_OK)
     assert daemon.process.stop() == 0
+
+
+def test_a_strategy_that_ends_the_process_ends_it_as_a_failure(processes: Processes):
+    """Else a service manager would not start it again."""
+    mine = processes.directory / "mine.py"
+    mine.write_text(ENDS_THE_PROCESS)
+    trader = f"{{name: robot, strategy: '{mine}:Ends', symbols: [BTC/USDT], timeframe: 1s}}"
+    file = processes.directory / "ends.yaml"
+    file.write_text(CONFIG.replace("traders: []", f"data_dir: ends\ntraders: [{trader}]"))
+    process = processes.start("ends", "run", "--config", str(file))
+    wait_until(lambda: not process.is_running, 30, "the strategy has had a candle")
+    assert process.stop() == 1
+    last = log_lines(process.text())[-1]
+    assert (last["event"], last["error"]) == ("failed", "SystemExit(0)")
 
 
 def test_a_terminal_that_is_closed_stops_it_in_good_order(tmp_path: Path):

@@ -1,6 +1,7 @@
 """A message that crashes its actor: tried once more, then given up; those behind are not lost."""
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 import msgspec
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from runtime.actor import Actor, handles
 from runtime.mailbox import Lane
-from runtime.specs import Backoff, Intensity, Restart
+from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart
+from runtime.supervisor import Supervisor
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -87,6 +89,51 @@ def test_a_message_that_crashed_its_actor_twice_is_a_dead_letter(perform) -> Non
         assert stage.letters() == [("a", "poison")]
 
     perform(play)
+
+
+def test_who_may_drop_no_fill_is_left_alone_after_one_that_crashed_it_twice(perform) -> None:
+    async def play(stage) -> None:
+        ref, done, tries = worker(stage, drops_fills=False, on_exhausted=Exhausted.QUARANTINE)
+        poison = Fill(2, crashes=99)
+        for message in (Fill(1), poison, Fill(3)):
+            ref.tell(message)
+        stage.drain()
+        assert done == [1]
+        assert tries[poison] == 2
+        assert stage.root.quarantined == ["a"]
+        assert [letter.message.number for letter in stage.system.dead_letters.last()] == [2, 3]
+        assert stage.letters() == [("a", "quarantined")] * 2
+
+    perform(play)
+
+
+def test_who_may_drop_no_fill_takes_the_one_that_crashed_it_once_and_drops_others(perform) -> None:
+    async def play(stage) -> None:
+        ref, done, _ = worker(stage, drops_fills=False, on_exhausted=Exhausted.QUARANTINE)
+        for message in (Fill(1, crashes=1), Work(2, crashes=99), Fill(3)):
+            ref.tell(message)
+        stage.drain()
+        assert done == [1, 3]
+        assert stage.letters() == [("a", "poison")]
+        assert stage.root.quarantined == []
+
+    perform(play)
+
+
+def test_whose_supervisor_restarts_it_after_such_a_fill_is_given_it_again(perform) -> None:
+    done, tries = [], {}
+    tree = partial(Supervisor, [ChildSpec("a", lambda: Worker(done, tries), drops_fills=False)])
+
+    async def play(stage) -> None:
+        stage.system.tell("a", Fill(1, crashes=2))
+        stage.drain()
+        assert done == [1]
+        assert stage.letters() == []
+        stage.system.kill("a")  # it is over: no failure like any other ends its supervisor
+        stage.drain()
+        assert stage.root is not None
+
+    perform(play, tree)
 
 
 def test_the_retry_waits_for_the_backoff_and_goes_before_fills(perform) -> None:
