@@ -213,11 +213,11 @@ def _ask(decision: Draft) -> None:
 
 
 def _rests_on(position: Position) -> bool:
-    """Whether a position that closes keeps its stop until nothing is held."""
+    """Whether a position that closes keeps its stop until nothing is held but dust."""
     return (
         position.status is PositionStatus.CLOSING
         and position.instrument.kind is not Kind.SPOT
-        and position.remaining > ZERO
+        and position.instrument.can_be_ordered(position.remaining)
         and not waiting_exits(position)
     )
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
 from domain.effects import AmendOrder, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import NO_ORDER, ExitId
-from domain.inputs import AdoptPosition, ExitLocked, OrderEnded, OutsideReported, Wake
+from domain.inputs import AdoptPosition, ExitLocked, GridTold, OrderEnded, OutsideReported, Wake
 from domain.instrument import Direction, Kind, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
@@ -282,6 +282,15 @@ def test_on_a_swap_an_exit_leaves_at_once_and_the_stop_rests_until_nothing_is_he
     assert (cancel.client_order_id, cancel.at_once) == (stop_of(life), True)
     assert not life.p.is_closed
     assert end(life, _S.CANCELED).p.status is PositionStatus.CLOSED
+
+
+def test_the_stop_of_what_is_left_as_dust_goes_too():
+    life = guarded("1.005").tell(ClosePosition(position_id()))
+    life.tell(GridTold(life.p.id, D("0.1"), D("0.1")))
+    life.fill("1", "100", at_market(life)[0].terms.client_order_id)
+    assert len(asked(life, CancelOrder)) == 1
+    life.tell(OrderEnded(life.p.id, at_market(life)[0].terms.client_order_id, _S.CANCELED, ""))
+    assert end(life, _S.CANCELED).p.status is PositionStatus.CLOSED_WITH_DUST
 
 
 def test_a_part_leaves_beside_the_stop_which_is_made_smaller_afterwards():
