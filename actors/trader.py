@@ -56,7 +56,7 @@ from domain.trader_state import (
     series_key,
 )
 from runtime.actor import Restarted, handles
-from strategies.base import Action, Decision, Step, Strategy, View
+from strategies.base import Action, Decision, Strategy, View, checked
 
 log = structlog.get_logger("trade.intent")
 ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
@@ -145,17 +145,14 @@ class TraderActor(Journaled):
             series = ""
         if strategy is None or self._has_seen(candle, series):
             return
-        state = self.memory.get(symbol)
-        if symbol not in self.memory:
-            state = strategy.initial()
         view = self._view(symbol)
         if view is None:
             return
-        step = self._evaluated(strategy, state, candle, view)
-        self.memory[symbol] = step.state
+        state, saved, decision = self._evaluated(strategy, candle, view)
+        self.memory[symbol] = state
         now = self.world.clock.now()
-        advanced = StrategyAdvanced(symbol, candle.close_ms, strategy.save(step.state), now, series)
-        wish = None if step.decision is None else self._wish(step.decision, view)
+        advanced = StrategyAdvanced(symbol, candle.close_ms, saved, now, series)
+        wish = None if decision is None else self._wish(decision, view)
         self.world.telemetry.evaluated("decision" if wish else "nothing")
         if wish is None:
             self._record(advanced)
@@ -181,10 +178,25 @@ class TraderActor(Journaled):
             return False
         return seen_ms <= self.world.prices.latest_ms()
 
-    def _evaluated(self, strategy: Strategy, state: Any, candle: Candle, view: View) -> Step:
-        """Ask the strategy; one that fails is counted, and crashes this actor as any bug does."""
+    def _evaluated(
+        self, strategy: Strategy, candle: Candle, view: View
+    ) -> tuple[Any, bytes, Decision | None]:
+        """Ask the strategy; return its state, the same as bytes, and what it wants.
+
+        One that fails is counted, and crashes this actor as any bug does. So does one whose state
+        or decision the journal could not give back, and one that would end the process.
+        """
         try:
-            return strategy.on_candle(state, candle, view)
+            known = view.symbol in self.memory
+            state = self.memory[view.symbol] if known else strategy.initial()
+            step = strategy.on_candle(state, candle, view)
+            saved = strategy.save(step.state)
+            strategy.decoded(saved)
+            return step.state, saved, None if step.decision is None else checked(step.decision)
+        except SystemExit as error:
+            self.world.telemetry.evaluated("failed")
+            message = f"the strategy of trader {self.settings.name} called sys.exit()"
+            raise RuntimeError(message) from error
         except Exception:
             self.world.telemetry.evaluated("failed")
             raise

@@ -13,11 +13,9 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
-from math import isfinite
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
@@ -25,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from strategies.base import Strategy
+from strategies.base import Strategy, is_finite
 from strategies.donchian import DonchianBreakout
 from strategies.ema_cross import EmaCross
 from strategies.multi_timeframe import MultiTimeframe
@@ -247,7 +245,7 @@ def _with_parameters(spec: str, kind: type[Strategy], given: Mapping[str, Any]) 
         if name not in names:
             hint = _did_you_mean(str(name), names)
             raise StrategyError(f"Strategy {spec!r} has no parameter {name!r}.{hint}", remedy)
-        if not _is_finite(value):
+        if not is_finite(value):
             raise StrategyError(f"Strategy {spec!r}: {name} is {value}.", "Give a finite number.")
     missing = [info.name for info in infos if not info.default and info.name not in given]
     if missing:
@@ -260,14 +258,6 @@ def _with_parameters(spec: str, kind: type[Strategy], given: Mapping[str, Any]) 
     except Exception as error:  # raised by the user's own __post_init__, or by a decimal NaN in it
         message = f"Strategy {spec!r} refuses its parameters: {type(error).__name__}: {error}."
         raise StrategyError(message, remedy) from error
-
-
-def _is_finite(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float | Decimal) or isfinite(value)
 
 
 def _plainly(error: msgspec.ValidationError) -> str:
