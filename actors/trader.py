@@ -236,7 +236,7 @@ class TraderActor(Journaled):
         worth = ZERO if portfolio is None else equity(portfolio, self.world.prices.marks())
         is_asked = self._is_asked(symbol)
         held = self._held(symbol)
-        is_born = held is not None and not held.fills
+        is_pending = held is not None and not held.fills
         price = self.world.prices.prices[symbol]
         return View(
             symbol=symbol,
@@ -245,8 +245,8 @@ class TraderActor(Journaled):
             equity=worth,
             bid=Decimal(price.bid) if price.bid else None,
             ask=Decimal(price.ask) if price.ask else None,
-            held=None if held is None or is_born else wishes.seen(held, last),
-            is_entering=is_asked or is_born,
+            held=None if held is None or is_pending else wishes.seen(held, last),
+            is_entering=is_asked or is_pending,
         )
 
     def _is_asked(self, symbol: Symbol) -> bool:

@@ -178,6 +178,34 @@ def test_a_close_that_was_decided_just_before_a_crash_is_made_after_it(trade):
     trade("LC", dies_with_its_second_decision, second)
 
 
+@pytest.mark.parametrize("after_s", [n * COMMIT_S / 2 for n in range(16)])
+def test_killed_at_any_moment_of_a_close_it_is_made_once(trade, after_s):
+    sold = []
+
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        while state(box).decisions < 2:
+            box.say("60000")
+            await box.soon(COMMIT_S)
+        await box.soon(after_s)
+        sold.extend(terms.client_order_id for terms in box.venue.sent[1:])
+        box.kill()
+
+    async def second(box: Box) -> None:
+        decided = [event for event in box.journal(NAME) if hasattr(event, "confidence")]
+        await box.start("60000")
+        box.say("60000")
+        await box.soon(3)
+        sold.extend(terms.client_order_id for terms in box.venue.sent)
+        is_closed = not own(box)
+        assert is_closed == (len(decided) == 2)  # else it was not durable: nothing is known of it
+        assert len(set(sold)) == is_closed
+        assert bool(await box.paper.positions()) != is_closed
+
+    trade("LC", first, second)
+
+
 def test_a_close_that_was_decided_long_before_a_start_is_not(trade):
     async def second(box: Box) -> None:
         await box.start("60000")
