@@ -28,6 +28,7 @@ from actors.messages import (
     SetTraderLimits,
     SubscribeCandles,
 )
+from actors.wishes import DECISION_EXPIRES_S
 from actors.world import World
 from domain.candles import Candle
 from domain.commands import AddToPosition, ClosePosition, EntryRequest, ModifyProtection, Source
@@ -56,10 +57,11 @@ from domain.trader_state import (
     series_key,
 )
 from runtime.actor import Restarted, handles
-from strategies.base import Action, Decision, Step, Strategy, View
+from strategies.base import Action, Decision, Strategy, View, checked
 
 log = structlog.get_logger("trade.intent")
 ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
+PRICE_AGAIN_S = 0.2  # between looks for the first price of a symbol
 
 
 class TraderActor(Journaled):
@@ -72,7 +74,8 @@ class TraderActor(Journaled):
         self.stream = self.open_stream(names.trader(settings.name))
         self.memory: dict[Symbol, Any] = {}
         self.held: dict[Symbol, PositionId] = {}
-        self.entering: dict[Symbol, float] = {}  # since when, monotonic
+        # What it asked for, and when (monotonic), until there is a position or a refusal.
+        self.entering: dict[Symbol, tuple[PositionId, float]] = {}
         self.cooling: dict[Symbol, float] = {}  # since when, monotonic
         self.declines = Declines(world)
 
@@ -96,8 +99,32 @@ class TraderActor(Journaled):
             if position.trader == self.settings.name and not position.is_closed:
                 self.held[position.instrument.symbol] = position.id
         self._cool_on()
+        self._close_on()
         self.watch(names.FEED)
         self._subscribe()
+
+    def _close_on(self) -> None:
+        """Tell a close again that was decided just before a crash: perhaps nobody was told.
+
+        Where it was told, the position is closing, and takes it for the same.
+        """
+        now = self.world.clock.now()
+        for symbol, made in self.trader.closes.items():
+            is_young = abs((now - made.at).total_seconds()) < DECISION_EXPIRES_S
+            if is_young and made.position_id and self.held.get(symbol) == made.position_id:
+                self.on_close_again(wishes.closing(made.position_id, made.decision_id, made.at))
+
+    @handles(ClosePosition)
+    def on_close_again(self, close: ClosePosition) -> None:
+        """Tell a close that was decided before a crash, once there is a price to close at."""
+        position = self.world.position(close.position_id)
+        if position is None:
+            return
+        is_priced = self.world.prices.last(position.instrument.symbol) is not None
+        if is_priced or _is_over(close, self.world.clock.now()):
+            self.journal(self.stream, (), evolve, then=(close,))
+        else:
+            self.after(PRICE_AGAIN_S, close)
 
     def _cool_on(self) -> None:
         """Go on with cooldowns; what closed just before a crash may not have been journaled here.
@@ -145,17 +172,14 @@ class TraderActor(Journaled):
             series = ""
         if strategy is None or self._has_seen(candle, series):
             return
-        state = self.memory.get(symbol)
-        if symbol not in self.memory:
-            state = strategy.initial()
         view = self._view(symbol)
         if view is None:
             return
-        step = self._evaluated(strategy, state, candle, view)
-        self.memory[symbol] = step.state
+        state, saved, decision = self._evaluated(strategy, candle, view)
+        self.memory[symbol] = state
         now = self.world.clock.now()
-        advanced = StrategyAdvanced(symbol, candle.close_ms, strategy.save(step.state), now, series)
-        wish = None if step.decision is None else self._wish(step.decision, view)
+        advanced = StrategyAdvanced(symbol, candle.close_ms, saved, now, series)
+        wish = None if decision is None else self._wish(decision, view)
         self.world.telemetry.evaluated("decision" if wish else "nothing")
         if wish is None:
             self._record(advanced)
@@ -181,10 +205,25 @@ class TraderActor(Journaled):
             return False
         return seen_ms <= self.world.prices.latest_ms()
 
-    def _evaluated(self, strategy: Strategy, state: Any, candle: Candle, view: View) -> Step:
-        """Ask the strategy; one that fails is counted, and crashes this actor as any bug does."""
+    def _evaluated(
+        self, strategy: Strategy, candle: Candle, view: View
+    ) -> tuple[Any, bytes, Decision | None]:
+        """Ask the strategy; return its state, the same as bytes, and what it wants.
+
+        One that fails is counted, and crashes this actor as any bug does. So does one whose state
+        or decision the journal could not give back, and one that would end the process.
+        """
         try:
-            return strategy.on_candle(state, candle, view)
+            known = view.symbol in self.memory
+            state = self.memory[view.symbol] if known else strategy.initial()
+            step = strategy.on_candle(state, candle, view)
+            saved = strategy.save(step.state)
+            strategy.decoded(saved)
+            return step.state, saved, None if step.decision is None else checked(step.decision)
+        except SystemExit as error:
+            self.world.telemetry.evaluated("failed")
+            message = f"the strategy of trader {self.settings.name} called sys.exit()"
+            raise RuntimeError(message) from error
         except Exception:
             self.world.telemetry.evaluated("failed")
             raise
@@ -195,8 +234,9 @@ class TraderActor(Journaled):
             return None
         portfolio = self.world.portfolio()
         worth = ZERO if portfolio is None else equity(portfolio, self.world.prices.marks())
+        is_asked = self._is_asked(symbol)
         held = self._held(symbol)
-        now = self.world.clock.monotonic()
+        is_pending = held is not None and not held.fills
         price = self.world.prices.prices[symbol]
         return View(
             symbol=symbol,
@@ -205,10 +245,20 @@ class TraderActor(Journaled):
             equity=worth,
             bid=Decimal(price.bid) if price.bid else None,
             ask=Decimal(price.ask) if price.ask else None,
-            held=None if held is None else wishes.seen(held, last),
-            is_entering=now - self.entering.get(symbol, -ENTRY_WITHIN_S) < ENTRY_WITHIN_S
-            or (held is not None and not held.fills),
+            held=None if held is None or is_pending else wishes.seen(held, last),
+            is_entering=is_asked or is_pending,
         )
+
+    def _is_asked(self, symbol: Symbol) -> bool:
+        """Whether an entry is under way that has no position yet; the one of a position is held."""
+        position_id, since_s = self.entering.get(symbol, (None, 0.0))
+        if position_id is None:
+            return False
+        if self.world.position(position_id) is None:
+            return self.world.clock.monotonic() - since_s < ENTRY_WITHIN_S
+        self.held[symbol] = position_id
+        del self.entering[symbol]
+        return False
 
     def _held(self, symbol: Symbol) -> Position | None:
         position_id = self.held.get(symbol)
@@ -235,7 +285,7 @@ class TraderActor(Journaled):
                 self._decline(self._refused(request, refusal))
                 return None
             message = RequestApproval(request, self.limits)
-            self.entering[view.symbol] = self.world.clock.monotonic()
+            self.entering[view.symbol] = position_id, self.world.clock.monotonic()
         elif decision.action is Action.ADD:
             if position_id is None:
                 return None
@@ -244,7 +294,7 @@ class TraderActor(Journaled):
                 return None
             message = RequestAddition(command, self.limits)
         elif position_id is not None:
-            message = wishes.change(decision, position_id, held)
+            message = wishes.change(decision, view, position_id, held, decision_id)
         made = DecisionMade(
             decision_id=decision_id,
             position_id=position_id,
@@ -285,11 +335,21 @@ class TraderActor(Journaled):
     def on_refused(self, refused: EntryRefused) -> None:
         """Keep why an entry was not made."""
         request, refusal = refused.request, refused.refusal
-        self.entering.pop(request.symbol, None)
+        self._forget_wish(request.symbol, request.position_id)
         if self.strategy is not None and request.source is not Source.TERMINAL:
-            now = self.world.clock.now()
-            self._record(DecisionRefused(request.position_id, refusal.rule, refusal.message, now))
+            self._note_refusal(request.position_id, request.decision_id, refusal)
         self._decline(refused)
+
+    def _note_refusal(
+        self, position_id: PositionId, decision_id: DecisionId | None, refusal: Refusal
+    ) -> None:
+        now = self.world.clock.now()
+        self._record(DecisionRefused(position_id, refusal.rule, refusal.message, now, decision_id))
+
+    def _forget_wish(self, symbol: Symbol, position_id: PositionId) -> None:
+        """It has become a position or nothing; another one may have come after it."""
+        if self.entering.get(symbol, (None,))[0] == position_id:
+            del self.entering[symbol]
 
     def _decline(self, refused: EntryRefused) -> None:
         """Keep a refusal for the audit; one that repeats another is counted."""
@@ -310,12 +370,12 @@ class TraderActor(Journaled):
     def on_opened(self, opened: AnnounceOpened) -> None:
         """One of its positions has its first fill."""
         self.held[opened.symbol] = opened.position_id
-        self.entering.pop(opened.symbol, None)
+        self._forget_wish(opened.symbol, opened.position_id)
 
     @handles(AnnounceClosed)
     def on_closed(self, closed: AnnounceClosed) -> None:
         """One of its positions is over."""
-        self.entering.pop(closed.symbol, None)
+        self._forget_wish(closed.symbol, closed.position_id)
         if self.held.get(closed.symbol) == closed.position_id:
             del self.held[closed.symbol]
         self.cooling[closed.symbol] = self.world.clock.monotonic()
@@ -415,12 +475,32 @@ class TraderActor(Journaled):
         match effect:
             case RequestApproval() | RequestAddition():
                 self.tell(names.PORTFOLIO, effect)
+            case ClosePosition() if _is_over(effect, self.world.clock.now()):
+                log.warning(
+                    "close_expired",
+                    position_id=effect.position_id,
+                    decision_id=effect.decision_id,
+                    trader=self.settings.name,
+                )
+                self._note_refusal(effect.position_id, effect.decision_id, _EXPIRED)
             case ClosePosition() | ModifyProtection():
                 self.tell(names.position(effect.position_id), effect)
             case Answered():
                 self.tell(names.EDGE, effect)
             case _:
                 raise TypeError(f"a trader has no effect {type(effect).__name__}")
+
+
+_EXPIRED = Refusal(
+    "EXPIRED",
+    f"The close could not be written within {DECISION_EXPIRES_S:.0f} s.",
+    "The strategy may ask again at its next candle.",
+)
+
+
+def _is_over(close: ClosePosition, now: datetime) -> bool:
+    """Whether a close was decided too long ago, on another market."""
+    return close.expires_at is not None and now >= close.expires_at
 
 
 def _paused(name: TraderName) -> Refusal:

@@ -1,6 +1,6 @@
 """What a strategy sees of its position, and the commands that its decisions mean."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from msgspec.structs import replace
@@ -109,16 +109,16 @@ def addition(
 
 
 def change(
-    decision: Decision, position_id: PositionId, position: Position | None
+    decision: Decision,
+    view: View,
+    position_id: PositionId,
+    position: Position | None,
+    decision_id: DecisionId,
 ) -> ClosePosition | ModifyProtection | None:
     """Return the command that a decision about an open position means."""
     if decision.action in {Action.CLOSE, Action.PARTIAL_TP}:
-        return ClosePosition(
-            position_id,
-            part=ONE if decision.part is None else decision.part,
-            reason=ExitReason.DECISION_CLOSE,
-            requested_by=RequestedBy.RULE_ENGINE,
-        )
+        part = ONE if decision.part is None else decision.part
+        return closing(position_id, decision_id, view.now, part)
     if decision.action is Action.MOVE_SL and position is not None:
         return ModifyProtection(
             position_id,
@@ -130,3 +130,17 @@ def change(
             based_on=position.protection.version,
         )
     return None
+
+
+def closing(
+    position_id: PositionId, decision_id: DecisionId, decided_at: datetime, part: Decimal = ONE
+) -> ClosePosition:
+    """Return the close of a position, or of a part of it, that was decided at some time."""
+    return ClosePosition(
+        position_id,
+        part=part,
+        reason=ExitReason.DECISION_CLOSE,
+        requested_by=RequestedBy.RULE_ENGINE,
+        decision_id=decision_id,
+        expires_at=decided_at + timedelta(seconds=DECISION_EXPIRES_S),
+    )

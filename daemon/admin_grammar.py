@@ -26,13 +26,12 @@ from daemon.admin_requests import (
 )
 from domain.errors import Refusal
 from domain.money import ONE, ZERO
-from domain.risk import MAX_NUMBER, MAX_TARGETS, percent
+from domain.risk import MAX_HOLDING_S, MAX_NUMBER, MAX_TARGETS, percent
 
 MAX_ROWS = 10_000
 MAX_COUNT = 1_000_000_000  # as in the configuration
 MAX_DEPTH = 100
 _SMALLEST = Decimal("1e-12")
-_MAX_HOLDING_S = 10 * 365 * 86_400.0
 _MAX_DAYS = 36_500
 _MAX_PATH = 4096
 _SHOWN = 60  # characters of a refused value that are repeated
@@ -265,7 +264,7 @@ def _leverage(argument: str, value: Decimal) -> Refusal | None:
 
 
 def _duration(argument: str, value: float) -> Refusal | None:
-    if not 0 < value <= _MAX_HOLDING_S:
+    if not 0 < value <= MAX_HOLDING_S:
         return invalid(argument, value, "not between 0 s and ten years")
     return None
 

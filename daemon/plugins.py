@@ -11,11 +11,9 @@ Whatever is wrong with one is the user's to mend, so every error names the place
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
-from math import isfinite
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
@@ -24,7 +22,7 @@ from typing import Any
 import msgspec
 
 from daemon.trust import distrust
-from strategies.base import Strategy
+from strategies.base import Strategy, is_finite
 from strategies.donchian import DonchianBreakout
 from strategies.ema_cross import EmaCross
 from strategies.multi_timeframe import MultiTimeframe
@@ -38,6 +36,7 @@ BUILT_IN: dict[str, type[Strategy]] = {
     "multi-timeframe": MultiTimeframe,
 }
 _MAX_SOURCE_BYTES = 1_000_000
+_RAISED = (Exception, SystemExit)  # by code of the user's
 # A number in a configuration is a Decimal there; written as a number, it becomes whatever the
 # strategy's field wants, a float or exactly that Decimal.
 _AS_NUMBERS = msgspec.json.Encoder(decimal_format="number")
@@ -80,6 +79,7 @@ def load_strategy(spec: str, parameters: Mapping[str, Any], base: Path) -> Strat
     kind = _class_of(spec.strip(), base)
     strategy = _with_parameters(spec, kind, parameters)
     _check_state(spec, strategy)
+    _check_timeframes(spec, strategy)
     return strategy
 
 
@@ -132,7 +132,10 @@ def _entry_points() -> Iterable[EntryPoint]:
 def _from_entry_point(point: EntryPoint) -> type[Strategy]:
     try:
         found = point.load()
-    except Exception as error:  # whatever a foreign package raises, it is told to its user
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a foreign package raises, it is told to its user
         message = f"Strategy {point.name!r} of an installed package ({point.value}) does not load: "
         raise StrategyError(
             message + f"{type(error).__name__}: {error}.",
@@ -193,7 +196,7 @@ def _run(path: Path) -> ModuleType:
         _restore(module.__name__, before)
         where = f"{path}, line {error.lineno or 1}"
         raise StrategyError(f"{where}: {error.msg}.", "Mend the file.") from error
-    except (Exception, SystemExit) as error:
+    except _RAISED as error:
         _restore(module.__name__, before)
         where = f"{path}, line {_line_in(path, error)}"
         message = f"{where}: the file raised {type(error).__name__}: {error}."
@@ -246,7 +249,7 @@ def _with_parameters(spec: str, kind: type[Strategy], given: Mapping[str, Any]) 
         if name not in names:
             hint = _did_you_mean(str(name), names)
             raise StrategyError(f"Strategy {spec!r} has no parameter {name!r}.{hint}", remedy)
-        if not _is_finite(value):
+        if not is_finite(value):
             raise StrategyError(f"Strategy {spec!r}: {name} is {value}.", "Give a finite number.")
     missing = [info.name for info in infos if not info.default and info.name not in given]
     if missing:
@@ -256,17 +259,12 @@ def _with_parameters(spec: str, kind: type[Strategy], given: Mapping[str, Any]) 
         return msgspec.json.decode(_AS_NUMBERS.encode(dict(given)), type=kind)
     except msgspec.ValidationError as error:
         raise StrategyError(f"Strategy {spec!r}: {_plainly(error)}.", remedy) from error
-    except Exception as error:  # raised by the user's own __post_init__, or by a decimal NaN in it
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # raised by the user's own __post_init__, or by a decimal NaN in it
         message = f"Strategy {spec!r} refuses its parameters: {type(error).__name__}: {error}."
         raise StrategyError(message, remedy) from error
-
-
-def _is_finite(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float | Decimal) or isfinite(value)
 
 
 def _plainly(error: msgspec.ValidationError) -> str:
@@ -280,9 +278,13 @@ def _check_state(spec: str, strategy: Strategy) -> None:
     try:
         state = strategy.initial()
         back = strategy.decoded(strategy.save(state))
-    except Exception as error:  # the user's code, or a state that msgspec cannot encode
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the user's code, or a state that msgspec cannot encode
         raise StrategyError(
-            f"Strategy {spec!r}: its first state cannot be made or saved: {error}.",
+            f"Strategy {spec!r}: its first state cannot be made or saved:"
+            f" {type(error).__name__}: {error}.",
             "Make State a frozen msgspec.Struct of plain values.",
         ) from error
     if back != state:
@@ -290,6 +292,16 @@ def _check_state(spec: str, strategy: Strategy) -> None:
             f"Strategy {spec!r}: its first state does not survive saving.",
             "Declare `class State(msgspec.Struct, frozen=True)` with the type of each field.",
         )
+
+
+def _check_timeframes(spec: str, strategy: Strategy) -> None:
+    try:
+        msgspec.convert(strategy.timeframes, tuple[str, ...])
+    except _RAISED as error:  # the user's code
+        raise StrategyError(
+            f"Strategy {spec!r}: its timeframes cannot be told: {type(error).__name__}: {error}.",
+            'Let timeframes return texts, such as ("15m", "1h").',
+        ) from error
 
 
 def _info(name: str, kind: type[Strategy]) -> StrategyInfo:

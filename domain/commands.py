@@ -150,6 +150,8 @@ class ClosePosition(msgspec.Struct, frozen=True):
     reason: ExitReason = ExitReason.MANUAL_CLOSE
     requested_by: RequestedBy = RequestedBy.USER_MANUAL
     request_id: RequestId = NO_REQUEST
+    decision_id: DecisionId | None = None
+    expires_at: datetime | None = None  # a strategy's: for whoever asks, before asking
 
 
 class WithdrawEntries(msgspec.Struct, frozen=True):

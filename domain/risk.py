@@ -18,6 +18,7 @@ from domain.pnl import breakeven_price
 # Beyond any price or size of a real market; keeps every product within 28 digits.
 MAX_NUMBER = Decimal("1e12")
 MAX_TARGETS = 20
+MAX_HOLDING_S = 10 * 365 * 86_400.0  # a calendar ends, and a date beyond it is none
 
 
 class TraderLimits(msgspec.Struct, frozen=True):
@@ -125,14 +126,14 @@ def plan_problems(
     problems.extend(_targets_problems(plan, direction, price, instrument, fee_ratio))
     problems.extend(_trail_problems(plan, price, instrument))
     problems.extend(_breakeven_problems(plan, direction, price, instrument, fee_ratio))
-    if plan.max_holding_s is not None and not 0 < plan.max_holding_s < float("inf"):
+    if plan.max_holding_s is not None and not 0 < plan.max_holding_s <= MAX_HOLDING_S:
         problems.append(
             Refusal(
                 rule="INVALID_HOLDING_TIME",
                 message=f"Holding time {plan.max_holding_s} s is not a time to hold.",
-                remedy="Give seconds greater than 0, or none.",
+                remedy="Give seconds greater than 0 and up to ten years, or none.",
                 actual=str(plan.max_holding_s),
-                limit="0",
+                limit=str(MAX_HOLDING_S),
             )
         )
     return tuple(problems)

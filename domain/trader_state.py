@@ -84,6 +84,7 @@ class DecisionRefused(TraderEvent, frozen=True):
     rule: str
     message: str
     at: datetime
+    decision_id: DecisionId | None = None  # None: of an older version; the entry's, it means then
 
 
 class EntryDeclined(TraderEvent, frozen=True):
@@ -164,6 +165,7 @@ class Trader(msgspec.Struct, frozen=True):
     evaluations: int = 0
     decisions: int = 0
     last_decision: DecisionMade | None = None
+    closes: dict[Symbol, DecisionMade] = {}  # the last of each, unless it was refused; no parts
     last_refusal: DecisionRefused | None = None
     limits_change: TraderLimitsChanged | None = None  # the last; None: as configured
     declines: dict[str, Decline] = {}  # the last ones, by `decline_key`, oldest first
@@ -235,6 +237,15 @@ def _declined_again(trader: Trader, event: DeclinedAgain) -> Trader:
     return msgspec.structs.replace(trader, declines=declines)
 
 
+def _decided(trader: Trader, event: DecisionMade) -> Trader:
+    closes = trader.closes
+    if event.action == "CLOSE":
+        closes = {**closes, event.symbol: event}
+    return msgspec.structs.replace(
+        trader, decisions=trader.decisions + 1, last_decision=event, closes=closes
+    )
+
+
 def series_key(symbol: Symbol, series: str) -> str:
     """Return what tells the candles of a symbol and timeframe apart; `series` "": the own one."""
     return f"{symbol} {series}" if series else symbol
@@ -256,14 +267,17 @@ def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
                 evaluations=trader.evaluations + 1,
             )
         case DecisionMade():
-            return msgspec.structs.replace(
-                trader, decisions=trader.decisions + 1, last_decision=event
-            )
+            return _decided(trader, event)
         case CooldownBegan(symbol=symbol, at=at):
             since = {**trader.cooling_since, symbol: at}
             return msgspec.structs.replace(trader, cooling_since=since)
         case DecisionRefused():
-            return msgspec.structs.replace(trader, last_refusal=event)
+            closes = {
+                symbol: made
+                for symbol, made in trader.closes.items()
+                if made.decision_id != event.decision_id
+            }
+            return msgspec.structs.replace(trader, last_refusal=event, closes=closes)
         case EntryDeclined():
             return _declined(trader, event)
         case DeclinedAgain():

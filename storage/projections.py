@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from domain.ids import PositionId
 from domain.money import ZERO
 from domain.order import (
     Order,
@@ -20,6 +19,7 @@ from storage.read_tables import Change, Projection, ReadTables, Step
 from storage.row_text import as_json, text_of, time_of, word
 from storage.rows import (
     ClosedPositionRow,
+    DecisionOutcome,
     DecisionProgress,
     DecisionRow,
     EquityRow,
@@ -259,13 +259,13 @@ def portfolio_rows(change: Change) -> Iterator[Row]:
 
 
 def trader_rows(change: Change) -> Iterator[Row]:
-    """Yield decisions, what became of those to open a position, and attempts that were refused.
+    """Yield decisions, what became of them, and attempts that were refused.
 
-    A refusal names the position that was not opened. Of one commit it is told with the decision,
-    because the rows of one type are written together.
+    A refusal of an older version names the position that was not opened, no decision. Of one
+    commit it is told with the decision, because the rows of one type are written together.
     """
-    refusals = {
-        step.event.position_id: step.event
+    refusals: dict[str, DecisionRefused] = {
+        step.event.decision_id or step.event.position_id: step.event
         for step in change.steps
         if isinstance(step.event, DecisionRefused)
     }
@@ -273,19 +273,18 @@ def trader_rows(change: Change) -> Iterator[Row]:
         if isinstance(step.event, DecisionMade):
             yield _decision(change.key, step.seq, step.event, refusals)
     for refused in refusals.values():
-        yield DecisionProgress(
-            trader=change.key,
-            position_id=refused.position_id,
-            status="REFUSED",
-            error=f"{refused.rule}: {refused.message}",
-        )
+        error = f"{refused.rule}: {refused.message}"
+        if refused.decision_id is None:
+            yield DecisionProgress(change.key, refused.position_id, "REFUSED", error)
+        else:
+            yield DecisionOutcome(refused.decision_id, "REFUSED", error)
     yield from declined_rows(change)
 
 
 def _decision(
-    trader: str, seq: int, made: DecisionMade, refusals: dict[PositionId, DecisionRefused]
+    trader: str, seq: int, made: DecisionMade, refusals: dict[str, DecisionRefused]
 ) -> DecisionRow:
-    refused = None if made.position_id is None else refusals.get(made.position_id)
+    refused = refusals.get(made.decision_id) or refusals.get(made.position_id or "")
     return DecisionRow(
         decision_id=made.decision_id,
         seq=seq,

@@ -346,8 +346,21 @@ class DecisionRow(Row, frozen=True, gc=False):
     decided_at: str
 
 
+class DecisionOutcome(Row, frozen=True, gc=False):
+    """What became of a decision."""
+
+    table: ClassVar[str] = "decisions"
+    key: ClassVar[tuple[str, ...]] = ("decision_id",)
+    origin: ClassVar[tuple[str, str]] = ("trader", "trader")
+    write: ClassVar[Write] = Write.UPDATE
+
+    decision_id: str
+    status: str
+    error: str
+
+
 class DecisionProgress(Row, frozen=True, gc=False):
-    """What became of the decision to open a position."""
+    """What became of the decision to open a position, as older versions tell it."""
 
     table: ClassVar[str] = "decisions"
     key: ClassVar[tuple[str, ...]] = ("trader", "position_id")

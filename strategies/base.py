@@ -119,6 +119,20 @@ class Decision(msgspec.Struct, frozen=True):
                 assert_never(never)
 
 
+def checked(decision: object) -> Decision:
+    """Return a decision with the types that it declares: what anybody may keep and read again.
+
+    A float where a decimal belongs becomes one, "mark" the price source. Raises `TypeError` or
+    `ValueError` for what is no decision, a number that is not finite and a text that is none.
+    """
+    made = msgspec.convert(msgspec.to_builtins(decision), Decision)
+    made.rationale.encode()  # half of a surrogate pair cannot be written
+    if not is_finite(msgspec.to_builtins(made, builtin_types=(Decimal,))):
+        message = f"a decision holds a number that is not finite: {made}"
+        raise ValueError(message)
+    return made
+
+
 class Step(msgspec.Struct, frozen=True):
     """What a candle leads to: the state after it, and what to do, if anything."""
 
@@ -218,6 +232,15 @@ def decimal_of(value: float) -> Decimal:
         message = f"{value} is no amount"
         raise ValueError(message)
     return Decimal(f"{value:.12g}")
+
+
+def is_finite(value: object) -> bool:
+    """Whether there is neither NaN nor infinity in a value and what it contains."""
+    if isinstance(value, dict):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_finite, value))
+    return not isinstance(value, float | Decimal) or isfinite(value)
 
 
 def targets_at(

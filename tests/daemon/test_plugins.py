@@ -309,6 +309,28 @@ def test_a_state_that_changes_by_being_saved_is_refused_at_once(tmp_path):
     assert "does not survive saving" in refused("./mine.py:EveryNth", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["return self.higher", "raise SystemExit", 'return "15m"', "return (15,)", "return None"],
+)
+def test_timeframes_that_cannot_be_told_are_refused_at_once(tmp_path, body):
+    told = f"    @property\n    def timeframes(self):\n        {body}\n\n"
+    written(tmp_path, MINE.replace("    def on_candle", told + "    def on_candle"))
+
+    message = refused("./mine.py:EveryNth", tmp_path)
+
+    assert "'./mine.py:EveryNth': its timeframes cannot be told" in message
+
+
+@pytest.mark.parametrize("method", ["__post_init__", "initial"])
+def test_a_strategy_that_exits_does_not_end_the_daemon(tmp_path, method):
+    exits = f"    def {method}(self): raise SystemExit\n\n"
+    source = MINE.replace("def __post_init__", "def unused")
+    written(tmp_path, source.replace("    def on_candle", exits + "    def on_candle"))
+
+    assert "SystemExit" in refused("./mine.py:EveryNth", tmp_path)
+
+
 # Listing
 
 

@@ -135,7 +135,7 @@ def test_breakeven_may_not_put_the_stop_where_it_fires_at_once():
     assert rules(plan(breakeven_price="101"), SHORT) == ["BREAKEVEN_TOO_CLOSE"]
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("seconds", [0, -1, 3.2e8, 3e11, float("nan"), float("inf")])
 def test_a_holding_time_is_a_time(seconds):
     assert rules(ProtectionPlan(max_holding_s=seconds)) == ["INVALID_HOLDING_TIME"]
 

@@ -289,9 +289,13 @@ def decided(number: int) -> DecisionMade:
     )
 
 
-def refused(number: int) -> DecisionRefused:
+def refused(number: int, decision_id: DecisionId | None = None) -> DecisionRefused:
     return DecisionRefused(
-        position_id=position_id(number), rule="MAX_POSITIONS", message="3 of 3", at=NOW
+        position_id=position_id(number),
+        rule="MAX_POSITIONS",
+        message="3 of 3",
+        at=NOW,
+        decision_id=decision_id,
     )
 
 
@@ -311,6 +315,24 @@ def test_decisions_are_kept_with_what_became_of_them(
         ("d1", "REFUSED", "MAX_POSITIONS: 3 of 3"),
     ]
     assert json.loads(found[0].plan)["stop_price"] == "95"
+    live = read_tables(store.database)
+    rebuild(store.database, REGISTRY, TABLES)
+    assert read_tables(store.database) == live
+
+
+@pytest.mark.parametrize("commits", [[3], [1, 1, 1], [1, 2], [2, 1]])
+def test_a_refused_addition_or_close_leaves_the_decision_that_opened_as_it_was(
+    store: Store, writer: Writer, commits: list[int]
+) -> None:
+    opened = decided(1)
+    addition = replace(decided(2), position_id=opened.position_id, action="ADD")
+    events = iter([opened, addition, refused(1, addition.decision_id)])
+    for count in commits:
+        writer.append("trader/trend", *islice(events, count))
+
+    found = queries.decisions(store.database.connection, trader="trend")
+
+    assert [(row.action, row.status) for row in found] == [("ADD", "REFUSED"), ("LONG", "MADE")]
     live = read_tables(store.database)
     rebuild(store.database, REGISTRY, TABLES)
     assert read_tables(store.database) == live
