@@ -7,12 +7,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, assert_never
+from weakref import WeakValueDictionary
 
 from actors import names
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_owners import OPERATOR, DeskOwners
 from daemon.desk_reads import DeskReads, Result
+from daemon.same_entry import differences
 from domain.commands import (
     AddToPosition,
     ClosePosition,
@@ -32,6 +34,7 @@ from domain.position import Position, PositionStatus
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
 _POLL_S = 0.005
 _ENDS_ALREADY = frozenset({"ALREADY_CLOSED", "ALREADY_CLOSING"})
+_EXISTS = frozenset({"POSITION_EXISTS", "DUPLICATE_ORDER"})
 Command = (
     ask.Open
     | ask.Add
@@ -54,6 +57,8 @@ class DeskPositions:
         self._parts = assembly
         self._reads = reads
         self._owners = owners
+        # One request at a time for each id: a repeated one hears what became of the first.
+        self._opening: WeakValueDictionary[PositionId, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, request: Command) -> Result | Refusal:
         """Answer a command."""
@@ -77,9 +82,6 @@ class DeskPositions:
         if refusal is not None:
             return refusal
         position_id = PositionId(request.position_id or self._parts.world.ids.uuid())
-        again = await self._known_already(position_id)
-        if again is not None:
-            return again
         size_by, size = _size_of(request)
         plan = ProtectionPlan(
             stop_price=request.stop,
@@ -105,25 +107,65 @@ class DeskPositions:
             user=OPERATOR,
             request_id=self._owners.request_id(),
         )
-        result = await self._owners.tell(names.trader(MANUAL), entry)
-        if isinstance(result, Refusal):
-            return result
-        waits_for_fill = request.limit_price is None
-        return await self._told_about(
-            position_id, lambda found: not waits_for_fill or _is_settled(found)
-        )
+        async with self._opening.setdefault(position_id, asyncio.Lock()):
+            if not await self._is_known(position_id):
+                result = await self._owners.tell(names.trader(MANUAL), entry)
+                if not isinstance(result, Refusal):
+                    waits_for_fill = request.limit_price is None
+                    return await self._told_about(
+                        position_id, lambda found: not waits_for_fill or _is_settled(found)
+                    )
+                if result.rule not in _EXISTS:
+                    return result
+            return await self._told_again(entry)
 
-    async def _known_already(self, position_id: PositionId) -> Result | Refusal | None:
-        """Answer a request that comes again with the id of its first try."""
-        if self._reads.position_by_id(position_id) is not None:
+    async def _is_known(self, position_id: PositionId) -> bool:
+        """Whether a position has this id: in memory, on its way to the disk, or long closed."""
+        world = self._parts.world
+        if world.position(position_id) is not None:
+            return True
+        return await self._reads.was_ever_used(position_id)
+
+    async def _told_again(self, entry: EntryRequest) -> Result | Refusal:
+        """Answer a request that comes again with the id of its first try.
+
+        Its position may be on its way to the disk, or approved and not yet born.
+        """
+        position_id = entry.position_id
+        held = await self._durable(position_id)
+        if held is not None:
+            different = differences(entry, held, await self._reads.size_asked(held))
+            if different:
+                return Refusal(
+                    "ID_IN_USE",
+                    f"Position {position_id} was asked for otherwise: {'; '.join(different)}.",
+                    "Leave the id out, or draw a new one, to open another.",
+                )
             return await self._told_about(position_id, _is_settled)
-        if await self._reads.is_closed(position_id):
+        if await self._reads.was_ever_used(position_id):
             return Refusal(
                 "ALREADY_CLOSED",
                 f"Position {position_id} was opened before and is closed.",
                 "Leave the id out to open another.",
             )
-        return None
+        return Refusal(
+            "NO_ANSWER",
+            f"Position {position_id} is being opened, and nothing is known of it yet.",
+            f"Look before asking again: holdfast position {position_id}",
+        )
+
+    async def _durable(self, position_id: PositionId) -> Position | None:
+        """Return a position once it is durable; None: it is over and forgotten, or takes long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLES_WITHIN_S
+        while True:
+            found = self._reads.position_by_id(position_id)
+            if found is not None or loop.time() >= deadline:
+                return found
+            is_coming = self._parts.world.position(position_id) is not None
+            if not is_coming and await self._reads.was_ever_used(position_id):
+                return self._reads.position_by_id(position_id)
+            await asyncio.sleep(_POLL_S)
 
     async def told_when_settled(self, position_id: PositionId) -> Result | Refusal:
         """Return a position whose entry has come to something, or as it stands after a while."""
