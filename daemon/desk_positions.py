@@ -34,7 +34,7 @@ from domain.position import Position, PositionStatus
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
 _POLL_S = 0.005
 _ENDS_ALREADY = frozenset({"ALREADY_CLOSED", "ALREADY_CLOSING"})
-_EXISTS = frozenset({"POSITION_EXISTS", "DUPLICATE_ORDER"})
+EXISTS = frozenset({"POSITION_EXISTS", "DUPLICATE_ORDER"})
 Command = (
     ask.Open
     | ask.Add
@@ -107,19 +107,23 @@ class DeskPositions:
             user=OPERATOR,
             request_id=self._owners.request_id(),
         )
-        async with self._opening.setdefault(position_id, asyncio.Lock()):
-            if not await self._is_known(position_id):
+        async with self.turn_of(position_id):
+            if not await self.is_known(position_id):
                 result = await self._owners.tell(names.trader(MANUAL), entry)
                 if not isinstance(result, Refusal):
                     waits_for_fill = request.limit_price is None
                     return await self._told_about(
                         position_id, lambda found: not waits_for_fill or _is_settled(found)
                     )
-                if result.rule not in _EXISTS:
+                if result.rule not in EXISTS:
                     return result
             return await self._told_again(entry)
 
-    async def _is_known(self, position_id: PositionId) -> bool:
+    def turn_of(self, position_id: PositionId) -> asyncio.Lock:
+        """Return what lets one request at a time open a position of this id, or retry to."""
+        return self._opening.setdefault(position_id, asyncio.Lock())
+
+    async def is_known(self, position_id: PositionId) -> bool:
         """Whether a position has this id: in memory, on its way to the disk, or long closed."""
         world = self._parts.world
         if world.position(position_id) is not None:

@@ -117,7 +117,8 @@ def failure_said(failure: object) -> str:
     what = f"{clean(failure.get('side'))} {clean(failure.get('symbol'))}"
     return (
         f"{short_time(failure.get('at'))} {what}, {clean(failure.get('code'))}: "
-        f"{clean(failure.get('message'))}{remedy} (holdfast retry)"
+        f"{clean(failure.get('message'))}{remedy} "
+        f"(holdfast retry {clean(failure.get('execution_id'))})"
     )
 
 
