@@ -30,6 +30,7 @@ from domain.ids import MANUAL, ExitId, PositionId, Symbol
 from domain.inputs import ResolveConflict
 from domain.order import OrderStatus
 from domain.position import Position, PositionStatus
+from domain.position_additions import quarantined
 
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
 _POLL_S = 0.005
@@ -249,7 +250,7 @@ class DeskPositions:
                 return refusal
             message = self._modification(request, position)
         before = len(position.exits)
-        result = await self._owners.tell(names.position(position.id), message)
+        result = await self._tell(position.id, message)
         if isinstance(result, Refusal):
             return result
         if isinstance(request, ask.Close):
@@ -257,6 +258,15 @@ class DeskPositions:
                 position.id, lambda found: len(found.exits) > before and found.exits[-1].done
             )
         return await self._told_when_armed(position)
+
+    async def _tell(self, position_id: PositionId, message: Any) -> Result | Refusal:
+        """Tell a position's owner; asking one in quarantine again does not help."""
+        result = await self._owners.tell(names.position(position_id), message)
+        if isinstance(result, Refusal) and result.rule == "BUSY":
+            held = self._parts.world.position(position_id)
+            if held is not None and held.status is PositionStatus.QUARANTINED:
+                return quarantined(position_id)
+        return result
 
     async def _changeable(self, prefix: str) -> Position | Refusal:
         """Return the open position an id begins, unless nothing can be made durable now."""
@@ -279,7 +289,7 @@ class DeskPositions:
             return position
         accept = isinstance(request, ask.AcceptConflict)
         message = ResolveConflict(position.id, request.conflict, accept, self._owners.request_id())
-        result = await self._owners.tell(names.position(position.id), message)
+        result = await self._tell(position.id, message)
         if isinstance(result, Refusal):
             return result
         if accept:
@@ -323,10 +333,7 @@ class DeskPositions:
         positions = [each for each in known if not each.is_closed]
         answers = await asyncio.gather(
             *(
-                self._owners.tell(
-                    names.position(each.id),
-                    ClosePosition(each.id, request_id=self._owners.request_id()),
-                )
+                self._tell(each.id, ClosePosition(each.id, request_id=self._owners.request_id()))
                 for each in positions
             )
         )
@@ -338,7 +345,12 @@ class DeskPositions:
         result: Result = {"closing": [each.id for each in positions if each.id not in refused]}
         if refused:
             result["refused"] = [
-                {"position": position_id, "rule": each.rule, "message": each.message}
+                {
+                    "position": position_id,
+                    "rule": each.rule,
+                    "message": each.message,
+                    "remedy": each.remedy,
+                }
                 for position_id, each in refused.items()
             ]
         return result

@@ -395,6 +395,24 @@ def test_closing_everything_is_asked_about_on_a_terminal(
     assert office.desk.asked == [CloseAll(), CloseAll()]
 
 
+@pytest.mark.parametrize(("rule", "code"), [("QUARANTINED", 1), ("NO_ANSWER", 4)])
+def test_closing_everything_fails_when_one_is_not_closed(
+    ask: Callable[..., Ran], office: Any, rule: str, code: int
+) -> None:
+    refused = [
+        {"position": "a", "rule": "BUSY", "message": "not now", "remedy": "Try again."},
+        {"position": "b", "rule": rule, "message": "it rests", "remedy": ""},
+    ]
+    office.desk.answers[CloseAll] = {"closing": [], "refused": refused}
+
+    ran = ask("close", "--all")
+
+    assert ran.code == code
+    assert ran.out == "closing 0 positions, NOT CLOSING 2\n"
+    assert ran.err == f"error a  BUSY: not now → Try again.\nerror b  {rule}: it rests\n"
+    assert ask("close", "--all", "--json").code == code
+
+
 def test_a_reset_of_the_kill_switch_is_asked_about_on_a_terminal(
     ask: Callable[..., Ran], office: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
