@@ -696,6 +696,14 @@ def test_a_reload_is_told_key_by_key(ask: Callable[..., Ran], office: Any) -> No
     ]
     assert ask("reload", "--json").json["applied"] == [change]
 
+    ends_by = "holdfast portfolio set-limits --reset"
+    other = {"key": "limits.max_leverage", "was": "10", "now": "2", "in_force": "8"}
+    office.desk.answers[Reload] = {"overridden": [other | {"ends_by": ends_by}], "unchanged": 53}
+    assert ask("reload").out.splitlines() == [
+        f"NOT in force: limits.max_leverage 2 in the file, but 8 is set; `{ends_by}` ends that",
+        "nothing else changed; 53 keys are as before",
+    ]
+
     office.desk.answers[Reload] = {"applied": [], "needs_restart": [], "unchanged": 54}
     assert ask("reload").out == "nothing changed; 54 keys are as before\n"
 
