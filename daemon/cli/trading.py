@@ -64,7 +64,10 @@ def open_position(  # noqa: PLR0913 - one option each
     ] = None,
     trail: Annotated[
         str | None,
-        typer.Option(metavar="RATIO|DISTANCE", help="Trailing stop: 2%, or 150 in quote."),
+        typer.Option(
+            metavar="RATIO|DISTANCE",
+            help="Trailing stop: 2%, or 150 in quote; no nearer than both fees take.",
+        ),
     ] = None,
     breakeven: Annotated[
         str | None,
@@ -259,7 +262,7 @@ def trail_stop(
 ) -> None:
     """Set or replace a trailing stop.
 
-    A new one keeps the best price that the old one has seen.
+    A new one keeps the best price that the old one has seen. No nearer than both fees take.
 
     \b
     holdfast trail-stop 3f2a 1.5%
