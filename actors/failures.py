@@ -47,6 +47,17 @@ class FailureBook:
         if len(self.of_position) > REMEMBERED:
             del self.of_position[next(iter(self.of_position))]
 
+    def entered(self, trader: TraderName, symbol: Symbol, side: str) -> None:
+        """An entry was approved: what failed last is no longer missing if it wanted the same."""
+        last = self.latest
+        if last is not None and (last.trader, last.symbol, last.side) == (trader, symbol, side):
+            self.latest = None
+
+    def retried(self, execution_id: str) -> None:
+        """Somebody has had it made anew."""
+        if self.latest is not None and self.latest.execution_id == execution_id:
+            self.latest = None
+
 
 def failure_of(order: Order) -> Failure | None:
     """Return what an order that has ended failed by; None when it was placed."""

@@ -154,6 +154,8 @@ class PortfolioActor(Cashier):
             direction=reserved.direction.value,
             quantity=reserved.quantity,
         )
+        side = reserved.direction.entry_side.value
+        self.world.failures.entered(reserved.trader, reserved.symbol, side)
         self._record(reserved, then=(begin,))
 
     def _refuse(

@@ -99,6 +99,7 @@ class Retry(AdminRequest, frozen=True, kw_only=True, tag="retry"):
     """Decide a failed attempt to enter anew; without a name the last one."""
 
     execution: str | None = None
+    again: bool = False  # also one that was retried already
 
 
 class TestOrder(AdminRequest, frozen=True, kw_only=True, tag="test-order"):

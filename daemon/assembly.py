@@ -35,7 +35,7 @@ from actors.trader import TraderActor
 from actors.venue_check import VenueCheckActor
 from actors.world import PriceBoard, Telemetry, World
 from daemon.config_models import Config
-from daemon.execution_views import last_failures
+from daemon.execution_views import is_made_since, last_failures
 from daemon.instruments import instruments_of
 from daemon.venues import venue_account_of
 from domain.ids import MANUAL, AccountName, Symbol, TraderName
@@ -165,6 +165,9 @@ def assemble(
     world.states.durable = dict(store.recovered.streams)
     for failure in last_failures(store):
         world.failures.note(failure)
+    last = world.failures.latest
+    if last is not None and is_made_since(store, last):
+        world.failures.retried(last.execution_id)
     paper: PaperVenue | None = None
     distant: DistantExchange | None = None
     venue: Exchange

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from actors.approvals import unknown_symbol
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_owners import OPERATOR, DeskOwners
-from daemon.desk_positions import DeskPositions
+from daemon.desk_positions import EXISTS, DeskPositions
 from daemon.desk_reads import DeskReads, Result
 from daemon.execution_views import execution_view
 from domain.commands import (
@@ -27,10 +28,19 @@ from domain.commands import (
 )
 from domain.errors import Refusal
 from domain.executions import ExecutionStatus
-from domain.ids import MANUAL, ClientOrderId, PositionId, Symbol, TraderName, identity_of
+from domain.ids import (
+    MANUAL,
+    AccountName,
+    ClientOrderId,
+    PositionId,
+    Symbol,
+    TraderName,
+    identity_of,
+)
 from domain.instrument import Direction
 from domain.money import ONE, ceil_to
 from domain.position import Position
+from domain.position_additions import MAX_ADDITIONS
 from storage.rows import ExecutionRow
 
 FILLS_WITHIN_S = 10.0
@@ -58,46 +68,27 @@ class DeskExecutions:
         if refusal is not None:
             return refusal
         if isinstance(request, ask.Retry):
-            return await self._retry(request.execution)
+            return await self._retry(request.execution, again=request.again)
         return await self._test(request)
 
     # --- retry ---
 
-    async def _retry(self, name: str | None) -> Result | Refusal:
+    async def _retry(self, name: str | None, *, again: bool) -> Result | Refusal:
         """Ask for the same again, as a new decision: same checks, fresh ids."""
         last = self._world.failures.latest
         if name is None and last is None:
-            return Refusal("NOTHING_FAILED", "No attempt has failed.")
+            return Refusal(
+                "NOTHING_FAILED",
+                "No attempt has failed that was not made since.",
+                "Name one that failed before: holdfast executions --failed",
+            )
         name = last.execution_id if name is None and last is not None else name
         rows = await self._reads.archive.executions(1, execution_id=name)
         if not rows:
             text = f"There is no attempt {name}."
             return Refusal("UNKNOWN_EXECUTION", text, "List them: holdfast executions --failed")
         (row,) = rows
-        asked = await self._asked_by(row)
-        if isinstance(asked, Refusal):
-            return asked
-        result = await self._owners.tell(names.trader(_trader_of(asked, self._world)), asked)
-        if isinstance(result, Refusal):
-            return result
-        told = await self._positions.told_when_settled(asked.position_id)
-        return told if isinstance(told, Refusal) else {"retried": row.execution_id, **told}
-
-    async def _asked_by(self, row: ExecutionRow) -> EntryRequest | AddToPosition | Refusal:
-        if row.status not in _FAILED:
-            return Refusal(
-                "NOT_FAILED",
-                f"{row.execution_id} is {row.status}, not failed.",
-                "List those that failed: holdfast executions --failed",
-            )
-        if row.reduce_only:
-            return Refusal(
-                "RETRIED_BY_POSITION",
-                f"{row.execution_id} is an exit of position {row.position_id}, which tries it "
-                "again by itself while anything remains.",
-                f"Look at it, or close it: holdfast position {row.position_id}",
-            )
-        request = await self._entry_of(row)
+        request = _not_retried(row) or await self._entry_of(row)
         if isinstance(request, Refusal):
             return request
         request = replace(
@@ -111,10 +102,68 @@ class DeskExecutions:
             rationale=f"Retry of {row.execution_id}.",
             request_id=self._owners.request_id(),
         )
+        async with self._positions.turn_of(PositionId(row.position_id)):
+            result = await self._retried(row, request, again=again)
+        if isinstance(result, Refusal):
+            return result
+        self._world.failures.retried(row.execution_id)
+        return {"retried": row.execution_id, **result}
+
+    async def _retried(
+        self, row: ExecutionRow, request: EntryRequest, *, again: bool
+    ) -> Result | Refusal:
+        """Have it made, unless it was made since and `again` does not say that this is known."""
+        is_known = await self._positions.is_known(request.position_id)
         held = self._world.position(request.position_id)
-        if held is not None and not held.is_closed:
-            return _addition(request)
-        return replace(request, position_id=PositionId(self._world.ids.uuid()))
+        is_open = held is not None and not held.is_closed
+        if is_open and (row.client_order_id or await self._was_held_at(row)):
+            since = await self._added_since(row)
+            if since is not None and not again:
+                return _made_since(row, f"addition {since}", request.position_id)
+            return await self._told(_addition(request))
+        if is_known and not _is_first_entry(row):
+            if is_open and not again:
+                return _made_since(row, "position", request.position_id)
+            if not is_open:
+                text = f"The position that {row.execution_id} was for is closed."
+                return Refusal("POSITION_CLOSED", text, "Open a new one.")
+        if again:
+            return await self._told(
+                replace(request, position_id=PositionId(self._world.ids.uuid()))
+            )
+        position_id = retry_id(self._world.account, row.execution_id)
+        if await self._positions.is_known(position_id):
+            return _made_since(row, "position", position_id)
+        result = await self._told(replace(request, position_id=position_id))
+        if isinstance(result, Refusal) and result.rule in EXISTS:
+            return _made_since(row, "position", position_id)
+        return result
+
+    async def _told(self, asked: EntryRequest | AddToPosition) -> Result | Refusal:
+        result = await self._owners.tell(names.trader(_trader_of(asked, self._world)), asked)
+        if isinstance(result, Refusal):
+            return result
+        return await self._positions.told_when_settled(asked.position_id)
+
+    async def _entries_of(self, position_id: str) -> list[ExecutionRow]:
+        """Return the orders that opened a position and added to it, newest first."""
+        rows = await self._reads.archive.executions(
+            MAX_ADDITIONS + 1, position_id=position_id, reduce_only="0"
+        )
+        return [each for each in rows if each.client_order_id]
+
+    async def _was_held_at(self, row: ExecutionRow) -> bool:
+        """Whether its position was there when it was refused: then it was to enlarge it."""
+        return any(each.seq < row.seq for each in await self._entries_of(row.position_id))
+
+    async def _added_since(self, row: ExecutionRow) -> str | None:
+        """Return the last order that enlarged the position after this attempt; None: none did."""
+        later = (
+            each.execution_id
+            for each in await self._entries_of(row.position_id)
+            if each.seq > row.seq and each.status not in _FAILED
+        )
+        return next(later, None)
 
     async def _entry_of(self, row: ExecutionRow) -> EntryRequest | Refusal:
         """Return what was asked for: kept with a refusal; of an order its position tells it."""
@@ -236,6 +285,44 @@ def _trader_of(asked: EntryRequest | AddToPosition, world: Any) -> TraderName:
         return asked.trader
     position = world.position(asked.position_id)
     return MANUAL if position is None else position.trader
+
+
+def retry_id(account: AccountName, execution_id: str) -> PositionId:
+    """Return the id of the position that a retry opens: the same each time, so it opens once."""
+    return PositionId(str(uuid5(NAMESPACE_OID, f"{account}/{execution_id}")))
+
+
+def _not_retried(row: ExecutionRow) -> Refusal | None:
+    if row.status not in _FAILED:
+        return Refusal(
+            "NOT_FAILED",
+            f"{row.execution_id} is {row.status}, not failed.",
+            "List those that failed: holdfast executions --failed",
+        )
+    if row.reduce_only:
+        return Refusal(
+            "RETRIED_BY_POSITION",
+            f"{row.execution_id} is an exit of position {row.position_id}, which tries it "
+            "again by itself while anything remains.",
+            f"Look at it, or close it: holdfast position {row.position_id}",
+        )
+    return None
+
+
+def _made_since(row: ExecutionRow, what: str, position_id: PositionId) -> Refusal:
+    which = f"position {position_id}" if what == "position" else f"{what} of {position_id}"
+    return Refusal(
+        "MADE_ALREADY",
+        f"What {row.execution_id} failed to do has been done since: {which}.",
+        f"Look at it: holdfast position {position_id}. "
+        f"For one more: holdfast retry {row.execution_id} --again",
+    )
+
+
+def _is_first_entry(row: ExecutionRow) -> bool:
+    """Whether it is the order that was to open its position, which is over by that."""
+    identity = identity_of(ClientOrderId(row.client_order_id))
+    return identity is not None and identity.leg == "entry-0"
 
 
 def _addition(request: EntryRequest) -> AddToPosition:

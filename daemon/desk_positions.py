@@ -7,12 +7,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, assert_never
+from weakref import WeakValueDictionary
 
 from actors import names
 from daemon import admin_requests as ask
 from daemon.assembly import Assembly
 from daemon.desk_owners import OPERATOR, DeskOwners
 from daemon.desk_reads import DeskReads, Result
+from daemon.same_entry import differences
 from domain.commands import (
     AddToPosition,
     ClosePosition,
@@ -28,10 +30,12 @@ from domain.ids import MANUAL, ExitId, PositionId, Symbol
 from domain.inputs import ResolveConflict
 from domain.order import OrderStatus
 from domain.position import Position, PositionStatus
+from domain.position_additions import quarantined
 
 SETTLES_WITHIN_S = 2.0  # how long an answer waits for a fill it can tell about
 _POLL_S = 0.005
 _ENDS_ALREADY = frozenset({"ALREADY_CLOSED", "ALREADY_CLOSING"})
+EXISTS = frozenset({"POSITION_EXISTS", "DUPLICATE_ORDER"})
 Command = (
     ask.Open
     | ask.Add
@@ -54,6 +58,8 @@ class DeskPositions:
         self._parts = assembly
         self._reads = reads
         self._owners = owners
+        # One request at a time for each id: a repeated one hears what became of the first.
+        self._opening: WeakValueDictionary[PositionId, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, request: Command) -> Result | Refusal:
         """Answer a command."""
@@ -77,9 +83,6 @@ class DeskPositions:
         if refusal is not None:
             return refusal
         position_id = PositionId(request.position_id or self._parts.world.ids.uuid())
-        again = await self._known_already(position_id)
-        if again is not None:
-            return again
         size_by, size = _size_of(request)
         plan = ProtectionPlan(
             stop_price=request.stop,
@@ -105,25 +108,69 @@ class DeskPositions:
             user=OPERATOR,
             request_id=self._owners.request_id(),
         )
-        result = await self._owners.tell(names.trader(MANUAL), entry)
-        if isinstance(result, Refusal):
-            return result
-        waits_for_fill = request.limit_price is None
-        return await self._told_about(
-            position_id, lambda found: not waits_for_fill or _is_settled(found)
-        )
+        async with self.turn_of(position_id):
+            if not await self.is_known(position_id):
+                result = await self._owners.tell(names.trader(MANUAL), entry)
+                if not isinstance(result, Refusal):
+                    waits_for_fill = request.limit_price is None
+                    return await self._told_about(
+                        position_id, lambda found: not waits_for_fill or _is_settled(found)
+                    )
+                if result.rule not in EXISTS:
+                    return result
+            return await self._told_again(entry)
 
-    async def _known_already(self, position_id: PositionId) -> Result | Refusal | None:
-        """Answer a request that comes again with the id of its first try."""
-        if self._reads.position_by_id(position_id) is not None:
+    def turn_of(self, position_id: PositionId) -> asyncio.Lock:
+        """Return what lets one request at a time open a position of this id, or retry to."""
+        return self._opening.setdefault(position_id, asyncio.Lock())
+
+    async def is_known(self, position_id: PositionId) -> bool:
+        """Whether a position has this id: in memory, on its way to the disk, or long closed."""
+        world = self._parts.world
+        if world.position(position_id) is not None:
+            return True
+        return await self._reads.was_ever_used(position_id)
+
+    async def _told_again(self, entry: EntryRequest) -> Result | Refusal:
+        """Answer a request that comes again with the id of its first try.
+
+        Its position may be on its way to the disk, or approved and not yet born.
+        """
+        position_id = entry.position_id
+        held = await self._durable(position_id)
+        if held is not None:
+            different = differences(entry, held, await self._reads.size_asked(held))
+            if different:
+                return Refusal(
+                    "ID_IN_USE",
+                    f"Position {position_id} was asked for otherwise: {'; '.join(different)}.",
+                    "Leave the id out, or draw a new one, to open another.",
+                )
             return await self._told_about(position_id, _is_settled)
-        if await self._reads.is_closed(position_id):
+        if await self._reads.was_ever_used(position_id):
             return Refusal(
                 "ALREADY_CLOSED",
                 f"Position {position_id} was opened before and is closed.",
                 "Leave the id out to open another.",
             )
-        return None
+        return Refusal(
+            "NO_ANSWER",
+            f"Position {position_id} is being opened, and nothing is known of it yet.",
+            f"Look before asking again: holdfast position {position_id}",
+        )
+
+    async def _durable(self, position_id: PositionId) -> Position | None:
+        """Return a position once it is durable; None: it is over and forgotten, or takes long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLES_WITHIN_S
+        while True:
+            found = self._reads.position_by_id(position_id)
+            if found is not None or loop.time() >= deadline:
+                return found
+            is_coming = self._parts.world.position(position_id) is not None
+            if not is_coming and await self._reads.was_ever_used(position_id):
+                return self._reads.position_by_id(position_id)
+            await asyncio.sleep(_POLL_S)
 
     async def told_when_settled(self, position_id: PositionId) -> Result | Refusal:
         """Return a position whose entry has come to something, or as it stands after a while."""
@@ -203,7 +250,7 @@ class DeskPositions:
                 return refusal
             message = self._modification(request, position)
         before = len(position.exits)
-        result = await self._owners.tell(names.position(position.id), message)
+        result = await self._tell(position.id, message)
         if isinstance(result, Refusal):
             return result
         if isinstance(request, ask.Close):
@@ -211,6 +258,15 @@ class DeskPositions:
                 position.id, lambda found: len(found.exits) > before and found.exits[-1].done
             )
         return await self._told_when_armed(position)
+
+    async def _tell(self, position_id: PositionId, message: Any) -> Result | Refusal:
+        """Tell a position's owner; asking one in quarantine again does not help."""
+        result = await self._owners.tell(names.position(position_id), message)
+        if isinstance(result, Refusal) and result.rule == "BUSY":
+            held = self._parts.world.position(position_id)
+            if held is not None and held.status is PositionStatus.QUARANTINED:
+                return quarantined(position_id)
+        return result
 
     async def _changeable(self, prefix: str) -> Position | Refusal:
         """Return the open position an id begins, unless nothing can be made durable now."""
@@ -233,7 +289,7 @@ class DeskPositions:
             return position
         accept = isinstance(request, ask.AcceptConflict)
         message = ResolveConflict(position.id, request.conflict, accept, self._owners.request_id())
-        result = await self._owners.tell(names.position(position.id), message)
+        result = await self._tell(position.id, message)
         if isinstance(result, Refusal):
             return result
         if accept:
@@ -277,10 +333,7 @@ class DeskPositions:
         positions = [each for each in known if not each.is_closed]
         answers = await asyncio.gather(
             *(
-                self._owners.tell(
-                    names.position(each.id),
-                    ClosePosition(each.id, request_id=self._owners.request_id()),
-                )
+                self._tell(each.id, ClosePosition(each.id, request_id=self._owners.request_id()))
                 for each in positions
             )
         )
@@ -292,7 +345,12 @@ class DeskPositions:
         result: Result = {"closing": [each.id for each in positions if each.id not in refused]}
         if refused:
             result["refused"] = [
-                {"position": position_id, "rule": each.rule, "message": each.message}
+                {
+                    "position": position_id,
+                    "rule": each.rule,
+                    "message": each.message,
+                    "remedy": each.remedy,
+                }
                 for position_id, each in refused.items()
             ]
         return result

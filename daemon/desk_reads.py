@@ -5,6 +5,7 @@ Durable states as views, the journal's story of a position, the health of the ac
 
 import os
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from actors import names
@@ -22,6 +23,7 @@ from daemon.pulse import Pulse
 from daemon.venue_views import venue_view
 from daemon.version import installed_version
 from daemon.view_text import View
+from domain.commands import SizeBy
 from domain.errors import Refusal
 from domain.feed_state import FeedState
 from domain.ids import ClientOrderId, PositionId, Symbol, TraderName, identity_of
@@ -213,9 +215,16 @@ class DeskReads:
         found = await self.find_any(prefix)
         return found if isinstance(found, Refusal) else {"position": self._view(found)}
 
-    async def is_closed(self, position_id: PositionId) -> bool:
-        """Whether a position of exactly that id, not in memory, has ever been."""
+    async def was_ever_used(self, position_id: PositionId) -> bool:
+        """Whether a position of exactly that id is on the disk, open, closed or archived."""
         return await self.archive.was_ever_used(self.world.account, position_id)
+
+    async def size_asked(self, position: Position) -> tuple[SizeBy, Decimal] | None:
+        """Return how large a position was asked for; None when the audit does not tell."""
+        order_id = position.entry.client_order_id
+        rows = await self.archive.executions(1, execution_id=order_id)
+        sizes = [(SizeBy(row.size_by), Decimal(row.size)) for row in rows if row.size_by]
+        return sizes[0] if sizes else None
 
     # --- lists ---
 

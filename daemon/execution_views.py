@@ -7,6 +7,7 @@ import msgspec
 from actors.failures import Failure
 from actors.latency import LatencyBook
 from daemon.view_text import View, time_text
+from domain.attempts import PASSED
 from domain.ids import PositionId, Symbol, TraderName
 from storage import queries
 from storage.rows import ExecutionRow
@@ -68,6 +69,20 @@ def latency_rows(book: LatencyBook) -> list[View]:
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
+
+
+def is_made_since(store: Store, failure: Failure) -> bool:
+    """Whether its trader has entered the same way since, so that nobody need be invited to."""
+    rows = queries.executions(
+        store.database.connection,
+        1,
+        trader=failure.trader,
+        symbol=failure.symbol,
+        side=failure.side,
+        reduce_only="0",
+        precheck=PASSED,
+    )
+    return any(datetime.fromisoformat(row.at) > failure.at for row in rows)
 
 
 def last_failures(store: Store) -> list[Failure]:

@@ -28,7 +28,10 @@ PHRASES = {
     "metrics": "metrics at {url}",
     "ready": "ready: process {pid}, commands reach it through {socket}",
     "recovery_problem": "recovery: {problem}",
-    "reloaded": "configuration read again: {applied:changed}; {needs_restart:waiting}",
+    "reloaded": (
+        "configuration read again: {applied:changed}; {needs_restart:waiting}"
+        "{overridden:overridden}"
+    ),
     "reload_refused": "configuration not taken, what is in force stays: {problems:listed}",
     "not_alive": "not well, and a restart would help: {failures:listed}",
     "alive_again": "all is well again",
@@ -209,14 +212,21 @@ class _Words(Formatter):
                 )
             case "listed":
                 return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-            case "changed":
-                return f"{_keys(value)} in force" if value else "nothing to apply"
-            case "waiting":
-                return f"{_keys(value)} not before a restart" if value else "nothing waits"
+            case "changed" | "waiting" | "overridden":
+                return _taken(format_spec, value)
             case "asked":
                 return _asked(value)
             case noun:
                 return plural(value, noun)
+
+
+def _taken(how: str, value: object) -> str:
+    """Say which keys a reload took, left for a restart, or that a person has overridden."""
+    if how == "changed":
+        return f"{_keys(value)} in force" if value else "nothing to apply"
+    if how == "waiting":
+        return f"{_keys(value)} not before a restart" if value else "nothing waits"
+    return f"; {_keys(value)} overridden by set-limits" if value else ""
 
 
 def _keys(value: object) -> str:

@@ -23,18 +23,26 @@ from daemon.assembly import (
     trader_settings,
 )
 from daemon.config import Loaded, load, secrets_of
-from daemon.config_changes import changes, keys, merged
+from daemon.config_changes import Change, changes, keys, merged
 from daemon.config_file import ConfigError, ConfigFile
 from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
 from daemon.logs import Logs
 from daemon.notify import Notifier
 from domain.errors import Refusal
+from domain.limit_changes import given
 from domain.portfolio_limits import reload_problem
 
 Result = dict[str, object]
 _MANY = 5
 _log = structlog.get_logger("system")
+
+
+class Overridden(Change, frozen=True):
+    """A limit of the file that does not count, because a person has set another."""
+
+    in_force: str
+    ends_by: str  # the command that goes back to the file
 
 
 class Reloader:
@@ -95,17 +103,43 @@ class Reloader:
         if applied:
             self.put_in_force(now)
         self._logs.mask(*secrets)
+        touched = {each.key for each in (*applied, *waiting)}
+        overrides = self._overrides()
+        overridden = [
+            Overridden(each.key, each.was, each.now, *overrides[each.key])
+            for each in applied
+            if each.key in overrides
+        ]
+        applied = [each for each in applied if each.key not in overrides]
         _log.info(
             "reloaded",
             applied=[each.key for each in applied],
             needs_restart=[each.key for each in waiting],
+            overridden=[each.key for each in overridden],
         )
         self._logs.set_level(now.log.level)  # last: it may silence the line above
         return {
             "applied": msgspec.to_builtins(applied),
+            "overridden": msgspec.to_builtins(overridden),
             "needs_restart": msgspec.to_builtins(waiting),
-            "unchanged": len(keys(in_force).keys() - {each.key for each in (*applied, *waiting)}),
+            "unchanged": len(keys(in_force).keys() - touched),
         }
+
+    def _overrides(self) -> dict[str, tuple[str, str]]:
+        """Return what people have set instead of configured limits, and what ends that, by key."""
+        world = self._parts.world
+        portfolio = world.portfolio()
+        found: dict[str, tuple[str, str]] = {}
+        if portfolio is not None and portfolio.limits_change is not None:
+            for name, value in given(portfolio.limits_change.overrides).items():
+                found[f"limits.{name}"] = str(value), "holdfast portfolio set-limits --reset"
+        for trader in self._parts.settings:
+            _, state = world.states.latest.get(names.trader(trader), (0, None))
+            change = None if state is None else state.limits_change
+            for name, value in ({} if change is None else given(change.overrides)).items():
+                ends_by = f"holdfast traders set-limits {trader} --reset"
+                found[f"traders.{trader}.limits.{name}"] = str(value), ends_by
+        return found
 
     def _closes_everything(self, now: Config) -> Refusal | None:
         """Return why the limits cannot be taken: that is asked for by its name, not by a file."""

@@ -17,6 +17,7 @@ from domain.ids import ExitId
 from domain.money import ONE, ZERO, plain
 from domain.position import Check, Position, PositionStatus, Validation
 from domain.protection import Protection, Stop, Target, Trail, is_tighter
+from domain.risk import least_trail, percent, shown
 
 _S = PositionStatus
 _MODIFIABLE = frozenset({_S.OPEN_UNPROTECTED, _S.OPEN_PROTECTED, _S.MODIFYING, _S.ADOPTED})
@@ -58,7 +59,7 @@ def validate(
         case _T.MOVE_SL:
             checks += _move_stop(position, command, rules, market)
         case _T.TRAIL_SL:
-            checks += _trail(position, command, market)
+            checks += _trail(position, command, rules, market)
         case _T.ADD_TP | _T.MODIFY_TP:
             checks += _target(position, command, rules, market)
         case _T.CANCEL_TP:
@@ -185,7 +186,9 @@ def _move_stop(
     return checks
 
 
-def _trail(position: Position, command: ModifyProtection, market: Market) -> list[Check]:
+def _trail(
+    position: Position, command: ModifyProtection, rules: ModificationRules, market: Market
+) -> list[Check]:
     ratio, distance = command.trail_ratio, command.trail_distance
     if (ratio is None) == (distance is None):
         return [Check("INVALID_TRAIL", "none or both", "a percentage or a distance")]
@@ -193,6 +196,12 @@ def _trail(position: Position, command: ModifyProtection, market: Market) -> lis
         return [Check("INVALID_TRAIL", f"{plain(ratio * 100)} %", "between 0 and 100 %")]
     if distance is not None and not ZERO < distance < position.entry_price:
         return [Check("INVALID_TRAIL", plain(distance), "between 0 and the entry price")]
+    least = least_trail(rules.fee_ratio)
+    if ratio is not None and ratio < least:
+        return [Check("TRAIL_TOO_CLOSE", percent(ratio), f"{percent(least)} or more")]
+    least *= position.entry_price if market.last is None else market.last
+    if distance is not None and distance < least:
+        return [Check("TRAIL_TOO_CLOSE", shown(distance), f"{shown(least)} or more")]
     old = position.protection.trail
     manual_widening = command.requested_by.is_manual and command.widen
     if old is None or manual_widening:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from domain.commands import ModificationType, ModifyProtection, ProtectionPlan, TargetPlan
 from domain.effects import FreeReservation, SubmitOrder
 from domain.errors import Refusal
+from domain.ids import PositionId
 from domain.inputs import BeginAddition, BeginEntry
 from domain.instrument import Direction
 from domain.modifications import validate
@@ -81,11 +82,7 @@ def addition_problem(position: Position, number: int | None = None) -> Refusal |
             "Wait for its fill, or close it and open a larger one.",
         )
     if position.status is PositionStatus.QUARANTINED:
-        return Refusal(
-            "QUARANTINED",
-            f"Position {position.id} is quarantined: nothing guards it.",
-            "Restart the daemon, then close it; see the runbook.",
-        )
+        return quarantined(position.id)
     if position.status not in HOLDS or position.outstanding_exits > ZERO or _is_retried(position):
         return Refusal(
             "EXIT_UNDER_WAY",
@@ -113,6 +110,15 @@ def addition_problem(position: Position, number: int | None = None) -> Refusal |
             "Wait until it is: `holdfast position ID` shows where the stop lives.",
         )
     return None
+
+
+def quarantined(position_id: PositionId) -> Refusal:
+    """Refuse what only the owner of a position can do, while it rests."""
+    return Refusal(
+        "QUARANTINED",
+        f"Position {position_id} is quarantined: nothing guards it.",
+        "Restart the daemon, then close it; see the runbook.",
+    )
 
 
 def _is_retried(position: Position) -> bool:

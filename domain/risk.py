@@ -118,13 +118,14 @@ def plan_problems(
 ) -> tuple[Refusal, ...]:
     """Return what is wrong with a plan for an entry at `price`; empty when it makes sense.
 
-    `fee_ratio` is the taker fee: a target must earn more than it costs to get in and out. A stop
-    or target at the entry price itself would fire at once and is on the wrong side.
+    `fee_ratio` is the taker fee: a target must earn more than it costs to get in and out, and a
+    trail follow from no nearer than that. A stop or target at the entry price itself would fire at
+    once and is on the wrong side.
     """
     problems: list[Refusal] = []
     problems.extend(_stop_problems(plan, direction, price, instrument))
     problems.extend(_targets_problems(plan, direction, price, instrument, fee_ratio))
-    problems.extend(_trail_problems(plan, price, instrument))
+    problems.extend(_trail_problems(plan, price, instrument, fee_ratio))
     problems.extend(_breakeven_problems(plan, direction, price, instrument, fee_ratio))
     if plan.max_holding_s is not None and not 0 < plan.max_holding_s <= MAX_HOLDING_S:
         problems.append(
@@ -246,7 +247,7 @@ def _target_problems(
 
 
 def _trail_problems(
-    plan: ProtectionPlan, price: Decimal, instrument: Instrument
+    plan: ProtectionPlan, price: Decimal, instrument: Instrument, fee_ratio: Decimal
 ) -> Iterator[Refusal]:
     ratio, distance = plan.trail_ratio, plan.trail_distance
     if ratio is not None and distance is not None:
@@ -263,6 +264,8 @@ def _trail_problems(
             actual=str(ratio),
             limit="1",
         )
+    elif ratio is not None and ratio < least_trail(fee_ratio):
+        yield _trail_too_close(percent(ratio), percent(least_trail(fee_ratio)), instrument)
     if distance is not None and not (is_usable(distance) and distance < price):
         yield Refusal(
             rule="INVALID_TRAIL",
@@ -272,6 +275,28 @@ def _trail_problems(
             actual=str(distance),
             limit=plain(price),
         )
+    elif distance is not None and distance < price * least_trail(fee_ratio):
+        least = shown(price * least_trail(fee_ratio))
+        yield _trail_too_close(shown(distance), least, instrument)
+
+
+def least_trail(fee_ratio: Decimal) -> Decimal:
+    """Return from how near a trail may follow, as a fraction of the price: what both fees take.
+
+    Nearer, the way from ask to bid or the next trade fires it at once, and it loses every time.
+    """
+    return 2 * fee_ratio
+
+
+def _trail_too_close(width: str, least: str, instrument: Instrument) -> Refusal:
+    return Refusal(
+        rule="TRAIL_TOO_CLOSE",
+        message=f"A trail of {width} follows {instrument.symbol} more closely than both fees take, "
+        f"{least}: it fires at once.",
+        remedy=f"Give {least} or more. A distance is in quote: 2 % is written 2%.",
+        actual=width,
+        limit=least,
+    )
 
 
 def _breakeven_problems(

@@ -117,7 +117,8 @@ def failure_said(failure: object) -> str:
     what = f"{clean(failure.get('side'))} {clean(failure.get('symbol'))}"
     return (
         f"{short_time(failure.get('at'))} {what}, {clean(failure.get('code'))}: "
-        f"{clean(failure.get('message'))}{remedy} (holdfast retry)"
+        f"{clean(failure.get('message'))}{remedy} "
+        f"(holdfast retry {clean(failure.get('execution_id'))})"
     )
 
 
@@ -145,9 +146,12 @@ def outcome(answer: Row) -> str:
         return _position_line(position)
     closing = answer.get("closing")
     if isinstance(closing, list):
-        said = f"closing {plural(len(closing), 'position')}" if closing else "nothing to close"
         refused = answer.get("refused")
-        return f"{said}, refused by {len(refused)}" if isinstance(refused, list) else said
+        count = len(refused) if isinstance(refused, list) else 0
+        if not closing and not count:
+            return "nothing to close"
+        said = f"closing {plural(len(closing), 'position')}"
+        return f"{said}, NOT CLOSING {count}" if count else said
     if answer.get("draining"):
         kept = plural(answer.get("positions"), "position")
         return f"draining; {kept} stay and are guarded again at the next start"
@@ -163,6 +167,16 @@ def outcome(answer: Row) -> str:
     if answer.get("note"):
         words.append(clean(answer["note"]))
     return ", ".join(words)
+
+
+def refusals_said(answer: Row) -> list[str]:
+    """Say which positions a command for all of them did not reach, and why, a line each."""
+    refused = answer.get("refused")
+    return [
+        f"{clean(each.get('position'))}  {clean(each.get('rule'))}: {clean(each.get('message'))}"
+        + (f" → {clean(each['remedy'])}" if each.get("remedy") else "")
+        for each in (refused if isinstance(refused, list) else [])
+    ]
 
 
 def _position_line(position: Row) -> str:

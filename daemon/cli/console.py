@@ -101,13 +101,14 @@ def print_json(value: object) -> None:
 
 def fail(refusal: Refusal, code: Exit = Exit.REFUSED) -> NoReturn:
     """Print an error and end the command."""
-    _complain(f"error {refusal.rule}: {refusal.message}")
+    complain(f"error {refusal.rule}: {refusal.message}")
     if refusal.remedy:
-        _complain(f"→ {refusal.remedy}")
+        complain(f"→ {refusal.remedy}")
     raise typer.Exit(code)
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
+    """Print a line of an error; a terminal gets it folded."""
     for line in _folded(_CONTROL.sub(" ", text), "  ", sys.stderr):
         typer.echo(line, err=True)
 

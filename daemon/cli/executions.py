@@ -136,12 +136,15 @@ def retry(
         str | None, typer.Argument(metavar="ID", help="As `holdfast executions` names it.")
     ] = None,
     *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what was retried, or opened, already.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: ConfigOption = None,
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide an entry that failed anew.
+    """Decide an entry that failed anew, once.
 
     Without an ID the last one; the same checks, fresh ids.
 
@@ -156,7 +159,7 @@ def retry(
             say(f"{execution}: {clean(last.get('code'))}: {clean(last.get('message'))}")
     if not yes and is_asked() and not typer.confirm("Try it again?"):
         fail(Refusal("NOT_CONFIRMED", "Nothing was tried.", "Answer y, or give --yes."))
-    do(Retry(execution=execution), config, socket, as_json=as_json)
+    do(Retry(execution=execution, again=again), config, socket, as_json=as_json)
 
 
 def order_test(

@@ -141,10 +141,10 @@ def set_account_limits(  # noqa: PLR0913 - one option each
     *,
     max_positions: CountOption = None,
     max_leverage: Annotated[
-        str | None, typer.Option(metavar="TIMES", help="Of an entry, and exposure by equity.")
+        str | None, typer.Option(metavar="TIMES", help="Of an entry, and exposure by equity: 3.")
     ] = None,
     daily_loss_cap: Annotated[
-        str | None, typer.Option(metavar="QUOTE", help="Loss of a day that stops entries.")
+        str | None, typer.Option(metavar="QUOTE", help="Loss of a day that stops entries: 500.")
     ] = None,
     daily_drawdown: Annotated[
         str | None, typer.Option(metavar="PART", help="Of a day's start, stops entries: 5%.")
@@ -170,8 +170,8 @@ def set_account_limits(  # noqa: PLR0913 - one option each
     """  # noqa: D301
     request = SetAccountLimits(
         max_positions=numbers.count("max_positions", max_positions),
-        max_leverage=numbers.limit("max_leverage", max_leverage),
-        daily_loss_cap=numbers.limit("daily_loss_cap", daily_loss_cap),
+        max_leverage=numbers.plain_limit("max_leverage", max_leverage),
+        daily_loss_cap=numbers.plain_limit("daily_loss_cap", daily_loss_cap),
         daily_drawdown_ratio=numbers.limit("daily_drawdown_ratio", daily_drawdown),
         total_drawdown_ratio=numbers.limit("total_drawdown_ratio", total_drawdown),
         balance_buffer_ratio=numbers.limit("balance_buffer_ratio", balance_buffer),

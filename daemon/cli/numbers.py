@@ -3,6 +3,8 @@
 import re
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from daemon.admin_grammar import check_value, invalid
 from daemon.admin_requests import TargetRequest
 from daemon.cli.console import fail
@@ -46,6 +48,14 @@ def limit(argument: str, text: str | None) -> Decimal | None:
     if text is None:
         return None
     return fraction(argument, text)
+
+
+def plain_limit(argument: str, text: str | None) -> Decimal | None:
+    """Read a limit that is no part of anything and takes no percent, such as `500`."""
+    if text is not None and text.strip().endswith("%"):
+        refusal = invalid(argument, text, "a percentage; it takes a plain number")
+        fail(replace(refusal, remedy="Write the number itself, without a percent sign."))
+    return optional(argument, text)
 
 
 def count(argument: str, text: str | None) -> int | None:

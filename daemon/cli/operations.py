@@ -121,7 +121,14 @@ def reload(
         for row in rows:
             was, now = clean(row.get("was")), clean(row.get("now"))
             say(f"{title}: {clean(row.get('key'))} {now}, was {was}")
-    changed = "nothing else changed" if applied or waiting else "nothing changed"
+    overridden = rows_of(answer, "overridden")
+    for row in overridden:
+        key, now, other = (clean(row.get(name)) for name in ("key", "now", "in_force"))
+        say(
+            f"NOT in force: {key} {now} in the file, but {other} is set; "
+            f"`{clean(row.get('ends_by'))}` ends that"
+        )
+    changed = "nothing else changed" if applied or waiting or overridden else "nothing changed"
     say(f"{changed}; {clean(answer.get('unchanged'))} keys are as before")
 
 

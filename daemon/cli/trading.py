@@ -17,8 +17,17 @@ from daemon.admin_requests import (
     TrailStop,
 )
 from daemon.cli import numbers
-from daemon.cli.console import fail, is_asked
-from daemon.cli.link import ConfigOption, IdArgument, JsonOption, SocketOption, do
+from daemon.cli.cells import outcome, refusals_said
+from daemon.cli.console import Exit, complain, fail, is_asked, print_json, say
+from daemon.cli.link import (
+    ConfigOption,
+    IdArgument,
+    JsonOption,
+    SocketOption,
+    ask,
+    do,
+    rows_of,
+)
 from domain.errors import Refusal
 from domain.instrument import Direction, PriceSource
 from domain.money import ONE
@@ -55,7 +64,10 @@ def open_position(  # noqa: PLR0913 - one option each
     ] = None,
     trail: Annotated[
         str | None,
-        typer.Option(metavar="RATIO|DISTANCE", help="Trailing stop: 2%, or 150 in quote."),
+        typer.Option(
+            metavar="RATIO|DISTANCE",
+            help="Trailing stop: 2%, or 150 in quote; no nearer than both fees take.",
+        ),
     ] = None,
     breakeven: Annotated[
         str | None,
@@ -184,6 +196,8 @@ def close(
 ) -> None:
     """Close a position at market, a part of it, or all.
 
+    With --all, exit code 1 if one of them cannot be closed, 4 if it is not known of one.
+
     \b
     holdfast close 3f2a --part 50%
     holdfast close --all
@@ -198,7 +212,16 @@ def close(
         return
     if not yes and is_asked() and not typer.confirm("Close every position at market?"):
         fail(Refusal("NOT_CONFIRMED", "Nothing was closed.", "Answer y, or give --yes."))
-    do(CloseAll(), config, socket, as_json=as_json)
+    answer = ask(CloseAll(), config, socket, afterwards="Look: holdfast positions.")
+    if as_json:
+        print_json(answer)
+    else:
+        say(outcome(answer))
+        for line in refusals_said(answer):
+            complain(f"error {line}")
+    rules = {str(each.get("rule")) for each in rows_of(answer, "refused")}
+    if rules:
+        raise typer.Exit(Exit.UNKNOWN if "NO_ANSWER" in rules else Exit.REFUSED)
 
 
 def move_stop(
@@ -239,7 +262,7 @@ def trail_stop(
 ) -> None:
     """Set or replace a trailing stop.
 
-    A new one keeps the best price that the old one has seen.
+    A new one keeps the best price that the old one has seen. No nearer than both fees take.
 
     \b
     holdfast trail-stop 3f2a 1.5%

@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 
 from daemon.admin_client import Answer
 from daemon.admin_requests import AnyAdminRequest
-from daemon.cli.cells import outcome
+from daemon.cli.cells import outcome, refusals_said
 from daemon.watch.proposals import Proposal
 from domain.errors import Refusal
 
@@ -127,6 +127,8 @@ class Confirm(ModalScreen[str]):
             self._is_asking = False
             if isinstance(answer, Refusal):
                 self._refuse(answer)
+            elif refused := refusals_said(answer):
+                self._answer(Text("\n".join([outcome(answer), *refused]), style="bold red"))
             else:
                 self.dismiss(outcome(answer))
 

@@ -2,10 +2,11 @@
 
 import asyncio
 
-from daemon.admin_requests import CloseAll
+from daemon.admin_requests import Close, CloseAll, MoveStop
+from domain.errors import Refusal
 from domain.position import PositionStatus
 from domain.position_events import ExitFired
-from tests.actors.box import Box
+from tests.actors.box import Box, D, pid
 from tests.actors.desks import desk_of
 
 
@@ -40,5 +41,45 @@ def test_positions_that_end_already_are_not_refusals_of_close_all(perform):
         await box.soon()
         assert box.position(2).status is PositionStatus.CLOSED
         assert (await desk_of(box).handle(CloseAll())) == {"closing": []}
+
+    perform(play)
+
+
+async def with_one_in_quarantine(box: Box) -> None:
+    await box.start("60000")
+    await box.open(number=1)
+    await box.open(number=2)
+    for _ in range(6):
+        box.parts.system.kill(f"position/{pid(1)}")
+        await box.soon(0.1)
+    assert box.position(1).status is PositionStatus.QUARANTINED
+
+
+def test_what_cannot_be_closed_is_named_with_what_helps(perform):
+    async def play(box: Box) -> None:
+        await with_one_in_quarantine(box)
+
+        result = await desk_of(box).handle(CloseAll())
+
+        assert result["closing"] == [pid(2)]
+        (refused,) = result["refused"]
+        assert (refused["position"], refused["rule"]) == (pid(1), "QUARANTINED")
+        assert "Restart the daemon" in refused["remedy"]
+
+    perform(play)
+
+
+def test_a_position_in_quarantine_says_so_instead_of_being_busy(perform):
+    async def play(box: Box) -> None:
+        await with_one_in_quarantine(box)
+        desk = desk_of(box)
+
+        closing = await desk.handle(Close(position=pid(1)))
+        moving = await desk.handle(MoveStop(position=pid(1), price=D(59_500)))
+
+        assert isinstance(closing, Refusal)
+        assert isinstance(moving, Refusal)
+        assert (closing.rule, moving.rule) == ("QUARANTINED", "QUARANTINED")
+        assert "Restart the daemon" in closing.remedy
 
     perform(play)

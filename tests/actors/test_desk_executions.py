@@ -1,6 +1,9 @@
 """Retrying what failed and making test orders, at the desk of a running daemon."""
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from daemon import admin_requests as ask
 from domain.commands import Source
@@ -176,5 +179,186 @@ def test_a_test_order_that_gets_no_answer_says_how_far_it_came(perform):
         box.venue.let_go()
         await box.soon(20)
         assert await box.paper.positions() == ()  # nobody wanted it any more
+
+    perform(play)
+
+
+async def refused_once(box: Box, **others: Any) -> None:
+    """Ask for an entry while there are none, then let there be some."""
+    desk = desk_of(box)
+    await desk.handle(ask.StopEntries())
+    assert (await desk.handle(open_request(**others))).rule == "NO_ENTRY_MODE"
+    await desk.handle(ask.ResumeEntries())
+    box.say("60000")
+
+
+async def invitation(box: Box) -> Any:
+    shown = await desk_of(box).handle(ask.Status())
+    assert not isinstance(shown, Refusal)
+    return shown["latest_execution_error"]
+
+
+def test_what_was_retried_is_not_retried_twice_unless_one_says_so(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await refused_once(box)
+        first = await desk.handle(ask.Retry(execution="manual.1"))
+
+        twice = await desk.handle(ask.Retry(execution="manual.1"))
+        unnamed = await desk.handle(ask.Retry())
+
+        assert (twice.rule, unnamed.rule) == ("MADE_ALREADY", "NOTHING_FAILED")
+        assert first["position"]["id"] in twice.message
+        assert await invitation(box) is None
+        assert len(box.venue.sent) == 1
+        box.say("60000")
+        more = await desk.handle(ask.Retry(execution="manual.1", again=True))
+        assert more["position"]["id"] != first["position"]["id"]
+
+    perform(play)
+
+
+def test_two_retries_at_once_open_one_position(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await refused_once(box)
+
+        answers = await asyncio.gather(*(desk.handle(ask.Retry()) for _ in range(3)))
+
+        assert len([each for each in answers if isinstance(each, Refusal)]) == 2
+        assert len(box.venue.sent) == 1
+
+    perform(play)
+
+
+def test_a_retry_is_known_after_a_crash(perform):
+    async def play(box: Box) -> Any:
+        await box.start("60000")
+        await refused_once(box)
+        opened = await desk_of(box).handle(ask.Retry(execution="manual.1"))
+        box.kill()
+        opened_ids.append(opened["position"]["id"])
+
+    async def next_life(box: Box) -> None:
+        await box.start("60000")
+
+        again = await desk_of(box).handle(ask.Retry(execution="manual.1"))
+
+        assert again.rule == "MADE_ALREADY"
+        assert opened_ids[0] in again.message
+        assert await invitation(box) is None
+
+    opened_ids: list[str] = []
+    perform(play, next_life)
+
+
+def test_what_failed_last_is_remembered_over_a_crash_while_nobody_has_made_it(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(number=3)
+        await box.soon()
+        await refused_once(box)
+        box.kill()
+
+    async def next_life(box: Box) -> None:
+        await box.start("60000")
+        assert (await invitation(box))["execution_id"] == "manual.1"
+
+    perform(play, next_life)
+
+
+def test_what_a_person_opened_after_all_is_not_offered_again(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await refused_once(box, position_id=pid(1))
+
+        await desk.handle(open_request(position_id=pid(1)))
+
+        assert await invitation(box) is None
+        assert (await desk.handle(ask.Retry())).rule == "NOTHING_FAILED"
+        named = await desk.handle(ask.Retry(execution="manual.1"))
+        assert named.rule == "MADE_ALREADY"
+        assert pid(1) in named.message
+        assert len(box.venue.sent) == 1
+
+    perform(play)
+
+
+def test_another_entry_leaves_what_failed_on_offer(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await refused_once(box)
+
+        await desk_of(box).handle(
+            ask.Open(symbol=BTC, direction=Direction.SHORT, quantity=D("0.01"), stop=D(61_000))
+        )
+
+        assert (await invitation(box))["execution_id"] == "manual.1"
+
+    perform(play)
+
+
+def test_a_retry_that_the_venue_refuses_may_be_retried_itself(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await refused_once(box)
+        box.venue.submits = [refused("51008")]
+        await desk.handle(ask.Retry())
+        failed = await invitation(box)
+        box.say("60000")
+
+        told = await desk.handle(ask.Retry())
+
+        assert told["retried"] == failed["execution_id"] != "manual.1"
+        assert told["position"]["status"] == "open_protected"
+
+    perform(play)
+
+
+def test_an_addition_that_was_refused_is_added_once(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await box.open(number=1)
+        await desk.handle(ask.StopEntries())
+        await desk.handle(ask.Add(position=pid(1), quantity=D("0.02")))
+        await desk.handle(ask.ResumeEntries())
+        box.say("60000")
+        await desk.handle(ask.Retry(execution="manual.1"))
+        await box.soon()
+        box.say("60000")
+
+        twice = await desk.handle(ask.Retry(execution="manual.1"))
+
+        assert twice.rule == "MADE_ALREADY"
+        assert box.position(1).remaining == D("0.03")
+        await desk.handle(ask.Retry(execution="manual.1", again=True))
+        await box.soon()
+        assert box.position(1).remaining == D("0.05")
+
+    perform(play)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_addition_to_what_is_closed_by_now_opens_nothing(perform, again):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await box.open(number=1)
+        await desk.handle(ask.StopEntries())
+        await desk.handle(ask.Add(position=pid(1), quantity=D("0.02")))
+        await desk.handle(ask.ResumeEntries())
+        await box.close(1)
+        await box.soon()
+        box.say("60000")
+
+        told = await desk.handle(ask.Retry(execution="manual.1", again=again))
+
+        assert told.rule == "POSITION_CLOSED"
+        assert len(box.venue.sent) == 2
 
     perform(play)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from actors import names
 from actors.messages import SetAccountLimits
+from daemon import admin_requests as ask
 from daemon.config import load
 from daemon.config_file import ConfigFile
 from daemon.config_models import Config
@@ -21,6 +22,7 @@ from domain.limit_changes import AccountOverrides
 from domain.portfolio_events import LimitsConfigured
 from domain.trader_state import TraderConfigured
 from tests.actors.box import CONFIG, Box, D, stop_at
+from tests.actors.desks import desk_of
 
 WITH_TRADER = (
     CONFIG
@@ -197,7 +199,7 @@ def test_a_kill_switch_that_a_person_has_set_counts_and_not_the_one_in_the_file(
         box.say("59400")
         await box.soon(2.5)
         done = await reloaded(box, "total_drawdown_ratio: 0.5%, max_positions: 1000")
-        assert [each["key"] for each in done["applied"]] == ["limits.total_drawdown_ratio"]
+        assert [each["key"] for each in done["overridden"]] == ["limits.total_drawdown_ratio"]
         await box.soon(2.5)
         assert not box.position().is_closed
 
@@ -226,5 +228,41 @@ def test_what_is_as_before_is_told_to_nobody(perform):
         before = len(box.journal())
         await put(box)
         assert len(box.journal()) == before
+
+    played(perform, play)
+
+
+def test_a_limit_that_a_person_has_set_is_not_called_in_force(perform, inline):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await desk.handle(ask.SetAccountLimits(max_leverage=D(8)))
+        await desk.handle(ask.SetTraderLimits(trader=TREND, max_positions=2))
+        config = (box.directory / "config.yaml").read_text()
+        file = ConfigFile(box.directory / "config.yaml")
+        with closing(Notifier({})) as notifier:
+            reloader = Reloader(load(file), box.parts, Logs(stream=StringIO()), notifier)
+            now = config.replace("max_positions: 1000", "max_positions: 900, max_leverage: 2")
+            now = now.replace("timeframe: 1m", "timeframe: 1m, limits: {max_positions: 5}")
+            (box.directory / "config.yaml").write_text(now)
+            answer: Any = await reloader.reload()
+
+        assert [each["key"] for each in answer["applied"]] == ["limits.max_positions"]
+        assert answer["overridden"] == [
+            {
+                "key": "limits.max_leverage",
+                "was": "10",
+                "now": "2",
+                "in_force": "8",
+                "ends_by": "holdfast portfolio set-limits --reset",
+            },
+            {
+                "key": "traders.trend.limits.max_positions",
+                "was": "3",
+                "now": "5",
+                "in_force": "2",
+                "ends_by": "holdfast traders set-limits trend --reset",
+            },
+        ]
 
     played(perform, play)

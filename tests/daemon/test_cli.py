@@ -233,6 +233,8 @@ def test_durations_are_read_with_their_unit(
         ("traders set-limits trend --max-positions 1.5", "LIMIT_OUT_OF_BOUNDS"),
         ("traders set-limits trend --max-risk 2", "LIMIT_OUT_OF_BOUNDS"),
         ("traders set-limits trend --max-risk 101%", "LIMIT_OUT_OF_BOUNDS"),
+        ("portfolio set-limits --daily-loss-cap 5%", "LIMIT_OUT_OF_BOUNDS"),
+        ("portfolio set-limits --max-leverage 300%", "LIMIT_OUT_OF_BOUNDS"),
         ("traders set-limits trend --min-confidence nan", "LIMIT_OUT_OF_BOUNDS"),
         ("traders set-limits trend --max-position 1001", "LIMIT_OUT_OF_BOUNDS"),
         ("traders set-limits a/../b! --max-positions 1", "INVALID_NAME"),
@@ -394,6 +396,24 @@ def test_closing_everything_is_asked_about_on_a_terminal(
     assert ask("close", "--all", stdin="y\n").code == 0
     assert ask("close", "--all", "--yes").code == 0
     assert office.desk.asked == [CloseAll(), CloseAll()]
+
+
+@pytest.mark.parametrize(("rule", "code"), [("QUARANTINED", 1), ("NO_ANSWER", 4)])
+def test_closing_everything_fails_when_one_is_not_closed(
+    ask: Callable[..., Ran], office: Any, rule: str, code: int
+) -> None:
+    refused = [
+        {"position": "a", "rule": "BUSY", "message": "not now", "remedy": "Try again."},
+        {"position": "b", "rule": rule, "message": "it rests", "remedy": ""},
+    ]
+    office.desk.answers[CloseAll] = {"closing": [], "refused": refused}
+
+    ran = ask("close", "--all")
+
+    assert ran.code == code
+    assert ran.out == "closing 0 positions, NOT CLOSING 2\n"
+    assert ran.err == f"error a  BUSY: not now → Try again.\nerror b  {rule}: it rests\n"
+    assert ask("close", "--all", "--json").code == code
 
 
 def test_a_reset_of_the_kill_switch_is_asked_about_on_a_terminal(
@@ -678,6 +698,14 @@ def test_a_reload_is_told_key_by_key(ask: Callable[..., Ran], office: Any) -> No
         "nothing else changed; 52 keys are as before",
     ]
     assert ask("reload", "--json").json["applied"] == [change]
+
+    ends_by = "holdfast portfolio set-limits --reset"
+    other = {"key": "limits.max_leverage", "was": "10", "now": "2", "in_force": "8"}
+    office.desk.answers[Reload] = {"overridden": [other | {"ends_by": ends_by}], "unchanged": 53}
+    assert ask("reload").out.splitlines() == [
+        f"NOT in force: limits.max_leverage 2 in the file, but 8 is set; `{ends_by}` ends that",
+        "nothing else changed; 53 keys are as before",
+    ]
 
     office.desk.answers[Reload] = {"applied": [], "needs_restart": [], "unchanged": 54}
     assert ask("reload").out == "nothing changed; 54 keys are as before\n"

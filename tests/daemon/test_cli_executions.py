@@ -58,6 +58,7 @@ def row(**fields: Any) -> ExecutionRow:
         ("executions --failed", ListExecutions(failed=True)),
         ("retry", Retry()),
         ("retry manual.12", Retry(execution="manual.12")),
+        ("retry manual.12 --again", Retry(execution="manual.12", again=True)),
         ("latency", Latency()),
     ],
 )  # fmt: skip

@@ -156,14 +156,22 @@ def test_causes_of_a_mode_are_named_when_there_are_any() -> None:
 
 
 def test_a_reload_names_what_it_took_and_what_waits() -> None:
-    line = {"applied": ["limits.max_positions", "log.level"], "needs_restart": ["market.seed"]}
+    nothing: dict[str, list[str]] = {"applied": [], "needs_restart": [], "overridden": []}
+    line = nothing | {
+        "applied": ["limits.max_positions", "log.level"],
+        "needs_restart": ["market.seed"],
+    }
 
     assert in_words("reloaded", line) == (
         "configuration read again: limits.max_positions, log.level in force;"
         " market.seed not before a restart"
     )
-    assert in_words("reloaded", {"applied": [], "needs_restart": []}) == (
+    assert in_words("reloaded", nothing) == (
         "configuration read again: nothing to apply; nothing waits"
+    )
+    assert in_words("reloaded", nothing | {"overridden": ["limits.max_leverage"]}) == (
+        "configuration read again: nothing to apply; nothing waits;"
+        " limits.max_leverage overridden by set-limits"
     )
     refused = {"problems": ["config.yaml:3: limitz: unknown key", "config.yaml:5: log: no"]}
     assert in_words("reload_refused", refused) == (

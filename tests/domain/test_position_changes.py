@@ -11,6 +11,7 @@ from domain.errors import Refusal
 from domain.ids import NO_ORDER, RequestId
 from domain.inputs import OutsideReported, ResolveConflict
 from domain.instrument import Kind
+from domain.modifications import NO_MARKET, ModificationRules, validate
 from domain.position import PositionStatus
 from domain.position_events import ProtectionModified
 from domain.venue import Outside
@@ -96,6 +97,44 @@ def test_what_is_closed_or_claimed_is_not_closed_again():
 
 
 # --- to change what guards it ---
+
+
+TOO_CLOSE = [
+    ("200", {"trail_ratio": D("0.00099")}, "0.099 %", "0.1 % or more"),
+    ("200", {"trail_distance": D("0.19")}, "0.19", "0.2 or more"),
+    ("50", {"trail_distance": D("0.049")}, "0.049", "0.05 or more"),
+]
+
+
+@pytest.mark.parametrize(("last", "wish", "actual", "least"), TOO_CLOSE)
+def test_a_trail_that_follows_nearer_than_both_fees_take_is_refused(last, wish, actual, least):
+    life = opened(protection=plan("40"))
+    life.last = last
+
+    refusal = answer(change(life, ModificationType.TRAIL_SL, **wish))
+
+    assert refusal.rule == "TRAIL_TOO_CLOSE"
+    assert (refusal.actual, refusal.limit) == (actual, least)
+    assert "2 % is written 2%" in refusal.remedy
+    assert life.p.protection.trail is None
+
+
+@pytest.mark.parametrize(("distance", "errors"), [("0.09", ("TRAIL_TOO_CLOSE",)), ("0.1", ())])
+def test_without_a_price_a_trail_is_measured_at_the_entry(distance, errors):
+    life = opened(protection=plan("40"))
+    command = ModifyProtection(
+        life.p.id, ModificationType.TRAIL_SL, trail_distance=D(distance), request_id=ASKED
+    )
+
+    assert validate(life.p, command, life.now, ModificationRules(), NO_MARKET).errors == errors
+
+
+@pytest.mark.parametrize("wish", [{"trail_ratio": D("0.001")}, {"trail_distance": D("0.2")}])
+def test_a_trail_may_follow_from_where_both_fees_take_the_price(wish):
+    life = opened(protection=plan("40"))
+    life.last = "200"
+
+    assert rule(change(life, ModificationType.TRAIL_SL, **wish)) is None
 
 
 def test_what_is_kept_of_a_change_is_what_came_of_it():

@@ -126,6 +126,31 @@ def test_a_trail_distance_lies_between_0_and_the_price(distance):
     assert rules(plan(trail_distance=distance)) == ["INVALID_TRAIL"]
 
 
+@pytest.mark.parametrize(
+    ("wish", "width", "least"),
+    [
+        ({"trail_ratio": "0.00099"}, "0.099 %", "0.1 %"),
+        ({"trail_distance": "0.02"}, "0.02", "0.1"),
+        ({"trail_distance": "0.0999"}, "0.0999", "0.1"),
+    ],
+)
+def test_a_trail_follows_no_nearer_than_both_fees_take(wish, width, least):
+    (problem,) = plan_problems(plan(**wish), LONG, D(100), ETH, D("0.0005"))
+
+    assert problem.rule == "TRAIL_TOO_CLOSE"
+    assert problem.message == (
+        f"A trail of {width} follows ETH/USDT more closely than both fees take, {least}: "
+        "it fires at once."
+    )
+    assert problem.remedy == (f"Give {least} or more. A distance is in quote: 2 % is written 2%.")
+    assert (problem.actual, problem.limit) == (width, least)
+
+
+@pytest.mark.parametrize("wish", [{"trail_ratio": "0.001"}, {"trail_distance": "0.1"}])
+def test_a_trail_may_follow_from_where_both_fees_take_it(wish):
+    assert plan_problems(plan(**wish), SHORT, D(100), ETH, D("0.0005")) == ()
+
+
 def test_a_trail_has_one_way_to_follow():
     assert rules(plan(trail_ratio="0.02", trail_distance="2")) == ["TRAIL_AMBIGUOUS"]
 
