@@ -8,6 +8,7 @@ is kept and tried again, entries stop (PROTECT_ONLY), armed exits go on.
 """
 
 from collections.abc import Callable
+from enum import Enum
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,6 +68,14 @@ class PersistenceSettings(msgspec.Struct, frozen=True):
     min_free_bytes: int = 64 * _MIB
 
 
+class Room(Enum):
+    """Whether the disk has room; the value says what is wrong."""
+
+    ENOUGH = ""
+    LOW = "the disk is almost full"
+    UNKNOWN = "the disk does not say how much is free"
+
+
 class _Flush(msgspec.Struct, frozen=True):
     """Message: all have had their turn, write what waits."""
 
@@ -121,7 +130,7 @@ class PersistenceActor(Actor):
         self.snapshot_requests: list[RequestId] = []
         self.rows_since_snapshot = store.recovered.replayed  # the next start would fold them again
         self.snapshot_at_s = world.clock.monotonic()
-        self.is_low: bool | None = None  # nobody has looked yet
+        self.room: Room | None = None  # nobody has looked yet
         self.written_at_s = self.snapshot_at_s
         self.beat_s = self.snapshot_at_s  # when it last looked around, monotonic
 
@@ -318,23 +327,37 @@ class PersistenceActor(Actor):
             self._begin_snapshot()
 
     def _look_at_disk(self) -> None:
-        free = self.store.disk.free_bytes(self.store.directory)
-        low = free < self.settings.min_free_bytes
-        if low == self.is_low:
-            return
-        was_low, self.is_low = self.is_low, low
-        if not low:
-            self.tell(names.PORTFOLIO, ClearCause(DISK_LOW))  # a life before may have set it
-            if was_low:
-                log.info("disk_recovered", free_mb=free // _MIB)
-            return
-        needed = self.settings.min_free_bytes // _MIB
-        message = f"{free // _MIB} MB are free where the journal is, {needed} MB are needed."
-        log.error("disk_low", free_mb=free // _MIB, needed_mb=needed)
+        free, needed = self._free_bytes(), self.settings.min_free_bytes
+        if isinstance(free, OSError):  # failing, or gone with its network: a state as well
+            if self._is_news(Room.UNKNOWN):
+                log.error("disk_unknown", error=str(free))
+                message = f"How much is free where the journal is cannot be told: {free}."
+                self._stop_for_disk(message, "Repair the disk; it ends by itself.")
+        elif free >= needed:
+            was = self.room
+            if self._is_news(Room.ENOUGH):
+                self.tell(names.PORTFOLIO, ClearCause(DISK_LOW))  # a life before may have set it
+                if was is not None:
+                    log.info("disk_recovered", free_mb=free // _MIB)
+        elif self._is_news(Room.LOW):
+            free_mb, needed_mb = free // _MIB, needed // _MIB
+            log.error("disk_low", free_mb=free_mb, needed_mb=needed_mb)
+            message = f"{free_mb} MB are free where the journal is, {needed_mb} MB are needed."
+            self._stop_for_disk(message, "Free some space; it ends by itself.")
+
+    def _free_bytes(self) -> int | OSError:
+        try:
+            return self.store.disk.free_bytes(self.store.directory)
+        except OSError as error:
+            return error
+
+    def _is_news(self, room: Room) -> bool:
+        was, self.room = self.room, room
+        return was is not room
+
+    def _stop_for_disk(self, message: str, way_out: str) -> None:
         self.world.telemetry.alarm(DISK_LOW, message)
-        cause = ModeCause(
-            DISK_LOW, Mode.PROTECT_ONLY, message, "Free some space; it ends by itself."
-        )
+        cause = ModeCause(DISK_LOW, Mode.PROTECT_ONLY, message, way_out)
         self.tell(names.PORTFOLIO, SetCause(cause))
 
     @handles(SettingsChanged)

@@ -15,7 +15,7 @@ from domain.position import PositionStatus
 from domain.protection import ExitReason
 from storage.errors import JournalUnavailableError, Trouble
 from tests.actors.box import COMMIT_S, CONFIG, Box, D, pid, stop_at
-from tests.actors.troubles import fill_up, steal
+from tests.actors.troubles import LowDisk, SilentDisk, fill_up, steal
 
 MOVE = ModificationType.MOVE_SL
 
@@ -232,6 +232,29 @@ def test_little_room_beside_the_journal_is_a_reason_to_open_nothing(perform):
         assert mode(box) is Mode.PROTECT_ONLY
         assert box.ears.codes() == ["DISK_LOW"]
         box.store.disk = real
+        await box.soon(3)
+        assert mode(box) is Mode.NORMAL
+
+    perform(play)
+
+
+def test_a_disk_that_does_not_say_how_much_is_free_is_a_reason_to_open_nothing(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        box.store.disk = SilentDisk(box.store.disk)
+        await box.soon(8)
+        assert mode(box) is Mode.PROTECT_ONLY
+        assert "Input/output error" in box.parts.world.causes["DISK_LOW"].message
+        assert box.ears.codes() == ["DISK_LOW"]
+        assert box.actor(names.PERSISTENCE).incarnation == 1
+        box.say("58990")
+        await box.soon()
+        assert len(exits(box)) == 1
+        box.store.disk = LowDisk(box.store.disk.real)
+        await box.soon(3)
+        assert "are needed" in box.parts.world.causes["DISK_LOW"].message
+        box.store.disk = box.store.disk.real
         await box.soon(3)
         assert mode(box) is Mode.NORMAL
 

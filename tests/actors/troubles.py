@@ -1,5 +1,7 @@
 """What may befall a daemon's disk: full, low, or taken over by another writer."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,13 @@ class LowDisk:
     def free_bytes(self, path: Path) -> int:
         del path
         return 0
+
+
+class SilentDisk(LowDisk):
+    """A disk that fails when it is asked how much is free."""
+
+    def free_bytes(self, path: Path) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
 
 def steal(box: Box) -> None:
