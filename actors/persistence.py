@@ -35,7 +35,7 @@ from domain.ids import NO_REQUEST, RequestId
 from domain.modes import Mode, ModeCause
 from runtime.actor import Actor, handles
 from runtime.ports import Disk, Worker
-from storage.errors import FencedError, JournalUnavailableError
+from storage.errors import FencedError, JournalUnavailableError, Trouble
 from storage.journal import Journal, Reopened
 from storage.recovery import Recovered
 from storage.snapshot import SnapshotWriter
@@ -47,6 +47,12 @@ DISK_LOW = "DISK_LOW"
 FENCED = "FENCED"
 BEAT_S = 1.0
 QUIET_S, QUIET_ROWS = 3.0, 500  # a snapshot costs nobody anything while nothing is written
+_RESTORE = "Keep a copy of the directory, stop, and restore a backup of the whole of it."
+_WAY_OUT = {  # where waiting for the disk does not help
+    Trouble.DAMAGED: _RESTORE,
+    Trouble.GONE: f"Put the file back, and writing resumes by itself. Else: {_RESTORE}",
+    Trouble.LOST: f"{_RESTORE} Or start on what is left: what is missing shows at the venue.",
+}
 _MIB = 1024 * 1024
 
 
@@ -265,19 +271,17 @@ class PersistenceActor(Actor):
     # --- trouble ---
 
     def _in_trouble(self, error: JournalUnavailableError) -> None:
+        said = str(error).removesuffix(".")
+        way_out = _WAY_OUT.get(error.kind, "Free or repair the disk; writing resumes by itself.")
         if self.trouble is None or self.trouble.kind is not error.kind:
             log.error("journal_unavailable", kind=error.kind.value, error=error.text)
-            self.world.telemetry.alarm(JOURNAL_DOWN, str(error))
+            self.world.telemetry.alarm(JOURNAL_DOWN, f"{said}. {way_out}")
         self.backlog.trouble = error
-        cause = ModeCause(
-            code=JOURNAL_DOWN,
-            mode=Mode.PROTECT_ONLY,
-            message=(
-                f"{error}. Armed exits go on and show here once it can be written; nothing else is"
-                " accepted."
-            ),
-            way_out="Free or repair the disk; writing resumes by itself.",
+        message = (
+            f"{said}. Armed exits go on and show here once it can be written; nothing else is"
+            " accepted."
         )
+        cause = ModeCause(JOURNAL_DOWN, Mode.PROTECT_ONLY, message, way_out)
         self.tell(names.PORTFOLIO, SetCause(cause))
 
     def _out_of_trouble(self) -> None:
