@@ -29,6 +29,7 @@ from actors.messages import (
     SettingsChanged,
     TakeSnapshot,
 )
+from actors.unreadable import no_snapshot
 from actors.world import World
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, RequestId
@@ -376,6 +377,10 @@ class PersistenceActor(Actor):
         """Write a snapshot now, for a person."""
         if self.trouble is not None or self.is_fenced:
             refusal = Refusal("JOURNAL_DOWN", "The journal cannot be written at the moment.")
+            self.tell(names.EDGE, Answered(take.request_id, refusal))
+            return
+        if self.store.recovered.broken:
+            refusal = no_snapshot(self.store.recovered.broken)
             self.tell(names.EDGE, Answered(take.request_id, refusal))
             return
         self.snapshot_requests.append(take.request_id)
