@@ -98,8 +98,12 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
             order: Order = stream.state
             self._index(order.terms)
             self._note_when_it_left(order)
+            why = ""
             if order.status in {_S.INTENT, _S.SENDING, _S.CANCEL_PENDING, _S.AMEND_PENDING}:
                 why = "the daemon stopped between intent and answer"
+            elif name in self.world.unreadable and not order.is_terminal:
+                why = "its history does not fold"
+            if why:
                 self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
         self.tell(self.name, TellMissing())
         self.run(self._connect())
@@ -129,6 +133,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         return (
             identity is not None
             and self._stream(order_id) is None
+            and not self._is_unread(order_id)
             and self.ownership.is_live(identity.position_id)
         )
 
@@ -254,6 +259,8 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         Its fills come with the answer.
         """
         order_id = fill.client_order_id
+        if self._is_unread(order_id):
+            return
         position_id = self.ownership.position_of(order_id, is_present=self.reconciled)
         if position_id is not None and self.ownership.is_live(position_id):
             self.run(self._ask(order_id, fill.symbol, 0))
@@ -272,6 +279,8 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         position_id = self.ownership.position_of(terms.client_order_id)
         if position_id is None or not self.ownership.is_live(position_id):
             return None
+        if self._is_unread(terms.client_order_id):
+            return None  # its stream cannot be begun again
         terms = replace(self._as_attached(terms), position_id=position_id)  # a venue knows our id
         self._index(terms)
         # Before the venue was asked, whoever sent it was a life before: it left before this one.
@@ -291,7 +300,7 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
         if venue_order.terms.client_order_id == NO_ORDER:
             return  # a person's own: the reconciler shows it, nobody touches it
         stream = self._stream(venue_order.terms.client_order_id)
-        if stream is None:
+        if stream is None and not self._is_unread(venue_order.terms.client_order_id):
             stream = self._adopt(venue_order.terms)
             if stream is None and venue_order.status not in TERMINAL:
                 self.ownership.note_orphan(venue_order.terms.client_order_id)

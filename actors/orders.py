@@ -59,6 +59,11 @@ class OrderKeeper(Journaled):
     def _stream(self, order_id: ClientOrderId) -> Stream | None:
         return self.streams.get(names.order_stream(order_id))
 
+    def _is_unread(self, order_id: ClientOrderId) -> bool:
+        """Whether nothing is known of an order that the journal has: it is left alone."""
+        name = names.order_stream(order_id)
+        return name in self.world.unreadable and name not in self.streams
+
     def _index(self, terms: OrderTerms) -> None:
         of_position = self.of_position.setdefault(terms.position_id, set())
         of_position.add(terms.client_order_id)

@@ -8,6 +8,7 @@ is kept and tried again, entries stop (PROTECT_ONLY), armed exits go on.
 """
 
 from collections.abc import Callable
+from enum import Enum
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,13 +29,14 @@ from actors.messages import (
     SettingsChanged,
     TakeSnapshot,
 )
+from actors.unreadable import no_snapshot
 from actors.world import World
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, RequestId
 from domain.modes import Mode, ModeCause
 from runtime.actor import Actor, handles
 from runtime.ports import Disk, Worker
-from storage.errors import FencedError, JournalUnavailableError
+from storage.errors import FencedError, JournalUnavailableError, Trouble
 from storage.journal import Journal, Reopened
 from storage.recovery import Recovered
 from storage.snapshot import SnapshotWriter
@@ -46,6 +48,12 @@ DISK_LOW = "DISK_LOW"
 FENCED = "FENCED"
 BEAT_S = 1.0
 QUIET_S, QUIET_ROWS = 3.0, 500  # a snapshot costs nobody anything while nothing is written
+_RESTORE = "Keep a copy of the directory, stop, and restore a backup of the whole of it."
+_WAY_OUT = {  # where waiting for the disk does not help
+    Trouble.DAMAGED: _RESTORE,
+    Trouble.GONE: f"Put the file back, and writing resumes by itself. Else: {_RESTORE}",
+    Trouble.LOST: f"{_RESTORE} Or start on what is left: what is missing shows at the venue.",
+}
 _MIB = 1024 * 1024
 
 
@@ -65,6 +73,14 @@ class PersistenceSettings(msgspec.Struct, frozen=True):
     snapshot_every_events: int = 5_000  # bounds what a start has to fold
     snapshot_every_s: float = 300.0
     min_free_bytes: int = 64 * _MIB
+
+
+class Room(Enum):
+    """Whether the disk has room; the value says what is wrong."""
+
+    ENOUGH = ""
+    LOW = "the disk is almost full"
+    UNKNOWN = "the disk does not say how much is free"
 
 
 class _Flush(msgspec.Struct, frozen=True):
@@ -121,7 +137,7 @@ class PersistenceActor(Actor):
         self.snapshot_requests: list[RequestId] = []
         self.rows_since_snapshot = store.recovered.replayed  # the next start would fold them again
         self.snapshot_at_s = world.clock.monotonic()
-        self.is_low: bool | None = None  # nobody has looked yet
+        self.room: Room | None = None  # nobody has looked yet
         self.written_at_s = self.snapshot_at_s
         self.beat_s = self.snapshot_at_s  # when it last looked around, monotonic
 
@@ -256,19 +272,17 @@ class PersistenceActor(Actor):
     # --- trouble ---
 
     def _in_trouble(self, error: JournalUnavailableError) -> None:
+        said = str(error).removesuffix(".")
+        way_out = _WAY_OUT.get(error.kind, "Free or repair the disk; writing resumes by itself.")
         if self.trouble is None or self.trouble.kind is not error.kind:
             log.error("journal_unavailable", kind=error.kind.value, error=error.text)
-            self.world.telemetry.alarm(JOURNAL_DOWN, str(error))
+            self.world.telemetry.alarm(JOURNAL_DOWN, f"{said}. {way_out}")
         self.backlog.trouble = error
-        cause = ModeCause(
-            code=JOURNAL_DOWN,
-            mode=Mode.PROTECT_ONLY,
-            message=(
-                f"{error}. Armed exits go on and show here once it can be written; nothing else is"
-                " accepted."
-            ),
-            way_out="Free or repair the disk; writing resumes by itself.",
+        message = (
+            f"{said}. Armed exits go on and show here once it can be written; nothing else is"
+            " accepted."
         )
+        cause = ModeCause(JOURNAL_DOWN, Mode.PROTECT_ONLY, message, way_out)
         self.tell(names.PORTFOLIO, SetCause(cause))
 
     def _out_of_trouble(self) -> None:
@@ -318,23 +332,37 @@ class PersistenceActor(Actor):
             self._begin_snapshot()
 
     def _look_at_disk(self) -> None:
-        free = self.store.disk.free_bytes(self.store.directory)
-        low = free < self.settings.min_free_bytes
-        if low == self.is_low:
-            return
-        was_low, self.is_low = self.is_low, low
-        if not low:
-            self.tell(names.PORTFOLIO, ClearCause(DISK_LOW))  # a life before may have set it
-            if was_low:
-                log.info("disk_recovered", free_mb=free // _MIB)
-            return
-        needed = self.settings.min_free_bytes // _MIB
-        message = f"{free // _MIB} MB are free where the journal is, {needed} MB are needed."
-        log.error("disk_low", free_mb=free // _MIB, needed_mb=needed)
+        free, needed = self._free_bytes(), self.settings.min_free_bytes
+        if isinstance(free, OSError):  # failing, or gone with its network: a state as well
+            if self._is_news(Room.UNKNOWN):
+                log.error("disk_unknown", error=str(free))
+                message = f"How much is free where the journal is cannot be told: {free}."
+                self._stop_for_disk(message, "Repair the disk; it ends by itself.")
+        elif free >= needed:
+            was = self.room
+            if self._is_news(Room.ENOUGH):
+                self.tell(names.PORTFOLIO, ClearCause(DISK_LOW))  # a life before may have set it
+                if was is not None:
+                    log.info("disk_recovered", free_mb=free // _MIB)
+        elif self._is_news(Room.LOW):
+            free_mb, needed_mb = free // _MIB, needed // _MIB
+            log.error("disk_low", free_mb=free_mb, needed_mb=needed_mb)
+            message = f"{free_mb} MB are free where the journal is, {needed_mb} MB are needed."
+            self._stop_for_disk(message, "Free some space; it ends by itself.")
+
+    def _free_bytes(self) -> int | OSError:
+        try:
+            return self.store.disk.free_bytes(self.store.directory)
+        except OSError as error:
+            return error
+
+    def _is_news(self, room: Room) -> bool:
+        was, self.room = self.room, room
+        return was is not room
+
+    def _stop_for_disk(self, message: str, way_out: str) -> None:
         self.world.telemetry.alarm(DISK_LOW, message)
-        cause = ModeCause(
-            DISK_LOW, Mode.PROTECT_ONLY, message, "Free some space; it ends by itself."
-        )
+        cause = ModeCause(DISK_LOW, Mode.PROTECT_ONLY, message, way_out)
         self.tell(names.PORTFOLIO, SetCause(cause))
 
     @handles(SettingsChanged)
@@ -349,6 +377,10 @@ class PersistenceActor(Actor):
         """Write a snapshot now, for a person."""
         if self.trouble is not None or self.is_fenced:
             refusal = Refusal("JOURNAL_DOWN", "The journal cannot be written at the moment.")
+            self.tell(names.EDGE, Answered(take.request_id, refusal))
+            return
+        if self.store.recovered.broken:
+            refusal = no_snapshot(self.store.recovered.broken)
             self.tell(names.EDGE, Answered(take.request_id, refusal))
             return
         self.snapshot_requests.append(take.request_id)

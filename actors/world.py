@@ -219,6 +219,7 @@ class World:
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     differing: frozenset[Symbol] = frozenset()  # by reconciliation: as last read, not ours alone
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
+    unreadable: frozenset[str] = frozenset()  # streams that do not fold, positions left alone
     opening: Decimal | None = None  # quote: what the paper venue holds, for a new account
     is_distant: bool = False  # the account is at a real venue, over a line that may break
     link: VenueLink = field(default_factory=VenueLink)  # to a real venue

@@ -32,6 +32,7 @@ from actors.reconciler import ReconcilerActor
 from actors.streams import registry
 from actors.supervision import TellingSupervisor
 from actors.trader import TraderActor
+from actors.unreadable import set_aside
 from actors.venue_check import VenueCheckActor
 from actors.world import PriceBoard, Telemetry, World
 from daemon.config_models import Config
@@ -163,6 +164,7 @@ def assemble(
     world = world_of(config, ports.clock, ports.ids, instruments, telemetry)
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
+    set_aside(world, store.recovered)
     for failure in last_failures(store):
         world.failures.note(failure)
     last = world.failures.latest
@@ -457,8 +459,9 @@ def _opening(config: Config, world: World) -> Balance:
 
 
 def _positions(world: World) -> PositionsSupervisor:
+    known: list[Position] = world.states.latest_of("position")
     return PositionsSupervisor(
-        world, [position.id for position in world.states.latest_of("position")]
+        world, [each.id for each in known if names.position(each.id) not in world.unreadable]
     )
 
 

@@ -114,7 +114,8 @@ def _journal(assembly: Assembly) -> tuple[bool, str]:
         return False, "another process writes the journal; nothing is written here any more"
     if actor.trouble is not None:
         return False, str(actor.trouble)
-    return (False, "the disk is almost full") if actor.is_low else (True, "")
+    why = "" if actor.room is None else actor.room.value
+    return not why, why
 
 
 def _venue(assembly: Assembly) -> tuple[bool, str]:

@@ -142,6 +142,7 @@ PHRASES = {
     "journal_unavailable": "the journal cannot be written: {error}; armed exits go on",
     "journal_available": "the journal is written again, at {last_seq}",
     "disk_low": "{free_mb} MB of disk are free, {needed_mb} MB are needed: exits only",
+    "disk_unknown": "the disk does not say how much is free: {error}; exits only",
     "disk_recovered": "{free_mb} MB of disk are free again",
     "snapshot": "snapshot {file}",
     "snapshot_failed": "no snapshot: {error}",

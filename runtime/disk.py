@@ -44,11 +44,15 @@ class RealDisk:
 
     def free_bytes(self, path: Path) -> int:
         """Return what a file under `path`, which need not exist, may take without privileges."""
-        existing = path
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
-        system = os.statvfs(existing)
-        return system.f_bavail * system.f_frsize
+        while True:
+            try:
+                system = os.statvfs(path)
+            except FileNotFoundError:
+                if path == path.parent:
+                    raise
+                path = path.parent
+            else:
+                return system.f_bavail * system.f_frsize
 
 
 def _refuse_link(path: Path) -> None:

@@ -68,7 +68,7 @@ class Disk(Protocol):
         """Return the whole file."""
 
     def free_bytes(self, path: Path) -> int:
-        """Return what a new file under `path` may still take."""
+        """Return what a new file under `path` may still take. Raises `OSError`."""
 
 
 class WebSocket(Protocol):

@@ -48,7 +48,11 @@ _PRAGMAS = (
     "journal_size_limit = 67108864",
 )
 
-_KIND_OF = {errno.EROFS: Trouble.READ_ONLY, errno.ENOSPC: Trouble.FULL}
+_KIND_OF = {
+    errno.EROFS: Trouble.READ_ONLY,
+    errno.ENOSPC: Trouble.FULL,
+    errno.ENOENT: Trouble.GONE,
+}
 _ASK_THE_VENUE = "What is missing shows when the venue is asked."
 
 
@@ -130,12 +134,14 @@ class Database:
     def reopen(self) -> None:
         """Read the file anew after an error; on return everything in it is durable.
 
-        Raises `JournalUnavailableError` while the disk is still in trouble, `FencedError`.
+        A file that is missing is not created: nothing would be left of what was durable. Raises
+        `JournalUnavailableError` while the disk is still in trouble or the file is gone,
+        `JournalDamagedError`, `UnsafeFileError` for one that is not ours, `FencedError`.
         """
         if self._is_suspect:
             self._make_log_durable()  # before it is closed, which may write it back
         self._disconnect()
-        self._connect()
+        self._connect(creates=False)
         connection = self.connection
         try:
             self._check_epoch(connection)
@@ -177,9 +183,9 @@ class Database:
                 self._make_log_durable()
         self._disconnect()
 
-    def _connect(self) -> None:
+    def _connect(self, *, creates: bool = True) -> None:
         try:
-            self._identity = reserve(self.path)
+            self._identity = reserve(self.path, creates=creates)
             self.wal_before = read_wal(self.path)
         except OSError as error:
             self._disconnect()
@@ -190,7 +196,8 @@ class Database:
                 self.path, isolation_level=None, check_same_thread=False, timeout=0
             )
             self._connection.execute(_EXCLUSIVE)
-            is_new = self._is_new(self._connection)  # before anything changes in what is not ours
+            # Before anything changes in what is not ours.
+            is_new = self._is_new(self._connection, creates=creates)
             for pragma in _PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
             if is_new:
@@ -218,13 +225,15 @@ class Database:
             release(self._identity)
             self._identity = None
 
-    def _is_new(self, connection: sqlite3.Connection) -> bool:
+    def _is_new(self, connection: sqlite3.Connection, *, creates: bool) -> bool:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         if found == APPLICATION_ID:
             return False
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if found or tables:
             raise UnsafeFileError(f"{self.path} is not a Holdfast database; use another directory.")
+        if not creates:
+            raise JournalDamagedError(self.path, "it is empty")
         return True
 
     def _take_over(self, *, claim: bool) -> None:

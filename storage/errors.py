@@ -22,6 +22,8 @@ class Trouble(Enum):
     READ_ONLY = "read_only"
     LOCKED = "locked"  # another process holds the file without our lock file
     DAMAGED = "damaged"  # pages of the database file are malformed
+    GONE = "gone"  # the database file is not there any more, or another one is
+    LOST = "lost"  # the file is sound, and lacks what was durable before
     CLOSED = "closed"  # an earlier error; `reopen` first
 
 
@@ -46,6 +48,7 @@ class JournalDamagedError(StorageError):
             " directory."
         )
         self.path = path
+        self.text = text
 
 
 class DamagedRecordError(StorageError):

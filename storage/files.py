@@ -30,15 +30,15 @@ def prepare_directory(path: Path) -> None:
         raise UnsafeFileError(f"Others can write to {path}: run chmod 700 {path}")
 
 
-def open_private(path: Path) -> int:
-    """Open for reading and writing, creating it with mode 0600; return the descriptor.
+def open_private(path: Path, *, creates: bool = True) -> int:
+    """Open for reading and writing; return the descriptor. `creates` a missing one with mode 0600.
 
     Raises `UnsafeFileError` for a link, a foreign or a shared file, `OSError` for what the disk
     does.
     """
     if path.is_symlink():
         raise UnsafeFileError(f"{path} is a symbolic link; move the file itself there.")
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if creates else 0)
     descriptor = os.open(path, flags, 0o600)
     try:
         _check(path, os.fstat(descriptor))

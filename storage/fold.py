@@ -17,6 +17,7 @@ from storage.streams import StreamRegistry, Streams, Versioned
 # A change that the tables exclude, a payload that fits no class, a history with a hole: one
 # stream's trouble.
 _DOES_NOT_FOLD = (
+    AssertionError,
     InvariantError,
     msgspec.MsgspecError,
     ArchivedError,
@@ -32,9 +33,10 @@ _DOES_NOT_FOLD = (
 class Fold:
     """States that move forward with the journal.
 
-    A stream whose events do not fold, which is a bug, is `broken`: it keeps the state before, and
-    the rest goes on. Nothing may be built on a broken stream's state, so no snapshot is taken with
-    one.
+    A stream with an event that does not fold, which is a bug, is `broken`, and the rest goes on. It
+    keeps the state before, None before the first, and takes the record's version: whoever owns it
+    goes on from there, and what follows folds onto that. Nothing may be built on a broken stream's
+    state, so no snapshot is taken with one.
     """
 
     def __init__(
@@ -51,15 +53,17 @@ class Fold:
         Raises `NewerSchemaError` for a record of a newer version, `JournalUnavailableError`.
         """
         stream = record.stream
-        if stream in self.broken:
-            return None
+        held: Versioned | None = None
         try:
-            version, state = self._before(record)
+            held = version, state = self._before(record)
             if record.version != version + 1:
                 raise InvariantError(f"version {record.version} follows {version}")
             event, after = self._evolved(record, state)
         except _DOES_NOT_FOLD as error:
-            self.broken[stream] = f"{stream} at record {record.seq} ({record.type}): {error}"
+            why = f"{stream} at record {record.seq} ({record.type}): {error}"
+            self.broken.setdefault(stream, why)
+            if held is not None:
+                self.streams[stream] = (max(record.version, held[0]), held[1])
             return None
         self.streams[stream] = (record.version, after)
         return Step(record.seq, record.version, event, after)

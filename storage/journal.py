@@ -22,7 +22,13 @@ from storage.chain import (
 )
 from storage.codec import time_text
 from storage.connection import Database
-from storage.errors import VersionConflictError
+from storage.errors import (
+    JournalDamagedError,
+    JournalUnavailableError,
+    Trouble,
+    UnsafeFileError,
+    VersionConflictError,
+)
 from storage.read_tables import ReadTables, Step, write_rows
 from storage.streams import StreamRegistry
 
@@ -71,6 +77,7 @@ class Journal:
         self._registry = registry
         self._read_tables = read_tables
         self._attempted: Tail | None = None
+        self._is_short = False  # of records that were durable
         self.tail = tail_of(database.connection)
 
     @property
@@ -87,6 +94,8 @@ class Journal:
         """
         if not batch:
             return AppendResult(*self.tail)
+        if self._is_short:
+            raise JournalUnavailableError(Trouble.CLOSED, "it lacks records; reopen first")
         self._attempted = None  # a batch that cannot even be prepared is not in for certain
         prepared = self._prepare(batch)
         self._attempted = prepared.tail
@@ -105,11 +114,24 @@ class Journal:
     def reopen(self) -> Reopened:
         """After `JournalUnavailableError`: find out what is durable; `tail` is exact again.
 
-        Raises `JournalUnavailableError` while the disk is still in trouble, `FencedError`.
+        Raises `JournalUnavailableError` while the disk is still in trouble, the file damaged or
+        gone, or what was durable is not in it; `FencedError`.
         """
-        self._database.reopen()
-        self.tail = tail_of(self._database.connection)
+        found = self._tail_of_file()
+        self._is_short = found not in {self.tail, self._attempted}
+        if self._is_short:
+            raise JournalUnavailableError(Trouble.LOST, _what_is_missing(self.tail, found))
+        self.tail = found
         return Reopened(*self.tail, has_last_batch=self.tail == self._attempted)
+
+    def _tail_of_file(self) -> Tail:
+        try:
+            self._database.reopen()
+            return tail_of(self._database.connection)
+        except JournalDamagedError as error:
+            raise JournalUnavailableError(Trouble.DAMAGED, error.text) from error
+        except UnsafeFileError as error:
+            raise JournalUnavailableError(Trouble.GONE, str(error)) from error
 
     def read(self, after: Tail | None = None) -> Iterator[Record]:
         """Yield records after a place, or all that are not archived; verified.
@@ -138,3 +160,13 @@ class Journal:
                 intents.append((intent_of(event), seq))
             steps.append((stream, Step(seq, version, event, state)))
         return _Batch(records, intents, self._read_tables.rows_of(steps), Tail(seq, previous))
+
+
+def _what_is_missing(acknowledged: Tail, found: Tail) -> str:
+    missing = acknowledged.seq - found.seq
+    if missing <= 0:
+        return f"record {acknowledged.seq} was acknowledged, and the file has another in its place"
+    return (
+        f"{missing} acknowledged record(s) are missing: the file ends with record {found.seq}, not"
+        f" {acknowledged.seq}"
+    )

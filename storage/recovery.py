@@ -52,6 +52,7 @@ class Recovered(msgspec.Struct, frozen=True):
     snapshot_seq: int  # 0: none was used
     replayed: int  # records after it
     broken: tuple[str, ...]  # streams that do not fold; take no snapshot while there are any
+    unread: dict[str, int]  # those of which nothing folds, and the version of their last record
 
 
 def recover(
@@ -80,6 +81,7 @@ def _recover(
         fold = Fold(database.connection, registry, snapshot.streams)
         fold.broken.update(broken)
         last, damage = _fold_tail(fold, database, snapshot.tail)
+    unread = _without_state(fold)
     if damage is not None:
         _check_not_known_better(database, disk, damage)
         problems.append(_set_aside(database, registry, tables, damage, last, fold.streams))
@@ -97,7 +99,14 @@ def _recover(
         snapshot_seq=snapshot.tail.seq,
         replayed=last.seq - snapshot.tail.seq,
         broken=tuple(fold.broken),
+        unread=unread,
     )
+
+
+def _without_state(fold: Fold) -> dict[str, int]:
+    """Take out the streams of which nothing folds; return them with their versions."""
+    found = [name for name in fold.broken if fold.streams.get(name, (0, fold))[1] is None]
+    return {name: fold.streams.pop(name)[0] for name in found}
 
 
 def _check_not_emptied(database: Database) -> None:

@@ -16,8 +16,8 @@ Identity = tuple[int, int]  # device and inode: a file may have several names
 _open: set[Identity] = set()
 
 
-def reserve(path: Path) -> Identity:
-    """Create the file if it is missing, check it and what lies beside it, and note that it is open.
+def reserve(path: Path, *, creates: bool = True) -> Identity:
+    """Check the file and what lies beside it, and note that it is open; create it if it is missing.
 
     Raises `SecondConnectionError`, `UnsafeFileError`, `OSError`.
     """
@@ -27,7 +27,7 @@ def reserve(path: Path) -> Identity:
             raise UnsafeFileError(f"{beside} is a symbolic link; remove it.")
     if path.exists() and not path.is_symlink():
         _refuse_second(path, _identity(path.stat()))  # before a descriptor of it is closed again
-    descriptor = open_private(path)
+    descriptor = open_private(path, creates=creates)
     try:
         identity = _identity(os.fstat(descriptor))
     finally:

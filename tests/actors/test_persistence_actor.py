@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from domain.position import PositionStatus
 from domain.protection import ExitReason
 from storage.errors import JournalUnavailableError, Trouble
 from tests.actors.box import COMMIT_S, CONFIG, Box, D, pid, stop_at
-from tests.actors.troubles import fill_up, steal
+from tests.actors.troubles import LowDisk, SilentDisk, fail_and, fill_up, steal
 
 MOVE = ModificationType.MOVE_SL
 
@@ -238,6 +239,29 @@ def test_little_room_beside_the_journal_is_a_reason_to_open_nothing(perform):
     perform(play)
 
 
+def test_a_disk_that_does_not_say_how_much_is_free_is_a_reason_to_open_nothing(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        box.store.disk = SilentDisk(box.store.disk)
+        await box.soon(8)
+        assert mode(box) is Mode.PROTECT_ONLY
+        assert "Input/output error" in box.parts.world.causes["DISK_LOW"].message
+        assert box.ears.codes() == ["DISK_LOW"]
+        assert box.actor(names.PERSISTENCE).incarnation == 1
+        box.say("58990")
+        await box.soon()
+        assert len(exits(box)) == 1
+        box.store.disk = LowDisk(box.store.disk.real)
+        await box.soon(3)
+        assert "are needed" in box.parts.world.causes["DISK_LOW"].message
+        box.store.disk = box.store.disk.real
+        await box.soon(3)
+        assert mode(box) is Mode.NORMAL
+
+    perform(play)
+
+
 # --- errors after which nobody knows ---
 
 
@@ -268,6 +292,70 @@ def test_a_commit_that_failed_is_looked_for_and_written_once(perform, is_in):
         assert box.position().protection.stop.price == 59_500
         assert mode(box) is Mode.NORMAL
         check_settled(box)
+
+    perform(play)
+
+
+def zero(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\0" * 4096)
+
+
+@pytest.mark.parametrize("befall", [Path.unlink, zero, lambda path: path.write_bytes(b"")])
+def test_while_the_journals_file_is_gone_or_damaged_exits_go_on_from_memory(perform, befall):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open()
+        path = box.store.database.path
+
+        def take(path: Path) -> None:
+            whole.append(path.read_bytes())
+            befall(path)
+
+        whole = []
+        fail_and(box, take)
+        box.tell(names.position(pid()), ModifyProtection(pid(), MOVE, price=D(59_100)))
+        await box.soon(8)
+        assert mode(box) is Mode.PROTECT_ONLY
+        assert "restore a backup" in box.parts.world.causes["JOURNAL_DOWN"].way_out
+        assert box.actor(names.PERSISTENCE).incarnation == 1
+        box.say("58990")
+        await box.soon()
+        assert len(exits(box)) == 1
+        path.write_bytes(whole[0])
+        path.chmod(0o600)
+        await box.soon(3)
+        assert mode(box) is Mode.NORMAL
+        assert box.position().status is PositionStatus.CLOSED
+        check_settled(box)
+
+    perform(play)
+
+
+def test_a_journal_that_lost_what_was_acknowledged_is_not_written_on(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(number=1)
+        connection, path = box.store.database.connection, box.store.database.path
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        old, kept = path.read_bytes(), box.store.journal.tail.seq
+        await box.open(number=2)
+        await box.soon(2)
+        lost = box.store.journal.tail.seq - kept
+        fail_and(box, lambda path: path.write_bytes(old))
+        box.tell(names.position(pid(1)), ModifyProtection(pid(1), MOVE, price=D(59_100)))
+        await box.soon(8)
+        assert mode(box) is Mode.PROTECT_ONLY
+        assert any(
+            f"{lost} acknowledged record(s) are missing" in said for _, said in box.ears.alarms
+        )
+        assert "the venue" in box.parts.world.causes["JOURNAL_DOWN"].way_out
+        assert box.ears.codes() == ["JOURNAL_DOWN"] * 2  # an error, then what it turned out to be
+        box.say("58990")
+        await box.soon(3)
+        assert len(exits(box)) == 2
+        assert sum(1 for _ in box.journal()) == kept
+        box.kill()
 
     perform(play)
 

@@ -1,11 +1,17 @@
 """What may befall a daemon's disk: full, low, or taken over by another writer."""
 
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from actors import names
 from domain.commands import ModificationType, ModifyProtection
 from domain.modes import Mode
+from storage.errors import JournalUnavailableError, Trouble
 from tests.actors.box import Box, D, pid
 
 
@@ -63,7 +69,30 @@ class LowDisk:
         return 0
 
 
+class SilentDisk(LowDisk):
+    """A disk that fails when it is asked how much is free."""
+
+    def free_bytes(self, path: Path) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
 def steal(box: Box) -> None:
     """Raise the writer epoch, as another daemon that opened the database would."""
     connection = box.store.database.connection
     connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'writer_epoch'")
+
+
+def fail_and(box: Box, befall: Callable[[Path], None]) -> None:
+    """Let the next commit end in an I/O error, after which the closed file befalls something."""
+    database = box.store.database
+    transaction = database.transaction
+
+    @contextmanager
+    def failing() -> Iterator[sqlite3.Connection]:
+        database.transaction = transaction
+        database.close()
+        befall(database.path)
+        raise JournalUnavailableError(Trouble.IO, "disk I/O error")
+        yield
+
+    database.transaction = failing

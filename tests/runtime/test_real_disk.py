@@ -94,3 +94,11 @@ def test_a_missing_file_is_an_error(disk, tmp_path) -> None:
 
 def test_free_bytes_are_those_of_the_nearest_directory_that_exists(disk, tmp_path) -> None:
     assert disk.free_bytes(tmp_path / "not" / "yet" / "there") > 0
+
+
+def test_free_bytes_of_what_cannot_be_looked_at_are_not_those_of_another_disk(
+    disk, tmp_path
+) -> None:
+    too_long = tmp_path / ("x" * 300)
+    with pytest.raises(OSError, match="File name too long"):
+        disk.free_bytes(too_long / "journal")

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from storage.fold import Fold, state_of, without_collections
 from storage.read_tables import Step
@@ -90,6 +91,20 @@ def test_a_stream_that_does_not_fold_keeps_its_state_and_the_others_go_on(
     assert list(fold.broken) == ["count/a"]
     assert "version 1 follows 7" in fold.broken["count/a"]
     assert fold.streams["count/a"] == (7, Count(70))
+
+
+def test_what_follows_a_record_that_does_not_fold_folds_onto_the_state_before_it(
+    store: Store, fold: Fold
+) -> None:
+    first, second, *_ = store.journal.read()
+    fold.apply(first)
+    fold.apply(replace(second, version=3))
+
+    step = fold.apply(replace(second, version=4))
+
+    assert step is not None
+    assert fold.streams["count/a"] == (4, step.state) == (4, Count(3))
+    assert "version 3 follows 1" in fold.broken["count/a"]
 
 
 def test_the_state_of_a_stream_may_be_that_before_one_of_its_versions(

@@ -4,7 +4,7 @@ import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from storage.errors import (
     Trouble,
     VersionConflictError,
 )
-from storage.journal import AppendResult, Entry
+from storage.journal import AppendResult, Entry, Journal
 from storage.store import Store
 from tests.builders import NOW
 from tests.storage.words import (
@@ -217,6 +217,95 @@ def test_while_the_disk_is_in_trouble_reopening_fails_and_can_be_tried_again(
 
     store.journal.append(batch)
     assert store.journal.tail.seq == 2
+
+
+def test_a_file_that_is_gone_is_waited_for_and_not_made_anew(
+    directory: Path, store: Store, writer: Writer
+) -> None:
+    writer.count("count/a", 1)
+    store.database.close()
+    (directory / NAME).rename(directory / "elsewhere")
+
+    for _ in range(2):
+        with pytest.raises(JournalUnavailableError) as caught:
+            store.journal.reopen()
+        assert caught.value.kind is Trouble.GONE
+    assert not (directory / NAME).exists()
+
+    (directory / "elsewhere").rename(directory / NAME)
+    assert store.journal.reopen().last_seq == 1
+    writer.count("count/a", 2)
+
+
+@pytest.mark.parametrize("size", [0, 100, 4096])
+def test_a_file_that_lost_its_beginning_or_all_is_damaged_and_stays_as_it_is(
+    directory: Path, store: Store, writer: Writer, size: int
+) -> None:
+    writer.count("count/a", 1)
+    store.database.close()
+    (directory / NAME).write_bytes(b"\0" * size)
+
+    with pytest.raises(JournalUnavailableError) as caught:
+        store.journal.reopen()
+
+    assert caught.value.kind is Trouble.DAMAGED
+    assert (directory / NAME).read_bytes() == b"\0" * size
+
+
+def test_a_file_of_somebody_else_in_place_of_the_journal_is_as_if_it_were_gone(
+    directory: Path, store: Store, writer: Writer
+) -> None:
+    writer.count("count/a", 1)
+    store.database.close()
+    (directory / NAME).chmod(0o644)
+
+    with pytest.raises(JournalUnavailableError, match="chmod 600") as caught:
+        store.journal.reopen()
+
+    assert caught.value.kind is Trouble.GONE
+
+
+def test_a_file_that_lacks_what_was_durable_is_not_written_on(
+    directory: Path, store: Store, writer: Writer
+) -> None:
+    writer.count("count/a", 1)
+    store.database.close()
+    old = (directory / NAME).read_bytes()
+    store.journal.reopen()
+    writer.count("count/a", 2, 3)
+    store.database.close()
+    whole = (directory / NAME).read_bytes()
+    (directory / NAME).write_bytes(old)
+
+    with pytest.raises(JournalUnavailableError, match=r"2 acknowledged record\(s\) are missing"):
+        store.journal.reopen()
+    with pytest.raises(JournalUnavailableError, match="lacks records"):
+        store.journal.append(writer.entries("count/b", Counted(1)))
+    store.database.close()
+    (directory / NAME).write_bytes(whole)
+
+    assert store.journal.reopen().last_seq == 3
+    writer.count("count/a", 4)
+
+
+def test_a_file_with_another_history_is_not_written_on(
+    directory: Path, store: Store, writer: Writer
+) -> None:
+    store.database.close()
+    empty = (directory / NAME).read_bytes()
+    store.journal.reopen()
+    writer.count("count/a", 1)
+    store.database.close()
+    (directory / NAME).write_bytes(empty)
+    with suppress(JournalUnavailableError):
+        store.journal.reopen()
+    other = Journal(store.database, store.registry, store.tables)
+    Writer(other).count("count/a", 5)
+
+    with pytest.raises(JournalUnavailableError, match="another in its place") as caught:
+        store.journal.reopen()
+
+    assert caught.value.kind is Trouble.LOST
 
 
 def test_a_commit_whose_answer_was_lost_is_found(store: Store, writer: Writer) -> None:

@@ -115,9 +115,35 @@ def test_a_stream_that_does_not_fold_does_not_hold_up_the_others(directory: Path
     with open_store(directory) as store:
         recovered = store.recovered
 
-    assert recovered.streams == {"count/a": (1, Count(1)), "count/b": (1, Count(5))}
+    assert recovered.streams == {"count/a": (3, Count(2)), "count/b": (1, Count(5))}
     assert recovered.broken == ("count/a",)
     assert "count/a at record 2 (Exploded): a counter never explodes" in recovered.problems[0]
+
+
+def test_the_owner_of_a_stream_that_does_not_fold_goes_on_behind_the_bad_record(
+    directory: Path,
+) -> None:
+    with open_store(directory) as store:
+        Writer(store.journal).count("count/a", 1)
+        store.journal.append([Entry("count/a", 2, Exploded(), NOW)])
+
+    for version in (2, 3, 4):
+        with open_store(directory) as store:
+            found = store.recovered.streams["count/a"]
+            assert found == (version, Count(version - 1))
+            Writer(store.journal, {"count/a": found}).count("count/a", 1)
+
+
+def test_of_a_stream_whose_first_record_does_not_fold_only_the_version_is_known(
+    directory: Path,
+) -> None:
+    with open_store(directory) as store:
+        store.journal.append([Entry("count/a", version, Exploded(), NOW) for version in (1, 2)])
+
+    with open_store(directory) as store:
+        assert store.recovered.streams == {}
+        assert store.recovered.broken == ("count/a",)
+        assert store.recovered.unread == {"count/a": 2}
 
 
 def test_a_gap_in_a_stream_is_noticed(directory: Path) -> None:

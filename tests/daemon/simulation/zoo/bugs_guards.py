@@ -130,9 +130,8 @@ GUARDS = (
         (
             Edit(
                 "daemon.assembly:_positions",
-                'for position in world.states.latest_of("position")',
-                'for position in world.states.latest_of("position")'
-                ' if position.status.value == "open_protected"',
+                "if names.position(each.id) not in world.unreadable",
+                'if each.status.value == "open_protected"',
             ),
         ),
     ),

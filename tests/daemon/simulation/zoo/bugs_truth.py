@@ -108,8 +108,8 @@ TRUTH = (
         (
             Edit(
                 "storage.streams:StreamRegistry.is_needed",
-                "return not kind.is_retired(state) or self._has_owner(kind, state, streams)",
-                "return not kind.is_retired(state)",
+                "return not _is_over(kind, state) or self._has_owner(kind, state, streams)",
+                "return not _is_over(kind, state)",
             ),
         ),
     ),
