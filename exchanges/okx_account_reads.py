@@ -20,6 +20,7 @@ from exchanges.ccxt_wire import Reply, Wire
 from exchanges.okx_account_rows import cash_flow_from_row
 from exchanges.okx_fields import Row, maybe, optional, text
 from exchanges.okx_fill_owners import MOST_KNOWN, FillOwners
+from exchanges.okx_forgotten import SETTLED, forgotten
 from exchanges.okx_pages import Pages, Rows
 from exchanges.okx_rules import Rules
 from exchanges.port import (
@@ -65,6 +66,7 @@ class AccountReads:
 
     def __init__(self, wire: Wire, clock: Clock, rules: Rules) -> None:
         self._wire = wire
+        self._clock = clock
         self._rules = rules
         self._pages = Pages(wire, clock)
         self.margins: Mapping[str, frozenset[str]] = {}  # of what is held, by the venue's ids
@@ -225,13 +227,16 @@ class AccountReads:
         self, instrument: Instrument, algo: VenueOrder, venue_ids: Sequence[str]
     ) -> VenueOrder | Unknown:
         children = []
+        for venue_id in venue_ids:  # their fills are the stop's, whatever is found of them
+            self.owners.note(venue_id, algo.terms.client_order_id)
         for venue_id in venue_ids:
             child = await self._by_venue_id(instrument, venue_id)
+            if isinstance(child, NotFound):
+                if self._pages.by_venue_clock(self._clock.now()) - algo.updated_at < SETTLED:
+                    return Unknown(f"triggered; its order {venue_id} is not to be found")
+                child = await forgotten(self._pages, algo, venue_id, instrument)
             if isinstance(child, Unknown):
                 return child
-            if isinstance(child, NotFound):
-                return Unknown(f"triggered; its order {venue_id} is not to be found")
-            self.owners.note(venue_id, algo.terms.client_order_id)
             children.append(child)
         return with_children(algo, children)
 

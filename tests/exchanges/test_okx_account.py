@@ -622,6 +622,67 @@ async def test_a_triggered_stop_is_told_of_with_its_orders_fills() -> None:
     assert (found.terms.type, found.terms.client_order_id) == (OrderType.STOP, GUARD)
 
 
+def fired(ago: timedelta) -> dict[str, Any]:
+    """Return the row of a stop of ours that created order 5 so long ago."""
+    at = str(int((datetime.now(UTC) - ago).timestamp() * 1000))
+    return algo_row(algoClOrdId=GUARD, state="effective", ordIdList=["5"], uTime=at)
+
+
+def of_order(order_id: str) -> Any:
+    """List one fill of an order, if it is asked for."""
+    row = fill_row(ordId=order_id, clOrdId="", fillSz="2", fillPx="57990")
+    return lambda asked: said(row) if asked.query.get("ordId", order_id) == order_id else said()
+
+
+FORGOTTEN = {"trade__order": NOT_FOUND, "trade__orders_history": said(), "trade__fills": said()}
+
+
+@on_loop
+async def test_the_order_of_a_stop_that_the_venue_has_forgotten_is_known_by_its_fills() -> None:
+    server = OkxServer(
+        trade__order_algo=said(fired(timedelta(hours=3))),
+        trade__fills_history=of_order("5"),
+        **FORGOTTEN,
+    )
+    async with trading(server) as account:
+        found = await account.order(BTC, GUARD)
+        fills = await account.fills(None)
+        others = await account.outside_fills(SINCE)
+
+    assert isinstance(found, VenueOrder)
+    assert (found.status, found.filled, found.average_price) == (S.FILLED, Decimal("0.02"), 57990)
+    assert not isinstance(fills, Unknown)
+    assert [each.client_order_id for each in fills] == [GUARD]  # and nobody else's
+    assert others == ()
+
+
+@on_loop
+async def test_a_forgotten_order_of_a_stop_without_fills_has_failed() -> None:
+    server = OkxServer(
+        trade__order_algo=said(fired(timedelta(hours=3))),
+        trade__fills_history=of_order("6"),
+        **FORGOTTEN,
+    )
+    async with trading(server) as account:
+        found = await account.order(BTC, GUARD)
+
+    assert isinstance(found, VenueOrder)
+    assert (found.status, found.filled) == (S.REJECTED, 0)
+
+
+@on_loop
+async def test_the_order_of_a_stop_that_has_just_fired_is_not_forgotten_it_is_not_there_yet() -> (
+    None
+):
+    server = OkxServer(
+        trade__order_algo=said(fired(timedelta(seconds=50))),
+        trade__fills_history=said(),
+        **FORGOTTEN,
+    )
+    async with trading(server) as account:
+        assert isinstance(await account.order(BTC, GUARD), Unknown)
+
+
 @on_loop
 async def test_an_empty_answer_about_a_stop_is_believed_only_with_the_lists() -> None:
     lists = {"trade__orders_algo_pending": said(), "trade__orders_algo_history": said()}
