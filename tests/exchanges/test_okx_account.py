@@ -671,9 +671,7 @@ async def test_a_forgotten_order_of_a_stop_without_fills_has_failed() -> None:
 
 
 @on_loop
-async def test_the_order_of_a_stop_that_has_just_fired_is_not_forgotten_it_is_not_there_yet() -> (
-    None
-):
+async def test_the_order_of_a_stop_that_has_just_fired_is_not_there_yet() -> None:
     server = OkxServer(
         trade__order_algo=said(fired(timedelta(seconds=50))),
         trade__fills_history=said(),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
@@ -9,10 +10,12 @@ from msgspec.structs import replace
 from domain.ids import Symbol
 from domain.instrument import Instrument
 from exchanges import okx_account
+from exchanges.okx_account_rows import instrument_from_row
 from exchanges.port import Accepted, Refused, Unknown
 from tests.exchanges.okx_rows import BTC_SPOT, BTC_SWAP, balance_row, position_row
 from tests.exchanges.okx_server import (
     HANG_UP,
+    SPOT_RULES,
     SWAP_RULES,
     Answer,
     Asked,
@@ -88,6 +91,24 @@ async def test_rules_are_read_again_and_stay_where_the_answer_is_lost(monkeypatc
 
         server.says["public/instruments"] = rules(UNLISTED)
         await until(lambda: symbols(account.listed()) == [BTC_SWAP.symbol])
+
+
+@pytest.mark.parametrize(
+    ("instrument", "row", "most", "worth"),
+    [
+        (BTC_SWAP, {"maxMktSz": "12000", "maxStopSz": "10000", "maxMktAmt": ""}, "100", None),
+        (BTC_SWAP, {"maxMktSz": "12000"}, "120", None),
+        (BTC_SPOT, {"maxMktSz": "1000000", "maxMktAmt": "900000"}, None, "900000"),
+        (BTC_SWAP, {"maxMktSz": "", "maxStopSz": "0"}, None, None),
+    ],
+)
+def test_the_most_of_one_order_at_market_counts_contracts_and_of_spot_money(
+    instrument: Instrument, row: dict[str, str], most: str | None, worth: str | None
+) -> None:
+    told = SPOT_RULES if instrument is BTC_SPOT else SWAP_RULES
+    read = instrument_from_row(told | row, instrument)
+    expected = tuple(None if each is None else Decimal(each) for each in (most, worth))
+    assert (read.max_market, read.max_market_value) == expected
 
 
 @pytest.mark.parametrize("answer", [UNLISTED, said()])
