@@ -160,8 +160,11 @@ class AccountReads:
         return found if isinstance(found, Unknown) else tuple(fill for _, fill in found)
 
     async def outside_fills(self, since: datetime) -> tuple[OutsideFill, ...] | Unknown:
-        """Return executions of orders without an id of ours, oldest first."""
-        found = await self._executions(since, lambda owner: identity_of(owner) is None)
+        """Return executions of orders without an id of ours, oldest first.
+
+        Where the list is too long, of the latest ones: what came of older ones the holdings say.
+        """
+        found = await self._executions(since, lambda owner: identity_of(owner) is None, cut=True)
         if isinstance(found, Unknown):
             return found
         try:
@@ -307,7 +310,11 @@ class AccountReads:
         return None
 
     async def _executions(
-        self, since: datetime | None, wants: Callable[[ClientOrderId], bool] = bool
+        self,
+        since: datetime | None,
+        wants: Callable[[ClientOrderId], bool] = bool,
+        *,
+        cut: bool = False,
     ) -> list[tuple[Row, Fill]] | Unknown:
         """Return rows and what they say, of orders whose id `wants`, oldest first."""
         if not self._rules.are_known:
@@ -315,7 +322,7 @@ class AccountReads:
         if since is not None:
             since = self._pages.by_venue_clock(since)
         past = [(okx.PAST_FILLS, {"instType": kind.value.upper()}) for kind in self._kinds]
-        rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
+        rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past, cut=cut)
         if isinstance(rows, Unknown):
             return rows
         rows = [row for row in rows if optional_id(row) in self.listed]

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from domain.ids import AccountName, PositionId, Symbol, client_order_id
 from domain.instrument import PriceSource, Side
 from domain.order import OrderStatus, OrderTerms, OrderType
+from exchanges import okx_pages
 from exchanges.breaker import Breaker, BreakerState
 from exchanges.budget import Budget
 from exchanges.okx_account import OkxSettings
@@ -806,6 +807,47 @@ async def test_fills_of_a_stops_order_carry_the_stops_id() -> None:
     assert {fill.client_order_id for fill in fills} == {ENTRY, GUARD}
     assert [each.cause for each in outside] == [Outside.PERSON]
     assert len(server.of("trade/order")) == 2  # each once
+
+
+def listed(count: int) -> Any:
+    """List fills, of ours all but the oldest, in pages of 100."""
+    at = {"ts": str(int((datetime.now(UTC) - timedelta(days=5)).timestamp() * 1000))}
+    rows = [
+        fill_row(**at, billId=str(count - n), tradeId=str(count - n), clOrdId=ENTRY)
+        for n in range(count)
+    ]
+    rows[-1] |= {"clOrdId": "", "subType": "104"}
+
+    def pages(asked: Any) -> bytes:
+        first = count - int(asked.query["after"]) + 1 if "after" in asked.query else 0
+        return said(*rows[first : first + 100])
+
+    return pages
+
+
+@on_loop
+async def test_others_trades_among_many_of_ours_are_read_on_when_who_asked_has_given_up() -> None:
+    server = OkxServer(trade__fills=said(), trade__fills_history=listed(1150))
+    async with trading(server) as account:
+        account.wire.settings = within(account, 5.0)  # the venue counts requests
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(account.outside_fills(SINCE), 0.2)
+        outside = await account.outside_fills(SINCE)
+
+    assert not isinstance(outside, Unknown)
+    assert [each.cause for each in outside] == [Outside.LIQUIDATION]
+    assert len(server.of("trade/fills-history")) == 12  # each page once
+
+
+@on_loop
+async def test_of_a_list_that_is_too_long_the_latest_trades_of_others_are_known(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(okx_pages, "_MAX_PAGES", 2)
+    server = OkxServer(trade__fills=said(), trade__fills_history=listed(250))
+    async with trading(server) as account:
+        assert await account.outside_fills(SINCE) == ()
+        assert isinstance(await account.fills(SINCE), Unknown)
 
 
 @on_loop
