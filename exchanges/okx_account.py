@@ -108,6 +108,7 @@ class OkxAccount:
         instruments: Sequence[Instrument],
         stream: StreamOf | None = None,
         wire: WireOf = Wire,
+        held: Sequence[Instrument] = (),
     ) -> None:
         """Prepare; nothing is imported or sent before `start`.
 
@@ -117,6 +118,8 @@ class OkxAccount:
             instruments: what is traded; the venue's own rules replace theirs once they are read.
             stream: makes the private stream; without one nothing is pushed.
             wire: makes what carries requests.
+            held: what is open here, by the venue's rules of when it was opened: those count where
+                it lists an instrument no more.
         """
         self.settings = settings
         self._clock = clock
@@ -134,7 +137,7 @@ class OkxAccount:
         self.wire = wire(
             WireSettings(credentials, settings.rest_url, settings.is_demo), clock, okx.OkxJudge()
         )
-        self.rules = Rules(self.wire, self._wanted)
+        self.rules = Rules(self.wire, self._wanted, held)
         self.reads = AccountReads(self.wire, clock, self.rules)
         self._flows = LastingRead(
             clock, self.reads.cash_flows, lambda flow: (flow.at, flow.flow_id)

@@ -267,7 +267,8 @@ class AccountReads:
     ) -> VenueOrder | NotFound | Unknown:
         parameters = {"instId": inst_id(instrument)} | key
         answer = await self._wire.ask(okx.ORDER, parameters, urgent=True)
-        if okx.is_not_found(answer):
+        is_gone = okx.is_unlisted(answer) and self._rules.is_absent(instrument)  # with its orders
+        if is_gone or okx.is_not_found(answer):
             return NotFound()
         row = okx.read(answer, okx.only_row)
         if not isinstance(row, Unknown):
@@ -296,8 +297,9 @@ class AccountReads:
         self, instrument: Instrument, order_id: ClientOrderId
     ) -> Mapping[str, Any] | Unknown | None:
         """Search the lists of waiting and of ended orders."""
+        of_it = {} if self._rules.is_absent(instrument) else {"instId": inst_id(instrument)}
         for kind in _RESTING_KINDS:
-            wanted = {"ordType": kind, "instId": inst_id(instrument)}
+            wanted = {"ordType": kind} | of_it
             asked = [(okx.OPEN_ALGOS, wanted)]
             asked += [(okx.PAST_ALGOS, wanted | {"state": state}) for state in _ENDED_STATES]
             for endpoint, parameters in asked:
