@@ -322,6 +322,9 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
                 self.run(self._ask(order_id, venue_order.terms.symbol, 0))
             return
         self.short_of_fills.discard(venue_order.terms.client_order_id)
+        if asked_s is None and _may_be_a_part(stream.state, venue_order):
+            self.run(self._ask(venue_order.terms.client_order_id, venue_order.terms.symbol, 0))
+            return
         event = _event_for(stream.state, venue_order)
         if event is not None:
             if venue_order.status not in TRANSITIONS[stream.state.status] | {stream.state.status}:
@@ -382,6 +385,16 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
 def _may_have_left(terms: OrderTerms) -> bool:
     """Whether an order could have been sent though nobody journaled it: an armed exit's."""
     return terms.reduce_only and terms.type not in RESTING
+
+
+def _may_be_a_part(order: Order, venue_order: VenueOrder) -> bool:
+    """Whether what was told to be over may be one of several orders that a stop created.
+
+    A venue splits large ones, and tells of each by itself; asked, it tells of all together.
+    """
+    is_over = venue_order.status in TERMINAL
+    is_less = venue_order.terms.quantity < order.terms.quantity or venue_order.filled < order.filled
+    return order.terms.type in RESTING and is_over and is_less
 
 
 def _event_for(order: Order, venue_order: VenueOrder) -> AnyOrderEvent | None:

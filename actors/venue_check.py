@@ -232,9 +232,8 @@ class VenueCheckActor(Actor):
             ours, theirs = each.instrument, listed.get(each.instrument.symbol)
             if each.is_closed or theirs is None or theirs.kind is not ours.kind:
                 continue
-            lot, least = theirs.lot_size, theirs.min_quantity
-            if (lot, least) != (ours.lot_size, ours.min_quantity):
-                self.tell(names.position(each.id), GridTold(each.id, lot, least))
+            if _grid_of(theirs) != _grid_of(ours):
+                self.tell(names.position(each.id), GridTold(each.id, *_grid_of(theirs)))
 
     def _bar(self, symbol: Symbol) -> None:
         if symbol in self.world.barred:
@@ -246,3 +245,8 @@ class VenueCheckActor(Actor):
             f"{self.world.venue} does not list {symbol} as {kind}, or it is suspended.",
             "Take it out of market.symbols, or wait until it is listed.",
         )
+
+
+def _grid_of(rules: Instrument) -> tuple[Decimal, Decimal, Decimal | None, Decimal | None]:
+    """Return which sizes of orders the venue takes."""
+    return rules.lot_size, rules.min_quantity, rules.max_market, rules.max_market_value

@@ -106,6 +106,7 @@ PHRASES = {
     "cash_moved": "{kind}: {amount:+} {asset}{text:brackets}",
     "dust_gone": "{quantity:n} {symbol}, left over here, are at the venue no more: written off",
     "balance_corrected": "balance corrected by {amount:+} to the venue's: {why}",
+    "list_cut": "the venue's {list} is too long: read are the latest {rows} rows",
     "venue_not_read": "the venue did not answer: {failed:listed}",
     "private_stream_down": "the venue's private stream is lost: {why}; connecting again",
     "exit_waits": "{client_order_id} waits: the stop at the venue may sell the same",

@@ -35,7 +35,12 @@ def account_of(
     if section is None or login is None:
         return None
     return lambda world: okx_account(
-        section, login, world.clock, chance, tuple(world.instruments.values())
+        section,
+        login,
+        world.clock,
+        chance,
+        tuple(world.instruments.values()),
+        held=instruments_held(world),
     )
 
 
@@ -46,6 +51,7 @@ def okx_account(
     chance: Chance,
     instruments: Sequence[Instrument],
     *,
+    held: Sequence[Instrument] = (),
     with_stream: bool = True,
 ) -> "OkxAccount":
     """Make an account at OKX, not yet started; where it is says its section."""
@@ -65,7 +71,13 @@ def okx_account(
     )
 
     stream = stream_of((RealNet(), clock, chance), ws_url if urls is None else urls.ws)
-    return okx.OkxAccount(settings, clock, instruments, stream if with_stream else None)
+    return okx.OkxAccount(settings, clock, instruments, stream if with_stream else None, held=held)
+
+
+def instruments_held(world: World) -> tuple[Instrument, ...]:
+    """Return the instruments of positions that are not over, by the rules they have."""
+    positions: list[Position] = world.states.latest_of("position")
+    return tuple(dict.fromkeys(each.instrument for each in positions if not each.is_settled))
 
 
 def venue_account_of(streams: Streams, account: str) -> VenueAccount | None:

@@ -75,11 +75,13 @@ def figures_of(case: EntryCase) -> EntryFigures:
     portfolio, marks, request = case.portfolio, case.marks, case.request
     buffer = case.account_limits.balance_buffer_ratio * portfolio.balance
     holding = case.holding
-    pending = (
-        reservation.open_notional
+    pending = [
+        reservation
         for reservation in portfolio.reservations.values()
         if reservation.position_id == request.position_id
-    )
+    ]
+    notional = sum((each.open_notional for each in pending), ZERO)
+    quantity = sum((each.quantity - each.filled for each in pending), ZERO)
     return EntryFigures(
         request=request,
         instrument=case.instrument,
@@ -90,8 +92,9 @@ def figures_of(case: EntryCase) -> EntryFigures:
         buffer=buffer,
         exposure=exposure(portfolio, marks),
         daily_loss=daily_loss(portfolio, marks),
-        held_notional=ZERO if holding is None else sum(pending, holding.ledger.cost),
+        held_notional=ZERO if holding is None else holding.ledger.cost + notional,
         held_risk=case.held_risk,
+        held_quantity=ZERO if holding is None else holding.ledger.remaining + quantity,
     )
 
 

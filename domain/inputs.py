@@ -119,6 +119,8 @@ class GridTold(msgspec.Struct, frozen=True):
     position_id: PositionId
     lot_size: Decimal  # base units
     min_quantity: Decimal  # base units
+    max_market: Decimal | None = None  # base units
+    max_market_value: Decimal | None = None  # quote
 
 
 class OrderEnded(msgspec.Struct, frozen=True):

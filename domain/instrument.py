@@ -88,6 +88,8 @@ class Instrument(msgspec.Struct, frozen=True):
     min_notional: Decimal  # quote
     max_leverage: Decimal = ONE
     contract_size: Decimal = ONE  # base units a contract
+    max_market: Decimal | None = None  # base units, of one order at market; None: no limit told
+    max_market_value: Decimal | None = None  # quote, likewise
 
     @property
     def pair(self) -> Pair:
@@ -101,6 +103,13 @@ class Instrument(msgspec.Struct, frozen=True):
     def can_be_ordered(self, quantity: Decimal) -> bool:
         """Whether the venue takes an order of so much, or of the whole lots of it."""
         return self.whole_lots(quantity) >= max(self.lot_size, self.min_quantity)
+
+    def most_at_market(self, price: Decimal | None) -> Decimal | None:
+        """Return the most that one order at market may have, in whole lots; None: no limit told."""
+        limits = [] if self.max_market is None else [self.max_market]
+        if self.max_market_value is not None and price:
+            limits.append(self.max_market_value / price)
+        return self.whole_lots(min(limits)) if limits else None
 
     def on_tick_for(self, side: Side, price: Decimal) -> Decimal:
         """Round a limit price to the tick so that it never gets worse for its owner.

@@ -20,7 +20,14 @@ from domain.position_events import (
     ProtectionSet,
     SuggestionHeld,
 )
-from domain.position_exits import armed_exits, cancel_entries, cancels_of, fire, fire_all
+from domain.position_exits import (
+    armed_exits,
+    cancel_entries,
+    cancels_of,
+    fire,
+    fire_all,
+    parts_of,
+)
 from domain.position_guards import guards
 from domain.position_life import resting_entries
 from domain.protection import CLOSE, ExitReason
@@ -48,8 +55,9 @@ def close(decision: Draft, close: ClosePosition) -> None:
             decision.answer(close.request_id, _part_too_small(position, close.part))
             return
         whole = position.free_quantity - quantity < instrument.lot_size
-        exit_id = ExitId(f"close-{len(position.exits) + 1}")
-        fire(decision, exit_id, close.reason, quantity, None, None, whole=whole, armed=False)
+        for part in parts_of(instrument, quantity, decision.market.last):
+            exit_id = ExitId(f"close-{len(decision.position.exits) + 1}")
+            fire(decision, exit_id, close.reason, part, None, None, whole=whole, armed=False)
     decision.answer(close.request_id)
 
 

@@ -75,6 +75,8 @@ class GridChanged(PositionEvent, frozen=True):
     lot_size: Decimal  # base units
     min_quantity: Decimal  # base units
     at: datetime
+    max_market: Decimal | None = None  # base units
+    max_market_value: Decimal | None = None  # quote
 
 
 class AdditionIntended(PositionEvent, frozen=True):

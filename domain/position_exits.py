@@ -6,7 +6,7 @@ from decimal import Decimal
 from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
 from domain.ids import ClientOrderId, ExitId, client_order_id, identity_of
 from domain.inputs import Crossed
-from domain.instrument import Kind
+from domain.instrument import Instrument, Kind
 from domain.money import ONE, ZERO, ceil_to
 from domain.order import OrderTerms, OrderType
 from domain.position import ArmedExit, Entry, ExitOrder, Position, PositionStatus, Trigger
@@ -16,6 +16,7 @@ from domain.position_life import working_entries
 from domain.protection import CLOSE, STOP, TIME, TRAIL, ExitReason, Protection, levels_of
 from domain.venue_stop_life import epoch_of
 
+MOST_PARTS = 20  # orders that leave together; the venue takes so many at once
 _EXIT_LEGS = frozenset({"stop", "trail", "time", "target", "close"})
 
 
@@ -36,7 +37,8 @@ def fire_all(
     decision.then(*cancel_entries(position))
     quantity = position.instrument.whole_lots(position.free_quantity)
     if quantity > ZERO:
-        fire(decision, exit_id, reason, quantity, trigger, crossed, whole=True, armed=armed)
+        for part in parts_of(position.instrument, quantity, decision.market.last):
+            fire(decision, exit_id, reason, part, trigger, crossed, whole=True, armed=armed)
     elif position.status in HOLDS and position.withdrawn is None and working_entries(position):
         decision.record(EntryWithdrawn(reason, decision.now))
 
@@ -63,16 +65,35 @@ def fire_target(
     whole = quantity >= position.instrument.whole_lots(position.free_quantity)
     if whole:
         decision.then(*cancel_entries(position))
-    fire(
-        decision,
-        exit_id,
-        ExitReason.TAKE_PROFIT,
-        quantity,
-        trigger,
-        crossed,
-        whole=whole,
-        armed=True,
-    )
+    for part in parts_of(position.instrument, quantity, decision.market.last):
+        fire(
+            decision,
+            exit_id,
+            ExitReason.TAKE_PROFIT,
+            part,
+            trigger,
+            crossed,
+            whole=whole,
+            armed=True,
+        )
+
+
+def parts_of(
+    instrument: Instrument, quantity: Decimal, price: Decimal | None
+) -> tuple[Decimal, ...]:
+    """Divide a quantity, whole lots, into orders at market that the venue takes.
+
+    They are about equal, so that none is too small.
+    """
+    most = instrument.most_at_market(price)
+    if not most or quantity <= most:
+        return (quantity,)
+    count = int(ceil_to(quantity / most, ONE))
+    if count > MOST_PARTS:  # the last is refused, and divided when it is tried again
+        rest = quantity - most * (MOST_PARTS - 1)
+        return (*(most for _ in range(MOST_PARTS - 1)), rest)
+    each, more = divmod(int(quantity / instrument.lot_size), count)  # lots
+    return tuple(instrument.lot_size * (each + (number < more)) for number in range(count))
 
 
 def target_quantity(position: Position, exit_id: ExitId) -> Decimal:

@@ -18,7 +18,13 @@ def take_grid(decision: Draft, told: GridTold) -> None:
         return
     position = decision.position
     before, held = position.instrument, position.remaining
-    after = replace(before, lot_size=told.lot_size, min_quantity=told.min_quantity)
+    after = replace(
+        before,
+        lot_size=told.lot_size,
+        min_quantity=told.min_quantity,
+        max_market=told.max_market,
+        max_market_value=told.max_market_value,
+    )
     if after == before:
         return
     text = f"{before.symbol} is ordered in lots of {after.lot_size} at the venue now, at least "
@@ -27,7 +33,15 @@ def take_grid(decision: Draft, told: GridTold) -> None:
         text += "nothing can be sold by an order; close it there"
         decision.then(Alarm("LOT_RAISED", text, position.id))
         return
-    decision.record(GridChanged(after.lot_size, after.min_quantity, decision.now))
+    decision.record(
+        GridChanged(
+            lot_size=after.lot_size,
+            min_quantity=after.min_quantity,
+            at=decision.now,
+            max_market=after.max_market,
+            max_market_value=after.max_market_value,
+        )
+    )
     rest = held - after.whole_lots(held)
     if rest > held - before.whole_lots(held):
         text += f"{rest} will be left over as dust; sell that there"

@@ -29,6 +29,7 @@ from domain.position_exits import (
     fire,
     fire_all,
     fire_target,
+    parts_of,
     reason_of,
 )
 from domain.protection import (
@@ -335,4 +336,5 @@ def _fire_again(decision: Draft, exit_id: ExitId) -> None:
     quantity = instrument.whole_lots(min(last.quantity - last.filled, free))
     if last.done and instrument.can_be_ordered(quantity):
         whole = free - quantity < instrument.lot_size
-        fire(decision, exit_id, last.reason, quantity, None, None, whole=whole, armed=False)
+        for part in parts_of(instrument, quantity, decision.market.last):
+            fire(decision, exit_id, last.reason, part, None, None, whole=whole, armed=False)

@@ -12,6 +12,7 @@ from domain.errors import InvariantError
 from domain.ids import MANUAL, ClientOrderId
 from domain.instrument import Direction
 from domain.money import ZERO
+from domain.instrument import Direction, Instrument
 from domain.order import Fill, OrderStatus, OrderType
 from domain.position import Conflict, Entry, ExitOrder, Position, PositionStatus
 from domain.position import to_status as _to
@@ -104,9 +105,8 @@ def _changed(
             return _reduced_outside(position, event)
         case PositionFunded(total=total):
             return replace(position, ledger=replace(position.ledger, funding=total))
-        case GridChanged(lot_size=lot, min_quantity=least):
-            instrument = replace(position.instrument, lot_size=lot, min_quantity=least)
-            return replace(position, instrument=instrument)
+        case GridChanged():
+            return replace(position, instrument=_with_grid(position.instrument, event))
         case AdditionIntended(entry=entry):
             return replace(position, additions=(*position.additions, entry))
         case ProtectionModified(modification=done):
@@ -292,6 +292,16 @@ def _downtime_judged(position: Position, event: DowntimeJudged) -> Position:
         best_price=best,
         worst_price=worst,
         judged_until=event.until,
+    )
+
+
+def _with_grid(instrument: Instrument, grid: GridChanged) -> Instrument:
+    return replace(
+        instrument,
+        lot_size=grid.lot_size,
+        min_quantity=grid.min_quantity,
+        max_market=grid.max_market,
+        max_market_value=grid.max_market_value,
     )
 
 

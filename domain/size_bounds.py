@@ -32,6 +32,7 @@ class EntryFigures(msgspec.Struct, frozen=True):
     daily_loss: Decimal
     held_notional: Decimal = ZERO  # of the position already, at cost, when it is added to
     held_risk: Decimal = ZERO
+    held_quantity: Decimal = ZERO  # base units
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -176,6 +177,7 @@ class _Cap(msgspec.Struct, frozen=True):
     limit: Decimal
     why: str
     used: Decimal = ZERO
+    unit: str = ""  # "": quote
 
 
 def _caps(
@@ -192,6 +194,7 @@ def _caps(
             limit=equity * trader_limits.max_risk_ratio,
             why=f"{percent(trader_limits.max_risk_ratio)} of equity, trader {request.trader}",
         )
+    yield from _market_caps(figures)
     yield _Cap(
         rule="MAX_POSITION_SHARE",
         what="Notional",
@@ -226,14 +229,39 @@ def _caps(
     )
 
 
+def _market_caps(figures: EntryFigures) -> Iterator[_Cap]:
+    """What is held must be able to leave with one order at market."""
+    instrument, price = figures.instrument, figures.worst_price
+    why = "the most that the venue takes of one order at market, by which it has to leave"
+    if instrument.max_market is not None:
+        yield _Cap(
+            rule="MAX_MARKET_ORDER",
+            what="Quantity",
+            per_unit=ONE,
+            used=figures.held_quantity,
+            limit=instrument.max_market,
+            why=why,
+            unit=instrument.base,
+        )
+    if instrument.max_market_value is not None:
+        yield _Cap(
+            rule="MAX_MARKET_ORDER",
+            what="Notional",
+            per_unit=price,
+            used=figures.held_quantity * price,
+            limit=instrument.max_market_value,
+            why=why,
+        )
+
+
 def _bound_of(cap: _Cap, quantity: Decimal, instrument: Instrument) -> Bound:
     room = max(ZERO, cap.limit - cap.used)
     actual = cap.used + quantity * cap.per_unit
     return Bound(
         rule=cap.rule,
         quantity=instrument.whole_lots(room / cap.per_unit),
-        message=f"{cap.what} {shown(actual)} above {shown(cap.limit)} {instrument.quote} "
-        f"({cap.why}) for {instrument.symbol}.",
+        message=f"{cap.what} {shown(actual)} above {shown(cap.limit)} "
+        f"{cap.unit or instrument.quote} ({cap.why}) for {instrument.symbol}.",
         actual=actual,
         limit=cap.limit,
     )

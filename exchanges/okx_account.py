@@ -27,7 +27,7 @@ from exchanges.okx_account_reads import AccountReads, is_guard
 from exchanges.okx_account_rows import facts_from_row, owner_from_row
 from exchanges.okx_entry_checks import EntryChecks
 from exchanges.okx_errors import code_of
-from exchanges.okx_flows import LastingFlows
+from exchanges.okx_lasting import LastingRead
 from exchanges.okx_orders import AccountModes
 from exchanges.okx_rules import Rules
 from exchanges.port import (
@@ -108,6 +108,7 @@ class OkxAccount:
         instruments: Sequence[Instrument],
         stream: StreamOf | None = None,
         wire: WireOf = Wire,
+        held: Sequence[Instrument] = (),
     ) -> None:
         """Prepare; nothing is imported or sent before `start`.
 
@@ -117,6 +118,8 @@ class OkxAccount:
             instruments: what is traded; the venue's own rules replace theirs once they are read.
             stream: makes the private stream; without one nothing is pushed.
             wire: makes what carries requests.
+            held: what is open here, by the venue's rules of when it was opened: those count where
+                it lists an instrument no more.
         """
         self.settings = settings
         self._clock = clock
@@ -134,9 +137,12 @@ class OkxAccount:
         self.wire = wire(
             WireSettings(credentials, settings.rest_url, settings.is_demo), clock, okx.OkxJudge()
         )
-        self.rules = Rules(self.wire, self._wanted)
+        self.rules = Rules(self.wire, self._wanted, held)
         self.reads = AccountReads(self.wire, clock, self.rules)
-        self._flows = LastingFlows(clock, self.reads.cash_flows)
+        self._flows = LastingRead(
+            clock, self.reads.cash_flows, lambda flow: (flow.at, flow.flow_id)
+        )
+        self._outside = LastingRead(clock, self.reads.outside_fills, _key_of_outside)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
@@ -167,6 +173,7 @@ class OkxAccount:
         if self._stream is not None:
             await self._stream.close()
         await self._flows.close()
+        await self._outside.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -344,8 +351,11 @@ class OkxAccount:
         return self.reads.fills(since)
 
     def outside_fills(self, since: datetime) -> Awaitable[tuple[OutsideFill, ...] | Unknown]:
-        """Return executions of orders without an id, oldest first."""
-        return self.reads.outside_fills(since)
+        """Return executions of orders without an id, oldest first.
+
+        Ours are listed among them: a long list is read on, whoever waits for it.
+        """
+        return self._outside.since(since)
 
     def cash_flows(self, since: datetime) -> Awaitable[tuple[CashFlow, ...] | Unknown]:
         """Return what moved money besides fills, oldest first.
@@ -440,6 +450,10 @@ class OkxAccount:
         assert self._on_update is not None  # or it would be early
         self._stream = self._stream_of(self, self._on_update)
         self._run(self._stream.run())
+
+
+def _key_of_outside(each: OutsideFill) -> tuple[datetime, str, str]:
+    return each.fill.at, each.fill.trade_id, each.fill.side.value
 
 
 def _say_if_broken(task: asyncio.Task[None]) -> None:

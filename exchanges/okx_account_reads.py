@@ -20,6 +20,7 @@ from exchanges.ccxt_wire import Reply, Wire
 from exchanges.okx_account_rows import cash_flow_from_row
 from exchanges.okx_fields import Row, maybe, optional, text
 from exchanges.okx_fill_owners import MOST_KNOWN, FillOwners
+from exchanges.okx_forgotten import SETTLED, forgotten
 from exchanges.okx_pages import Pages, Rows
 from exchanges.okx_rules import Rules
 from exchanges.port import (
@@ -65,6 +66,7 @@ class AccountReads:
 
     def __init__(self, wire: Wire, clock: Clock, rules: Rules) -> None:
         self._wire = wire
+        self._clock = clock
         self._rules = rules
         self._pages = Pages(wire, clock)
         self.margins: Mapping[str, frozenset[str]] = {}  # of what is held, by the venue's ids
@@ -158,8 +160,11 @@ class AccountReads:
         return found if isinstance(found, Unknown) else tuple(fill for _, fill in found)
 
     async def outside_fills(self, since: datetime) -> tuple[OutsideFill, ...] | Unknown:
-        """Return executions of orders without an id of ours, oldest first."""
-        found = await self._executions(since, lambda owner: identity_of(owner) is None)
+        """Return executions of orders without an id of ours, oldest first.
+
+        Where the list is too long, of the latest ones: what came of older ones the holdings say.
+        """
+        found = await self._executions(since, lambda owner: identity_of(owner) is None, cut=True)
         if isinstance(found, Unknown):
             return found
         try:
@@ -225,13 +230,16 @@ class AccountReads:
         self, instrument: Instrument, algo: VenueOrder, venue_ids: Sequence[str]
     ) -> VenueOrder | Unknown:
         children = []
+        for venue_id in venue_ids:  # their fills are the stop's, whatever is found of them
+            self.owners.note(venue_id, algo.terms.client_order_id)
         for venue_id in venue_ids:
             child = await self._by_venue_id(instrument, venue_id)
+            if isinstance(child, NotFound):
+                if self._pages.by_venue_clock(self._clock.now()) - algo.updated_at < SETTLED:
+                    return Unknown(f"triggered; its order {venue_id} is not to be found")
+                child = await forgotten(self._pages, algo, venue_id, instrument)
             if isinstance(child, Unknown):
                 return child
-            if isinstance(child, NotFound):
-                return Unknown(f"triggered; its order {venue_id} is not to be found")
-            self.owners.note(venue_id, algo.terms.client_order_id)
             children.append(child)
         return with_children(algo, children)
 
@@ -259,7 +267,8 @@ class AccountReads:
     ) -> VenueOrder | NotFound | Unknown:
         parameters = {"instId": inst_id(instrument)} | key
         answer = await self._wire.ask(okx.ORDER, parameters, urgent=True)
-        if okx.is_not_found(answer):
+        is_gone = okx.is_unlisted(answer) and self._rules.is_absent(instrument)  # with its orders
+        if is_gone or okx.is_not_found(answer):
             return NotFound()
         row = okx.read(answer, okx.only_row)
         if not isinstance(row, Unknown):
@@ -288,8 +297,9 @@ class AccountReads:
         self, instrument: Instrument, order_id: ClientOrderId
     ) -> Mapping[str, Any] | Unknown | None:
         """Search the lists of waiting and of ended orders."""
+        of_it = {} if self._rules.is_absent(instrument) else {"instId": inst_id(instrument)}
         for kind in _RESTING_KINDS:
-            wanted = {"ordType": kind, "instId": inst_id(instrument)}
+            wanted = {"ordType": kind} | of_it
             asked = [(okx.OPEN_ALGOS, wanted)]
             asked += [(okx.PAST_ALGOS, wanted | {"state": state}) for state in _ENDED_STATES]
             for endpoint, parameters in asked:
@@ -302,7 +312,11 @@ class AccountReads:
         return None
 
     async def _executions(
-        self, since: datetime | None, wants: Callable[[ClientOrderId], bool] = bool
+        self,
+        since: datetime | None,
+        wants: Callable[[ClientOrderId], bool] = bool,
+        *,
+        cut: bool = False,
     ) -> list[tuple[Row, Fill]] | Unknown:
         """Return rows and what they say, of orders whose id `wants`, oldest first."""
         if not self._rules.are_known:
@@ -310,7 +324,7 @@ class AccountReads:
         if since is not None:
             since = self._pages.by_venue_clock(since)
         past = [(okx.PAST_FILLS, {"instType": kind.value.upper()}) for kind in self._kinds]
-        rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
+        rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past, cut=cut)
         if isinstance(rows, Unknown):
             return rows
         rows = [row for row in rows if optional_id(row) in self.listed]

@@ -5,6 +5,8 @@ All raise `LieError` for what cannot be believed.
 Source: www.okx.com/docs-v5/en (trading account: configuration, bills; public data: instruments).
 """
 
+from decimal import Decimal
+
 from msgspec.structs import replace
 
 from domain.instrument import Instrument, Kind
@@ -86,6 +88,8 @@ def instrument_from_row(row: Row, known: Instrument) -> Instrument:
         contract_size = above_zero(row, "ctVal") * (maybe(row, "ctMult") or 1)
         max_leverage = maybe(row, "lever") or max_leverage
         lot, least = lot * contract_size, least * contract_size
+    most = _most_at_market(row)
+    is_swap = known.kind is Kind.SWAP
     return replace(
         known,
         venue_symbol=inst_id(known),
@@ -94,4 +98,12 @@ def instrument_from_row(row: Row, known: Instrument) -> Instrument:
         min_quantity=least,
         max_leverage=max_leverage,
         contract_size=contract_size,
+        max_market=most * contract_size if most is not None and is_swap else None,
+        max_market_value=None if is_swap else most,
     )
+
+
+def _most_at_market(row: Row) -> Decimal | None:
+    """Return the most that one order at market may have, and a stop: contracts; of spot money."""
+    limits = (maybe(row, name) for name in ("maxMktSz", "maxStopSz", "maxMktAmt"))
+    return min((limit for limit in limits if limit), default=None)

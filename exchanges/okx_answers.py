@@ -151,6 +151,11 @@ def is_not_found(answer: Reply | Silence) -> bool:
     return isinstance(answer, Reply) and code_in(answer) == "51603"
 
 
+def is_unlisted(answer: Reply | Silence) -> bool:
+    """Whether the venue said, and nothing else, that it lists no such instrument."""
+    return isinstance(answer, Reply) and code_in(answer) == "51001"
+
+
 def code_in(answer: Reply) -> str:
     """Return the code of an envelope; "" when there is none."""
     code = answer.payload.get("code") if isinstance(answer.payload, dict) else None

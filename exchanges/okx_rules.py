@@ -2,7 +2,8 @@
 
 How much a contract is, is never taken from elsewhere: until the venue has told, nothing is sent or
 read, since a size would mean another amount. What it has told once is kept, though it lists the
-symbol no more, or says so by mistake: who holds it must be able to read it, and to leave.
+symbol no more, or says so by mistake: who holds it must be able to read it, and to leave. That may
+have been in a life before: then what is open has it.
 """
 
 import asyncio
@@ -24,14 +25,17 @@ from exchanges.translate import inst_id
 log = structlog.get_logger("trade.execution")
 
 _FEW = 8  # instruments that are asked for one by one
-_NO_SUCH_INSTRUMENT = "51001"
 
 
 class Rules:
     """What the venue has told of the instruments that are wanted."""
 
-    def __init__(self, wire: Wire, wanted: Sequence[Instrument]) -> None:
+    def __init__(
+        self, wire: Wire, wanted: Sequence[Instrument], held: Sequence[Instrument] = ()
+    ) -> None:
+        """`held`: what is open, by the rules that the venue told when it was opened."""
         self._wire = wire
+        self._held = {inst_id(each): each for each in held}
         self._wanted = {inst_id(each): each for each in wanted}
         self._absent: set[str] = set()  # not listed, or nothing that can be used
         self._live: set[str] = set()
@@ -53,6 +57,10 @@ class Rules:
     def kinds(self) -> list[Kind]:
         """What kinds are traded, whatever of them is listed now."""
         return sorted({each.kind for each in self._wanted.values()}, key=lambda kind: kind.value)
+
+    def is_absent(self, instrument: Instrument) -> bool:
+        """Whether the venue said last that it does not list an instrument."""
+        return inst_id(instrument) in self._absent
 
     def of(self, symbol: Symbol) -> Instrument | None:
         """Return the instrument of a symbol; None while it is not known, or not listed."""
@@ -83,7 +91,7 @@ class Rules:
     def _take(self, names: Sequence[str], answer: Reply | Silence) -> None:
         rows = okx.read(answer, lambda rows: {str(row.get("instId")): row for row in rows})
         if isinstance(rows, Unknown):
-            if isinstance(answer, Silence) or okx.code_in(answer) != _NO_SUCH_INSTRUMENT:
+            if isinstance(answer, Silence) or not okx.is_unlisted(answer):
                 return
             rows = {}
         for name in names:
@@ -94,6 +102,8 @@ class Rules:
         instrument = None if row is None else _instrument(row, self._wanted[name])
         if row is None or instrument is None:
             self._absent.add(name)
+            if row is None and name in self._held:
+                self.listed.setdefault(name, self._held[name])
             return
         self._absent.discard(name)
         self.listed[name] = instrument

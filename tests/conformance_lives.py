@@ -335,8 +335,10 @@ async def once(bench: Bench) -> None:
 @check("what cannot be is refused with OKX's codes")
 async def refusals(bench: Bench) -> None:
     rest = bench.rest
-    too_much = rest.create_order(SPOT, "market", "buy", 50)
+    too_much = rest.create_order(SPOT, "market", "buy", 15)
     await raises(ccxt.InsufficientFunds, too_much, "51008")
+    too_large = rest.create_order(SPOT, "market", "buy", 50)
+    await raises(ccxt.InvalidOrder, too_large, "51202")
     tiny = {"instId": "BTC-USDT", "tdMode": "cash", "side": "buy", "ordType": "market"}
     tiny |= {"sz": "0.0000001", "tgtCcy": "base_ccy"}
     await raises(ccxt.InvalidOrder, rest.private_post_trade_order(tiny), "51020")

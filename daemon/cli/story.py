@@ -293,6 +293,13 @@ _SILENT = {
     "FlowsRead",
 }
 _REASONS = ("why", "message", "text", "evidence")
+
+
+def _at_market(fields: Row) -> str:
+    most = fields.get("max_market")
+    return "" if most is None else f", at market at most {short_number(most)}"
+
+
 _TOLD: dict[str, Callable[[Row], str]] = {
     "PositionIntended": _intended,
     "PositionAdopted": lambda fields: (
@@ -303,7 +310,7 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     "PositionFunded": lambda fields: f"funding so far {signed_number(fields.get('total'))}",
     "GridChanged": lambda fields: (
         f"ordered in lots of {short_number(fields.get('lot_size'))} now, at least "
-        f"{short_number(fields.get('min_quantity'))}"
+        f"{short_number(fields.get('min_quantity'))}" + _at_market(fields)
     ),
     "CashMoved": lambda fields: (
         f"{fields.get('kind')} {signed_number(fields.get('amount'))} {clean(fields.get('asset'))}"

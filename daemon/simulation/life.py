@@ -21,6 +21,7 @@ from daemon.simulation.disk import ShakyJournal, SimDisk, SimWorker
 from daemon.simulation.network import Line, SimHttp, SimNet, SimWire, Weather
 from daemon.simulation.outside import START, Outside
 from daemon.simulation.venue import SimVenue
+from daemon.venues import instruments_held
 from domain.ids import RequestId, TraderName
 from exchanges.market import MarketStream
 from exchanges.market_reads import MarketReads
@@ -174,6 +175,7 @@ class Life:
             tuple(world.instruments.values()),
             stream_of((self.net, world.clock, self.chance), WS_URL),
             wire=lambda settings, clock, judge: SimWire(settings, clock, judge, self.line),
+            held=instruments_held(world),
         )
 
     def _listen_to_errors(self) -> None:

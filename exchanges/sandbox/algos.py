@@ -138,6 +138,8 @@ def _check_size(algo: Algo) -> None:
         raise VenueRefusal("51020")
     if algo.target != "quote_ccy" and not is_multiple(algo.size, algo.listing.lot):
         raise VenueRefusal("51121")
+    if algo.listing.is_swap and algo.size > algo.listing.max_market:
+        raise VenueRefusal("51202")
 
 
 def find_algo(account: Account, params: Params) -> Algo | None:

@@ -29,7 +29,7 @@ class Listing(msgspec.Struct, frozen=True):
     maker_fee: Decimal = Decimal("0.0008")
     taker_fee: Decimal = Decimal("0.001")
     max_limit: Decimal = Decimal(10_000_000_000)
-    max_market: Decimal = Decimal(1_000_000)
+    max_market: Decimal = Decimal(1_000_000)  # contracts; of spot USDT
     code: int = 0
 
     @property

@@ -67,7 +67,7 @@ def instrument_row(quote: Quote) -> Row:
         "maxIcebergSz": text(listing.max_limit),
         "maxLmtAmt": "20000000",
         "maxLmtSz": text(listing.max_limit),
-        "maxMktAmt": "" if is_swap else "1000000",
+        "maxMktAmt": "" if is_swap else text(listing.max_market),
         "maxMktSz": text(listing.max_market),
         "maxStopSz": text(listing.max_market),
         "maxTriggerSz": text(listing.max_limit),

@@ -47,7 +47,9 @@ def read_order(account: Account, params: Params) -> Order:
     if not order.size:
         raise VenueRefusal("51000", "sz")
     check_size(order)
-    if not order.at_market:
+    if order.at_market:
+        _check_value(quote, order)
+    else:
         check_price(quote, order)
     order.attached = attached_of(account, quote, order, params)
     return order
@@ -119,10 +121,17 @@ def check_size(order: Order) -> None:
         raise VenueRefusal("51020")
     if not is_multiple(size, listing.lot):
         raise VenueRefusal("51121")
-    if order.at_market and size > listing.max_market:
+    if order.at_market and listing.is_swap and size > listing.max_market:
         raise VenueRefusal("51202")
     if size > listing.max_limit:
         raise VenueRefusal("51203")
+
+
+def _check_value(quote: Quote, order: Order) -> None:
+    """Refuse an order of spot at market, counted in coins, that is worth too much."""
+    listing = order.listing
+    if not listing.is_swap and not order.by_quote and order.size * quote.last > listing.max_market:
+        raise VenueRefusal("51202")
 
 
 def check_price(quote: Quote, order: Order) -> None:

@@ -303,7 +303,7 @@ def test_a_check_that_crashes_leaves_nothing_behind_that_is_over(perform):
 def test_positions_are_told_when_the_venue_takes_other_sizes_by_now(perform):
     async def play(box):
         btc = box.parts.world.instruments[BTC]
-        coarse = replace(btc, lot_size=D("0.01"), min_quantity=D("0.02"))
+        coarse = replace(btc, lot_size=D("0.01"), min_quantity=D("0.02"), max_market=D(5))
         login = Login(FINE, listed=tuple(box.parts.world.instruments.values()))
         await checked(box, login)
         await box.open("0.025", number=1)
@@ -317,6 +317,7 @@ def test_positions_are_told_when_the_venue_takes_other_sizes_by_now(perform):
 
         told = box.position(1).instrument
         assert (told.lot_size, told.min_quantity) == (D("0.01"), D("0.02"))
+        assert told.max_market == D(5)
         assert box.position(2).instrument == box.parts.world.instruments[ETH]
         assert box.ears.codes() == ["LOT_RAISED"]
         await box.close(1)

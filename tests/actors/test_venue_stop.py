@@ -7,13 +7,15 @@ from msgspec.structs import replace
 
 from actors import names
 from domain.commands import ClosePosition, ModificationType
+from domain.ids import TradeId
 from domain.instrument import Side
-from domain.order import OrderType
+from domain.money import Fee
+from domain.order import Fill, OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.position_draft import OutsideChanges
 from domain.protection import ExitReason
 from exchanges.port import VenueOrder
-from tests.actors.box import BTC, Box, D, pid, stop_at
+from tests.actors.box import BTC, START, Box, D, pid, stop_at
 from tests.actors.faulty_venue import (
     answer_lost,
     answered_after,
@@ -431,3 +433,49 @@ def test_a_stop_that_was_smaller_at_the_venue_than_known_leaves_the_rest_at_mark
         assert box.position().status is PositionStatus.CLOSED
 
     perform(play)
+
+
+def test_of_a_stop_that_the_venue_splits_the_first_order_that_is_done_is_not_the_end(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open()
+        (stop,) = box.venue.resting()
+        told = await box.venue.order(BTC, stop.client_order_id)
+        assert isinstance(told, VenueOrder)
+        together = replace(told, status=OrderStatus.PARTIAL, filled=D("0.006"))
+        box.venue.order = answering(together)  # what all its orders have come to
+        box.venue.push(replace(told, status=OrderStatus.TRIGGERED))
+        box.venue.push(part_of(stop, "1", "0.006"))
+        child = replace(together.terms, type=OrderType.MARKET, quantity=D("0.006"))
+        box.venue.push(replace(together, terms=child, status=OrderStatus.FILLED))
+        await box.soon(3)
+        assert not at_market(box)  # the second one sells the rest
+        assert box.position().remaining == D("0.004")
+        box.venue.push(part_of(stop, "2", "0.004"))
+        await box.soon()
+        assert box.position().status is PositionStatus.CLOSED
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+        assert not at_market(box)
+        assert not box.ears.alarms
+
+    perform(play)
+
+
+def answering(order: VenueOrder) -> Any:
+    async def ask(*_: Any) -> VenueOrder:
+        return order
+
+    return ask
+
+
+def part_of(stop: Any, trade_id: str, quantity: str) -> Fill:
+    return Fill(
+        trade_id=TradeId(trade_id),
+        client_order_id=stop.client_order_id,
+        symbol=BTC,
+        side=Side.SELL,
+        quantity=D(quantity),
+        price=D(58900),
+        fee=Fee(D("0.1"), "USDT"),
+        at=START,
+    )

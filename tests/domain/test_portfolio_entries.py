@@ -395,6 +395,39 @@ def test_each_limit_says_the_largest_size_that_passes(limits, code, largest):
     assert answer.remedy.startswith(f"Reduce size to {largest} ETH (")
 
 
+@pytest.mark.parametrize("limit_price", [None, D(2000)])
+def test_no_more_is_entered_than_one_order_at_market_can_sell(limit_price):
+    most = replace(ETH, max_market=D("1.5"))
+
+    answer = ask(entry("2", limit_price=limit_price), instrument=most)
+
+    assert rule(answer) == "MAX_MARKET_ORDER"
+    assert answer.remedy == "Reduce size to 1.5 ETH (3000 USDT) or less."
+    assert isinstance(ask(entry("1.5", limit_price=limit_price), instrument=most), EntryReserved)
+
+
+def test_an_addition_is_added_to_what_one_order_at_market_must_sell():
+    most = replace(ETH, max_market=D("1.5"))
+    portfolio = filled(holding(entry("1")))
+    resting = evolve(portfolio, ask(entry("0.2"), portfolio, order="p1-E1", instrument=most))
+
+    answer = ask(entry("0.4"), resting, order="p1-E2", instrument=most)
+
+    assert rule(answer) == "MAX_MARKET_ORDER"
+    assert (answer.actual, answer.limit) == ("1.6", "1.5")
+    assert answer.remedy.startswith("Reduce size to 0.3 ETH")
+
+
+def test_of_spot_the_largest_order_at_market_is_an_amount_of_money():
+    most = replace(SPOT, max_market_value=D(3000))
+
+    answer = ask(entry("2"), instrument=most)
+
+    assert rule(answer) == "MAX_MARKET_ORDER"
+    assert (answer.actual, answer.limit) == ("4000", "3000")
+    assert answer.remedy == "Reduce size to 1.5 ETH (3000 USDT) or less."
+
+
 def test_a_refused_share_shows_its_numbers():
     answer = ask(entry("2"), trader_limits=TraderLimits())
 

@@ -4,15 +4,15 @@ import pytest
 from msgspec.structs import replace
 
 from domain.commands import ClosePosition, ProtectionPlan
-from domain.effects import CancelOrder, Disarm
+from domain.effects import CancelOrder, Disarm, SubmitOrder, WakeAfter
 from domain.ids import NO_ORDER, ClientOrderId, ExitId
-from domain.inputs import OrderEnded, OutsideReported, Wake
+from domain.inputs import GridTold, OrderEnded, OutsideReported, Wake
 from domain.instrument import Instrument, Kind
 from domain.modifications import NO_MARKET
 from domain.order import OrderStatus
 from domain.position import PositionStatus
 from domain.position_draft import Draft
-from domain.position_exits import closing_reason, exit_timer, failed_exits
+from domain.position_exits import MOST_PARTS, closing_reason, exit_timer, failed_exits, parts_of
 from domain.protection import CLOSE, ExitReason
 from domain.venue import Outside
 from tests.builders import NOW, D, Life, a_fill, opened, plan, swap
@@ -191,3 +191,56 @@ def test_a_position_closes_for_the_reason_of_the_last_exit_that_was_to_end_it():
     timed = replace(stop, reason=ExitReason.TIME_EXIT)
     assert reason(stop, timed) is ExitReason.TIME_EXIT
     assert reason(part, replace(part, reason=ExitReason.KILL_SWITCH)) is ExitReason.KILL_SWITCH
+
+
+# --- more than one order at market may have ---
+
+
+def parts(life: Life) -> list[str]:
+    return [str(sent.terms.quantity.normalize()) for sent in of(life, SubmitOrder)]
+
+
+def test_what_is_too_much_for_one_order_at_market_leaves_at_once_in_several():
+    life = opened("1", instrument=most_of("0.3"))
+
+    life.cross("stop", "90")
+
+    assert parts(life) == ["0.25", "0.25", "0.25", "0.25"]
+    for sent in of(life, SubmitOrder):
+        life.fill(str(sent.terms.quantity), "90", order=sent.terms.client_order_id)
+    assert (life.p.status, life.p.exit_reason) == (PositionStatus.CLOSED, ExitReason.STOP_LOSS)
+    assert of(life, WakeAfter) == []
+
+
+def test_of_spot_the_parts_are_by_their_value():
+    most = replace(swap(), kind=Kind.SPOT, max_market_value=D(40))
+    assert parts(close(opened("1", instrument=most))) == ["0.334", "0.333", "0.333"]
+
+
+@pytest.mark.parametrize(("part", "sold"), [("0.25", ["0.25"]), ("0.5", ["0.25", "0.25"])])
+def test_a_part_that_is_too_much_for_one_order_leaves_in_several(part, sold):
+    life = opened("1", instrument=most_of("0.3"))
+    assert parts(close(life, part)) == sold
+    assert life.p.status is PositionStatus.OPEN_PROTECTED
+
+
+def test_a_target_that_is_too_much_for_one_order_leaves_in_several():
+    life = opened("1", protection=plan("90", [("110", "1")]), instrument=most_of("0.5"))
+    life.cross("target-1", "110")
+    assert parts(life) == ["0.5", "0.5"]
+
+
+def test_an_exit_that_was_refused_as_too_large_is_divided_once_the_venue_has_told_how_much():
+    life = close(opened("1"))
+    refuse(life)
+    life.tell(GridTold(life.p.id, D("0.001"), D("0.001"), D("0.5")))
+    assert parts(life.tell(Wake("retry_exit", CLOSE))) == ["0.5", "0.5"]
+
+
+def test_so_many_orders_leave_together_and_the_rest_when_it_is_tried_again():
+    sold = parts_of(most_of("0.01"), D(1), D(100))
+    assert sold == (*([D("0.01")] * (MOST_PARTS - 1)), D("0.81"))
+
+
+def most_of(quantity: str) -> Instrument:
+    return replace(swap(), max_market=D(quantity))

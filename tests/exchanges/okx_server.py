@@ -218,7 +218,10 @@ async def served(server: OkxServer) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def trading(
-    server: OkxServer, instruments: Sequence[Instrument] = (BTC_SWAP,), **settings: Any
+    server: OkxServer,
+    instruments: Sequence[Instrument] = (BTC_SWAP,),
+    held: Sequence[Instrument] = (),
+    **settings: Any,
 ) -> AsyncIterator[OkxAccount]:
     """Serve OKX, and trade at it with the real adapter."""
     async with served(server) as url:
@@ -226,6 +229,7 @@ async def trading(
             OkxSettings(KEY, SECRET, PASSPHRASE, **({"rest_url": url} | settings)),
             SystemClock(),
             instruments,
+            held=held,
         )
         account.wire.settings = within(account, 1.0)
         try:

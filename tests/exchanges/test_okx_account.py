@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from domain.ids import AccountName, PositionId, Symbol, client_order_id
 from domain.instrument import PriceSource, Side
 from domain.order import OrderStatus, OrderTerms, OrderType
+from exchanges import okx_pages
 from exchanges.breaker import Breaker, BreakerState
 from exchanges.budget import Budget
 from exchanges.okx_account import OkxSettings
@@ -622,6 +623,65 @@ async def test_a_triggered_stop_is_told_of_with_its_orders_fills() -> None:
     assert (found.terms.type, found.terms.client_order_id) == (OrderType.STOP, GUARD)
 
 
+def fired(ago: timedelta) -> dict[str, Any]:
+    """Return the row of a stop of ours that created order 5 so long ago."""
+    at = str(int((datetime.now(UTC) - ago).timestamp() * 1000))
+    return algo_row(algoClOrdId=GUARD, state="effective", ordIdList=["5"], uTime=at)
+
+
+def of_order(order_id: str) -> Any:
+    """List one fill of an order, if it is asked for."""
+    row = fill_row(ordId=order_id, clOrdId="", fillSz="2", fillPx="57990")
+    return lambda asked: said(row) if asked.query.get("ordId", order_id) == order_id else said()
+
+
+FORGOTTEN = {"trade__order": NOT_FOUND, "trade__orders_history": said(), "trade__fills": said()}
+
+
+@on_loop
+async def test_the_order_of_a_stop_that_the_venue_has_forgotten_is_known_by_its_fills() -> None:
+    server = OkxServer(
+        trade__order_algo=said(fired(timedelta(hours=3))),
+        trade__fills_history=of_order("5"),
+        **FORGOTTEN,
+    )
+    async with trading(server) as account:
+        found = await account.order(BTC, GUARD)
+        fills = await account.fills(None)
+        others = await account.outside_fills(SINCE)
+
+    assert isinstance(found, VenueOrder)
+    assert (found.status, found.filled, found.average_price) == (S.FILLED, Decimal("0.02"), 57990)
+    assert not isinstance(fills, Unknown)
+    assert [each.client_order_id for each in fills] == [GUARD]  # and nobody else's
+    assert others == ()
+
+
+@on_loop
+async def test_a_forgotten_order_of_a_stop_without_fills_has_failed() -> None:
+    server = OkxServer(
+        trade__order_algo=said(fired(timedelta(hours=3))),
+        trade__fills_history=of_order("6"),
+        **FORGOTTEN,
+    )
+    async with trading(server) as account:
+        found = await account.order(BTC, GUARD)
+
+    assert isinstance(found, VenueOrder)
+    assert (found.status, found.filled) == (S.REJECTED, 0)
+
+
+@on_loop
+async def test_the_order_of_a_stop_that_has_just_fired_is_not_there_yet() -> None:
+    server = OkxServer(
+        trade__order_algo=said(fired(timedelta(seconds=50))),
+        trade__fills_history=said(),
+        **FORGOTTEN,
+    )
+    async with trading(server) as account:
+        assert isinstance(await account.order(BTC, GUARD), Unknown)
+
+
 @on_loop
 async def test_an_empty_answer_about_a_stop_is_believed_only_with_the_lists() -> None:
     lists = {"trade__orders_algo_pending": said(), "trade__orders_algo_history": said()}
@@ -747,6 +807,47 @@ async def test_fills_of_a_stops_order_carry_the_stops_id() -> None:
     assert {fill.client_order_id for fill in fills} == {ENTRY, GUARD}
     assert [each.cause for each in outside] == [Outside.PERSON]
     assert len(server.of("trade/order")) == 2  # each once
+
+
+def listed(count: int) -> Any:
+    """List fills, of ours all but the oldest, in pages of 100."""
+    at = {"ts": str(int((datetime.now(UTC) - timedelta(days=5)).timestamp() * 1000))}
+    rows = [
+        fill_row(**at, billId=str(count - n), tradeId=str(count - n), clOrdId=ENTRY)
+        for n in range(count)
+    ]
+    rows[-1] |= {"clOrdId": "", "subType": "104"}
+
+    def pages(asked: Any) -> bytes:
+        first = count - int(asked.query["after"]) + 1 if "after" in asked.query else 0
+        return said(*rows[first : first + 100])
+
+    return pages
+
+
+@on_loop
+async def test_others_trades_among_many_of_ours_are_read_on_when_who_asked_has_given_up() -> None:
+    server = OkxServer(trade__fills=said(), trade__fills_history=listed(1150))
+    async with trading(server) as account:
+        account.wire.settings = within(account, 5.0)  # the venue counts requests
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(account.outside_fills(SINCE), 0.2)
+        outside = await account.outside_fills(SINCE)
+
+    assert not isinstance(outside, Unknown)
+    assert [each.cause for each in outside] == [Outside.LIQUIDATION]
+    assert len(server.of("trade/fills-history")) == 12  # each page once
+
+
+@on_loop
+async def test_of_a_list_that_is_too_long_the_latest_trades_of_others_are_known(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(okx_pages, "_MAX_PAGES", 2)
+    server = OkxServer(trade__fills=said(), trade__fills_history=listed(250))
+    async with trading(server) as account:
+        assert await account.outside_fills(SINCE) == ()
+        assert isinstance(await account.fills(SINCE), Unknown)
 
 
 @on_loop

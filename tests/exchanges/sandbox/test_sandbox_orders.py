@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from exchanges.sandbox.params import Params
 from tests.exchanges.sandbox.desk import SPOT, SWAP, Desk, refusal
@@ -152,6 +153,31 @@ def test_an_order_that_breaks_a_rule_is_refused_with_the_venues_code(
 
     assert not desk.account.orders
     assert not desk.pushed
+
+
+@pytest.mark.parametrize(
+    ("inst_id", "most", "taken", "refused"), [(SWAP, 5, "5", "6"), (SPOT, 600, "0.01", "0.011")]
+)
+def test_an_order_at_market_has_a_largest_size_in_contracts_or_in_money(
+    inst_id: str, most: int, taken: str, refused: str
+) -> None:
+    desk = Desk(USDT="100000", BTC="1")
+    quote = desk.venue.market.quote(inst_id)
+    quote.listing = replace(quote.listing, max_market=Decimal(most))
+
+    assert refusal(lambda: desk.place(inst_id, "sell", sz=refused)) == "51202"
+    assert desk.place(inst_id, "sell", sz=taken)["state"] == "filled"
+    assert desk.place(inst_id, "sell", sz=refused, px="61000")["state"] == "live"
+
+
+def test_a_stop_of_a_swap_has_a_largest_size() -> None:
+    desk = Desk()
+    quote = desk.venue.market.quote(SWAP)
+    quote.listing = replace(quote.listing, max_market=Decimal(5))
+    desk.place(SWAP, sz="5")
+
+    assert refusal(lambda: desk.stop(SWAP, sz="6", slTriggerPx="59000")) == "51202"
+    assert desk.stop(SWAP, sz="5", slTriggerPx="59000")["state"] == "live"
 
 
 def test_nothing_new_is_taken_in_a_suspended_instrument() -> None:

@@ -1,44 +1,49 @@
-"""What moved money, read for longer than who asked for it waits.
+"""A long list, read for longer than who asked for it waits.
 
-The venue lists every fill among it, page by page. The read goes on when whoever asked has given up;
-the next who asks gets it, and what came since it began.
+What moved money since a position was opened, and who traded: the venue lists them page by page, and
+counts requests. The read goes on when whoever asked has given up; the next who asks gets it, and
+what came since it began.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from domain.venue import CashFlow
 from exchanges.port import Unknown
 from runtime.ports import Clock
 
-Flows = tuple[CashFlow, ...] | Unknown
+T = TypeVar("T")
 KEPT_S = 300.0  # an answer to a question that is older than this is of no use
 _OVERLAP = timedelta(minutes=1)
 
 
-class LastingFlows:
+class LastingRead(Generic[T]):
     """Asks one question at a time, to its end."""
 
     def __init__(
-        self, clock: Clock, read: Callable[[datetime], Coroutine[Any, Any, Flows]]
+        self,
+        clock: Clock,
+        read: Callable[[datetime], Coroutine[Any, Any, tuple[T, ...] | Unknown]],
+        key: Callable[[T], Any],
     ) -> None:
+        """`key` returns when something happened and what it is: by that each is told once."""
         self._clock = clock
         self._read = read
-        self._task: asyncio.Task[Flows] | None = None
+        self._key = key
+        self._task: asyncio.Task[tuple[T, ...] | Unknown] | None = None
         self._since: datetime | None = None
         self._began: datetime | None = None
         self._began_s = 0.0
 
-    async def since(self, since: datetime) -> Flows:
-        """Return what moved since then, oldest first: all until now."""
+    async def since(self, since: datetime) -> tuple[T, ...] | Unknown:
+        """Return what happened since then, oldest first: all until now."""
         task, began = self._task, self._began
         if task is None or began is None or _failed(task) or not self._serves(since):
             task, began = self._begin(since), None
         answer = await asyncio.shield(task)
         if began is not None and not isinstance(answer, Unknown):
-            answer = _joined(answer, await self._read(began - _OVERLAP))
+            answer = self._joined(answer, await self._read(began - _OVERLAP))
         if self._task is task:
             self._task = None
         return answer
@@ -47,13 +52,21 @@ class LastingFlows:
         is_new = self._clock.monotonic() - self._began_s < KEPT_S
         return is_new and self._since is not None and self._since <= since
 
-    def _begin(self, since: datetime) -> asyncio.Task[Flows]:
+    def _begin(self, since: datetime) -> asyncio.Task[tuple[T, ...] | Unknown]:
         if self._task is not None:
             self._task.cancel()
         self._since, self._began = since, self._clock.now()
         self._began_s = self._clock.monotonic()
         self._task = asyncio.ensure_future(self._read(since))
         return self._task
+
+    def _joined(
+        self, older: tuple[T, ...], newer: tuple[T, ...] | Unknown
+    ) -> tuple[T, ...] | Unknown:
+        if isinstance(newer, Unknown):
+            return newer
+        known = {self._key(each): each for each in (*older, *newer)}
+        return tuple(known[key] for key in sorted(known))
 
     async def close(self) -> None:
         """Ask no more."""
@@ -63,12 +76,5 @@ class LastingFlows:
             await asyncio.gather(task, return_exceptions=True)
 
 
-def _failed(task: asyncio.Task[Flows]) -> bool:
+def _failed(task: asyncio.Task[Any]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _joined(older: tuple[CashFlow, ...], newer: Flows) -> Flows:
-    if isinstance(newer, Unknown):
-        return newer
-    known = {each.flow_id: each for each in (*older, *newer)}
-    return tuple(sorted(known.values(), key=lambda each: (each.at, each.flow_id)))

@@ -1,4 +1,4 @@
-"""A read of what moved money that lasts longer than who asked for it waits."""
+"""A read, here of what moved money, that lasts longer than who asked for it waits."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.venue import CashFlow, CashKind
-from exchanges.okx_flows import KEPT_S, LastingFlows
+from exchanges.okx_lasting import KEPT_S, LastingRead
 from exchanges.port import Unknown
 from runtime.clocks import VirtualClock
 from runtime.virtual import run_virtual
@@ -26,7 +26,7 @@ class Venue:
         self.asked: list[datetime] = []
         self.canceled = 0
         self.knows = True
-        self.reads = LastingFlows(self.clock, self.read)
+        self.reads = LastingRead(self.clock, self.read, lambda flow: (flow.at, flow.flow_id))
 
     async def read(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
         self.asked.append(since)
