@@ -10,9 +10,8 @@ from msgspec.structs import replace
 from domain import pnl
 from domain.errors import InvariantError
 from domain.ids import MANUAL, ClientOrderId
-from domain.instrument import Direction
-from domain.money import ZERO
 from domain.instrument import Direction, Instrument
+from domain.money import ZERO
 from domain.order import Fill, OrderStatus, OrderType
 from domain.position import Conflict, Entry, ExitOrder, Position, PositionStatus
 from domain.position import to_status as _to
