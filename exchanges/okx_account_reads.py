@@ -18,7 +18,7 @@ from domain.order import Fill, OrderStatus
 from exchanges import okx_answers as okx
 from exchanges.ccxt_wire import Reply, Wire
 from exchanges.okx_account_rows import cash_flow_from_row
-from exchanges.okx_fields import Row, maybe, optional, text
+from exchanges.okx_fields import Row, if_above_zero, maybe, optional, text
 from exchanges.okx_fill_owners import MOST_KNOWN, FillOwners
 from exchanges.okx_pages import Pages, Rows
 from exchanges.okx_rules import Rules
@@ -41,6 +41,7 @@ from exchanges.translate import (
     fill_from_row,
     inst_id,
     instant,
+    is_listed,
     order_from_row,
     outside_fill,
     position_from_row,
@@ -313,7 +314,7 @@ class AccountReads:
         rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past)
         if isinstance(rows, Unknown):
             return rows
-        rows = [row for row in rows if optional_id(row) in self.listed]
+        rows = [row for row in rows if is_listed(row, self.listed)]
         await self.owners.learn(rows, since)
         found: dict[str, tuple[Row, Fill]] = {}
         for row in rows:
@@ -340,7 +341,7 @@ class AccountReads:
         for instrument in (*self.listed.values(), *self._rules.untold.values()):
             row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
             if row is not None:
-                price = maybe(row, "accAvgPx") or maybe(row, "openAvgPx") or ZERO
+                price = if_above_zero(row, "openAvgPx") or ZERO
                 total, at = balance_from_row(row).total, optional(row, "uTime")
                 updated_at = instant(stamp_ms(at)) if at else None
                 coins = VenuePosition(instrument.symbol, total, price, updated_at=updated_at)

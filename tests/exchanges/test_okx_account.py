@@ -815,7 +815,7 @@ async def test_balances_and_positions_are_read() -> None:
 
 @on_loop
 async def test_a_spot_holding_is_what_the_account_has_of_the_base() -> None:
-    details = [balance_row(), balance_row(ccy="BTC", cashBal="0.0199", accAvgPx="60000")]
+    details = [balance_row(), balance_row(ccy="BTC", cashBal="0.0199", openAvgPx="60000")]
     async with trading(
         OkxServer(account__balance=said({"details": details})), [BTC_SPOT]
     ) as account:
@@ -825,6 +825,38 @@ async def test_a_spot_holding_is_what_the_account_has_of_the_base() -> None:
     assert [(each.quantity, each.average_price) for each in positions] == [
         (Decimal("0.0199"), 60000)
     ]
+
+
+@pytest.mark.parametrize("accumulated", ["-2647058.82", "NaN", ""])
+@pytest.mark.parametrize(("average", "price"), [("60000", 60000), ("-1", 0), ("NaN", 0), ("", 0)])
+@on_loop
+async def test_coins_are_read_whatever_their_prices_say(
+    accumulated: str, average: str, price: int
+) -> None:
+    """The accumulated price is (bought - sold) / held: below zero for what a gain left over."""
+    dust = balance_row(ccy="BTC", cashBal="0.0000034", accAvgPx=accumulated, openAvgPx=average)
+    server = OkxServer(account__balance=said({"details": [balance_row(), dust]}))
+    async with trading(server, [BTC_SPOT]) as account:
+        positions = await account.positions()
+
+    assert not isinstance(positions, Unknown)
+    assert [(each.quantity, each.average_price) for each in positions] == [
+        (Decimal("0.0000034"), price)
+    ]
+
+
+@on_loop
+async def test_what_is_traded_on_margin_is_not_the_coin() -> None:
+    margin = {"instId": "BTC-USDT", "instType": "MARGIN", "clOrdId": "", "ordId": "9"}
+    at = str(int((datetime.now(UTC) - timedelta(minutes=5)).timestamp() * 1000))
+    server = OkxServer(
+        trade__fills=said(fill_row(**margin, side="sell", ts=at, fillTime=at)),
+        trade__orders_pending=said(order_row(**margin, ordType="limit", px="70000")),
+        trade__orders_algo_pending=said(algo_row(**margin)),
+    )
+    async with trading(server, [BTC_SPOT]) as account:
+        assert await account.outside_fills(datetime.now(UTC) - timedelta(hours=1)) == ()
+        assert await account.open_orders() == ()
 
 
 # --- account ---
