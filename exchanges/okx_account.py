@@ -136,7 +136,7 @@ class OkxAccount:
         )
         self.rules = Rules(self.wire, self._wanted)
         self.reads = AccountReads(self.wire, clock, self.rules)
-        self._flows = LastingFlows(clock, self.reads.cash_flows)
+        self._flows = LastingFlows(clock, self._read_flows)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
         # Stops of spot cannot be changed in place: the venue does so for contracts only.
@@ -353,6 +353,12 @@ class OkxAccount:
         The venue lists every fill among it: a long list is read on, whoever waits for it.
         """
         return self._flows.since(since)
+
+    async def _read_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
+        mode = await self._checks.positions_mode()
+        if isinstance(mode, Refused):
+            return Unknown(mode.text)
+        return await self.reads.cash_flows(since, hedged=mode is PositionMode.HEDGE)
 
     def balances(self) -> Awaitable[tuple[Balance, ...] | Unknown]:
         """Return the money in each asset."""

@@ -168,15 +168,17 @@ class AccountReads:
         except LieError as lie:
             return Unknown(str(lie))
 
-    async def cash_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
-        """Return what moved money besides fills, oldest first."""
+    async def cash_flows(
+        self, since: datetime, *, hedged: bool = False
+    ) -> tuple[CashFlow, ...] | Unknown:
+        """Return what moved money besides fills, oldest first; `hedged`: the position mode."""
         since = self._pages.by_venue_clock(since)
         rows = await self._pages.since(
             since, _LATEST_BILLS, (okx.BILLS, {}), ((okx.PAST_BILLS, {}),)
         )
         if isinstance(rows, Unknown):
             return rows
-        flows = self._each(rows, lambda row: cash_flow_from_row(row, self.listed))
+        flows = self._each(rows, lambda row: cash_flow_from_row(row, self.listed, hedged=hedged))
         if isinstance(flows, Unknown):
             return flows
         known = {flow.flow_id: flow for flow in flows if flow is not None and flow.at >= since}

@@ -5,13 +5,24 @@ All raise `LieError` for what cannot be believed.
 Source: www.okx.com/docs-v5/en (trading account: configuration, bills; public data: instruments).
 """
 
+from decimal import Decimal
+
 from msgspec.structs import replace
 
 from domain.instrument import Instrument, Kind
-from exchanges.okx_fields import Row, above_zero, amount, maybe, optional, stamp, text
+from exchanges.okx_fields import (
+    Row,
+    above_zero,
+    amount,
+    if_above_zero,
+    maybe,
+    optional,
+    stamp,
+    text,
+)
 from exchanges.port import AccountFacts, CashFlow, CashKind, PositionMode, VenueAccount
 from exchanges.rest import LieError, excerpt
-from exchanges.translate import Instruments, inst_id, instant, symbol_of
+from exchanges.translate import Instruments, base_units, inst_id, instant, symbol_of
 
 _MODES = {"net_mode": PositionMode.NET, "long_short_mode": PositionMode.HEDGE}
 _KINDS = {"1": CashKind.TRANSFER, "8": CashKind.FUNDING}
@@ -45,8 +56,14 @@ def position_mode(row: Row) -> PositionMode:
     return mode
 
 
-def cash_flow_from_row(row: Row, instruments: Instruments) -> CashFlow | None:
-    """Read a row of `account/bills`; None for what fills tell, and for no change of balance."""
+def cash_flow_from_row(
+    row: Row, instruments: Instruments, *, hedged: bool = False
+) -> CashFlow | None:
+    """Read a row of `account/bills`; None for what fills tell, and for no change of balance.
+
+    A bill does not name the side of a position, which matters where it is `hedged`: how large that
+    side was (`sz`) is told instead.
+    """
     kind = text(row, "type")
     change = amount(row, "balChg", signed=True)
     if kind in _OF_FILLS or not change:
@@ -60,7 +77,14 @@ def cash_flow_from_row(row: Row, instruments: Instruments) -> CashFlow | None:
         at=instant(stamp(row, "ts")),
         symbol=symbol_of(row, instruments),
         text=excerpt(words.strip()),
+        size=_size_of(row, instruments) if hedged and kind == "8" else None,
     )
+
+
+def _size_of(row: Row, instruments: Instruments) -> Decimal | None:
+    """Return what funding was paid for, base units; None where the row does not say."""
+    instrument, size = instruments.get(optional(row, "instId")), if_above_zero(row, "sz")
+    return None if instrument is None or size is None else base_units(size, instrument)
 
 
 def is_live(row: Row) -> bool:

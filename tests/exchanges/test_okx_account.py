@@ -773,19 +773,22 @@ async def test_older_fills_come_from_the_archive() -> None:
     assert server.of("trade/fills-history")[0].query["instType"] == "SWAP"
 
 
+def bill(number: int, kind: str, change: str, **changes: str) -> dict[str, str]:
+    return {
+        "billId": str(number),
+        "type": kind,
+        "subType": "1",
+        "balChg": change,
+        "posBalChg": "0",
+        "ccy": "USDT",
+        "ts": str(1718000000000 + number),
+        "instId": "BTC-USDT-SWAP" if kind != "1" else "",
+        "sz": "",
+    } | changes
+
+
 @on_loop
 async def test_funding_and_transfers_are_told_and_trades_are_not() -> None:
-    def bill(number: int, kind: str, change: str) -> dict[str, str]:
-        return {
-            "billId": str(number),
-            "type": kind,
-            "subType": "1",
-            "balChg": change,
-            "ccy": "USDT",
-            "ts": str(1718000000000 + number),
-            "instId": "BTC-USDT-SWAP" if kind != "1" else "",
-        }
-
     bills = [bill(3, "1", "500"), bill(2, "8", "-0.25"), bill(1, "2", "-3")]
     server = OkxServer(account__bills=said(), account__bills_archive=said(*bills))
     async with trading(server) as account:
@@ -796,6 +799,37 @@ async def test_funding_and_transfers_are_told_and_trades_are_not() -> None:
         (CashKind.FUNDING, Decimal("-0.25"), BTC),
         (CashKind.TRANSFER, Decimal(500), None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "told"),
+    [
+        ("long_short_mode", "2", Decimal("0.02")),
+        ("long_short_mode", "", None),
+        ("net_mode", "2", None),  # of what the long outweighs the short: no side is so large
+    ],
+)
+@on_loop
+async def test_funding_in_hedge_mode_tells_how_large_its_side_was(
+    mode: str, size: str, told: Decimal | None
+) -> None:
+    bills = said(bill(1, "8", "-0.25", sz=size), bill(2, "1", "500", sz="500"))
+    server = OkxServer(
+        account__config=said(CONFIG | {"posMode": mode}),
+        account__bills=said(),
+        account__bills_archive=bills,
+    )
+    async with trading(server) as account:
+        flows = await account.cash_flows(SINCE)
+
+    assert not isinstance(flows, Unknown)
+    assert [flow.size for flow in flows] == [told, None]
+
+
+@on_loop
+async def test_money_that_moved_is_unknown_while_the_position_mode_is() -> None:
+    async with trading(OkxServer(account__config=HANG_UP)) as account:
+        assert isinstance(await account.cash_flows(SINCE), Unknown)
 
 
 @on_loop
