@@ -37,6 +37,7 @@ from exchanges.translate import (
     UnlistedError,
     algo_from_row,
     balance_from_row,
+    cash_from_row,
     children_of,
     fill_from_row,
     inst_id,
@@ -344,7 +345,7 @@ class AccountReads:
             row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
             if row is not None:
                 price = if_above_zero(row, "openAvgPx") or ZERO
-                total, at = balance_from_row(row).total, optional(row, "uTime")
+                total, at = cash_from_row(row), optional(row, "uTime")
                 updated_at = instant(stamp_ms(at)) if at else None
                 coins = VenuePosition(instrument.symbol, total, price, updated_at=updated_at)
                 found.append(coins)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from domain.instrument import Instrument, Kind
+from domain.money import ZERO
 from exchanges.okx_fields import (
     Row,
     above_zero,
@@ -26,8 +27,8 @@ from exchanges.translate import Instruments, base_units, inst_id, instant, symbo
 
 _MODES = {"net_mode": PositionMode.NET, "long_short_mode": PositionMode.HEDGE}
 _KINDS = {"1": CashKind.TRANSFER, "8": CashKind.FUNDING}
-# What fills tell by themselves: trades, deliveries, liquidations, margin set aside, ADL, blocks,
-# spreads.
+# What fills tell by themselves: trades, deliveries, liquidations, ADL, blocks, spreads. And margin
+# that is set aside (6): it goes from the cash to a position and stays the account's.
 _OF_FILLS = frozenset({"2", "3", "5", "6", "9", "14", "24"})
 
 
@@ -62,10 +63,11 @@ def cash_flow_from_row(
     """Read a row of `account/bills`; None for what fills tell, and for no change of balance.
 
     A bill does not name the side of a position, which matters where it is `hedged`: how large that
-    side was (`sz`) is told instead.
+    side was (`sz`) is told instead. What an isolated position pays or gets may move its margin
+    (`posBalChg`) and not the cash; the account has both.
     """
     kind = text(row, "type")
-    change = amount(row, "balChg", signed=True)
+    change = amount(row, "balChg", signed=True) + (maybe(row, "posBalChg", signed=True) or ZERO)
     if kind in _OF_FILLS or not change:
         return None
     words = f"bill type {kind}, {optional(row, 'subType')} {optional(row, 'notes')}"

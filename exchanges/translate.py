@@ -279,18 +279,32 @@ def position_from_row(row: Row, instruments: Instruments) -> VenuePosition:
 def balance_from_row(row: Row) -> Balance:
     """Read one of `details` of `account/balance` or of the pushed `account`: one asset.
 
-    The total is cash: what open positions would win or lose (`upl`) is not in it. What is available
-    is after margin, frozen orders and, across positions, that profit or loss. Raises `LieError`.
+    The total is cash, and what isolated positions have taken out of it as their margin: their
+    equity less what they are ahead. What open positions would win or lose (`upl`) is not in it.
+    What is available is after margin, frozen orders and, across positions, that profit or loss; the
+    margin of isolated positions has left it by itself. Raises `LieError`.
     """
-    total = maybe(row, "cashBal", signed=True)
-    if total is None:
-        total = amount(row, "eq", signed=True)
     available = maybe(row, "availEq", signed=True)
     if available is None:
         available = maybe(row, "availBal", signed=True)
     return Balance(
-        asset=text(row, "ccy"), total=total, available=ZERO if available is None else available
+        asset=text(row, "ccy"),
+        total=cash_from_row(row) + _isolated_margin(row),
+        available=ZERO if available is None else available,
     )
+
+
+def cash_from_row(row: Row) -> Decimal:
+    """Return what there is of one asset outside isolated positions. Raises `LieError`."""
+    cash = maybe(row, "cashBal", signed=True)
+    return amount(row, "eq", signed=True) if cash is None else cash
+
+
+def _isolated_margin(row: Row) -> Decimal:
+    equity = maybe(row, "isoEq", signed=True)
+    if not equity:  # "" where there is no such thing
+        return -(maybe(row, "isoUpl", signed=True) or ZERO)
+    return equity - amount(row, "isoUpl", signed=True)
 
 
 def is_listed(row: Row, instruments: Instruments) -> bool:

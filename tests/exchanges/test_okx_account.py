@@ -801,6 +801,35 @@ async def test_funding_and_transfers_are_told_and_trades_are_not() -> None:
     ]
 
 
+@on_loop
+async def test_what_leaves_a_margin_is_told_and_what_becomes_margin_is_not() -> None:
+    bills = [
+        bill(1, "8", "0", posBalChg="-3.2", mgnMode="isolated"),
+        bill(2, "8", "1.5", posBalChg="0", mgnMode="isolated"),
+        bill(3, "6", "-100", posBalChg="100", mgnMode="isolated"),
+        bill(4, "7", "-5", posBalChg="5", mgnMode="isolated"),
+        bill(5, "7", "-1", posBalChg=""),
+    ]
+    server = OkxServer(account__bills=said(), account__bills_archive=said(*bills))
+    async with trading(server) as account:
+        flows = await account.cash_flows(SINCE)
+
+    assert not isinstance(flows, Unknown)
+    assert [str(flow.amount) for flow in flows] == ["-3.2", "1.5", "-1"]
+
+
+@on_loop
+async def test_coins_are_what_is_cash_of_them_and_not_what_a_position_on_margin_holds() -> None:
+    held = balance_row(ccy="BTC", cashBal="0.5", isoEq="0.21", isoUpl="0.01")
+    async with trading(
+        OkxServer(account__balance=said({"details": [held]})), [BTC_SPOT]
+    ) as account:
+        positions = await account.positions()
+
+    assert not isinstance(positions, Unknown)
+    assert [each.quantity for each in positions] == [Decimal("0.5")]
+
+
 @pytest.mark.parametrize(
     ("mode", "size", "told"),
     [

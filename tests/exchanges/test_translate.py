@@ -339,6 +339,29 @@ def test_a_balance_of_a_spot_account_has_no_equity_to_use() -> None:
     assert balance_from_row(balance_row(availEq="")).available == Decimal(9000)
 
 
+@pytest.mark.parametrize(
+    ("equity", "profit", "total"),
+    [
+        ("610.5", "10.5", "10600"),
+        ("589.5", "-10.5", "10600"),
+        ("0", "-600", "10600"),  # all but lost
+        ("0", "0", "10000"),
+        ("", "", "10000"),  # an account of spot
+    ],
+)
+def test_a_balance_has_the_margin_of_isolated_positions_without_what_they_are_ahead(
+    equity: str, profit: str, total: str
+) -> None:
+    balance = balance_from_row(balance_row(isoEq=equity, isoUpl=profit))
+
+    assert (balance.total, balance.available) == (Decimal(total), Decimal("9000.2"))
+
+
+def test_without_what_isolated_positions_are_ahead_a_balance_cannot_be_told() -> None:
+    with pytest.raises(LieError, match="isoUpl"):
+        balance_from_row(balance_row(isoEq="610", isoUpl=""))
+
+
 def test_rows_of_instruments_that_nobody_trades_can_be_told_apart() -> None:
     with pytest.raises(UnlistedError):
         order_from_row(order_row(instId="ETH-USDT"), INSTRUMENTS)
