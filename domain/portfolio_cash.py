@@ -11,6 +11,7 @@ from decimal import Decimal
 from operator import itemgetter
 
 from domain.ids import PositionId
+from domain.instrument import Direction
 from domain.money import ZERO
 from domain.pnl import QUANTUM
 from domain.portfolio_events import (
@@ -118,8 +119,8 @@ def write_off(
 def funding_shares(portfolio: Portfolio, flow: CashFlow) -> tuple[tuple[PositionId, Decimal], ...]:
     """Split funding among the positions of its symbol, by what they hold; exact in sum.
 
-    In hedge mode it belongs to the side that the venue names, in net mode to the side that
-    outweighs the other: that is what was paid for.
+    In hedge mode it belongs to the side that the venue names, or that is as large as what it was
+    paid for; in net mode to the side that outweighs the other: that is what was paid for.
     """
     held = [
         (position_id, holding)
@@ -143,7 +144,27 @@ def _side_of(
     direction = flow.direction
     if direction is not None:
         return [each for each in held if each[1].direction is direction]
-    net = sum((each.ledger.remaining * each.direction.sign for _, each in held), ZERO)
-    if not net:
+    long, short = (_size(held, each) for each in (Direction.LONG, Direction.SHORT))
+    if flow.size is not None and long and short:
+        direction = _direction_of(flow.amount, flow.size, long=long, short=short)
+        return [each for each in held if each[1].direction is direction]
+    if long == short:
         return held
-    return [each for each in held if each[1].direction.sign * net > ZERO]
+    heavier = Direction.LONG if long > short else Direction.SHORT
+    return [each for each in held if each[1].direction is heavier]
+
+
+def _size(held: list[tuple[PositionId, Holding]], direction: Direction) -> Decimal:
+    return sum((each.ledger.remaining for _, each in held if each.direction is direction), ZERO)
+
+
+def _direction_of(amount: Decimal, size: Decimal, *, long: Decimal, short: Decimal) -> Direction:
+    """Return the side whose size is nearer to what funding was paid for.
+
+    Of two sides of one size the long is taken to have paid: so it is while the rate is above zero,
+    as it mostly is.
+    """
+    off = abs(long - size) - abs(short - size)
+    if off:
+        return Direction.LONG if off < ZERO else Direction.SHORT
+    return Direction.LONG if amount < ZERO else Direction.SHORT

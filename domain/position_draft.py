@@ -51,8 +51,8 @@ class PositionRules(msgspec.Struct, frozen=True):
     exit_waits_s: float = 0.3  # an exit of a swap, for the stop to let go of its units
     outside_changes: OutsideChanges = OutsideChanges.RESTORE
     # What a venue calls a stop on the wrong side of the price: it would trigger at once. OKX says
-    # 51278 of a buy, 51280 of a sell.
-    wrong_side_codes: tuple[str, ...] = ("51278", "51280", "WOULD_TRIGGER")
+    # 51278 of a buy, 51280 of a sell; of one that an order brings along 51053 and 51051.
+    wrong_side_codes: tuple[str, ...] = ("51278", "51280", "51051", "51053", "WOULD_TRIGGER")
     # What says nothing of what was asked: it never left, or came too soon after others (OKX).
     passing_codes: tuple[str, ...] = ("NOT_SENT", "50011", "50061")
     paper: bool = True  # no real money: other rules of retention

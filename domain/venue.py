@@ -83,3 +83,5 @@ class CashFlow(msgspec.Struct, frozen=True):
     symbol: Symbol | None = None  # of funding
     text: str = ""  # the venue's word
     direction: Direction | None = None  # of funding in hedge mode, where the venue tells it
+    # Of funding in hedge mode, base units: how much the side held that it is of.
+    size: Decimal | None = None

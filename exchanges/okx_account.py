@@ -140,7 +140,7 @@ class OkxAccount:
         self.rules = Rules(self.wire, self._wanted, held)
         self.reads = AccountReads(self.wire, clock, self.rules)
         self._flows = LastingRead(
-            clock, self.reads.cash_flows, lambda flow: (flow.at, flow.flow_id)
+            clock, self._read_flows, lambda flow: (flow.at, flow.flow_id)
         )
         self._outside = LastingRead(clock, self.reads.outside_fills, _key_of_outside)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
@@ -363,6 +363,12 @@ class OkxAccount:
         The venue lists every fill among it: a long list is read on, whoever waits for it.
         """
         return self._flows.since(since)
+
+    async def _read_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
+        mode = await self._checks.positions_mode()
+        if isinstance(mode, Refused):
+            return Unknown(mode.text)
+        return await self.reads.cash_flows(since, hedged=mode is PositionMode.HEDGE)
 
     def balances(self) -> Awaitable[tuple[Balance, ...] | Unknown]:
         """Return the money in each asset."""

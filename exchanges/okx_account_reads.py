@@ -18,7 +18,7 @@ from domain.order import Fill, OrderStatus
 from exchanges import okx_answers as okx
 from exchanges.ccxt_wire import Reply, Wire
 from exchanges.okx_account_rows import cash_flow_from_row
-from exchanges.okx_fields import Row, maybe, optional, text
+from exchanges.okx_fields import Row, if_above_zero, maybe, optional, text
 from exchanges.okx_fill_owners import MOST_KNOWN, FillOwners
 from exchanges.okx_forgotten import SETTLED, forgotten
 from exchanges.okx_pages import Pages, Rows
@@ -38,10 +38,12 @@ from exchanges.translate import (
     UnlistedError,
     algo_from_row,
     balance_from_row,
+    cash_from_row,
     children_of,
     fill_from_row,
     inst_id,
     instant,
+    is_listed,
     order_from_row,
     outside_fill,
     position_from_row,
@@ -172,15 +174,17 @@ class AccountReads:
         except LieError as lie:
             return Unknown(str(lie))
 
-    async def cash_flows(self, since: datetime) -> tuple[CashFlow, ...] | Unknown:
-        """Return what moved money besides fills, oldest first."""
+    async def cash_flows(
+        self, since: datetime, *, hedged: bool = False
+    ) -> tuple[CashFlow, ...] | Unknown:
+        """Return what moved money besides fills, oldest first; `hedged`: the position mode."""
         since = self._pages.by_venue_clock(since)
         rows = await self._pages.since(
             since, _LATEST_BILLS, (okx.BILLS, {}), ((okx.PAST_BILLS, {}),)
         )
         if isinstance(rows, Unknown):
             return rows
-        flows = self._each(rows, lambda row: cash_flow_from_row(row, self.listed))
+        flows = self._each(rows, lambda row: cash_flow_from_row(row, self.listed, hedged=hedged))
         if isinstance(flows, Unknown):
             return flows
         known = {flow.flow_id: flow for flow in flows if flow is not None and flow.at >= since}
@@ -327,7 +331,7 @@ class AccountReads:
         rows = await self._pages.since(since, _LATEST_FILLS, (okx.FILLS, {}), past, cut=cut)
         if isinstance(rows, Unknown):
             return rows
-        rows = [row for row in rows if optional_id(row) in self.listed]
+        rows = [row for row in rows if is_listed(row, self.listed)]
         await self.owners.learn(rows, since)
         found: dict[str, tuple[Row, Fill]] = {}
         for row in rows:
@@ -354,8 +358,8 @@ class AccountReads:
         for instrument in (*self.listed.values(), *self._rules.untold.values()):
             row = held.pop(instrument.base, None) if instrument.kind is Kind.SPOT else None
             if row is not None:
-                price = maybe(row, "accAvgPx") or maybe(row, "openAvgPx") or ZERO
-                total, at = balance_from_row(row).total, optional(row, "uTime")
+                price = if_above_zero(row, "openAvgPx") or ZERO
+                total, at = cash_from_row(row), optional(row, "uTime")
                 updated_at = instant(stamp_ms(at)) if at else None
                 coins = VenuePosition(instrument.symbol, total, price, updated_at=updated_at)
                 found.append(coins)

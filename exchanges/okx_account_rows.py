@@ -10,15 +10,25 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from domain.instrument import Instrument, Kind
-from exchanges.okx_fields import Row, above_zero, amount, maybe, optional, stamp, text
+from domain.money import ZERO
+from exchanges.okx_fields import (
+    Row,
+    above_zero,
+    amount,
+    if_above_zero,
+    maybe,
+    optional,
+    stamp,
+    text,
+)
 from exchanges.port import AccountFacts, CashFlow, CashKind, PositionMode, VenueAccount
 from exchanges.rest import LieError, excerpt
-from exchanges.translate import Instruments, inst_id, instant, symbol_of
+from exchanges.translate import Instruments, base_units, inst_id, instant, symbol_of
 
 _MODES = {"net_mode": PositionMode.NET, "long_short_mode": PositionMode.HEDGE}
 _KINDS = {"1": CashKind.TRANSFER, "8": CashKind.FUNDING}
-# What fills tell by themselves: trades, deliveries, liquidations, margin set aside, ADL, blocks,
-# spreads.
+# What fills tell by themselves: trades, deliveries, liquidations, ADL, blocks, spreads. And margin
+# that is set aside (6): it goes from the cash to a position and stays the account's.
 _OF_FILLS = frozenset({"2", "3", "5", "6", "9", "14", "24"})
 
 
@@ -47,10 +57,17 @@ def position_mode(row: Row) -> PositionMode:
     return mode
 
 
-def cash_flow_from_row(row: Row, instruments: Instruments) -> CashFlow | None:
-    """Read a row of `account/bills`; None for what fills tell, and for no change of balance."""
+def cash_flow_from_row(
+    row: Row, instruments: Instruments, *, hedged: bool = False
+) -> CashFlow | None:
+    """Read a row of `account/bills`; None for what fills tell, and for no change of balance.
+
+    A bill does not name the side of a position, which matters where it is `hedged`: how large that
+    side was (`sz`) is told instead. What an isolated position pays or gets may move its margin
+    (`posBalChg`) and not the cash; the account has both.
+    """
     kind = text(row, "type")
-    change = amount(row, "balChg", signed=True)
+    change = amount(row, "balChg", signed=True) + (maybe(row, "posBalChg", signed=True) or ZERO)
     if kind in _OF_FILLS or not change:
         return None
     words = f"bill type {kind}, {optional(row, 'subType')} {optional(row, 'notes')}"
@@ -62,7 +79,14 @@ def cash_flow_from_row(row: Row, instruments: Instruments) -> CashFlow | None:
         at=instant(stamp(row, "ts")),
         symbol=symbol_of(row, instruments),
         text=excerpt(words.strip()),
+        size=_size_of(row, instruments) if hedged and kind == "8" else None,
     )
+
+
+def _size_of(row: Row, instruments: Instruments) -> Decimal | None:
+    """Return what funding was paid for, base units; None where the row does not say."""
+    instrument, size = instruments.get(optional(row, "instId")), if_above_zero(row, "sz")
+    return None if instrument is None or size is None else base_units(size, instrument)
 
 
 def is_live(row: Row) -> bool:

@@ -29,6 +29,7 @@ _KEY = "Check key, secret and passphrase of the venue in the configuration."
 _FUNDS = "Add funds, free margin, or order less."
 _LOT = "The venue's rules changed: the daemon takes the new ones over when it asks next."
 _PRICE = "Use a price nearer to the market."
+_FARTHER = "Use one farther from the market."
 
 CODES: Mapping[str, Code] = {
     # The request did not get past the door
@@ -133,8 +134,17 @@ CODES: Mapping[str, Code] = {
     "51027": Code(_V.REFUSED, "the contract has expired", "Remove the symbol."),
     "51028": Code(_V.REFUSED, "the contract is being delivered", "Remove the symbol."),
     "51030": Code(_V.REFUSED, "funding is being settled", "It is tried again."),
-    "51046": Code(_V.REFUSED, "a target on the wrong side of the price", _PRICE),
-    "51047": Code(_V.REFUSED, "a stop on the wrong side of the price", _PRICE),
+    # What an order brings along, against its own price: of a buy, then of a sell
+    "51046": Code(_V.REFUSED, "the target must be above the order's price", _FARTHER),
+    "51047": Code(_V.REFUSED, "the stop must be below the order's price", _FARTHER),
+    "51048": Code(_V.REFUSED, "the target must be below the order's price", _FARTHER),
+    "51049": Code(_V.REFUSED, "the stop must be above the order's price", _FARTHER),
+    # The same against the best price in the book
+    "51050": Code(_V.REFUSED, "the target must be above the best ask", _FARTHER),
+    "51051": Code(_V.REFUSED, "the stop must be below the best ask", _FARTHER),
+    "51052": Code(_V.REFUSED, "the target must be below the best bid", _FARTHER),
+    "51053": Code(_V.REFUSED, "the stop must be above the best bid", _FARTHER),
+    "51058": Code(_V.REFUSED, "no position that the stop could close", "Nothing to do."),
     "51112": Code(_V.REFUSED, "closes more than is free to close", "Cancel other closing orders."),
     "51116": Code(_V.REFUSED, "price or trigger is outside the venue's band", _PRICE),
     "51121": Code(_V.REFUSED, "not a whole number of lots", _LOT),
@@ -143,6 +153,9 @@ CODES: Mapping[str, Code] = {
     "51138": Code(_V.REFUSED, "the price is outside the venue's band", _PRICE),
     "51169": Code(_V.REFUSED, "nothing there to close", "It was closed; nothing to do."),
     "51170": Code(_V.REFUSED, "reduce-only, on the side that would open", "Nothing to do."),
+    "51174": Code(_V.REFUSED, "too many orders are open", "Cancel some."),
+    "51185": Code(_V.REFUSED, "worth more than one order may be", "Order less."),
+    "51205": Code(_V.REFUSED, "reduce-only is not available here"),
     "51250": Code(_V.REFUSED, "the stop's price is out of range", _PRICE),
     "51277": Code(_V.REFUSED, "the target would trigger at once", "The daemon exits at market."),
     "51278": Code(_V.REFUSED, "the stop would trigger at once", "The daemon exits at market."),
@@ -160,6 +173,7 @@ CODES: Mapping[str, Code] = {
     "51409": Code(_V.REFUSED, "neither of the two ids was given"),
     "51410": Code(_V.GONE, "is being canceled already", _WAIT),
     "51500": Code(_V.REFUSED, "no price or size to change to"),
+    "51502": Code(_V.REFUSED, "not enough balance or margin for the change", _FUNDS),
     "51503": Code(_V.GONE, "no such order to change: it may have filled", _WAIT),
     "51506": Code(_V.REFUSED, "this kind of order cannot be changed"),
     "51508": Code(_V.REFUSED, "cannot be changed just now", "It is tried again."),
@@ -189,7 +203,7 @@ _REFUSALS = frozenset(
         (50002, 50006, 50014, 50015, 50016, 50024, 50025, 50044, 50062, 50115),
         range(50017, 50024),
         (51002, 51003, 51007, 51012, 51014, 51015, 51017, 51018, 51019, 51025, 51026, 51029, 51031),
-        (51051, 51072, 51073, 51074, *range(51090, 51100)),
+        (51072, 51073, 51074, *range(51090, 51100)),
         (*range(51100, 51119), 51120, 51122, 51124, 51125, 51126, 51128, 51129, 51130),
         (*range(51132, 51136), 51139, 51143, 51148, *range(51150, 51169)),
         (*range(51201, 51205), *range(51251, 51277)),

@@ -50,6 +50,18 @@ def maybe(row: Row, field: str, *, signed: bool = False) -> Decimal | None:
     return _decimal(field, value, signed=signed) if value else None
 
 
+def if_above_zero(row: Row, field: str) -> Decimal | None:
+    """Return a number above zero, None for whatever else stands there.
+
+    For fields that only inform: a read is of use without them.
+    """
+    try:
+        value = maybe(row, field)
+    except LieError:
+        return None
+    return value or None
+
+
 def amount(row: Row, field: str, *, signed: bool = False) -> Decimal:
     """Return a number that must be there; 0 is one."""
     return _decimal(field, text(row, field), signed=signed)

@@ -5,6 +5,7 @@ looked up, once; many of them are read from the list of ended orders.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from domain.ids import ClientOrderId, identity_of
@@ -44,9 +45,13 @@ class FillOwners:
     async def of(self, row: Row) -> ClientOrderId | Unknown:
         """Return under which id a fill's order is known here; "" when it is nobody's."""
         try:
-            known, venue_id = self._known(row), text(row, "ordId")
+            return await self._of(row)
         except LieError as lie:
             return Unknown(str(lie))
+
+    async def _of(self, row: Row) -> ClientOrderId | Unknown:
+        """Return the same; raises `LieError` for a row that cannot be believed."""
+        known, venue_id = self._known(row), text(row, "ordId")
         if known is not None:
             return known
         order = await self._look_up(row, venue_id)
@@ -87,6 +92,9 @@ class FillOwners:
             wanted = {"instType": kind.value.upper()} | begin
             orders = await self._pages.all(okx.PAST_ORDERS, wanted, "ordId")
             for row in () if isinstance(orders, Unknown) else orders:
-                named = optional(row, "algoClOrdId") or not optional(row, "algoId")
-                if named:
-                    self._of_order.set(text(row, "ordId"), owner_of(row))
+                with suppress(LieError):  # it says nothing of the others
+                    self._learn_from(row)
+
+    def _learn_from(self, row: Row) -> None:
+        if optional(row, "algoClOrdId") or not optional(row, "algoId"):
+            self._of_order.set(text(row, "ordId"), owner_of(row))

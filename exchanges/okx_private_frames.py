@@ -29,7 +29,6 @@ import orjson
 from msgspec.structs import replace
 
 from domain.ids import Symbol, identity_of
-from domain.instrument import Kind
 from domain.order import Fill
 from exchanges.dialect import PONG, Answer, LoginRefused, Notice, ShutdownNotice, Unlisted
 from exchanges.frame_checks import excerpt
@@ -52,6 +51,7 @@ from exchanges.translate import (
     children_of,
     direction_of,
     fill_from_order_row,
+    is_listed,
     order_from_row,
     outside_fill,
     position_from_row,
@@ -66,7 +66,6 @@ _UNLISTED = "60018"
 _CHANNEL = re.compile(r"channel:([\w-]+)")
 _TOO_MANY = "channel-conn-count-error"
 _MARGIN_MODES = frozenset({"cross", "isolated"})
-_INSTRUMENT_TYPES = {Kind.SPOT: "SPOT", Kind.SWAP: "SWAP"}
 
 
 class AccountSink(Protocol):
@@ -308,14 +307,12 @@ def _noting(sink: AccountSink, channel: str) -> Iterator[None]:
 
 
 def _listed(rows: Sequence[Row], instruments: Instruments, sink: AccountSink) -> Iterator[Row]:
-    """Yield the rows of what somebody here trades, as what it is: BTC on margin is not the coin."""
+    """Yield the rows of what somebody here trades."""
     for row in rows:
-        name, type_ = row.get("instId"), row.get("instType")
-        instrument = instruments.get(name) if type(name) is str else None
-        if instrument is None or type_ not in (None, "", _INSTRUMENT_TYPES[instrument.kind]):
-            sink.on_unlisted(excerpt(name))
-        else:
+        if is_listed(row, instruments):
             yield row
+        else:
+            sink.on_unlisted(excerpt(row.get("instId")))
 
 
 def _objects(row: Row, field: str, sink: AccountSink) -> list[Row]:

@@ -27,7 +27,16 @@ from domain.ids import ClientOrderId, PositionId, Symbol, TradeId, VenueOrderId
 from domain.instrument import Direction, Instrument, Kind, PriceSource, Side
 from domain.money import ONE, ZERO, Fee
 from domain.order import Fill, OrderStatus, OrderTerms, OrderType, TimeInForce
-from exchanges.okx_fields import Row, above_zero, amount, maybe, optional, stamp, text
+from exchanges.okx_fields import (
+    Row,
+    above_zero,
+    amount,
+    if_above_zero,
+    maybe,
+    optional,
+    stamp,
+    text,
+)
 from exchanges.port import Balance, Outside, OutsideFill, VenueOrder, VenuePosition
 from exchanges.rest import LieError, excerpt, stamp_ms
 
@@ -52,6 +61,7 @@ _ALGO_STATES = {
     "order_failed": _S.REJECTED,  # it fired, and the venue refused its own order
     "partially_failed": _S.REJECTED,
 }
+_INSTRUMENT_TYPES = {Kind.SPOT: "SPOT", Kind.SWAP: "SWAP"}
 _AT_MARKET = frozenset({"market", "optimal_limit_ioc"})
 _AT_ONCE = frozenset({"ioc", "fok", "optimal_limit_ioc"})
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
@@ -68,7 +78,7 @@ _CAUSES = {
 
 
 class UnlistedError(LieError):
-    """A row of an instrument that nobody here trades."""
+    """A row of an instrument that nobody here trades, or of another business in it: margin."""
 
 
 def by_inst_id(instruments: Iterable[Instrument]) -> dict[str, Instrument]:
@@ -259,8 +269,8 @@ def position_from_row(row: Row, instruments: Instruments) -> VenuePosition:
         symbol=instrument.symbol,
         quantity=size,
         average_price=(above_zero(row, "avgPx") if size else ZERO),
-        liquidation_price=maybe(row, "liqPx") or None,
-        leverage=maybe(row, "lever"),
+        liquidation_price=if_above_zero(row, "liqPx"),
+        leverage=if_above_zero(row, "lever"),
         updated_at=instant(stamp_ms(at)) if at else None,
         margin=optional(row, "mgnMode"),
     )
@@ -269,18 +279,39 @@ def position_from_row(row: Row, instruments: Instruments) -> VenuePosition:
 def balance_from_row(row: Row) -> Balance:
     """Read one of `details` of `account/balance` or of the pushed `account`: one asset.
 
-    The total is cash: what open positions would win or lose (`upl`) is not in it. What is available
-    is after margin, frozen orders and, across positions, that profit or loss. Raises `LieError`.
+    The total is cash, and what isolated positions have taken out of it as their margin: their
+    equity less what they are ahead. What open positions would win or lose (`upl`) is not in it.
+    What is available is after margin, frozen orders and, across positions, that profit or loss; the
+    margin of isolated positions has left it by itself. Raises `LieError`.
     """
-    total = maybe(row, "cashBal", signed=True)
-    if total is None:
-        total = amount(row, "eq", signed=True)
     available = maybe(row, "availEq", signed=True)
     if available is None:
         available = maybe(row, "availBal", signed=True)
     return Balance(
-        asset=text(row, "ccy"), total=total, available=ZERO if available is None else available
+        asset=text(row, "ccy"),
+        total=cash_from_row(row) + _isolated_margin(row),
+        available=ZERO if available is None else available,
     )
+
+
+def cash_from_row(row: Row) -> Decimal:
+    """Return what there is of one asset outside isolated positions. Raises `LieError`."""
+    cash = maybe(row, "cashBal", signed=True)
+    return amount(row, "eq", signed=True) if cash is None else cash
+
+
+def _isolated_margin(row: Row) -> Decimal:
+    equity = maybe(row, "isoEq", signed=True)
+    if not equity:  # "" where there is no such thing
+        return -(maybe(row, "isoUpl", signed=True) or ZERO)
+    return equity - amount(row, "isoUpl", signed=True)
+
+
+def is_listed(row: Row, instruments: Instruments) -> bool:
+    """Whether a row is of what is traded here, as what it is: BTC on margin is not the coin."""
+    name, type_ = row.get("instId"), row.get("instType")
+    instrument = instruments.get(name) if type(name) is str else None
+    return instrument is not None and type_ in (None, "", _INSTRUMENT_TYPES[instrument.kind])
 
 
 def instant(at_ms: int) -> datetime:
@@ -374,7 +405,7 @@ def _changed_at(row: Row) -> datetime:
 def _instrument(row: Row, instruments: Instruments) -> Instrument:
     name = text(row, "instId")
     instrument = instruments.get(name)
-    if instrument is None:
+    if instrument is None or not is_listed(row, instruments):
         raise UnlistedError(f"{excerpt(name)} is not traded here")
     return instrument
 

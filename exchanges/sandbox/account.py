@@ -116,32 +116,34 @@ class Account:
             ZERO,
         )
 
-    def margin(self) -> Decimal:
-        """Quote that positions bind."""
-        return sum((one.margin(self.mark_of(one)) for one in self.open_positions()), ZERO)
-
-    def cross_equity(self) -> Decimal:
-        """Quote that stands behind cross positions; isolated ones keep their margin."""
-        isolated = sum(
-            (
-                one.margin(self.mark_of(one))
-                for one in self.open_positions()
-                if one.mode == "isolated"
-            ),
+    def margin(self, mode: str) -> Decimal:
+        """Quote that open positions of a mode bind; what isolated ones do is out of the cash."""
+        return sum(
+            (one.margin(self.mark_of(one)) for one in self.open_positions() if one.mode == mode),
             ZERO,
         )
-        return self.asset(QUOTE).cash + self.profit("cross") - isolated
+
+    def cross_equity(self) -> Decimal:
+        """Quote that stands behind cross positions; isolated ones have their margin apart."""
+        return self.asset(QUOTE).cash + self.profit("cross")
+
+    def isolated_equity(self) -> Decimal:
+        """Quote that isolated positions are worth: their margin, and what they are ahead."""
+        return self.margin("isolated") + self.profit("isolated")
 
     def equity(self, name: str) -> Decimal:
-        """Money of one kind with what positions are ahead."""
-        return self.asset(name).cash + (self.profit() if name == QUOTE else ZERO)
+        """Money of one kind with all that positions are worth."""
+        asset = self.asset(name)
+        if name != QUOTE:
+            return asset.cash
+        return self.cross_equity() + self.isolated_equity()
 
     def available(self, name: str) -> Decimal:
         """Money of one kind that a new order may bind."""
         asset = self.asset(name)
         free = asset.cash - asset.frozen
         if name == QUOTE:
-            free += self.profit("cross") - self.margin()
+            free += self.profit("cross") - self.margin("cross")
         return max(ZERO, free)
 
     def leverage(self, inst_id: str, mode: str, pos_side: str = "net") -> Decimal:
@@ -149,10 +151,21 @@ class Account:
         side = pos_side if mode == "isolated" else "net"
         return self.leverages.get((inst_id, mode, side), DEFAULT_LEVERAGE)
 
-    def book(self, asset_name: str, change: Decimal, kind: str, **facts: Any) -> Bill:
-        """Move money and write the bill."""
+    def book(
+        self,
+        asset_name: str,
+        change: Decimal,
+        kind: str,
+        *,
+        position: Position | None = None,
+        pledged: Decimal = ZERO,
+        **facts: Any,
+    ) -> Bill:
+        """Move money and write the bill: `change` of the cash, `pledged` of what a position has."""
         asset = self.asset(asset_name)
         asset.cash += change
+        if position is not None:
+            position.pledged += pledged
         asset.updated_ms = self.now_ms
         bill = Bill(
             bill_id=self.market.next_id(),
@@ -161,6 +174,8 @@ class Account:
             asset=asset_name,
             change=change,
             balance=asset.cash,
+            position_change=pledged,
+            position_balance=ZERO if position is None else position.pledged,
             at_ms=self.now_ms,
             **facts,
         )

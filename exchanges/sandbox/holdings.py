@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from exchanges.sandbox.account import LONG_SHORT, Account
 from exchanges.sandbox.catalog import QUOTE
-from exchanges.sandbox.numbers import ZERO
+from exchanges.sandbox.numbers import ZERO, cents
 from exchanges.sandbox.records import Algo, Fill, Order, Position
 
 _CLOSING = {("sell", "long"), ("buy", "short")}
@@ -71,6 +71,7 @@ def take_fill(account: Account, fill: Fill) -> None:
         _reopen(account, position, order)
     change = fill.size if order.side == "buy" else -fill.size
     signed = position.signed
+    pledged = _pledge(position, fill, change)
     fill.sub_type = _sub_type(order.category, signed, change)
     if signed == 0 or (signed > 0) == (change > 0):
         value = position.average * abs(signed) + fill.price * fill.size
@@ -90,7 +91,7 @@ def take_fill(account: Account, fill: Fill) -> None:
     position.updated_ms = account.now_ms
     bill = account.book(
         QUOTE,
-        fill.pnl + fill.fee,
+        fill.pnl + fill.fee - pledged,
         "2" if order.category == "normal" else ("9" if order.category == "adl" else "5"),
         sub_type=fill.sub_type,
         inst_id=order.listing.inst_id,
@@ -104,8 +105,26 @@ def take_fill(account: Account, fill: Fill) -> None:
         fee=fill.fee,
         pnl=fill.pnl,
         exec_type="M" if fill.is_maker else "T",
+        position=position,
+        pledged=pledged,
     )
     fill.bill_id = bill.bill_id
+
+
+def _pledge(position: Position, fill: Fill, change: Decimal) -> Decimal:
+    """Return what an isolated position takes out of the cash for a fill; below zero it gives back.
+
+    What is closed gives its share back, what is opened takes its worth by the leverage.
+    """
+    if position.mode != "isolated":
+        return ZERO
+    held = abs(position.signed)
+    closed = min(held, fill.size) if position.signed * change < 0 else ZERO
+    back = ZERO
+    if closed:  # the last takes what rounding has left
+        back = position.pledged if closed == held else cents(position.pledged * closed / held)
+    worth = (fill.size - closed) * position.listing.contract_value * fill.price
+    return cents(worth / position.leverage) - back
 
 
 def _reopen(account: Account, position: Position, order: Order) -> None:

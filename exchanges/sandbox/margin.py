@@ -5,7 +5,7 @@ from decimal import Decimal
 from exchanges.sandbox.account import LONG_SHORT, NET, Account
 from exchanges.sandbox.catalog import QUOTE
 from exchanges.sandbox.market import Quote
-from exchanges.sandbox.numbers import ZERO
+from exchanges.sandbox.numbers import ZERO, cents
 from exchanges.sandbox.pushes import push_order, push_state
 from exchanges.sandbox.records import Order, Position
 from exchanges.sandbox.refusals import VenueRefusal
@@ -67,7 +67,8 @@ def liquidate(account: Account, quote: Quote) -> None:
 def pay_funding(account: Account, inst_id: str, rate: Decimal | None = None) -> Decimal:
     """Book funding of all positions in a swap, at `rate` of notional; return what came in.
 
-    A long pays a positive rate, a short gets it.
+    A long pays a positive rate, a short gets it. What an isolated position pays leaves its margin,
+    not the cash.
     """
     quote = account.market.quote(inst_id)
     used = quote.funding_rate if rate is None else rate
@@ -78,10 +79,13 @@ def pay_funding(account: Account, inst_id: str, rate: Decimal | None = None) -> 
         one.funding += change
         one.updated_ms = account.now_ms
         total += change
+        pledged = change if one.mode == "isolated" and change < 0 else ZERO
         account.book(
             QUOTE,
-            change,
+            change - pledged,
             "8",
+            position=one,
+            pledged=pledged,
             sub_type="173" if change < 0 else "174",
             inst_id=inst_id,
             inst_type=one.listing.inst_type,
@@ -112,10 +116,29 @@ def set_leverage(account: Account, inst_id: str, mode: str, pos_side: str, value
         raise VenueRefusal("59107" if mode == "isolated" else "51008", QUOTE)
     account.leverages[inst_id, mode, side] = value
     for one in touched:
-        one.leverage = value
+        before, one.leverage = one.leverage, value
         one.updated_ms = account.now_ms
+        if mode == "isolated":
+            notional = one.notional(one.average)
+            _move_margin(account, one, cents(notional / value) - cents(notional / before))
     if touched:
         push_state(account, "set_leverage", (QUOTE,), touched)
+
+
+def _move_margin(account: Account, position: Position, change: Decimal) -> None:
+    """Give an isolated position more of the cash, or take some back."""
+    account.book(
+        QUOTE,
+        -change,
+        "6",
+        sub_type="160" if change > 0 else "161",
+        inst_id=position.listing.inst_id,
+        inst_type=position.listing.inst_type,
+        mode=position.mode,
+        size=abs(change),
+        position=position,
+        pledged=change,
+    )
 
 
 def set_position_mode(account: Account, mode: str) -> None:

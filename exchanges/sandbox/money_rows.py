@@ -107,11 +107,11 @@ def balance_row(account: Account, names: Iterable[str] = ()) -> Row:
     """Print the account's money; only some kinds of it when `names` are given."""
     wanted = tuple(names) or tuple(account.assets)
     total = sum((_worth(account, name) for name in account.assets), ZERO)
-    margin = account.margin()
     need = sum(
         (
             one.notional(account.mark_of(one)) * one.listing.maintenance
             for one in account.open_positions()
+            if one.mode == "cross"
         ),
         ZERO,
     )
@@ -121,9 +121,9 @@ def balance_row(account: Account, names: Iterable[str] = ()) -> Row:
         "borrowFroz": "",
         "details": [_asset_row(account, name) for name in wanted],
         "imr": "",
-        "isoEq": "0",
+        "isoEq": text(account.isolated_equity()),
         "mgnRatio": "",
-        "mmr": text(need) if margin else "",
+        "mmr": text(need) if need else "",
         "notionalUsd": "",
         "ordFroz": "",
         "totalEq": text(total),
@@ -140,9 +140,14 @@ def _worth(account: Account, name: str) -> Decimal:
 
 
 def _asset_row(account: Account, name: str) -> Row:
+    """Print money of one kind. `cashBal` is without the margin of isolated positions.
+
+    That is in `isoEq`, together with what they are ahead (`isoUpl`); what cross ones bind is
+    frozen, and stays cash.
+    """
     asset = account.asset(name)
     is_quote = name == QUOTE
-    margin = account.margin() if is_quote else ZERO
+    margin = account.margin("cross") if is_quote else ZERO
     profit = account.profit() if is_quote else ZERO
     free, worth = account.available(name), text(_worth(account, name))
     return {
@@ -153,13 +158,13 @@ def _asset_row(account: Account, name: str) -> Row:
         "ccy": name,
         "crossLiab": "",
         "disEq": worth,
-        "eq": text(asset.cash + profit),
+        "eq": text(account.equity(name)),
         "eqUsd": worth,
         "fixedBal": "0",
         "frozenBal": text(asset.frozen + margin),
         "imr": text(margin) if is_quote else "0",
         "interest": "",
-        "isoEq": text(_isolated(account)) if is_quote else "0",
+        "isoEq": text(account.isolated_equity()) if is_quote else "0",
         "isoLiab": "",
         "isoUpl": text(account.profit("isolated")) if is_quote else "0",
         "liab": "",
@@ -175,18 +180,6 @@ def _asset_row(account: Account, name: str) -> Row:
         "upl": text(profit),
         "uplLiab": "",
     }
-
-
-def _isolated(account: Account) -> Decimal:
-    """Return what isolated positions are worth, quote."""
-    return sum(
-        (
-            one.margin(account.mark_of(one)) + one.profit(account.mark_of(one))
-            for one in account.open_positions()
-            if one.mode == "isolated"
-        ),
-        ZERO,
-    )
 
 
 def balance_and_position_row(
@@ -266,8 +259,8 @@ def _printed(bill: Bill) -> Row:
         "notes": "",
         "ordId": bill.order_id,
         "pnl": text(bill.pnl),
-        "posBal": "0",
-        "posBalChg": "0",
+        "posBal": text(bill.position_balance),
+        "posBalChg": text(bill.position_change),
         "px": optional(bill.price),
         "subType": bill.sub_type,
         "sz": text(bill.size),

@@ -185,6 +185,7 @@ class Position:
     fee: Decimal = ZERO
     funding: Decimal = ZERO
     last_trade: str = ""
+    pledged: Decimal = ZERO  # quote that an isolated one has taken out of the cash
 
     @property
     def signed(self) -> Decimal:
@@ -200,9 +201,10 @@ class Position:
         return abs(self.size) * self.listing.contract_value * mark
 
     def margin(self, mark: Decimal) -> Decimal:
-        """Quote that it binds: of the mark when cross, of the entry when isolated."""
-        price = mark if self.mode == "cross" else self.average
-        return cents(self.notional(price) / self.leverage)
+        """Quote that it binds: a share of its worth when cross, what it was given when isolated."""
+        if self.mode == "isolated":
+            return self.pledged
+        return cents(self.notional(mark) / self.leverage)
 
 
 @dataclass(slots=True)
@@ -217,14 +219,19 @@ class Asset:
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Bill:
-    """One movement of money. Types: 1 transfer, 2 trade, 5 liquidation, 8 funding fee."""
+    """One movement of money.
+
+    Types: 1 transfer, 2 trade, 5 liquidation, 6 margin, 8 funding fee, 9 ADL.
+    """
 
     bill_id: str
     type: str
     sub_type: str
     asset: str
-    change: Decimal
+    change: Decimal  # of the account's cash
     balance: Decimal
+    position_change: Decimal  # of what an isolated position holds
+    position_balance: Decimal
     at_ms: int
     inst_id: str = ""
     inst_type: str = ""

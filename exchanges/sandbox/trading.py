@@ -5,6 +5,7 @@ of the instrument was limited (`Quote.liquidity`). What rests is filled at its o
 """
 
 from decimal import Decimal
+from typing import Any
 
 from exchanges.sandbox.account import LONG_SHORT, Account
 from exchanges.sandbox.attached import attach
@@ -195,7 +196,7 @@ def _take_spot(account: Account, one: Fill) -> None:
     one.sub_type = "1" if is_buy else "2"
     got, gave = (listing.base, QUOTE) if is_buy else (QUOTE, listing.base)
     received, given = (one.size, value) if is_buy else (value, one.size)
-    facts = {
+    facts: dict[str, Any] = {
         "sub_type": one.sub_type,
         "inst_id": listing.inst_id,
         "inst_type": listing.inst_type,

@@ -1,5 +1,6 @@
 """Which money that moves is booked, and whose funding it is: exact figures."""
 
+import pytest
 from msgspec.structs import replace
 
 from domain.ids import Symbol
@@ -91,6 +92,40 @@ def test_funding_of_a_long_and_a_short_that_outweigh_each_other_is_of_both():
     state = account(*holding(1, "2"), *holding(2, "2", direction=SHORT))
 
     assert shares(state, "-4") == ((position_id(1), D(-2)), (position_id(2), D(-2)))
+
+
+@pytest.mark.parametrize(
+    ("amount", "size", "of"),
+    [
+        ("-6", "2", 1),
+        ("6", "2", 1),  # the rate was below zero
+        ("3", "1", 2),
+        ("-3", "1", 2),
+        ("-6", "1.8", 1),  # a part was sold since
+        ("3", "1.2", 2),
+        ("-3", "1.5", 1),  # as near to one as to the other: longs mostly pay
+        ("3", "1.5", 2),
+    ],
+)
+def test_funding_in_hedge_mode_is_of_the_side_that_is_as_large_as_what_was_paid_for(
+    amount, size, of
+):
+    state = account(*holding(1, "2"), *holding(2, "1", direction=SHORT))
+
+    assert shares(state, amount, size=D(size)) == ((position_id(of), D(amount)),)
+
+
+@pytest.mark.parametrize(("amount", "of"), [("-4", 1), ("4", 2)])
+def test_of_two_sides_of_one_size_the_long_is_taken_to_have_paid(amount, of):
+    state = account(*holding(1, "2"), *holding(2, "2", direction=SHORT))
+
+    assert shares(state, amount, size=D(2)) == ((position_id(of), D(amount)),)
+
+
+def test_funding_in_hedge_mode_is_of_the_only_side_that_is_held_whatever_its_size():
+    state = account(*holding(1, "2", direction=SHORT))
+
+    assert shares(state, "-4", size=D(3)) == ((position_id(1), D(-4)),)
 
 
 # --- transfers and corrections keep what the account was worth before them ---

@@ -221,9 +221,10 @@ def test_a_refused_stop_is_tried_at_once_then_ever_slower():
     assert "VENUE_STOP_REFUSED" in codes(life)
 
 
-def test_a_stop_on_the_wrong_side_means_leaving_now():
+@pytest.mark.parametrize("code", ["51278", "51280", "51051", "51053"])
+def test_a_stop_on_the_wrong_side_means_leaving_now(code):
     life = bought()
-    end(life, _S.REJECTED, "51280: trigger price above the last price")
+    end(life, _S.REJECTED, f"{code}: trigger price above the last price")
     assert [each.terms.quantity for each in at_market(life)] == [1]
     assert life.p.exits[0].reason is ExitReason.STOP_LOSS
 

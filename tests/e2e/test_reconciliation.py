@@ -197,6 +197,40 @@ def test_funding_and_transfers_are_booked_as_what_they_are(
     assert D(daemon.status()["drawdown_pct"]) < 1
 
 
+@pytest.mark.parametrize("desk", ["net_mode", "long_short_mode"], indirect=True)
+def test_the_margin_of_an_isolated_position_is_no_loss_as_long_as_it_lives(
+    desk: Desk, processes: Processes
+) -> None:
+    isolated = "environment: demo\n    margin_mode: isolated"
+    daemon = processes.run(desk.config().replace("environment: demo", isolated))
+
+    def has_the_money_of_the_venue() -> None:
+        balance = agrees(daemon)["balance"]
+        assert balance["difference"] == "0"
+        assert D(balance["venue"]) > 9_900
+        assert D(daemon.status()["drawdown_pct"]) < 1
+
+    position = opened(daemon)
+    assert desk.do(lambda: desk.account.assets["USDT"].cash) < 8_900
+    has_the_money_of_the_venue()
+    desk.price(BTC, "60500")
+    paid = desk.do(lambda: outside.fund(desk.account, BTC, D("0.001")))
+    wait_until(lambda: D(daemon.position(position)["funding"]) == paid, WITHIN_S, "funding is told")
+    has_the_money_of_the_venue()
+
+    daemon.cli("close", position, "--part", "50%")
+    wait_until(
+        lambda: daemon.position(position)["remaining_quantity"] == "0.01", WITHIN_S, "half is sold"
+    )
+    has_the_money_of_the_venue()
+    daemon.cli("close", position)
+    wait_until(lambda: daemon.position(position)["status"] == "closed", WITHIN_S, "it is closed")
+
+    has_the_money_of_the_venue()
+    assert D(daemon.status()["equity"]) == desk.do(lambda: desk.account.equity("USDT"))
+    assert "BALANCE_CORRECTED" not in daemon.process.text()
+
+
 def test_what_was_closed_while_the_daemon_was_down_is_found(
     desk: Desk, processes: Processes
 ) -> None:

@@ -874,19 +874,22 @@ async def test_older_fills_come_from_the_archive() -> None:
     assert server.of("trade/fills-history")[0].query["instType"] == "SWAP"
 
 
+def bill(number: int, kind: str, change: str, **changes: str) -> dict[str, str]:
+    return {
+        "billId": str(number),
+        "type": kind,
+        "subType": "1",
+        "balChg": change,
+        "posBalChg": "0",
+        "ccy": "USDT",
+        "ts": str(1718000000000 + number),
+        "instId": "BTC-USDT-SWAP" if kind != "1" else "",
+        "sz": "",
+    } | changes
+
+
 @on_loop
 async def test_funding_and_transfers_are_told_and_trades_are_not() -> None:
-    def bill(number: int, kind: str, change: str) -> dict[str, str]:
-        return {
-            "billId": str(number),
-            "type": kind,
-            "subType": "1",
-            "balChg": change,
-            "ccy": "USDT",
-            "ts": str(1718000000000 + number),
-            "instId": "BTC-USDT-SWAP" if kind != "1" else "",
-        }
-
     bills = [bill(3, "1", "500"), bill(2, "8", "-0.25"), bill(1, "2", "-3")]
     server = OkxServer(account__bills=said(), account__bills_archive=said(*bills))
     async with trading(server) as account:
@@ -897,6 +900,66 @@ async def test_funding_and_transfers_are_told_and_trades_are_not() -> None:
         (CashKind.FUNDING, Decimal("-0.25"), BTC),
         (CashKind.TRANSFER, Decimal(500), None),
     ]
+
+
+@on_loop
+async def test_what_leaves_a_margin_is_told_and_what_becomes_margin_is_not() -> None:
+    bills = [
+        bill(1, "8", "0", posBalChg="-3.2", mgnMode="isolated"),
+        bill(2, "8", "1.5", posBalChg="0", mgnMode="isolated"),
+        bill(3, "6", "-100", posBalChg="100", mgnMode="isolated"),
+        bill(4, "7", "-5", posBalChg="5", mgnMode="isolated"),
+        bill(5, "7", "-1", posBalChg=""),
+    ]
+    server = OkxServer(account__bills=said(), account__bills_archive=said(*bills))
+    async with trading(server) as account:
+        flows = await account.cash_flows(SINCE)
+
+    assert not isinstance(flows, Unknown)
+    assert [str(flow.amount) for flow in flows] == ["-3.2", "1.5", "-1"]
+
+
+@on_loop
+async def test_coins_are_what_is_cash_of_them_and_not_what_a_position_on_margin_holds() -> None:
+    held = balance_row(ccy="BTC", cashBal="0.5", isoEq="0.21", isoUpl="0.01")
+    async with trading(
+        OkxServer(account__balance=said({"details": [held]})), [BTC_SPOT]
+    ) as account:
+        positions = await account.positions()
+
+    assert not isinstance(positions, Unknown)
+    assert [each.quantity for each in positions] == [Decimal("0.5")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "told"),
+    [
+        ("long_short_mode", "2", Decimal("0.02")),
+        ("long_short_mode", "", None),
+        ("net_mode", "2", None),  # of what the long outweighs the short: no side is so large
+    ],
+)
+@on_loop
+async def test_funding_in_hedge_mode_tells_how_large_its_side_was(
+    mode: str, size: str, told: Decimal | None
+) -> None:
+    bills = said(bill(1, "8", "-0.25", sz=size), bill(2, "1", "500", sz="500"))
+    server = OkxServer(
+        account__config=said(CONFIG | {"posMode": mode}),
+        account__bills=said(),
+        account__bills_archive=bills,
+    )
+    async with trading(server) as account:
+        flows = await account.cash_flows(SINCE)
+
+    assert not isinstance(flows, Unknown)
+    assert [flow.size for flow in flows] == [told, None]
+
+
+@on_loop
+async def test_money_that_moved_is_unknown_while_the_position_mode_is() -> None:
+    async with trading(OkxServer(account__config=HANG_UP)) as account:
+        assert isinstance(await account.cash_flows(SINCE), Unknown)
 
 
 @on_loop
@@ -916,7 +979,7 @@ async def test_balances_and_positions_are_read() -> None:
 
 @on_loop
 async def test_a_spot_holding_is_what_the_account_has_of_the_base() -> None:
-    details = [balance_row(), balance_row(ccy="BTC", cashBal="0.0199", accAvgPx="60000")]
+    details = [balance_row(), balance_row(ccy="BTC", cashBal="0.0199", openAvgPx="60000")]
     async with trading(
         OkxServer(account__balance=said({"details": details})), [BTC_SPOT]
     ) as account:
@@ -926,6 +989,38 @@ async def test_a_spot_holding_is_what_the_account_has_of_the_base() -> None:
     assert [(each.quantity, each.average_price) for each in positions] == [
         (Decimal("0.0199"), 60000)
     ]
+
+
+@pytest.mark.parametrize("accumulated", ["-2647058.82", "NaN", ""])
+@pytest.mark.parametrize(("average", "price"), [("60000", 60000), ("-1", 0), ("NaN", 0), ("", 0)])
+@on_loop
+async def test_coins_are_read_whatever_their_prices_say(
+    accumulated: str, average: str, price: int
+) -> None:
+    """The accumulated price is (bought - sold) / held: below zero for what a gain left over."""
+    dust = balance_row(ccy="BTC", cashBal="0.0000034", accAvgPx=accumulated, openAvgPx=average)
+    server = OkxServer(account__balance=said({"details": [balance_row(), dust]}))
+    async with trading(server, [BTC_SPOT]) as account:
+        positions = await account.positions()
+
+    assert not isinstance(positions, Unknown)
+    assert [(each.quantity, each.average_price) for each in positions] == [
+        (Decimal("0.0000034"), price)
+    ]
+
+
+@on_loop
+async def test_what_is_traded_on_margin_is_not_the_coin() -> None:
+    margin = {"instId": "BTC-USDT", "instType": "MARGIN", "clOrdId": "", "ordId": "9"}
+    at = str(int((datetime.now(UTC) - timedelta(minutes=5)).timestamp() * 1000))
+    server = OkxServer(
+        trade__fills=said(fill_row(**margin, side="sell", ts=at, fillTime=at)),
+        trade__orders_pending=said(order_row(**margin, ordType="limit", px="70000")),
+        trade__orders_algo_pending=said(algo_row(**margin)),
+    )
+    async with trading(server, [BTC_SPOT]) as account:
+        assert await account.outside_fills(datetime.now(UTC) - timedelta(hours=1)) == ()
+        assert await account.open_orders() == ()
 
 
 # --- account ---

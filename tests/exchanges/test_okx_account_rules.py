@@ -169,13 +169,6 @@ async def test_a_symbol_that_seemed_not_to_be_listed_is_asked_for_again_soon(mon
 
 
 @on_loop
-async def test_a_price_of_coins_that_is_nonsense_makes_a_read_that_failed() -> None:
-    details = {"details": [balance_row(ccy="BTC", cashBal="0.5", accAvgPx="NaN")]}
-    async with trading(OkxServer(account__balance=said(details)), (BTC_SPOT,)) as account:
-        assert isinstance(await account.positions(), Unknown)
-
-
-@on_loop
 async def test_an_order_that_is_off_the_grid_lets_the_next_check_read_the_rules_again() -> None:
     server = OkxServer(trade__order=row_failed("51121"))
     async with trading(server) as account:

@@ -11,6 +11,14 @@ def test_codes_after_which_an_order_may_be_live_are_no_refusals(code: str) -> No
     assert code_of(code).verdict in {Verdict.UNKNOWN, Verdict.DOWN}
 
 
+BROUGHT_ALONG = [str(code) for code in range(51046, 51054)]  # stops and targets of an entry
+
+
+@pytest.mark.parametrize("code", [*BROUGHT_ALONG, "51058", "51174", "51185", "51205", "51502"])
+def test_what_the_venue_checks_before_it_takes_an_order_ends_it(code: str) -> None:
+    assert code_of(code).verdict is Verdict.REFUSED
+
+
 @pytest.mark.parametrize("code", ["", "99999", "51999", "50999", "hello"])
 def test_a_code_that_nobody_knows_leaves_everything_open(code: str) -> None:
     assert code_of(code).verdict is Verdict.UNKNOWN

@@ -45,6 +45,40 @@ async def test_an_old_fill_of_an_order_that_the_venue_has_forgotten_is_a_strange
     assert [each.cause for each in outside] == [Outside.PERSON]
 
 
+@pytest.mark.parametrize("wrong", [{"ts": "soon"}, {"ts": ""}, {"algoClOrdId": ["x"]}])
+@on_loop
+async def test_a_fill_whose_row_cannot_be_believed_is_nobodys_for_now(wrong: Any) -> None:
+    row = fill_row(clOrdId="", ordId="5", **before(timedelta(minutes=30))) | wrong
+    server = OkxServer(trade__fills=said(row), trade__order=NOT_FOUND)
+    async with trading(server) as account:
+        owner = await account.reads.owners.of(row)
+
+    assert isinstance(owner, Unknown)
+
+
+@pytest.mark.parametrize("wrong", [{"clOrdId": ["x"]}, {"algoId": {}}])
+@on_loop
+async def test_an_ended_order_that_cannot_be_believed_hides_no_other(wrong: Any) -> None:
+    at = before(timedelta(minutes=5))
+    rows = [
+        fill_row(clOrdId="", ordId=str(number), tradeId=str(number), **at)
+        for number in range(1, 41)
+    ]
+    ended = [
+        order_row(ordId=str(number), clOrdId="") | (wrong if number == 1 else {})
+        for number in range(1, 41)
+    ]
+    server = OkxServer(
+        trade__fills=said(*rows), trade__orders_history=said(*ended), trade__order=NOT_FOUND
+    )
+    async with trading(server) as account:
+        outside = await account.outside_fills(since())
+
+    assert not isinstance(outside, Unknown)
+    assert len(outside) == 40
+    assert {asked.query["ordId"] for asked in server.of("trade/order")} == {"1"}
+
+
 @pytest.mark.parametrize("name", ["another-program", "O123"])
 @on_loop
 async def test_what_another_program_traded_is_told_of_as_a_strangers(name: str) -> None:

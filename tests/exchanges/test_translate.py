@@ -54,7 +54,13 @@ def test_sizes_of_spot_are_base_units() -> None:
 
 def test_a_spot_order_that_counts_money_is_as_large_as_what_it_bought() -> None:
     row = order_row(
-        instId="BTC-USDT", sz="300", tgtCcy="quote_ccy", accFillSz="0.005", avgPx="60000", lever=""
+        instId="BTC-USDT",
+        instType="SPOT",
+        sz="300",
+        tgtCcy="quote_ccy",
+        accFillSz="0.005",
+        avgPx="60000",
+        lever="",
     )
 
     assert order_from_row(row, INSTRUMENTS).terms.quantity == Decimal("0.005")
@@ -233,7 +239,7 @@ def test_a_rebate_is_a_fee_below_zero() -> None:
 
 def test_trades_of_two_instruments_with_one_number_are_two() -> None:
     swap = fill_from_row(fill_row(), INSTRUMENTS)
-    spot = fill_from_row(fill_row(instId="BTC-USDT"), INSTRUMENTS)
+    spot = fill_from_row(fill_row(instId="BTC-USDT", instType="SPOT"), INSTRUMENTS)
 
     assert swap.trade_id != spot.trade_id
 
@@ -315,6 +321,14 @@ def test_a_position_without_a_liquidation_price_has_none() -> None:
     assert position_from_row(position_row(liqPx=""), INSTRUMENTS).liquidation_price is None
 
 
+@pytest.mark.parametrize("price", ["-1200.5", "0", "NaN", "soon"])
+def test_a_liquidation_price_that_is_none_leaves_the_rest_of_a_position_told(price: str) -> None:
+    position = position_from_row(position_row(liqPx=price, lever=price), INSTRUMENTS)
+
+    assert (position.quantity, position.average_price) == (Decimal("0.02"), 60000)
+    assert (position.liquidation_price, position.leverage) == (None, None)
+
+
 def test_a_balance_is_cash_without_open_profit() -> None:
     balance = balance_from_row(balance_row())
 
@@ -325,9 +339,39 @@ def test_a_balance_of_a_spot_account_has_no_equity_to_use() -> None:
     assert balance_from_row(balance_row(availEq="")).available == Decimal(9000)
 
 
+@pytest.mark.parametrize(
+    ("equity", "profit", "total"),
+    [
+        ("610.5", "10.5", "10600"),
+        ("589.5", "-10.5", "10600"),
+        ("0", "-600", "10600"),  # all but lost
+        ("0", "0", "10000"),
+        ("", "", "10000"),  # an account of spot
+    ],
+)
+def test_a_balance_has_the_margin_of_isolated_positions_without_what_they_are_ahead(
+    equity: str, profit: str, total: str
+) -> None:
+    balance = balance_from_row(balance_row(isoEq=equity, isoUpl=profit))
+
+    assert (balance.total, balance.available) == (Decimal(total), Decimal("9000.2"))
+
+
+def test_without_what_isolated_positions_are_ahead_a_balance_cannot_be_told() -> None:
+    with pytest.raises(LieError, match="isoUpl"):
+        balance_from_row(balance_row(isoEq="610", isoUpl=""))
+
+
 def test_rows_of_instruments_that_nobody_trades_can_be_told_apart() -> None:
     with pytest.raises(UnlistedError):
         order_from_row(order_row(instId="ETH-USDT"), INSTRUMENTS)
+
+
+@pytest.mark.parametrize("type_", ["MARGIN", "SWAP", "OPTION"])
+def test_rows_of_another_business_in_what_is_traded_can_be_told_apart(type_: str) -> None:
+    for read, row in ((order_from_row, order_row), (algo_from_row, algo_row)):
+        with pytest.raises(UnlistedError):
+            read(row(instId="BTC-USDT", instType=type_), INSTRUMENTS)
 
 
 READERS = [

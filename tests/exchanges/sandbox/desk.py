@@ -18,7 +18,8 @@ SPOT, SWAP = "BTC-USDT", "BTC-USDT-SWAP"
 class Desk:
     """One account, and all that was pushed to it. BTC costs 60,000, ask 60,000.1."""
 
-    def __init__(self, mode: str = "net_mode", **balances: str) -> None:
+    def __init__(self, mode: str = "net_mode", *, margin: str = "cross", **balances: str) -> None:
+        self.margin = margin  # of swaps
         self.venue = Venue(listings(("BTC", "ETH")), NOW_MS)
         money = {name: Decimal(cash) for name, cash in balances.items()} or {"USDT": Decimal(10000)}
         self.account = self.venue.open_account(money)
@@ -40,7 +41,7 @@ class Desk:
         self.venue.advance(self.account.now_ms + ms)
 
     def place(self, inst_id: str = SPOT, side: str = "buy", sz: str = "0.01", **more: str) -> dict:
-        mode = "cross" if inst_id.endswith("SWAP") else "cash"
+        mode = self.margin if inst_id.endswith("SWAP") else "cash"
         kind = "limit" if "px" in more else "market"
         fields = {"instId": inst_id, "side": side, "sz": sz, "ordType": kind, "tdMode": mode}
         if mode == "cash" and kind == "market":
@@ -58,7 +59,7 @@ class Desk:
         return order_row(amend(self.account, params))
 
     def stop(self, inst_id: str = SPOT, side: str = "sell", sz: str = "0.01", **more) -> dict:
-        mode = "cross" if inst_id.endswith("SWAP") else "cash"
+        mode = self.margin if inst_id.endswith("SWAP") else "cash"
         fields = {"instId": inst_id, "side": side, "sz": sz, "tdMode": mode}
         fields["ordType"] = "conditional"
         if "slTriggerPx" in more:

@@ -3,11 +3,15 @@
 from collections import defaultdict
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchanges.okx_account_rows import cash_flow_from_row
+from exchanges.sandbox.money_rows import balance_row, bill_row
 from exchanges.sandbox.numbers import floor_to, is_multiple, parse, text
 from exchanges.sandbox.refusals import VenueRefusal
+from exchanges.translate import balance_from_row
 from tests.exchanges.sandbox.desk import SPOT, SWAP, Desk
 
 _SIDES = st.sampled_from(["buy", "sell"])
@@ -47,8 +51,8 @@ def act(desk: Desk, step: tuple) -> None:
             desk.pass_time(ms)
 
 
-def after(mode: str, steps: list[tuple]) -> Desk:
-    desk = Desk(mode, USDT="20000", BTC="0.5")
+def after(mode: str, steps: list[tuple], margin: str = "cross") -> Desk:
+    desk = Desk(mode, margin=margin, USDT="20000", BTC="0.5")
     for step in steps:
         try:
             act(desk, step)
@@ -67,6 +71,31 @@ def test_money_is_the_deposit_and_the_bills(steps: list[tuple]) -> None:
         moved[bill.asset] += bill.change
     for name, asset in account.assets.items():
         assert asset.cash == account.deposited.get(name, 0) + moved[name]
+
+
+@pytest.mark.parametrize("margin", ["cross", "isolated"])
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEPS, max_size=40))
+def test_a_balance_as_it_is_read_is_the_deposit_the_trades_and_what_moved_besides(
+    margin: str, steps: list[tuple]
+) -> None:
+    account = after("net_mode", steps, margin).account
+
+    moved: dict[str, Decimal] = defaultdict(Decimal)
+    for bill in account.bills:
+        flow = cash_flow_from_row(bill_row(bill), {})
+        if flow is not None:
+            moved[flow.asset] += flow.amount
+        elif bill.inst_id == SWAP:
+            moved[bill.asset] += bill.pnl + bill.fee
+        elif bill.type == "2":
+            moved[bill.asset] += bill.change
+    for row in balance_row(account)["details"]:
+        told = balance_from_row(row)
+        gap = told.total - account.deposited.get(told.asset, 0) - moved[told.asset]
+        assert abs(gap) < Decimal("1e-8")
+        assert Decimal(row["eq"]) == account.equity(told.asset)
+        assert told.available <= max(told.total, Decimal(row["eq"]))
 
 
 @settings(max_examples=150, deadline=None)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from exchanges.sandbox.endpoints_trade import close_position
 from exchanges.sandbox.margin import pay_funding, set_leverage, set_position_mode
-from exchanges.sandbox.money_rows import position_row
+from exchanges.sandbox.money_rows import balance_row, bill_row, position_row
 from exchanges.sandbox.outside import liquidate
 from exchanges.sandbox.params import Params
 from tests.exchanges.sandbox.desk import SWAP, Desk, refusal
@@ -154,6 +154,74 @@ def test_an_isolated_position_is_liquidated_by_its_own_margin() -> None:
     assert (order["category"], order["clOrdId"]) == ("full_liquidation", "")
     assert desk.account.fills[-1].sub_type == "104"
     assert desk.told("balance_and_position")[-1]["eventType"] == "liquidation"
+
+
+def money(desk: Desk) -> dict[str, Decimal]:
+    (row,) = balance_row(desk.account, ("USDT",))["details"]
+    return {name: Decimal(row[name]) for name in ("cashBal", "isoEq", "isoUpl", "eq", "availEq")}
+
+
+def isolated_desk() -> Desk:
+    desk = Desk(margin="isolated")
+    set_leverage(desk.account, SWAP, "isolated", "net", Decimal(10))
+    desk.place(SWAP, sz="10")
+    return desk
+
+
+def test_the_margin_of_an_isolated_position_is_out_of_the_cash() -> None:
+    desk = isolated_desk()
+    desk.price("60100.1", SWAP)
+
+    told = money(desk)
+    bill = bill_row(desk.account.bills[-1])
+    assert told["cashBal"] == Decimal(10_000) - Decimal("3.000005") - Decimal("600.001")
+    assert told["availEq"] == told["cashBal"]
+    assert (told["isoEq"], told["isoUpl"]) == (Decimal("610.001"), 10)
+    assert told["eq"] == told["cashBal"] + told["isoEq"]
+    assert (bill["balChg"], bill["posBalChg"]) == ("-603.001005", "600.001")
+    assert shown(desk)["margin"] == bill["posBal"] == "600.001"
+
+
+def test_a_closed_part_of_an_isolated_position_gives_its_share_of_the_margin_back() -> None:
+    desk = isolated_desk()
+    desk.place(SWAP, side="sell", sz="4", reduceOnly="true")
+    assert shown(desk)["margin"] == "360.0006"
+
+    desk.place(SWAP, side="sell", sz="16")  # turned around
+    assert shown(desk)["margin"] == "600"
+    desk.place(SWAP, side="buy", sz="10", reduceOnly="true")
+
+    told = money(desk)
+    assert told["isoEq"] == told["isoUpl"] == 0
+    assert told["cashBal"] == 10_000 + sum(one.pnl + one.fee for one in desk.account.fills)
+
+
+def test_funding_that_an_isolated_position_pays_leaves_its_margin() -> None:
+    desk = isolated_desk()
+    before, liquidation = money(desk), Decimal(shown(desk)["liqPx"])
+
+    pay_funding(desk.account, SWAP, Decimal("0.001"))
+
+    bill = bill_row(desk.account.bills[-1])
+    assert (bill["balChg"], bill["posBalChg"]) == ("0", "-6")
+    assert money(desk)["cashBal"] == before["cashBal"]
+    assert money(desk)["isoEq"] == before["isoEq"] - 6
+    assert Decimal(shown(desk)["liqPx"]) > liquidation
+
+    pay_funding(desk.account, SWAP, Decimal("-0.001"))
+    assert money(desk)["cashBal"] == before["cashBal"] + 6
+
+
+def test_another_leverage_moves_the_margin_of_an_isolated_position() -> None:
+    desk = isolated_desk()
+    before = money(desk)
+
+    set_leverage(desk.account, SWAP, "isolated", "net", Decimal(5))
+
+    bill = bill_row(desk.account.bills[-1])
+    assert (bill["type"], bill["balChg"], bill["posBalChg"]) == ("6", "-600.001", "600.001")
+    assert money(desk)["isoEq"] == before["isoEq"] + Decimal("600.001")
+    assert money(desk)["eq"] == before["eq"]
 
 
 def test_a_cross_position_is_liquidated_by_all_of_the_money() -> None:
