@@ -139,9 +139,7 @@ class OkxAccount:
         )
         self.rules = Rules(self.wire, self._wanted, held)
         self.reads = AccountReads(self.wire, clock, self.rules)
-        self._flows = LastingRead(
-            clock, self._read_flows, lambda flow: (flow.at, flow.flow_id)
-        )
+        self._flows = LastingRead(clock, self._read_flows, lambda flow: (flow.at, flow.flow_id))
         self._outside = LastingRead(clock, self.reads.outside_fills, _key_of_outside)
         self._checks = EntryChecks(self.wire, settings.margin_mode)
         only_swaps = all(each.kind is Kind.SWAP for each in self._wanted)
