@@ -218,17 +218,17 @@ def test_the_owner_of_a_stream_of_which_nothing_folds_begins_anew(perform, strea
         await box.start("60000")
         await lives_on(box)
 
-    perform(first, second, third, config=WITH_ROBOT, strategies={ROBOT: Wordless()})
+    perform(first, second, third, config=WITH_ROBOT, strategies={ROBOT: Counting()})
 
 
-class Wordless(Strategy, frozen=True):
-    """A strategy whose reasons are no text: they are journaled, and cannot be read again."""
+class Counting(Strategy, frozen=True):
+    """A strategy that remembers how many candles it has seen, and does nothing."""
 
     State: ClassVar[Any] = Count
 
     def on_candle(self, state: Any, candle: Any, view: Any) -> Step:
         del candle, view
-        return Step(Count(state.candles + 1), no_trade(7))
+        return Step(Count(state.candles + 1), no_trade("it counts"))
 
 
 def test_a_trader_that_does_not_fold_goes_on_from_what_it_remembers(perform):
@@ -237,10 +237,10 @@ def test_a_trader_that_does_not_fold_goes_on_from_what_it_remembers(perform):
         await lives_on(box)
         before.append(box.parts.world.states.latest[NAME][0])
         assert mode(box) is Mode.NORMAL
-        box.kill()
+        end_with(box, NAME, ReservationReleased(7, "an id that is no text", box.now))
 
     before: list[int] = []
-    perform(life, life, life, config=WITH_ROBOT, strategies={ROBOT: Wordless()})
+    perform(life, life, life, config=WITH_ROBOT, strategies={ROBOT: Counting()})
     assert before == sorted(set(before))
 
 
