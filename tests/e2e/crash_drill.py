@@ -104,10 +104,11 @@ class Drill:
     def _first_answer(self, line: Line, process: Life, began_s: float) -> float:
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
-            if process.poll() == -signal.SIGKILL:
+            code = process.poll()  # asked once: it may end between two questions
+            if code == -signal.SIGKILL:
                 raise GoneError("it was killed while it started")
-            if process.poll() is not None:
-                message = f"the daemon ended with {process.returncode}, see {self.log}"
+            if code is not None:
+                message = f"the daemon ended with {code}, see {self.log}"
                 raise RuntimeError(message)
             try:
                 if line.ask("portfolio")["ok"]:
