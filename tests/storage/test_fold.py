@@ -116,3 +116,13 @@ def test_the_state_of_a_stream_may_be_that_before_one_of_its_versions(
     assert state_of(connection, REGISTRY, "count/a", before=2) == (1, Count(1))
     assert state_of(connection, REGISTRY, "count/a", before=1) == (0, None)
     assert state_of(connection, REGISTRY, "count/none") == (0, None)
+
+
+def test_a_stream_whose_past_cannot_be_folded_is_told_and_gets_no_state(
+    store: Store, fold: Fold
+) -> None:
+    _, second, *_ = store.journal.read()
+
+    assert fold.apply(replace(second, stream="nobody/knows")) is None
+    assert list(fold.broken) == ["nobody/knows"]
+    assert fold.streams == {}
