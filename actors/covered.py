@@ -31,33 +31,40 @@ def room_for(
     position: Position,
     orders: Iterable[Order],
     positions: Callable[[], Iterable[Position]],
-    differing: Container[Symbol],
+    differing: Container[Symbol] | None,
 ) -> Room:
     """Say whether an exit may leave; all `positions` are looked at only if need be.
 
-    `differing`: of which the venue holds other than ours, somebody else's perhaps.
+    `differing`: of which the venue holds other than ours, somebody else's perhaps; None where that
+    was not read.
     """
-    left, locked, _ = _told(position, orders)
+    left, locked, leaving = _told(position, orders)
     if terms.quantity > left:
         return Room.GONE
-    if locked and terms.quantity + locked > left and _is_shared(position, positions, differing):
+    is_too_much = terms.quantity + locked + leaving > left
+    if locked and is_too_much and _is_shared(position, positions, differing):
         return Room.LOCKED
     return Room.ENOUGH
 
 
 def may_sell_others(position: Position, orders: Iterable[Order]) -> bool:
     """Whether an exit beside a stop, or that stop alone by now, could close more than is held."""
-    if not any(each.beside for each in position.exits):
+    if not position.exits:
         return False
     left, locked, leaving = _told(position, orders)
     return locked > ZERO and locked + leaving > left
 
 
 def _told(position: Position, orders: Iterable[Order]) -> tuple[Decimal, Decimal, Decimal]:
-    """Return what is held by all that was told, and what stops and exits under way may sell."""
+    """Return what is held by all that was told, and what stops and exits under way may sell.
+
+    A stop that its position has just asked for counts, too: it leaves when the disk has it.
+    """
     left, locked, leaving = position.remaining, ZERO, ZERO
+    coming = {stop.client_order_id: stop.may_sell for stop in position.at_venue.live}
     for order in orders:
         terms = order.terms
+        coming.pop(terms.client_order_id, None)
         for fill in order.fills:
             if not is_known_fill(position, fill):
                 is_exit = fill.side is position.direction.exit_side
@@ -68,7 +75,7 @@ def _told(position: Position, orders: Iterable[Order]) -> tuple[Decimal, Decimal
             locked += _may_sell(order)
         elif terms.reduce_only:
             leaving += terms.quantity - order.filled
-    return left, locked, leaving
+    return left, locked + sum(coming.values(), ZERO), leaving
 
 
 def _may_sell(order: Order) -> Decimal:
@@ -79,12 +86,14 @@ def _may_sell(order: Order) -> Decimal:
 def _is_shared(
     position: Position,
     positions: Callable[[], Iterable[Position]],
-    differing: Container[Symbol],
+    differing: Container[Symbol] | None,
 ) -> bool:
     """Whether the venue would take the rest from somebody else, who may hold more than is told."""
     if position.instrument.kind is Kind.SPOT:
         return False  # its balance is locked, and its position waits for that
     symbol = position.instrument.symbol
+    if differing is None:
+        return True
     return symbol in differing or any(
         each.id != position.id
         and each.instrument.symbol == symbol

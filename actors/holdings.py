@@ -131,7 +131,7 @@ class Holdings:
             hedged=self.hedged,
         )
         differing = frozenset(side.symbol for side in self.sides if side.differs)
-        self.world.differing = differing
+        self.world.differing, self.world.holdings_known = differing, True
         resting = None
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}

@@ -22,10 +22,11 @@ from actors.journaled import Stream
 from actors.latency import Step
 from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
 from actors.orders import LEAVES_WITHIN_S
+from actors.reconcile_rules import UNREAD
 from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, identity_of
-from domain.inputs import ExitLocked, OrderEnded
+from domain.inputs import EXITS, ExitLocked, OrderEnded
 from domain.order import (
     RESTING,
     Order,
@@ -64,6 +65,16 @@ class _Send:
         self.expires_at = expires_at
 
 
+class _LookAgain:
+    """Message: may what waits for a stop of this position leave?"""
+
+    __slots__ = ("position_id",)
+    lane = EXITS
+
+    def __init__(self, position_id: PositionId) -> None:
+        self.position_id = position_id
+
+
 class Sender(Proving):
     """Sends the orders of one account, once the venue has told what it knows of them."""
 
@@ -72,11 +83,13 @@ class Sender(Proving):
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
         self.locked: dict[PositionId, list[SubmitOrder]] = {}  # by a stop at the venue
+        self.said_to_wait: set[ClientOrderId] = set()
         self.cancels = Cancels()
 
     def _drop(self, order_id: ClientOrderId) -> None:
         super()._drop(order_id)
         self.cancels.forget(order_id)
+        self.said_to_wait.discard(order_id)
 
     # --- sending ---
 
@@ -93,15 +106,17 @@ class Sender(Proving):
         if self._stream(terms.client_order_id) is not None:
             self._tell_again(terms.position_id, terms.client_order_id)
             return
+        now = self.world.clock.now()
+        if effect.expires_at is not None and now > effect.expires_at:
+            self._end_unsent(terms, "EXPIRED", "decided for an older market")
+            return
+        if self._comes_too_late(terms):
+            self._end_unsent(terms, "CLOSING", "its position closes meanwhile")
+            return
         if not self._has_room(effect):
             return
-        now = self.world.clock.now()
         self._index(terms)
         stream = self.open_stream(names.order_stream(terms.client_order_id))
-        if effect.expires_at is not None and now > effect.expires_at:
-            self._record(stream, self._intent(effect, now))
-            self._deny(stream, "EXPIRED", "decided for an older market")
-            return
         if effect.armed:
             self._record(stream, self._intent(effect, now), OrderSent(now))
             self._send(stream.state)
@@ -119,17 +134,20 @@ class Sender(Proving):
             return True
         orders = self._orders_of(terms.position_id)
         positions = partial(self.world.states.latest_of, "position")
-        match room_for(terms, position, orders, positions, self.world.differing):
+        world = self.world
+        is_known = world.holdings_known and UNREAD not in world.causes
+        differing = world.differing if is_known else None
+        match room_for(terms, position, orders, positions, differing):
             case Room.GONE:
                 self._end_unsent(terms, "SUPERSEDED", "what it was to sell had been sold")
                 return False
             case Room.LOCKED:
-                log.info("exit_waits", client_order_id=terms.client_order_id)
                 if _is_beside(position, terms):
+                    log.info("exit_waits", client_order_id=terms.client_order_id)
                     locked = ExitLocked(terms.position_id, terms.client_order_id)
                     self.tell(names.position(terms.position_id), locked)
                 else:
-                    self.locked.setdefault(terms.position_id, []).append(effect)
+                    self._lock(terms.position_id, effect, "exit_waits")
                 return False
             case Room.ENOUGH:
                 return True
@@ -141,8 +159,7 @@ class Sender(Proving):
         for each in positions:
             is_neighbor = each.instrument.symbol == terms.symbol and each.id != terms.position_id
             if is_neighbor and may_sell_others(each, self._orders_of(each.id)):
-                log.info("entry_waits", client_order_id=terms.client_order_id)
-                self.locked.setdefault(each.id, []).append(effect)
+                self._lock(each.id, effect, "entry_waits")
                 return True
         return False
 
@@ -150,10 +167,24 @@ class Sender(Proving):
         known = map(self._known, self.of_position.get(position_id, ()))
         return [order for order in known if order is not None]
 
+    def _lock(self, position_id: PositionId, effect: SubmitOrder, event: str) -> None:
+        """Let an order wait for a stop of that position; look again from time to time, too."""
+        order_id = effect.terms.client_order_id
+        if order_id not in self.said_to_wait:
+            self.said_to_wait.add(order_id)
+            log.info(event, client_order_id=order_id)
+        self.locked.setdefault(position_id, []).append(effect)
+        self.after(ASK_AGAIN_AFTER_S[0], _LookAgain(position_id))
+
+    @handles(_LookAgain)
+    def on_look_again(self, look: _LookAgain) -> None:
+        """An entry may have expired, a stop have ended that never left."""
+        self._unlock(look.position_id)
+
     def _unlock(self, position_id: PositionId) -> None:
         """Look again at what waited for a stop at the venue, whose state has changed."""
         for effect in self.locked.pop(position_id, ()):
-            self.tell(self.name, effect)
+            self._submit(effect)
 
     def _intent(self, effect: SubmitOrder, now: datetime) -> OrderIntended:
         terms, decided_at = effect.terms, effect.decided_at or now
@@ -202,7 +233,9 @@ class Sender(Proving):
             return False
         position = self.world.position(terms.position_id)
         return position is not None and (
-            position.is_closed or position.status is PositionStatus.CLOSING
+            position.is_closed
+            or position.status is PositionStatus.CLOSING
+            or position.withdrawn is not None
         )
 
     async def _await_answer(

@@ -177,6 +177,7 @@ def assemble(
         venue = paper = _paper_venue(config, ports, instruments, held_by)
     else:
         world.is_distant = True
+        world.holdings_known = False
         ours = venue_account_of(store.recovered.streams, world.account)
         venue = distant = OwnAccount(
             ports.account(world), ours, lambda told: system.tell(names.PORTFOLIO, AccountTold(told))

@@ -41,6 +41,7 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
+from domain.instrument import Kind
 from domain.modifications import Market
 from domain.money import ZERO
 from domain.position import ExitOrder, Position, PositionStatus
@@ -292,12 +293,16 @@ def _fired_before_the_crash(decision: Draft, exit_id: ExitId, report: FillReport
         quantity = position.free_quantity
     else:
         quantity = target_quantity(position, exit_id)
+    if report.ordered is not None:
+        quantity = min(quantity, report.ordered)  # of several parts that left
+    is_spot = position.instrument.kind is Kind.SPOT
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=report.fill.client_order_id,
         reason=reason_of(exit_id),
         quantity=max(quantity, report.fill.quantity),
         whole=whole or quantity == position.free_quantity,
+        beside=bool(position.at_venue.live) and not is_spot,
     )
     decision.record(ExitFired(order, decision.now))
 
@@ -335,10 +340,13 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     if _close_if_nothing_remains(decision):
         return
     failures = position.failed_exits
-    decision.then(
-        Alarm("EXIT_FAILED", f"{order.exit_id}: {ended.status.value} {ended.why}", position.id),
-        WakeAfter(_pause_s(failures, decision.rules), "retry_exit", order.exit_id),
-    )
+    pause_s = _pause_s(failures, decision.rules)
+    if order.beside and failures <= 1:
+        pause_s = decision.rules.retry_first_s  # the stop may have sold it, and be told of next
+    else:
+        text = f"{order.exit_id}: {ended.status.value} {ended.why}"
+        decision.then(Alarm("EXIT_FAILED", text, position.id))
+    decision.then(WakeAfter(pause_s, "retry_exit", order.exit_id))
     if order.whole and failures > 1 and position.protection.target(order.exit_id) is not None:
         # The stop must not wait for it.
         decision.then(arming(position, without=failed_targets(position)))

@@ -405,7 +405,17 @@ class World:
             each.client_order_id == terms.client_order_id and each.beside
             for each in self.life.p.exits
         )
-        return self.is_shared and leads and any(map(self._may_sell, self.stops("open")))
+        own = [each for each in self.orders.values() if each.terms.reduce_only]
+        going = [each for each in own if each.status in {"flying", "open", "triggered"}]
+        coming = [
+            each.may_sell
+            for each in self.life.p.at_venue.live
+            if each.client_order_id not in self.orders
+        ]
+        locked = any(each.terms.type in RESTING for each in going) or bool(coming)
+        selling = sum((each.left for each in going), sum(coming, ZERO))
+        is_too_much = terms.quantity + selling > self.life.p.remaining
+        return self.is_shared and leads and locked and is_too_much
 
     def _has_not_heard(self) -> bool:
         """Whether an exit that left before the crash is still news to the position."""

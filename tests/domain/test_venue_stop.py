@@ -249,7 +249,7 @@ def test_with_neither_guard_the_position_is_closed():
 
 
 def test_a_failed_exit_has_the_stop_back_before_it_is_tried_again_slowly():
-    life = guarded().tell(ClosePosition(life_id()))
+    life = guarded(instrument=swap(kind=Kind.SPOT)).tell(ClosePosition(life_id()))
     end(life, _S.CANCELED)
     for _ in range(2):
         order = at_market(life)[-1].terms.client_order_id

@@ -21,6 +21,7 @@ from tests.domain.stop_words import (
     asked,
     at_market,
     bought,
+    codes,
     end,
     guarded,
     locked_out,
@@ -322,6 +323,16 @@ def test_an_exit_that_fails_leaves_the_stop_where_it_is_and_is_tried_again():
     assert life.p.at_venue.stops[0].state is StopState.OPEN
 
 
+def test_the_first_failure_beside_a_stop_may_mean_that_this_has_fired_and_is_not_called_one():
+    life = guarded().tell(ClosePosition(position_id()))
+    for codes_told, delay_s in (([], 0.1), (["EXIT_FAILED"], 0.2)):
+        order = at_market(life)[-1].terms.client_order_id
+        life.tell(OrderEnded(life.p.id, order, _S.REJECTED, "51169: nothing to close"))
+        assert codes(life) == codes_told
+        assert [each.delay_s for each in asked(life, WakeAfter) if each.exit_id] == [delay_s]
+        life.tell(Wake("retry_exit", ExitId("close")))
+
+
 def test_where_others_hold_the_symbol_the_stop_goes_first():
     life = locked_out(guarded().tell(ClosePosition(position_id())))
     assert [(each.client_order_id, each.at_once) for each in asked(life, CancelOrder)] == [
@@ -358,7 +369,7 @@ def test_each_round_in_which_nothing_rests_has_a_deadline():
 
 
 def test_an_exit_that_is_tried_again_at_once_does_not_have_to_wait_for_a_stop():
-    life = guarded().tell(ClosePosition(position_id()))
+    life = guarded(instrument=SPOT).tell(ClosePosition(position_id()))
     end(life, _S.CANCELED)
     order = at_market(life)[-1].terms.client_order_id
     count = len(stops_sent(life))

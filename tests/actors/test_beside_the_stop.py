@@ -1,0 +1,154 @@
+"""Exits that leave beside a stop, and what else may leave then: nobody sells what is another's."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from actors import names
+from domain.commands import ClosePosition
+from domain.effects import CancelOrder
+from domain.order import OrderStatus, OrderType
+from domain.position import PositionStatus
+from domain.protection import ExitReason
+from tests.actors.box import Box, D, pid, stop_at
+from tests.actors.faulty_venue import arrives_after, broken_line, never_arrives
+from tests.actors.test_covered import held, sold, started
+
+FAR = stop_at("50000")
+
+
+async def dip(box: Box) -> None:
+    """Let the price fall below a stop at 59000, for real."""
+    for price in ("58990", "58989", "58988"):
+        box.say(price)
+        await box.soon(0.3)
+
+
+def close(box: Box, number: int = 1) -> None:
+    box.tell(names.position(pid(number)), ClosePosition(pid(number)))
+
+
+def test_a_second_exit_counts_what_the_first_one_may_still_sell(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open("0.01", stop_at("59000", ("61000", "0.6")), number=1)
+        await box.open("0.01", FAR, number=2)
+        box.venue.submits += [arrives_after(3.0)]  # the target's, which waited for its stop
+        box.say("61000")
+        await box.soon(0.3)
+        close(box)
+        await dip(box)
+        await box.soon(20)
+        assert await sold(box, 1) == D("0.01")
+        assert await held(box) == D("0.01")
+
+    perform(play)
+
+
+def test_a_stop_that_waits_for_the_disk_does_not_follow_an_exit_that_did_not(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        await box.open("0.01", FAR, number=2)
+        (stop,) = (each for each in box.venue.resting() if each.trigger_price == D(59_000))
+        box.disk.hold()
+        await box.soon(0.1)
+        box.venue.take_out(stop.symbol, stop.client_order_id)
+        await box.soon(0.1)
+        box.venue.submits += [arrives_after(2.0)]
+        close(box)
+        await box.soon(0.1)
+        box.disk.go_on()
+        await box.soon(0.1)
+        await dip(box)
+        await box.soon(15)
+        assert await sold(box, 1) == D("0.01")
+        assert await held(box) == D("0.01")
+        assert "OVER_FILL" not in box.ears.codes()
+
+    perform(play)
+
+
+def test_an_entry_that_is_let_in_and_taken_back_at_one_instant_is_not_sent(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.parts.world.entry_expires_s = 60.0
+        box.venue.cancels += [never_arrives]
+        close(box)
+        await box.soon(0.05)
+        await box.open(number=2, limit="59500")
+        (stop,) = box.venue.resting()
+        known = await box.paper.order(stop.symbol, stop.client_order_id)
+        actor = box.actor(names.position(pid(2)))
+        release, done = actor.release, []
+
+        def at_that_instant(effect: Any) -> None:
+            release(effect)
+            if isinstance(effect, CancelOrder) and not done:
+                done.append(effect)
+                box.venue.push(replace(known, status=OrderStatus.CANCELED))
+                box.venue.take_out(stop.symbol, stop.client_order_id)
+
+        actor.release = at_that_instant
+        close(box, 2)
+        await box.soon(7)
+        assert done
+        assert box.position(2).exit_reason is ExitReason.NEVER_FILLED
+        assert [each.client_order_id for each in await box.paper.open_orders()] == []
+
+    perform(play)
+
+
+def test_an_entry_that_is_kept_out_expires(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.venue.cancels += [broken_line] * 400
+        close(box)
+        await box.soon(0.05)
+        await box.open(number=2)
+        await box.soon(box.parts.world.entry_expires_s + 1)
+        assert box.entry(2).status is OrderStatus.DENIED
+        assert box.position(2).exit_reason is ExitReason.NEVER_FILLED
+        assert not box.portfolio.reservations
+
+    perform(play)
+
+
+def test_after_a_crash_the_stop_of_what_was_closed_still_keeps_others_out(perform):
+    async def first(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.disk.hold()
+        close(box)
+        await box.soon(0.05)
+        assert await held(box) == 0
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.venue.cancels += [broken_line] * 400
+        await started(box)
+        await box.soon(3)
+        await box.open(number=2, plan=FAR)
+        assert not box.position(2).fills
+        await dip(box)  # the old stop fires, and finds nothing to sell
+        await box.soon(5)
+        assert await held(box) == box.position(2).remaining
+
+    perform(first, second)
+
+
+def test_where_the_venue_has_not_told_who_holds_the_stop_goes_first(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.parts.world.holdings_known = False
+        box.venue.cancels += [never_arrives]
+        close(box)
+        await box.soon(0.1)
+        assert [each.type for each in box.venue.sent if each.reduce_only] == [OrderType.STOP]
+        await box.soon(20)
+        assert box.position().status is PositionStatus.CLOSED
+
+    perform(play)
