@@ -110,9 +110,6 @@ class Sender(Proving):
         if effect.expires_at is not None and now > effect.expires_at:
             self._end_unsent(terms, "EXPIRED", "decided for an older market")
             return
-        if self._comes_too_late(terms):
-            self._end_unsent(terms, "CLOSING", "its position closes meanwhile")
-            return
         if not self._has_room(effect):
             return
         self._index(terms)
@@ -233,9 +230,7 @@ class Sender(Proving):
             return False
         position = self.world.position(terms.position_id)
         return position is not None and (
-            position.is_closed
-            or position.status is PositionStatus.CLOSING
-            or position.withdrawn is not None
+            position.is_closed or position.status is PositionStatus.CLOSING
         )
 
     async def _await_answer(
