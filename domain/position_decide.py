@@ -66,6 +66,7 @@ from domain.position_exits import (
     fire_all,
     reason_of,
     target_quantity,
+    tried_again_as,
 )
 from domain.position_guards import (
     confirm_armed,
@@ -334,12 +335,12 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     position = decision.position
     if _close_if_nothing_remains(decision):
         return
-    failures = position.failed_exits
+    failures, again = position.failed_exits, tried_again_as(position, order)
     decision.then(
         Alarm("EXIT_FAILED", f"{order.exit_id}: {ended.status.value} {ended.why}", position.id),
-        WakeAfter(_pause_s(failures, decision.rules), "retry_exit", order.exit_id),
+        WakeAfter(_pause_s(failures, decision.rules), "retry_exit", again),
     )
-    if order.whole and failures > 1 and position.protection.target(order.exit_id) is not None:
+    if order.whole and failures > 1 and position.protection.target(again) is not None:
         # The stop must not wait for it.
         decision.then(arming(position, without=failed_targets(position)))
 

@@ -307,7 +307,7 @@ def _with_grid(instrument: Instrument, grid: GridChanged) -> Instrument:
 def _exit_fired(position: Position, event: ExitFired) -> Position:
     best, worst = _extremes_with(position, event.best_price, event.worst_price)
     targets = tuple(
-        replace(target, fired=True) if target.exit_id == event.exit.exit_id else target
+        replace(target, fired=True) if target.exit_id == event.exit.stands_for else target
         for target in position.protection.targets
     )
     return _to(
@@ -330,7 +330,7 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
         if each is not ended or not each.waits  # one that never left is none
     )
     targets = tuple(
-        replace(target, fired=False) if target.exit_id == ended.exit_id else target
+        replace(target, fired=False) if target.exit_id == ended.stands_for else target
         for target in position.protection.targets
     )
     position = replace(
