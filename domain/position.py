@@ -55,7 +55,7 @@ TRANSITIONS: dict[PositionStatus, frozenset[PositionStatus]] = {
     _S.MODIFYING: frozenset({_S.OPEN_PROTECTED, _S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED})
     | _ENDS
     | _ASIDE,
-    _S.CLOSING: frozenset({_S.CLOSED, _S.OPEN_UNPROTECTED}) | _ENDS | _ASIDE,
+    _S.CLOSING: frozenset({_S.OPEN_UNPROTECTED, _S.OPEN_PROTECTED, _S.CLOSED}) | _ENDS | _ASIDE,
     _S.UNKNOWN: frozenset(PositionStatus) - {_S.ENTRY_PENDING},
     _S.ADOPTED: frozenset({_S.OPEN_UNPROTECTED, _S.OPEN_PROTECTED, _S.CLOSING}) | _ENDS | _ASIDE,
     _S.QUARANTINED: frozenset({_S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED}) | _ENDS,

@@ -41,7 +41,7 @@ from domain.position_events import (
     SuggestionHeld,
 )
 from domain.protection import ExitReason
-from domain.venue_stop import GUARD
+from domain.venue_stop import GUARD, StopState
 from domain.venue_stop_events import AnyVenueStopEvent
 from domain.venue_stop_life import evolve_stop, next_epoch
 
@@ -342,7 +342,17 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
     )
     if position.status is not _S.CLOSING or any(_closes(each) for each in exits):
         return position
-    return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
+    status = _S.OPEN_PROTECTED if _is_guarded_there(position) else _S.OPEN_UNPROTECTED
+    return _to(position, status, acknowledged_version=0)  # the exit let the feed forget the levels
+
+
+def _is_guarded_there(position: Position) -> bool:
+    """Whether a stop rested on at the venue, for all that is held, beside an exit that failed."""
+    at_venue = position.at_venue
+    return at_venue.settled and any(
+        stop.state is StopState.OPEN and stop.may_sell >= position.remaining
+        for stop in at_venue.stops
+    )
 
 
 def _closes(order: ExitOrder) -> bool:
