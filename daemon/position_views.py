@@ -304,7 +304,8 @@ def _protection_view(position: Position, seen: Seen, price: Decimal | None) -> V
 
 
 def _target_view(position: Position, target: Target, price: Decimal | None) -> View:
-    orders = [order for order in position.exits if order.exit_id == target.exit_id]
+    orders = [order for order in position.exits if order.stands_for == target.exit_id]
+    earlier = sum((order.filled + order.outstanding for order in orders[:-1]), ZERO)  # its parts
     ids = {order.client_order_id for order in orders}
     fills = [fill for fill in position.fills if fill.client_order_id in ids]
     return {
@@ -314,7 +315,7 @@ def _target_view(position: Position, target: Target, price: Decimal | None) -> V
         "watches": target.watches.value,
         "fired": target.fired,
         "order": orders[-1].client_order_id if orders else None,
-        "quantity": plain(orders[-1].quantity) if orders else None,
+        "quantity": plain(earlier + orders[-1].quantity) if orders else None,
         "filled": plain(sum((fill.quantity for fill in fills), ZERO)),
         "filled_at": time_text(fills[-1].at) if fills else None,
         **_distance(None if target.fired else price, target.price),

@@ -55,7 +55,7 @@ TRANSITIONS: dict[PositionStatus, frozenset[PositionStatus]] = {
     _S.MODIFYING: frozenset({_S.OPEN_PROTECTED, _S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED})
     | _ENDS
     | _ASIDE,
-    _S.CLOSING: frozenset({_S.CLOSED, _S.OPEN_UNPROTECTED}) | _ENDS | _ASIDE,
+    _S.CLOSING: frozenset({_S.OPEN_UNPROTECTED, _S.OPEN_PROTECTED, _S.CLOSED}) | _ENDS | _ASIDE,
     _S.UNKNOWN: frozenset(PositionStatus) - {_S.ENTRY_PENDING},
     _S.ADOPTED: frozenset({_S.OPEN_UNPROTECTED, _S.OPEN_PROTECTED, _S.CLOSING}) | _ENDS | _ASIDE,
     _S.QUARANTINED: frozenset({_S.OPEN_UNPROTECTED, _S.CLOSING, _S.CLOSED}) | _ENDS,
@@ -106,6 +106,12 @@ class ExitOrder(msgspec.Struct, frozen=True):
     waits: bool = False  # not sent: the stop at the venue must let go of its units first
     at_venue: bool = False  # it is the order of the stop that rested at the venue
     beside: bool = False  # it left while a stop rests at the venue, which stays until it is over
+    rule: ExitId | None = None  # why it left, where that is not `exit_id`: one of several parts
+
+    @property
+    def stands_for(self) -> ExitId:
+        """The rule whose order it is: each of several parts has an id of its own."""
+        return self.exit_id if self.rule is None else self.rule
 
     @property
     def outstanding(self) -> Decimal:

@@ -67,6 +67,7 @@ from domain.position_exits import (
     fire_all,
     reason_of,
     target_quantity,
+    tried_again_as,
 )
 from domain.position_guards import (
     confirm_armed,
@@ -339,15 +340,15 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     position = decision.position
     if _close_if_nothing_remains(decision):
         return
-    failures = position.failed_exits
+    failures, again = position.failed_exits, tried_again_as(position, order)
     pause_s = _pause_s(failures, decision.rules)
     if order.beside and failures <= 1:
         pause_s = decision.rules.retry_first_s  # the stop may have sold it, and be told of next
     else:
         text = f"{order.exit_id}: {ended.status.value} {ended.why}"
         decision.then(Alarm("EXIT_FAILED", text, position.id))
-    decision.then(WakeAfter(pause_s, "retry_exit", order.exit_id))
-    if order.whole and failures > 1 and position.protection.target(order.exit_id) is not None:
+    decision.then(WakeAfter(pause_s, "retry_exit", again))
+    if order.whole and failures > 1 and position.protection.target(again) is not None:
         # The stop must not wait for it.
         decision.then(arming(position, without=failed_targets(position)))
 

@@ -104,7 +104,8 @@ def target_quantity(position: Position, exit_id: ExitId) -> Decimal:
     target = position.protection.target(exit_id)
     assert target is not None
     instrument = position.instrument
-    done = sum((each.filled for each in position.exits if each.exit_id == exit_id), ZERO)
+    orders = [each for each in position.exits if each.stands_for == exit_id]
+    done = sum((each.filled + each.outstanding for each in orders), ZERO)  # or on its way
     quantity = instrument.whole_lots(target.part * position.entry_quantity - done)
     quantity = max(
         quantity, instrument.lot_size, ceil_to(instrument.min_quantity, instrument.lot_size)
@@ -137,7 +138,7 @@ def fire(
     position = decision.position
     rests = bool(position.at_venue.live)
     is_spot = position.instrument.kind is Kind.SPOT
-    exit_id = _not_under_way(position, exit_id)
+    rule, exit_id = exit_id, _not_under_way(position, exit_id)
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=order_id_of(position, exit_id),
@@ -149,6 +150,7 @@ def fire(
         price=decision.market.last if trigger is None else trigger.price,
         waits=rests and is_spot,
         beside=rests and not is_spot,
+        rule=None if rule == exit_id else rule,
     )
     # Only an id that was durable before may leave at once.
     known = ArmedExit(exit_id, order.client_order_id) in position.armed
@@ -161,7 +163,7 @@ def fire(
         decision.then(
             SubmitOrder(exit_terms(position, order), armed=armed and known, decided_at=decision.now)
         )
-    decision.then(Disarm(position.id, symbol, None if whole else exit_id))
+    decision.then(Disarm(position.id, symbol, None if whole else rule))
 
 
 def _not_under_way(position: Position, exit_id: ExitId) -> ExitId:
@@ -267,26 +269,31 @@ def failed_targets(position: Position) -> frozenset[ExitId]:
     pause. Whichever is tried first watches all of them again.
     """
     targets = {target.exit_id for target in position.protection.open_targets()}
-    return frozenset(targets.intersection(_ended_short(position)))
+    return frozenset(targets.intersection(each.stands_for for each in _ended_short(position)))
 
 
 def failed_exits(position: Position) -> tuple[ExitId, ...]:
     """Return the exits whose last order ended short, but for targets: those are armed again."""
-    failed = tuple(
-        exit_id
-        for exit_id in _ended_short(position)
-        if position.status is PositionStatus.CLOSING or position.protection.target(exit_id) is None
-    )
-    if failed or position.status is not PositionStatus.CLOSING:
-        return failed
+    is_closing = position.status is PositionStatus.CLOSING
+    failed = dict.fromkeys(tried_again_as(position, each) for each in _ended_short(position))
+    if not is_closing:
+        return tuple(each for each in failed if position.protection.target(each) is None)
+    if failed:
+        return tuple(failed)
     left = position.instrument.whole_lots(position.free_quantity)
     return (CLOSE,) if left > ZERO else ()  # of what an exit under way had claimed
 
 
-def _ended_short(position: Position) -> list[ExitId]:
-    """Return the exits whose last order is over and did not fill."""
+def tried_again_as(position: Position, order: ExitOrder) -> ExitId:
+    """Return what is tried again when an order failed: for a part of a target, the target."""
+    rule = order.stands_for
+    return order.exit_id if position.protection.target(rule) is None else rule
+
+
+def _ended_short(position: Position) -> list[ExitOrder]:
+    """Return the last order of each exit, where it is over and did not fill."""
     last = {order.exit_id: order for order in position.exits if not order.at_venue}
-    return [each for each, order in last.items() if order.done and order.filled < order.quantity]
+    return [order for order in last.values() if order.done and order.filled < order.quantity]
 
 
 def closing_reason(decision: Draft) -> ExitReason:

@@ -41,7 +41,7 @@ from domain.position_events import (
     SuggestionHeld,
 )
 from domain.protection import ExitReason
-from domain.venue_stop import GUARD
+from domain.venue_stop import GUARD, StopState
 from domain.venue_stop_events import AnyVenueStopEvent
 from domain.venue_stop_life import evolve_stop, next_epoch
 
@@ -307,7 +307,7 @@ def _with_grid(instrument: Instrument, grid: GridChanged) -> Instrument:
 def _exit_fired(position: Position, event: ExitFired) -> Position:
     best, worst = _extremes_with(position, event.best_price, event.worst_price)
     targets = tuple(
-        replace(target, fired=True) if target.exit_id == event.exit.exit_id else target
+        replace(target, fired=True) if target.exit_id == event.exit.stands_for else target
         for target in position.protection.targets
     )
     return _to(
@@ -330,7 +330,7 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
         if each is not ended or not each.waits  # one that never left is none
     )
     targets = tuple(
-        replace(target, fired=False) if target.exit_id == ended.exit_id else target
+        replace(target, fired=False) if target.exit_id == ended.stands_for else target
         for target in position.protection.targets
     )
     position = replace(
@@ -342,7 +342,17 @@ def _exit_ended(position: Position, order_id: ClientOrderId) -> Position:
     )
     if position.status is not _S.CLOSING or any(_closes(each) for each in exits):
         return position
-    return _to(position, _S.OPEN_UNPROTECTED, acknowledged_version=0)
+    status = _S.OPEN_PROTECTED if _is_guarded_there(position) else _S.OPEN_UNPROTECTED
+    return _to(position, status, acknowledged_version=0)  # the exit let the feed forget the levels
+
+
+def _is_guarded_there(position: Position) -> bool:
+    """Whether a stop rested on at the venue, for all that is held, beside an exit that failed."""
+    at_venue = position.at_venue
+    return at_venue.settled and any(
+        stop.state is StopState.OPEN and stop.may_sell >= position.remaining
+        for stop in at_venue.stops
+    )
 
 
 def _closes(order: ExitOrder) -> bool:

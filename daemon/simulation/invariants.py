@@ -300,7 +300,7 @@ class Judge:
             return False
         _, position = self.folded[names.position(filled[0].terms.position_id)]
         whole = {each.client_order_id for each in position.exits if each.whole}
-        exits = {each.client_order_id: each.exit_id for each in position.exits}
+        exits = {each.client_order_id: each.stands_for for each in position.exits}
         target = position.protection.target(exits.get(filled[0].terms.client_order_id))
         if target is not None:
             entry_side = position.direction.entry_side

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.position_views import (
     NOTHING_SEEN,
@@ -39,7 +40,7 @@ from domain.risk import AccountLimits
 from domain.trader_state import DecisionMade, Trader, TraderSettings
 from storage.projections import position_rows
 from storage.read_tables import Change, Step
-from tests.builders import ACCOUNT, BTC, NOW, D, Life, opened, plan
+from tests.builders import ACCOUNT, BTC, NOW, D, Life, opened, plan, swap
 
 
 def seen(price: str, **others: object) -> Seen:
@@ -177,6 +178,18 @@ def test_a_target_that_fired_shows_its_order_and_fill() -> None:
     assert first["order"] == life.last_exit().terms.client_order_id
     assert first["filled_at"].endswith("Z")
     assert (second["fired"], second["filled_at"], second["distance"]) == (False, None, "9")
+
+
+def test_a_target_that_left_in_several_orders_shows_what_all_of_them_sell() -> None:
+    instrument = replace(swap(), max_market=Decimal("0.2"))
+    life = opened("1", "100", plan("90", [("110", "0.6"), ("120", "0.4")]), instrument=instrument)
+    life.cross("target-1", "110").fill_exit(at="110")
+
+    first, second = view(life.p, seen("111"))["protection"]["targets"]  # type: ignore[index]
+
+    assert (first["quantity"], first["filled"]) == ("0.6", "0.2")
+    assert first["order"] == life.last_exit().terms.client_order_id
+    assert (second["quantity"], second["filled"]) == (None, "0")
 
 
 def test_changes_show_before_after_and_who_asked() -> None:

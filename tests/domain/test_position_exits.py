@@ -1,18 +1,26 @@
 """How much an exit sells, under which id, and what the feed watches while it is under way."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from domain.commands import ClosePosition, ProtectionPlan
-from domain.effects import CancelOrder, Disarm, SubmitOrder, WakeAfter
+from domain.commands import ClosePosition, ModificationType, ModifyProtection, ProtectionPlan
+from domain.effects import Arm, CancelOrder, Disarm, SubmitOrder, WakeAfter
 from domain.ids import NO_ORDER, ClientOrderId, ExitId
 from domain.inputs import GridTold, OrderEnded, OutsideReported, Wake
 from domain.instrument import Instrument, Kind
 from domain.modifications import NO_MARKET
 from domain.order import OrderStatus
-from domain.position import PositionStatus
+from domain.position import ExitOrder, PositionStatus
 from domain.position_draft import Draft
-from domain.position_exits import MOST_PARTS, closing_reason, exit_timer, failed_exits, parts_of
+from domain.position_exits import (
+    MOST_PARTS,
+    closing_reason,
+    exit_timer,
+    failed_exits,
+    failed_targets,
+    parts_of,
+)
 from domain.protection import CLOSE, ExitReason
 from domain.venue import Outside
 from tests.builders import NOW, D, Life, a_fill, opened, plan, swap
@@ -230,6 +238,103 @@ def test_a_target_that_is_too_much_for_one_order_leaves_in_several():
     assert parts(life) == ["0.5", "0.5"]
 
 
+@pytest.mark.parametrize("refused", [0, 1, 2])
+@pytest.mark.parametrize("comes", ["first", "last"])
+def test_of_a_target_in_several_parts_one_that_is_refused_is_sold_and_no_more(refused, comes):
+    life = in_parts([("110", "0.6"), ("120", "0.4")])
+    sent = [each.terms.client_order_id for each in of(life, SubmitOrder)]
+    others = [each for each in sent if each != sent[refused]]
+    if comes == "first":
+        refuse(life, sent[refused])
+        wake(life)
+        assert parts(life.arm().cross("target-1", "110")) == ["0.2"]
+        again = life.last_exit().terms.client_order_id
+        fill_each(life, [*others, again])
+    else:
+        refuse(fill_each(life, others), sent[refused])
+        wake(life)
+        assert parts(life.arm().cross("target-1", "110")) == ["0.2"]
+        fill_each(life, [life.last_exit().terms.client_order_id])
+    assert life.p.remaining == D("0.4")
+    assert life.p.status is PositionStatus.OPEN_PROTECTED
+    assert [each.exit_id for each in life.p.protection.open_targets()] == ["target-2"]
+    assert parts(life.cross("target-2", "120")) == ["0.2", "0.2"]
+
+
+def test_of_a_target_in_several_parts_all_that_are_refused_are_sold_once():
+    life = in_parts([("110", "0.6"), ("120", "0.4")])
+    timers = []
+    for each in of(life, SubmitOrder):
+        timers += of(refuse(life, each.terms.client_order_id), WakeAfter)
+    assert {each.exit_id for each in timers} == {"target-1"}
+    for timer in timers:
+        life.tell(Wake(timer.purpose, timer.exit_id)).arm().cross("target-1", "110")
+    assert [each.outstanding for each in life.p.exits if not each.done] == [D("0.2")] * 3
+    assert life.p.free_quantity == D("0.4")
+
+
+def test_of_the_last_target_in_several_parts_one_that_is_refused_is_sold_at_once():
+    life = in_parts([("110", "1")])
+    sent = [each.terms.client_order_id for each in of(life, SubmitOrder)]
+    refuse(life, sent[1])
+    assert life.p.status is PositionStatus.CLOSING
+    wake(life)
+    assert parts(life) == ["0.2"]
+    fill_each(life, [sent[0], *sent[2:], life.last_exit().terms.client_order_id])
+    assert (life.p.status, life.p.exit_reason) == (PositionStatus.CLOSED, ExitReason.TAKE_PROFIT)
+
+
+def test_of_the_last_target_in_several_parts_one_refused_again_leaves_the_stop_watched():
+    life = in_parts([("110", "1")])
+    *filled, last = [each.terms.client_order_id for each in of(life, SubmitOrder)]
+    refuse(fill_each(life, filled), last)
+    wake(life)
+    assert parts(life.arm().cross("target-1", "110")) == ["0.2"]
+    refuse(life)
+    (arm,) = of(life, Arm)
+    assert [level.exit_id for level in arm.levels] == ["stop"]
+
+
+def test_while_a_part_of_it_is_under_way_the_feed_forgets_the_target_and_not_the_part():
+    life = in_parts([("110", "0.6"), ("120", "0.4")])
+    assert {each.exit_id for each in of(life, Disarm)} == {"target-1"}
+    refuse(life, of(life, SubmitOrder)[2].terms.client_order_id)
+    wake(life)
+    life.arm().cross("target-1", "110")
+    assert [each.exit_id for each in of(life, Disarm)] == ["target-1"]
+    assert [each.stands_for for each in life.p.exits] == ["target-1"] * 4
+    assert len({each.exit_id for each in life.p.exits}) == 4
+
+
+def test_after_a_restart_a_refused_part_of_a_target_is_watched_again_as_the_target():
+    life = in_parts([("110", "0.6"), ("120", "0.4")])
+    sent = [each.terms.client_order_id for each in of(life, SubmitOrder)]
+    for each in sent[1:]:
+        refuse(life, each)
+    assert failed_exits(life.p) == ()
+    assert failed_targets(life.p) == {"target-1"}
+    life.cross("stop", "90")
+    assert failed_exits(life.p) == ("target-1",)
+
+
+def test_a_part_of_a_target_that_a_person_took_away_is_not_tried_again():
+    life = in_parts([("110", "0.6"), ("120", "0.4")])
+    sent = [each.terms.client_order_id for each in of(life, SubmitOrder)]
+    refuse(life, sent[1])
+    life.tell(ModifyProtection(life.p.id, ModificationType.CANCEL_TP, exit_id=TARGET))
+    refuse(life, sent[2])
+    wake(life)
+    assert parts(life) == []
+
+
+def test_an_exit_of_an_older_journal_stands_for_itself():
+    order = in_parts([("110", "0.6")]).p.exits[1]
+    assert (order.exit_id, order.stands_for) == ("close", "target-1")
+    row = msgspec.to_builtins(order)
+    del row["rule"]
+    assert msgspec.convert(row, ExitOrder).stands_for == "close"
+
+
 def test_an_exit_that_was_refused_as_too_large_is_divided_once_the_venue_has_told_how_much():
     life = close(opened("1"))
     refuse(life)
@@ -240,6 +345,23 @@ def test_an_exit_that_was_refused_as_too_large_is_divided_once_the_venue_has_tol
 def test_so_many_orders_leave_together_and_the_rest_when_it_is_tried_again():
     sold = parts_of(most_of("0.01"), D(1), D(100))
     assert sold == (*([D("0.01")] * (MOST_PARTS - 1)), D("0.81"))
+
+
+def in_parts(targets) -> Life:
+    """A position of 1 whose first target has fired in orders of 0.2."""
+    life = opened("1", protection=plan("90", targets), instrument=most_of("0.2"))
+    return life.cross("target-1", "110")
+
+
+def fill_each(life: Life, orders) -> Life:
+    for each in orders:
+        life.fill("0.2", "110", each)
+    return life
+
+
+def wake(life: Life) -> Life:
+    (timer,) = of(life, WakeAfter)
+    return life.tell(Wake(timer.purpose, timer.exit_id))
 
 
 def most_of(quantity: str) -> Instrument:

@@ -10,11 +10,13 @@ from domain.inputs import AdoptPosition, ExitLocked, GridTold, OrderEnded, Outsi
 from domain.instrument import Direction, Kind, PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
+from domain.position_events import ExitEnded
+from domain.position_life import evolve
 from domain.venue import Outside
 from domain.venue_stop import Resting, StopState
 from domain.venue_stop_align import is_settled, locked, should_rest, stop_terms
 from domain.venue_stop_events import ExitHeldBack, VenueStopConfirmed, VenueStopOutdated
-from tests.builders import ACCOUNT, D, Life, a_fill, opened, plan, position_id, swap
+from tests.builders import ACCOUNT, NOW, D, Life, a_fill, opened, plan, position_id, swap
 from tests.domain.stop_words import (
     RULES,
     amended,
@@ -331,6 +333,69 @@ def test_the_first_failure_beside_a_stop_may_mean_that_this_has_fired_and_is_not
         assert codes(life) == codes_told
         assert [each.delay_s for each in asked(life, WakeAfter) if each.exit_id] == [delay_s]
         life.tell(Wake("retry_exit", ExitId("close")))
+
+
+def refused_while_closing(life: Life) -> Life:
+    order = at_market(life)[-1].terms.client_order_id
+    return life.tell(OrderEnded(life.p.id, order, _S.REJECTED, "BUSY"))
+
+
+def test_between_two_tries_of_an_exit_a_position_is_protected_by_the_stop_that_rests_on():
+    life = guarded().tell(ClosePosition(position_id()))
+    for _ in range(3):
+        assert life.p.status is PositionStatus.CLOSING
+        refused_while_closing(life)
+        assert life.p.status is PositionStatus.OPEN_PROTECTED
+        assert life.p.acknowledged_version == 0  # the feed has forgotten the levels
+        assert not asked(life, AmendOrder)
+        life.tell(Wake("retry_exit", ExitId("close")))
+    life.fill_exit("101")
+    assert life.p.remaining == 0
+
+
+def test_a_last_target_that_is_refused_is_watched_again_beside_the_stop_that_rests_on():
+    life = guarded(protection=plan("90", [("110", "1")])).cross("target-1", "110")
+    refused_while_closing(life).tell(Wake("retry_exit", ExitId("target-1")))
+    assert life.p.status is PositionStatus.MODIFYING
+    assert life.arm().p.status is PositionStatus.OPEN_PROTECTED
+    assert life.p.acknowledged_version == life.p.protection.version == 2
+
+
+def test_a_stop_larger_than_what_an_exit_left_protects_it_and_is_made_smaller():
+    life = guarded().tell(ClosePosition(position_id())).fill_exit("101", "0.4")
+    refused_while_closing(life)
+    assert [each.terms.quantity for each in asked(life, AmendOrder)] == [D("0.6")]
+    assert life.p.status is PositionStatus.MODIFYING
+    assert amended(life).p.status is PositionStatus.OPEN_PROTECTED
+
+
+def test_a_stop_for_less_than_is_held_since_does_not_protect_it_after_a_refused_exit():
+    life = report(Life(RULES).begin("1", limit="100").fill("0.4", "100").arm())
+    life.tell(ClosePosition(position_id())).fill("0.1", "100")
+    assert life.p.at_venue.settled
+    for order in life.p.exits:
+        life.tell(OrderEnded(life.p.id, order.client_order_id, _S.REJECTED, "BUSY"))
+    assert life.p.status is PositionStatus.OPEN_UNPROTECTED
+    assert [each.terms.quantity for each in asked(life, AmendOrder)] == [D("0.5")]
+
+
+def test_a_stop_that_is_not_there_any_more_does_not_protect_after_a_refused_exit():
+    life = guarded().tell(ClosePosition(position_id()))
+    end(life, _S.CANCELED)
+    assert refused_while_closing(life).p.status is PositionStatus.OPEN_UNPROTECTED
+
+
+def test_a_stop_that_has_fired_does_not_protect_after_a_refused_exit():
+    life = guarded().tell(ClosePosition(position_id()))
+    closes = at_market(life)[-1].terms.client_order_id
+    report(life, stops_sent(life)[-1], _S.TRIGGERED)
+    assert life.p.at_venue.settled
+    both = closes, stops_sent(life)[-1].client_order_id
+    statuses = []
+    for order in both:
+        life.position = evolve(life.p, ExitEnded(order, _S.REJECTED, "BUSY", NOW))
+        statuses.append(life.p.status)
+    assert statuses == [PositionStatus.CLOSING, PositionStatus.OPEN_UNPROTECTED]
 
 
 def test_where_others_hold_the_symbol_the_stop_goes_first():
