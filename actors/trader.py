@@ -36,7 +36,7 @@ from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol, TraderName
 from domain.limit_changes import applied, too_many_said
-from domain.money import ZERO
+from domain.money import ONE, ZERO
 from domain.portfolio import equity
 from domain.position import Position
 from domain.protection import ExitReason
@@ -106,10 +106,13 @@ class TraderActor(Journaled):
     def _close_on(self) -> None:
         """Tell a close again that was decided just before a crash: perhaps nobody was told.
 
-        Where it was told, the position is closing, and takes it for the same.
+        Where it was told, the position is closing, and takes it for the same. One of an older
+        version may have been of a part, which the position would take for another one.
         """
         now = self.world.clock.now()
         for symbol, made in self.trader.closes.items():
+            if made.part != ONE:
+                continue
             is_young = abs((now - made.at).total_seconds()) < DECISION_EXPIRES_S
             if is_young and made.position_id and self.held.get(symbol) == made.position_id:
                 self.on_close_again(wishes.closing(made.position_id, made.decision_id, made.at))
@@ -305,6 +308,7 @@ class TraderActor(Journaled):
             price=view.last,
             plan=decision.plan,
             at=view.now,
+            part=wishes.part_of(decision),
         )
         return made, (() if message is None else (message,))
 

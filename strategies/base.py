@@ -113,7 +113,11 @@ class Decision(msgspec.Struct, frozen=True):
                 if self.stop_price is None or self.stop_price <= 0:
                     message = f"MOVE_SL needs a positive stop_price, not {self.stop_price}"
                     raise ValueError(message)
-            case Action.ADD | Action.CLOSE | Action.WATCH | Action.NO_TRADE:
+            case Action.CLOSE:
+                if self.part not in {None, ONE}:
+                    message = f"CLOSE closes all; for a part use PARTIAL_TP, not part={self.part}"
+                    raise ValueError(message)
+            case Action.ADD | Action.WATCH | Action.NO_TRADE:
                 pass
             case _ as never:
                 assert_never(never)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from actors import names
+from actors import names, wishes
 from domain.ids import TraderName
 from domain.position import PositionStatus
 from domain.protection import ExitReason
-from domain.trader_state import DecisionRefused
+from domain.trader_state import DecisionMade, DecisionRefused
 from exchanges.port import Unknown
 from storage.errors import JournalUnavailableError, Trouble
 from tests.actors.box import COMMIT_S, Box, D
@@ -224,6 +224,29 @@ def test_nor_is_a_part_that_may_have_been_closed_already(trade):
         assert own(box)[0].remaining == D("0.1")
 
     trade("LH", dies_with_its_second_decision, second, config=BIG)
+
+
+def test_nor_is_a_close_of_an_older_version_that_may_have_been_of_a_part(trade, monkeypatch):
+    monkeypatch.setattr(wishes, "part_of", lambda decision: None)  # it did not journal how much
+
+    async def second(box: Box) -> None:
+        assert state(box).closes["BTC/USDT"].part is None
+        await box.start("60000")
+        box.say("60000")
+        await box.soon(1)
+        assert own(box)[0].remaining == D("0.1")
+
+    trade("LC", dies_with_its_second_decision, second, config=BIG)
+
+
+def test_the_journal_says_how_much_a_decision_closes(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 3)
+        parts = [event.part for event in box.journal(NAME) if isinstance(event, DecisionMade)]
+        assert parts == [None, D("0.5"), D(1)]
+
+    trade("LHC", play, config=BIG)
 
 
 def test_a_close_that_was_told_is_not_made_twice_by_a_trader_that_starts_again(trade):
