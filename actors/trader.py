@@ -279,6 +279,8 @@ class TraderActor(Journaled):
         decision = wishes.on_grid(decision, self.world.instruments[view.symbol], held)
         decision_id = DecisionId(self.world.ids.uuid())
         position_id = view.held.position_id if view.held is not None else None
+        if decision.action is Action.CLOSE and held is not None:
+            position_id = held.id  # an entry of it that rests, too: it is canceled
         message: Any = None
         if decision.action in {Action.LONG, Action.SHORT}:
             position_id = PositionId(self.world.ids.uuid())

@@ -71,7 +71,7 @@ class View(msgspec.Struct, frozen=True):
     bid: Decimal | None = None
     ask: Decimal | None = None
     held: Held | None = None
-    is_entering: bool = False  # an entry was asked for and is not open yet
+    is_entering: bool = False  # an entry was asked for, or rests, and nothing of it has filled
 
     @property
     def is_free(self) -> bool:
@@ -323,7 +323,7 @@ def add(
 
 
 def close(rationale: str, *, confidence: Decimal = ONE) -> Decision:
-    """Wish to close what is held."""
+    """Wish to close what is held; where an entry rests and nothing has filled, to cancel it."""
     return Decision(action=Action.CLOSE, rationale=rationale, confidence=confidence)
 
 

@@ -87,6 +87,64 @@ def test_while_nobody_knows_what_became_of_an_entry_the_trader_is_not_free(trade
     trade("L" * 9, play)
 
 
+def is_withdrawn(box: Box) -> bool:
+    """Whether its resting entry is canceled everywhere."""
+    return not own(box) and not box.portfolio.reservations and not box.portfolio.holdings
+
+
+def test_an_entry_that_rests_is_canceled_by_a_close_and_the_trader_is_free_again(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 2)
+        entered, closed = [each for each in box.journal(NAME) if isinstance(each, DecisionMade)]
+        assert (closed.action, closed.position_id) == ("CLOSE", entered.position_id)
+        assert is_withdrawn(box)
+        assert not await box.paper.open_orders()
+        await candles(box, 1)
+        assert [view.is_entering for view in Scripted.views] == [False, True, False]
+        assert len(own(box)) == 1
+        assert len(box.venue.sent) == 2
+
+    trade("RCL", play)
+
+
+def test_so_it_is_where_the_entry_is_of_an_earlier_life(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        assert len(own(box)) == 1
+        await candles(box, 1)
+        assert is_withdrawn(box)
+
+    trade("RC", first, second)
+
+
+def test_a_cancel_that_was_decided_just_before_a_crash_is_made_after_it(trade):
+    async def second(box: Box) -> None:
+        assert len(own(box)) == 1
+        await box.start("60000")
+        box.say("60000")
+        await box.soon(1)
+        assert is_withdrawn(box)
+
+    trade("RC", dies_with_its_second_decision, second)
+
+
+@pytest.mark.parametrize("letter", ["H", "S", "A"])
+def test_but_what_else_is_wanted_of_a_position_leaves_an_entry_that_rests(trade, letter):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 2)
+        (position,) = own(box)
+        assert (position.status, position.withdrawn) == (PositionStatus.ENTRY_PENDING, None)
+
+    trade("R" + letter, play)
+
+
 @pytest.mark.parametrize("after_s", [n * COMMIT_S / 2 for n in range(12)])
 @pytest.mark.parametrize("victim", ["trader", "portfolio", "exchange"])
 def test_whoever_is_killed_while_it_asks_one_entry_rests(trade, victim, after_s):
