@@ -10,6 +10,7 @@ from domain.trader_state import DecisionMade, DecisionRefused
 from exchanges.port import Unknown
 from storage.errors import JournalUnavailableError, Trouble
 from tests.actors.box import COMMIT_S, Box, D
+from tests.actors.faulty_venue import refused
 from tests.actors.test_trader_actor import (
     NAME,
     ROBOT,
@@ -195,12 +196,14 @@ def test_closes_that_could_not_be_written_in_time_are_dropped_and_recorded(trade
         (still,) = own(box)
         assert still.remaining == position.remaining
         assert len(box.venue.sent) == 1
-        refused = [event for event in box.journal(NAME) if isinstance(event, DecisionRefused)]
-        assert [event.rule for event in refused] == ["EXPIRED"] * 3
+        dropped = [event for event in box.journal(NAME) if isinstance(event, DecisionRefused)]
+        assert [event.rule for event in dropped] == ["EXPIRED"] * 3
         decisions = [
             event.decision_id for event in box.journal(NAME) if hasattr(event, "confidence")
         ]
-        assert [event.decision_id for event in refused] == decisions[1:]
+        assert [event.decision_id for event in dropped] == decisions[1:]
+        told = [message for code, message in box.ears.alarms if code == "CLOSE_EXPIRED"]
+        assert told == [f"robot's close was dropped; by hand: holdfast close {position.id}"] * 3
 
     trade(script, play, config=BIG)
 
@@ -264,14 +267,50 @@ def test_killed_at_any_moment_of_a_close_it_is_made_once(trade, after_s):
     trade("LC", first, second)
 
 
-def test_a_close_that_was_decided_long_before_a_start_is_not(trade):
-    async def second(box: Box) -> None:
+@pytest.mark.parametrize("script", ["LC", "RC"])
+def test_a_close_that_was_decided_long_before_a_start_is_not_but_a_person_hears_once(trade, script):
+    async def later(box: Box, times: int) -> None:
         await box.start("60000")
         box.say("60000")
         await box.soon(1)
-        assert len(own(box)) == 1
+        (position,) = own(box)
+        told = [message for code, message in box.ears.alarms if code == "CLOSE_EXPIRED"]
+        message = f"robot's close was dropped; by hand: holdfast close {position.id}"
+        assert told == [message] * times
+        assert state(box).last_refusal.rule == "EXPIRED"
+        assert position.withdrawn is None
+        box.kill()
 
-    trade("LC", dies_with_its_second_decision, second, pause_s=10.0)
+    trade(
+        script,
+        dies_with_its_second_decision,
+        lambda box: later(box, 1),
+        lambda box: later(box, 0),
+        pause_s=10.0,
+    )
+
+
+def test_a_close_that_its_position_knows_of_is_no_dropped_one(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        box.venue.submits.extend([refused("50001")] * 1000)
+        while state(box).decisions < 2:
+            box.say("60000")
+            await box.soon(COMMIT_S)
+        await box.soon(1)
+        (position,) = own(box)
+        assert position.exits[0].reason is ExitReason.DECISION_CLOSE
+        box.kill()
+
+    async def second(box: Box) -> None:
+        assert len(own(box)) == 1
+        await box.start("60000")
+        box.say("60000")
+        await box.soon(1)
+        assert "CLOSE_EXPIRED" not in box.ears.codes()
+
+    trade("LC", first, second, pause_s=10.0)
 
 
 def test_nor_is_a_part_that_may_have_been_closed_already(trade):
