@@ -36,7 +36,7 @@ from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
 from domain.ids import NO_REQUEST, DecisionId, PositionId, Symbol, TraderName
 from domain.limit_changes import applied, too_many_said
-from domain.money import ZERO
+from domain.money import ONE, ZERO
 from domain.portfolio import equity
 from domain.position import Position
 from domain.protection import ExitReason
@@ -106,13 +106,20 @@ class TraderActor(Journaled):
     def _close_on(self) -> None:
         """Tell a close again that was decided just before a crash: perhaps nobody was told.
 
-        Where it was told, the position is closing, and takes it for the same.
+        One of long ago that nobody was told is dropped, and a person hears of it.
+        Where it was told, the position is closing, and takes it for the same. One of an older
+        version may have been of a part, which the position would take for another one.
         """
         now = self.world.clock.now()
         for symbol, made in self.trader.closes.items():
-            is_young = abs((now - made.at).total_seconds()) < DECISION_EXPIRES_S
-            if is_young and made.position_id and self.held.get(symbol) == made.position_id:
-                self.on_close_again(wishes.closing(made.position_id, made.decision_id, made.at))
+            held = self._held(symbol)
+            if made.part != ONE or held is None or held.id != made.position_id:
+                continue
+            close = wishes.closing(held.id, made.decision_id, made.at)
+            if abs((now - made.at).total_seconds()) < DECISION_EXPIRES_S:
+                self.on_close_again(close)
+            elif not _was_told(held):
+                self._drop(close)
 
     @handles(ClosePosition)
     def on_close_again(self, close: ClosePosition) -> None:
@@ -276,6 +283,8 @@ class TraderActor(Journaled):
         decision = wishes.on_grid(decision, self.world.instruments[view.symbol], held)
         decision_id = DecisionId(self.world.ids.uuid())
         position_id = view.held.position_id if view.held is not None else None
+        if decision.action is Action.CLOSE and held is not None:
+            position_id = held.id  # an entry of it that rests, too: it is canceled
         message: Any = None
         if decision.action in {Action.LONG, Action.SHORT}:
             position_id = PositionId(self.world.ids.uuid())
@@ -305,6 +314,7 @@ class TraderActor(Journaled):
             price=view.last,
             plan=decision.plan,
             at=view.now,
+            part=wishes.part_of(decision),
         )
         return made, (() if message is None else (message,))
 
@@ -465,6 +475,18 @@ class TraderActor(Journaled):
         self.settings = changed.settings
         self._record(TraderConfigured(changed.settings, self.world.clock.now()))
 
+    def _drop(self, close: ClosePosition) -> None:
+        """Make a close no more; what it was to close runs on to its guards, and a person hears."""
+        position_id, name = close.position_id, self.settings.name
+        log.warning(
+            "close_expired", position_id=position_id, decision_id=close.decision_id, trader=name
+        )
+        self._note_refusal(position_id, close.decision_id, _EXPIRED)
+        position = self.world.position(position_id)
+        if position is not None and not position.is_closed:
+            text = f"{name}'s close was dropped; by hand: holdfast close {position_id}"
+            self.world.telemetry.alarm("CLOSE_EXPIRED", text)
+
     # --- journal ---
 
     def _record(self, *events: AnyTraderEvent, then: tuple[Any, ...] = ()) -> None:
@@ -476,13 +498,7 @@ class TraderActor(Journaled):
             case RequestApproval() | RequestAddition():
                 self.tell(names.PORTFOLIO, effect)
             case ClosePosition() if _is_over(effect, self.world.clock.now()):
-                log.warning(
-                    "close_expired",
-                    position_id=effect.position_id,
-                    decision_id=effect.decision_id,
-                    trader=self.settings.name,
-                )
-                self._note_refusal(effect.position_id, effect.decision_id, _EXPIRED)
+                self._drop(effect)
             case ClosePosition() | ModifyProtection():
                 self.tell(names.position(effect.position_id), effect)
             case Answered():
@@ -493,7 +509,7 @@ class TraderActor(Journaled):
 
 _EXPIRED = Refusal(
     "EXPIRED",
-    f"The close could not be written within {DECISION_EXPIRES_S:.0f} s.",
+    f"The close could not be made within {DECISION_EXPIRES_S:.0f} s.",
     "The strategy may ask again at its next candle.",
 )
 
@@ -501,6 +517,14 @@ _EXPIRED = Refusal(
 def _is_over(close: ClosePosition, now: datetime) -> bool:
     """Whether a close was decided too long ago, on another market."""
     return close.expires_at is not None and now >= close.expires_at
+
+
+def _was_told(position: Position) -> bool:
+    """Whether a position knows that its trader does not want it any more."""
+    wants_out = any(
+        each.whole and each.reason is ExitReason.DECISION_CLOSE for each in position.exits
+    )
+    return wants_out or position.withdrawn is not None
 
 
 def _paused(name: TraderName) -> Refusal:

@@ -116,8 +116,8 @@ def change(
     decision_id: DecisionId,
 ) -> ClosePosition | ModifyProtection | None:
     """Return the command that a decision about an open position means."""
-    if decision.action in {Action.CLOSE, Action.PARTIAL_TP}:
-        part = ONE if decision.part is None else decision.part
+    part = part_of(decision)
+    if part is not None:
         return closing(position_id, decision_id, view.now, part)
     if decision.action is Action.MOVE_SL and position is not None:
         return ModifyProtection(
@@ -130,6 +130,13 @@ def change(
             based_on=position.protection.version,
         )
     return None
+
+
+def part_of(decision: Decision) -> Decimal | None:
+    """Return how much of what is held a decision closes; None where it closes nothing."""
+    if decision.action is Action.CLOSE:
+        return ONE
+    return decision.part if decision.action is Action.PARTIAL_TP else None
 
 
 def closing(

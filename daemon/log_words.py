@@ -72,7 +72,10 @@ PHRASES = {
     "limits_changed": "limits of {whose} changed by {by}",
     "kill_switch_reset": "kill switch reset by {by}; drawdown counts from now on",
     "entry_refused": "{trader} may not open {symbol}: {reason} ({rule})",
-    "close_expired": "{position_id:id} {trader}'s close could not be written in time: dropped",
+    "close_expired": (
+        "{position_id:id} {trader}'s close could not be made in time: dropped, its guards stand; "
+        "by hand: holdfast close {position_id}"
+    ),
     "kill_switch": "kill switch: drawdown {drawdown}; everything is closed",
     # what is done
     "order_sent": "{position_id:id} {side} {quantity:n} {symbol}: order sent",

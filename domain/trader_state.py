@@ -68,6 +68,7 @@ class DecisionMade(TraderEvent, frozen=True):
     price: Decimal  # last price it was based on
     plan: ProtectionPlan | None
     at: datetime
+    part: Decimal | None = None  # of what is held, to close; None: nothing, or of an older version
 
 
 class CooldownBegan(TraderEvent, frozen=True):

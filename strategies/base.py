@@ -71,7 +71,7 @@ class View(msgspec.Struct, frozen=True):
     bid: Decimal | None = None
     ask: Decimal | None = None
     held: Held | None = None
-    is_entering: bool = False  # an entry was asked for and is not open yet
+    is_entering: bool = False  # an entry was asked for, or rests, and nothing of it has filled
 
     @property
     def is_free(self) -> bool:
@@ -113,7 +113,11 @@ class Decision(msgspec.Struct, frozen=True):
                 if self.stop_price is None or self.stop_price <= 0:
                     message = f"MOVE_SL needs a positive stop_price, not {self.stop_price}"
                     raise ValueError(message)
-            case Action.ADD | Action.CLOSE | Action.WATCH | Action.NO_TRADE:
+            case Action.CLOSE:
+                if self.part not in {None, ONE}:
+                    message = f"CLOSE closes all; for a part use PARTIAL_TP, not part={self.part}"
+                    raise ValueError(message)
+            case Action.ADD | Action.WATCH | Action.NO_TRADE:
                 pass
             case _ as never:
                 assert_never(never)
@@ -319,7 +323,7 @@ def add(
 
 
 def close(rationale: str, *, confidence: Decimal = ONE) -> Decision:
-    """Wish to close what is held."""
+    """Wish to close what is held; where an entry rests and nothing has filled, to cancel it."""
     return Decision(action=Action.CLOSE, rationale=rationale, confidence=confidence)
 
 

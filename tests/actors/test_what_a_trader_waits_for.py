@@ -2,14 +2,15 @@
 
 import pytest
 
-from actors import names
+from actors import names, wishes
 from domain.ids import TraderName
 from domain.position import PositionStatus
 from domain.protection import ExitReason
-from domain.trader_state import DecisionRefused
+from domain.trader_state import DecisionMade, DecisionRefused
 from exchanges.port import Unknown
 from storage.errors import JournalUnavailableError, Trouble
 from tests.actors.box import COMMIT_S, Box, D
+from tests.actors.faulty_venue import refused
 from tests.actors.test_trader_actor import (
     NAME,
     ROBOT,
@@ -87,6 +88,64 @@ def test_while_nobody_knows_what_became_of_an_entry_the_trader_is_not_free(trade
     trade("L" * 9, play)
 
 
+def is_withdrawn(box: Box) -> bool:
+    """Whether its resting entry is canceled everywhere."""
+    return not own(box) and not box.portfolio.reservations and not box.portfolio.holdings
+
+
+def test_an_entry_that_rests_is_canceled_by_a_close_and_the_trader_is_free_again(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 2)
+        entered, closed = [each for each in box.journal(NAME) if isinstance(each, DecisionMade)]
+        assert (closed.action, closed.position_id) == ("CLOSE", entered.position_id)
+        assert is_withdrawn(box)
+        assert not await box.paper.open_orders()
+        await candles(box, 1)
+        assert [view.is_entering for view in Scripted.views] == [False, True, False]
+        assert len(own(box)) == 1
+        assert len(box.venue.sent) == 2
+
+    trade("RCL", play)
+
+
+def test_so_it_is_where_the_entry_is_of_an_earlier_life(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        assert len(own(box)) == 1
+        await candles(box, 1)
+        assert is_withdrawn(box)
+
+    trade("RC", first, second)
+
+
+def test_a_cancel_that_was_decided_just_before_a_crash_is_made_after_it(trade):
+    async def second(box: Box) -> None:
+        assert len(own(box)) == 1
+        await box.start("60000")
+        box.say("60000")
+        await box.soon(1)
+        assert is_withdrawn(box)
+
+    trade("RC", dies_with_its_second_decision, second)
+
+
+@pytest.mark.parametrize("letter", ["H", "S", "A"])
+def test_but_what_else_is_wanted_of_a_position_leaves_an_entry_that_rests(trade, letter):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 2)
+        (position,) = own(box)
+        assert (position.status, position.withdrawn) == (PositionStatus.ENTRY_PENDING, None)
+
+    trade("R" + letter, play)
+
+
 @pytest.mark.parametrize("after_s", [n * COMMIT_S / 2 for n in range(12)])
 @pytest.mark.parametrize("victim", ["trader", "portfolio", "exchange"])
 def test_whoever_is_killed_while_it_asks_one_entry_rests(trade, victim, after_s):
@@ -137,12 +196,14 @@ def test_closes_that_could_not_be_written_in_time_are_dropped_and_recorded(trade
         (still,) = own(box)
         assert still.remaining == position.remaining
         assert len(box.venue.sent) == 1
-        refused = [event for event in box.journal(NAME) if isinstance(event, DecisionRefused)]
-        assert [event.rule for event in refused] == ["EXPIRED"] * 3
+        dropped = [event for event in box.journal(NAME) if isinstance(event, DecisionRefused)]
+        assert [event.rule for event in dropped] == ["EXPIRED"] * 3
         decisions = [
             event.decision_id for event in box.journal(NAME) if hasattr(event, "confidence")
         ]
-        assert [event.decision_id for event in refused] == decisions[1:]
+        assert [event.decision_id for event in dropped] == decisions[1:]
+        told = [message for code, message in box.ears.alarms if code == "CLOSE_EXPIRED"]
+        assert told == [f"robot's close was dropped; by hand: holdfast close {position.id}"] * 3
 
     trade(script, play, config=BIG)
 
@@ -206,14 +267,50 @@ def test_killed_at_any_moment_of_a_close_it_is_made_once(trade, after_s):
     trade("LC", first, second)
 
 
-def test_a_close_that_was_decided_long_before_a_start_is_not(trade):
-    async def second(box: Box) -> None:
+@pytest.mark.parametrize("script", ["LC", "RC"])
+def test_a_close_that_was_decided_long_before_a_start_is_not_but_a_person_hears_once(trade, script):
+    async def later(box: Box, times: int) -> None:
         await box.start("60000")
         box.say("60000")
         await box.soon(1)
-        assert len(own(box)) == 1
+        (position,) = own(box)
+        told = [message for code, message in box.ears.alarms if code == "CLOSE_EXPIRED"]
+        message = f"robot's close was dropped; by hand: holdfast close {position.id}"
+        assert told == [message] * times
+        assert state(box).last_refusal.rule == "EXPIRED"
+        assert position.withdrawn is None
+        box.kill()
 
-    trade("LC", dies_with_its_second_decision, second, pause_s=10.0)
+    trade(
+        script,
+        dies_with_its_second_decision,
+        lambda box: later(box, 1),
+        lambda box: later(box, 0),
+        pause_s=10.0,
+    )
+
+
+def test_a_close_that_its_position_knows_of_is_no_dropped_one(trade):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        box.venue.submits.extend([refused("50001")] * 1000)
+        while state(box).decisions < 2:
+            box.say("60000")
+            await box.soon(COMMIT_S)
+        await box.soon(1)
+        (position,) = own(box)
+        assert position.exits[0].reason is ExitReason.DECISION_CLOSE
+        box.kill()
+
+    async def second(box: Box) -> None:
+        assert len(own(box)) == 1
+        await box.start("60000")
+        box.say("60000")
+        await box.soon(1)
+        assert "CLOSE_EXPIRED" not in box.ears.codes()
+
+    trade("LC", first, second, pause_s=10.0)
 
 
 def test_nor_is_a_part_that_may_have_been_closed_already(trade):
@@ -224,6 +321,29 @@ def test_nor_is_a_part_that_may_have_been_closed_already(trade):
         assert own(box)[0].remaining == D("0.1")
 
     trade("LH", dies_with_its_second_decision, second, config=BIG)
+
+
+def test_nor_is_a_close_of_an_older_version_that_may_have_been_of_a_part(trade, monkeypatch):
+    monkeypatch.setattr(wishes, "part_of", lambda decision: None)  # it did not journal how much
+
+    async def second(box: Box) -> None:
+        assert state(box).closes["BTC/USDT"].part is None
+        await box.start("60000")
+        box.say("60000")
+        await box.soon(1)
+        assert own(box)[0].remaining == D("0.1")
+
+    trade("LC", dies_with_its_second_decision, second, config=BIG)
+
+
+def test_the_journal_says_how_much_a_decision_closes(trade):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 3)
+        parts = [event.part for event in box.journal(NAME) if isinstance(event, DecisionMade)]
+        assert parts == [None, D("0.5"), D(1)]
+
+    trade("LHC", play, config=BIG)
 
 
 def test_a_close_that_was_told_is_not_made_twice_by_a_trader_that_starts_again(trade):

@@ -164,6 +164,12 @@ def test_a_part_must_be_a_part(part):
         take_part(Decimal(part), "")
 
 
+def test_a_close_is_of_all_and_a_part_of_it_has_a_name_of_its_own():
+    with pytest.raises(ValueError, match="for a part use PARTIAL_TP"):
+        Decision(Action.CLOSE, "half", part=Decimal("0.5"))
+    assert Decision(Action.CLOSE, "all", part=Decimal(1)).part == 1
+
+
 def test_a_stop_is_moved_to_a_price():
     with pytest.raises(ValueError, match="positive stop_price"):
         move_stop(Decimal(0), "")
