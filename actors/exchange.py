@@ -15,7 +15,7 @@ from actors import names
 from actors.absence import Verdicts
 from actors.attached import AttachedStops
 from actors.attempts import attempt_of
-from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless
+from actors.doubting import ASK_AGAIN_AFTER_S, is_nameless, is_owed
 from actors.journaled import Stream
 from actors.messages import (
     CheckVenue,
@@ -323,6 +323,9 @@ class ExchangeActor(AttachedStops, OrderList, TakingStock):
             return
         self.short_of_fills.discard(venue_order.terms.client_order_id)
         if asked_s is None and _may_be_a_part(stream.state, venue_order):
+            if not is_owed(stream.state):  # what is owed is asked for until it is known
+                why = "the venue says that a part of it is over"
+                self._record(stream, OrderBecameUnknown(why, self.world.clock.now()))
             self.run(self._ask(venue_order.terms.client_order_id, venue_order.terms.symbol, 0))
             return
         event = _event_for(stream.state, venue_order)

@@ -34,7 +34,7 @@ from domain import portfolio as core
 from domain.commands import ClosePosition, EntryRequest, RequestedBy, WithdrawEntries
 from domain.effects import CancelOrder
 from domain.errors import Refusal
-from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, TradeId
+from domain.ids import MANUAL, NO_REQUEST, ClientOrderId, PositionId, TradeId
 from domain.inputs import BeginAddition, BeginEntry, FillReported, FundingTold, OrderEnded
 from domain.modes import DRAINING, KILL_SWITCH, Mode, operator_stop, worst
 from domain.money import ONE
@@ -209,6 +209,13 @@ class PortfolioActor(Cashier):
                 leverage=ONE if position is None else position.leverage,
             )
         )
+        if position is not None and self._is_held_again(position.id):
+            self.on_position_over(PositionOver(position.id, len(position.fills)))
+
+    def _is_held_again(self, position_id: PositionId) -> bool:
+        """Whether an entry filled when its position was over and nothing of it was held."""
+        portfolio = self.portfolio
+        return position_id in portfolio.holdings and position_id in portfolio.closed
 
     def _may_wait(self, trade_id: TradeId) -> bool:
         """Whether an exit may still wait for the entry that it closes."""
@@ -227,8 +234,9 @@ class PortfolioActor(Cashier):
     def on_position_over(self, over: PositionOver) -> None:
         """Close the holding once all its fills are booked.
 
-        Then nobody needs the position any more. With fills that it does not know, the holding
-        stays: something is held that no position guards, and it is no dust.
+        Then nobody needs the position any more. What came of fills that it does not know is left
+        over, and said: no position guards it. The reconciler writes it off where the venue does
+        not hold it; of a swap that the venue holds it finds more than of our positions.
         """
         holding = self.portfolio.holdings.get(over.position_id)
         if holding is not None and len(holding.trade_ids) < over.fills:
@@ -239,11 +247,10 @@ class PortfolioActor(Cashier):
             self.after(BOOK_AGAIN_AFTER_S, over)
             return
         if holding is not None and len(holding.trade_ids) > over.fills:
-            booked = len(holding.trade_ids)
-            text = f"over with {over.fills} fills, and {booked} are booked: what is held stays so"
+            left = f"{holding.ledger.remaining} {holding.pair.symbol} is left over"
+            text = f"over with {over.fills} fills, {len(holding.trade_ids)} are booked: {left}"
             log.warning("alarm", code="LATE_FILL", message=text, position_id=over.position_id)
             self.world.telemetry.alarm("LATE_FILL", f"position {over.position_id}: {text}")
-            return
         now = self.world.clock.now()
         events = core.close_holding(self.portfolio, over.position_id, now=now)
         self._record(*events, then=(Settled(over.position_id),))

@@ -40,7 +40,7 @@ from domain.portfolio_events import (
     PortfolioOpened,
     ReservationReleased,
 )
-from domain.portfolio_life import evolve
+from domain.portfolio_life import comes_again, evolve
 from domain.portfolio_state import (
     Holding,
     Marks,
@@ -281,7 +281,7 @@ def mark(
 
     A day starts with the last mark of the one before. `day` is what counts as today where the clock
     may be wrong; one that lies before the account's takes that back, and lifts no limit. Nor does
-    the day that was taken back when it comes again: a day begins once.
+    the day that was taken back when it comes again within the hour: a day begins once.
 
     Equity is journaled every minute, at a new peak and when anything else happens. While a held
     symbol has no price (see `unpriced`) nothing is judged, as after a start. `despite_holes`: that
@@ -297,7 +297,7 @@ def mark(
     events: list[AnyPortfolioEvent] = []
     day = now.date() if day is None else day
     if day != portfolio.day:
-        rolled = DayRolled(day=day, equity=_start_of(portfolio, day, value), at=now)
+        rolled = DayRolled(day=day, equity=_start_of(portfolio, day, value, now), at=now)
         portfolio = evolve(portfolio, rolled)
         events.append(rolled)
     events.extend(_limits_reached(portfolio, value, limits, now))
@@ -310,9 +310,9 @@ def mark(
     return tuple(events)
 
 
-def _start_of(portfolio: Portfolio, day: date, value: Decimal) -> Decimal:
+def _start_of(portfolio: Portfolio, day: date, value: Decimal, now: datetime) -> Decimal:
     """Return what `day` counts from when equity is `value` now."""
-    if day < portfolio.day or day == portfolio.day_taken_back:
+    if day < portfolio.day or comes_again(portfolio, day, now):
         return portfolio.day_start_equity
     return value if portfolio.last_equity is None else portfolio.last_equity
 

@@ -1,5 +1,6 @@
 """What becomes of an account when something has happened: `evolve`, the only way it changes."""
 
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import assert_never
 
@@ -43,6 +44,7 @@ from domain.venue import CashKind
 # Closed positions whose fills are still recognized when a venue or a recovery tells them again.
 REMEMBERED_CLOSED = 500
 REMEMBERED_FLOWS = 1000
+COMES_AGAIN_WITHIN = timedelta(hours=1)  # of being taken back, it is the same day
 _DAY_CAUSES = frozenset({DAILY_DRAWDOWN, DAILY_LOSS})
 
 
@@ -125,18 +127,30 @@ def _marked(portfolio: Portfolio, event: EquityMarked) -> Portfolio:
 
 def _rolled(portfolio: Portfolio, event: DayRolled) -> Portfolio:
     if event.day < portfolio.day:
-        return replace(portfolio, day=event.day, day_taken_back=portfolio.day)
-    if event.day == portfolio.day_taken_back:
+        return replace(
+            portfolio, day=event.day, day_taken_back=portfolio.day, taken_back_at=event.at
+        )
+    if comes_again(portfolio, event.day, event.at):
         return replace(portfolio, day=event.day)
     return replace(
         portfolio,
         day=event.day,
         day_taken_back=None,
+        taken_back_at=None,
         day_start_equity=event.equity,
         day_offset=ZERO,
         last_equity=None,
         causes=tuple(cause for cause in portfolio.causes if cause.code not in _DAY_CAUSES),
     )
+
+
+def comes_again(portfolio: Portfolio, day: date, at: datetime) -> bool:
+    """Whether `day` has begun before: the clock was set back over midnight, by an hour at most.
+
+    One taken back longer ago was never there: the clock was wrong, and now the day begins.
+    """
+    since = portfolio.taken_back_at
+    return day == portfolio.day_taken_back and (since is None or at - since <= COMES_AGAIN_WITHIN)
 
 
 def _opened(portfolio: Portfolio | None, event: PortfolioOpened) -> Portfolio:
@@ -170,6 +184,7 @@ def _moved(portfolio: Portfolio, event: AccountMoved) -> Portfolio:
         high_water_mark=event.balance,
         day=portfolio.day,
         day_taken_back=portfolio.day_taken_back,
+        taken_back_at=portfolio.taken_back_at,
         day_start_equity=event.balance,
         marked_at=event.at,
         causes=portfolio.causes,

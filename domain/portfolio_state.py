@@ -178,6 +178,7 @@ class Portfolio(msgspec.Struct, frozen=True, omit_defaults=True):
     flows_from: datetime | None = None  # what moved until then is in the balance, or forgotten
     flows_read: datetime | None = None  # all that the venue told until then is booked; noted seldom
     day_taken_back: date | None = None  # begun, and then the clock was set back before it
+    taken_back_at: datetime | None = None  # by the clock set back; None: nobody noted it
     day_offset: Decimal = ZERO  # quote, by which transfers moved the day start more than equity
     last_equity: Decimal | None = None  # quote, of the last mark of `day`
     last_marks: dict[Symbol, Decimal] = {}  # of what is held: of the last `EquityMarked`, or a fill

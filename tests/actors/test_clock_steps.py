@@ -245,13 +245,14 @@ def test_a_moment_in_the_wrong_day_does_not_lift_the_limit_of_this_one(perform):
     perform(play, config=TIGHT)
 
 
-def test_after_a_wrong_year_a_limit_ends_with_its_day_all_the_same(perform):
+@pytest.mark.parametrize("wrong", [1, 365])
+def test_after_wrong_days_a_limit_ends_with_its_day_all_the_same(perform, wrong):
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.open("1", stop_at("50000"))
-        box.clock.step(days=365)
+        box.clock.step(days=wrong)
         await go_on(box, DAY_STANDS_S + 3)
-        box.clock.step(days=-365)
+        box.clock.step(days=-wrong)
         await lose(box)
         await go_on(box, DAY_STANDS_S + 3, "57700")
         assert is_stopped(box)

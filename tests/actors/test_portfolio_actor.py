@@ -6,8 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from actors import names
-from actors.messages import ClearCause, ResetKillSwitch, ResumeEntries, SetCause, StopEntries
+from actors.local_truth import live_positions
+from actors.messages import (
+    ClearCause,
+    ReconcileNow,
+    ResetKillSwitch,
+    ResumeEntries,
+    SetCause,
+    StopEntries,
+)
 from actors.portfolio import EARLY_FOR_S
+from actors.reconcile_rules import ReconcileSettings
+from domain.commands import ClosePosition
 from domain.ids import MANUAL
 from domain.inputs import FillReported
 from domain.instrument import Side
@@ -18,8 +28,9 @@ from domain.portfolio_events import EntryReserved
 from domain.position import PositionStatus
 from domain.position_events import PositionIntended
 from domain.protection import ExitReason
-from tests.actors.box import COMMIT_S, CONFIG, ETH, Box, D, pid, stop_at
+from tests.actors.box import BTC, COMMIT_S, CONFIG, ETH, Box, D, pid, stop_at
 from tests.actors.faulty_venue import never_arrives, refused
+from tests.actors.shared_account import SharedAccount
 from tests.builders import a_fill
 
 SMALL = CONFIG.replace("balance: 100000", "balance: 1000")
@@ -60,16 +71,63 @@ def test_an_exit_that_is_told_before_its_entry_is_booked_after_it(perform):
     perform(play)
 
 
-def test_what_a_position_does_not_know_of_is_not_closed_with_it(perform):
+async def close_without_knowing_of(box: Box, fill: Fill) -> None:
+    """Open and close a position; the portfolio alone is told of a fill more."""
+    await box.start("60000")
+    await box.soon(2)
+    await box.open()
+    box.tell(names.PORTFOLIO, FillReported(pid(), fill))
+    await box.close()
+    await box.soon()
+
+
+def test_what_a_closed_position_does_not_know_is_said_once_and_gone_when_the_venue_lacks_it(
+    perform,
+):
+    async def first(box: Box) -> None:
+        await close_without_knowing_of(box, a_fill("0.01", "60000", Side.BUY, "late"))
+        assert box.position().is_closed
+        assert not box.portfolio.holdings
+        assert [each.quantity for each in box.portfolio.dust] == [D("0.01")]
+        assert box.ears.codes() == ["LATE_FILL"]
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(60)
+        assert (box.portfolio.dust, box.portfolio.margin) == ((), 0)
+        assert box.ears.codes() == []
+
+    perform(first, second, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_what_a_closed_position_does_not_know_and_the_venue_holds_a_person_may_take_over(perform):
+    async def play(box: Box) -> None:
+        await close_without_knowing_of(box, a_fill("0.01", "60000", Side.BUY, "late"))
+        box.venue.trades("0.01")
+        await box.soon(60)
+        assert box.ears.codes() == ["LATE_FILL", "FOREIGN_POSITION"]
+        answered = await box.ask(names.RECONCILER, lambda rid: ReconcileNow(rid, adopt=BTC))
+        assert answered.refusal is None
+        await box.soon(60)
+        (position,) = [each for each in live_positions(box.parts.world) if each.remaining]
+        assert position.status is PositionStatus.OPEN_PROTECTED
+        assert list(box.portfolio.holdings) == [position.id]
+        assert not box.portfolio.dust
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_an_entry_that_fills_while_the_end_of_its_position_is_written_is_left_over_too(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.open()
+        box.tell(names.position(pid()), ClosePosition(pid()))
+        while box.portfolio.holdings:
+            await box.soon(COMMIT_S / 10)
         box.tell(names.PORTFOLIO, FillReported(pid(), a_fill("0.01", "60000", Side.BUY, "late")))
-        await box.close()
         await box.soon()
-        assert box.position().is_closed
-        assert box.portfolio.holdings[pid()].ledger.remaining == D("0.01")
-        assert not box.portfolio.dust
+        assert not box.portfolio.holdings
+        assert [each.quantity for each in box.portfolio.dust] == [D("0.01")]
         assert box.ears.codes() == ["LATE_FILL"]
 
     perform(play)

@@ -461,6 +461,27 @@ def test_of_a_stop_that_the_venue_splits_the_first_order_that_is_done_is_not_the
     perform(play)
 
 
+def test_the_end_of_a_stop_that_may_be_a_part_is_asked_for_until_the_venue_answers(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open()
+        (stop,) = box.venue.resting()
+        told = await box.venue.order(BTC, stop.client_order_id)
+        assert isinstance(told, VenueOrder)
+        box.venue.hold_back(VenueOrder)  # but for what is pushed here
+        box.venue.take_out(BTC, stop.client_order_id)
+        box.venue.reads_fail = True
+        smaller = replace(told.terms, quantity=D("0.004"))
+        box.venue.push(replace(told, terms=smaller, status=OrderStatus.CANCELED))
+        await box.soon(0.1)
+        assert resting(box) == []
+        box.venue.reads_fail = False
+        await box.soon(3)
+        assert resting(box) == [(D(59_000), D("0.01"))]
+
+    perform(play)
+
+
 def answering(order: VenueOrder) -> Any:
     async def ask(*_: Any) -> VenueOrder:
         return order

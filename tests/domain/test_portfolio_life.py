@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from domain import modes
 from domain.errors import InvariantError
@@ -75,29 +76,53 @@ def test_a_day_that_the_clock_takes_back_is_journaled_with_the_start_that_stays(
     assert rolled == DayRolled(NOW.date(), D(900), NOW)
 
 
-def stopped_by_the_day_and_set_back():
+MIDNIGHT = (NOW + DAY).replace(hour=0)
+HOUR, MOMENT = timedelta(hours=1), timedelta(microseconds=1)
+
+
+def stopped_by_the_day_and_set_back(back_at=MIDNIGHT - HOUR):
     """The second day reaches its limit, then the clock is set back over midnight."""
-    state = account(EquityMarked(D(1000), D(1000), NOW), DayRolled(DAY_2, D(1000), NOW + DAY))
+    state = account(EquityMarked(D(1000), D(1000), NOW), DayRolled(DAY_2, D(1000), MIDNIGHT))
     state = after(state, moved("-100"))
-    state = after(state, *mark(state, {}, LIMITS, NOW + DAY))
-    return after(state, *mark(state, {}, LIMITS, NOW))
+    state = after(state, *mark(state, {}, LIMITS, MIDNIGHT))
+    return after(state, *mark(state, {}, LIMITS, back_at))
 
 
 def test_a_day_that_was_taken_back_does_not_begin_a_second_time():
     state = stopped_by_the_day_and_set_back()
 
-    rolled, *_ = mark(state, {}, LIMITS, NOW + DAY)
+    rolled, *_ = mark(state, {}, LIMITS, MIDNIGHT)
     again = after(state, rolled)
 
-    assert rolled == DayRolled(DAY_2, D(1000), NOW + DAY)
+    assert rolled == DayRolled(DAY_2, D(1000), MIDNIGHT)
     assert (again.day, again.day_start_equity) == (DAY_2, 1000)
     assert [cause.code for cause in again.causes] == [modes.DAILY_DRAWDOWN]
     assert again.causes == state.causes
 
 
+def test_a_day_that_was_taken_back_hours_before_it_begins_as_ever():
+    """The clock was wrong all along: that day was not there yet."""
+    state = stopped_by_the_day_and_set_back(MIDNIGHT - HOUR - MOMENT)
+
+    rolled, *_ = mark(state, {}, LIMITS, MIDNIGHT)
+    begun = after(state, rolled)
+
+    assert rolled == DayRolled(DAY_2, D(900), MIDNIGHT)
+    assert (begun.day, begun.day_start_equity, begun.causes) == (DAY_2, 900, ())
+    assert (begun.day_taken_back, begun.taken_back_at) == (None, None)
+
+
+def test_a_day_of_which_an_older_snapshot_only_knows_that_it_was_taken_back_does_not_begin_again():
+    state = replace(stopped_by_the_day_and_set_back(NOW), taken_back_at=None)
+
+    state = after(state, *mark(state, {}, LIMITS, MIDNIGHT))
+
+    assert [cause.code for cause in state.causes] == [modes.DAILY_DRAWDOWN]
+
+
 def test_the_day_after_one_that_was_taken_back_begins_as_ever():
     state = stopped_by_the_day_and_set_back()
-    state = after(state, *mark(state, {}, LIMITS, NOW + DAY))
+    state = after(state, *mark(state, {}, LIMITS, MIDNIGHT))
 
     state = after(state, *mark(state, {}, LIMITS, NOW + 2 * DAY))
 
@@ -114,10 +139,12 @@ def test_a_day_that_was_taken_back_long_ago_begins_like_any():
 
 
 def test_an_account_that_moves_keeps_in_mind_which_day_was_taken_back():
-    state = after(stopped_by_the_day_and_set_back(), AccountMoved("okx", D(500), NOW))
+    state = stopped_by_the_day_and_set_back()
+    moved_on = after(state, AccountMoved("okx", D(500), NOW))
 
-    again = after(state, DayRolled(DAY_2, D(500), NOW + DAY))
+    again = after(moved_on, DayRolled(DAY_2, D(500), MIDNIGHT))
 
+    assert moved_on.taken_back_at == state.taken_back_at == MIDNIGHT - HOUR
     assert again.causes == state.causes != ()
 
 
