@@ -112,11 +112,13 @@ class Archive:
         return [order_row_view(row) for row in rows]
 
     async def executions(
-        self, limit: int, *, failed: bool = False, **equal: str | None
+        self, limit: int, *, failed: bool = False, with_order: bool = False, **equal: str | None
     ) -> list[ExecutionRow]:
         """Return attempts to place orders, newest first; see `queries.executions`."""
         return await self._query(
-            lambda connection: queries.executions(connection, limit, failed=failed, **equal)
+            lambda connection: queries.executions(
+                connection, limit, failed=failed, with_order=with_order, **equal
+            )
         )
 
     async def story(self, position_id: str) -> list[View]:

@@ -16,7 +16,7 @@ from typing import NamedTuple, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from daemon.config_file import ConfigError, ConfigFile
+from daemon.config_file import ConfigError, ConfigFile, Use
 from daemon.config_models import Config
 from daemon.config_section import SECRET_KEY, SecretRef
 from daemon.config_venues import PAPER, Credentials
@@ -45,9 +45,12 @@ class Loaded:
         return ConfigError(self.file.path, _in_order(problems))
 
 
-def load(file: ConfigFile) -> Loaded:
-    """Read and check a configuration. Raises `ConfigError` with everything that is wrong."""
-    document = file.read(to_run=True)
+def load(file: ConfigFile, use: Use = Use.LOOK) -> Loaded:
+    """Read and check a configuration. Raises `ConfigError` with everything that is wrong.
+
+    What it names may only be run when it was read to be: `Use.RUN`.
+    """
+    document = file.read(use)
     raw = document.value
     problems = list(document.problems)
     config: Config | None = None

@@ -4,14 +4,23 @@ Commands that only look for the daemon need no more: `holdfast close --all` must
 somebody is still editing the file.
 """
 
+from enum import Enum
 from pathlib import Path
 
-from daemon.trust import distrust
+from daemon.trust import Distrust, distrust
 from daemon.yaml_lines import Document, Problem, dotted, read_yaml
 
 SOCKET_NAME = "holdfast.sock"
 DATA_DIR = "var"
 _MAX_BYTES = 1024 * 1024
+
+
+class Use(Enum):
+    """What a configuration is read for, and so whose it may be."""
+
+    LOOK = "look"  # to find a journal, or the daemon: anybody's
+    CHECK = "check"  # whether its owner could run it
+    RUN = "run"  # to run what it names: not what others may change
 
 
 class ConfigError(Exception):
@@ -31,22 +40,26 @@ class ConfigError(Exception):
 
 
 class ConfigFile:
-    """A file's place and text. `base` is what relative paths in it count from."""
+    """A file's place and text. `base` is what relative paths in it count from.
+
+    `distrust` is why the one who reads it may not run it, known once it was read to check or run.
+    """
 
     def __init__(self, path: Path, base: Path | None = None, *, is_shipped: bool = False) -> None:
         self.path = path
         self.base = (base or path.parent).absolute()
         self._is_shipped = is_shipped  # then it is as much to be trusted as the program
+        self.distrust: Distrust | None = None
 
-    def read(self, *, to_run: bool = False) -> Document:
-        """Read the YAML, with its problems. Raises `ConfigError` when there is no text to read.
+    def read(self, use: Use = Use.LOOK) -> Document:
+        """Read the YAML, with its problems.
 
-        `to_run`: also when others may change the file. Where the daemon listens, any file may say.
+        Raises `ConfigError` when there is no text to read, or none that may be used for that.
         """
         try:
             with self.path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
-                found = to_run and not self._is_shipped and distrust(self.path, file.fileno())
+                found = self._distrusted(file.fileno(), use)
             if found:
                 why = f"not used: {found.why}. {found.remedy}"
             elif len(data) <= _MAX_BYTES:
@@ -58,6 +71,12 @@ class ConfigFile:
         except UnicodeDecodeError as error:
             why = f"not UTF-8 text (byte {error.start})"
         raise ConfigError(self.path, (Problem(1, (), why),))
+
+    def _distrusted(self, descriptor: int, use: Use) -> Distrust | None:
+        if use is Use.LOOK or self._is_shipped:
+            return None
+        self.distrust = distrust(self.path, descriptor)
+        return self.distrust if use is Use.RUN else distrust(self.path, descriptor, by_owner=True)
 
     def socket_path(self) -> Path:
         """Find the admin socket, even in a file that has errors elsewhere. Raises `ConfigError`."""

@@ -41,6 +41,7 @@ from domain.instrument import Direction
 from domain.money import ONE, ceil_to
 from domain.position import Position
 from domain.position_additions import MAX_ADDITIONS
+from domain.protection import ExitReason
 from storage.rows import ExecutionRow
 
 FILLS_WITHIN_S = 10.0
@@ -122,22 +123,33 @@ class DeskExecutions:
                 return _made_since(row, f"addition {since}", request.position_id)
             return await self._told(_addition(request))
         if is_known and not _is_first_entry(row):
-            if is_open and not again:
-                return _made_since(row, "position", request.position_id)
-            if not is_open:
-                text = f"The position that {row.execution_id} was for is closed."
-                return Refusal("POSITION_CLOSED", text, "Open a new one.")
+            if is_open:  # also with `again`: whether to enlarge it or to open another is not ours
+                return _opened_since(row, request.position_id)
+            text = f"The position that {row.execution_id} was for is closed."
+            return Refusal("POSITION_CLOSED", text, "Open a new one.")
         if again:
             return await self._told(
                 replace(request, position_id=PositionId(self._world.ids.uuid()))
             )
         position_id = retry_id(self._world.account, row.execution_id)
         if await self._positions.is_known(position_id):
-            return _made_since(row, "position", position_id)
+            return await self._retried_since(row, position_id)
         result = await self._told(replace(request, position_id=position_id))
         if isinstance(result, Refusal) and result.rule in EXISTS:
-            return _made_since(row, "position", position_id)
+            return await self._retried_since(row, position_id)
         return result
+
+    async def _retried_since(self, row: ExecutionRow, position_id: PositionId) -> Refusal:
+        """Name the position that a retry has opened, or the attempt by which that failed too."""
+        found = self._reads.position_by_id(position_id)
+        position = await self._reads.find_any(position_id) if found is None else found
+        if isinstance(position, Position) and position.exit_reason is ExitReason.NEVER_FILLED:
+            failed = await self._reads.archive.executions(
+                1, failed=True, with_order=True, position_id=position_id, reduce_only="0"
+            )
+            if failed:
+                return _failed_again(row, failed[0].execution_id)
+        return _made_since(row, "position", position_id)
 
     async def _told(self, asked: EntryRequest | AddToPosition) -> Result | Refusal:
         result = await self._owners.tell(names.trader(_trader_of(asked, self._world)), asked)
@@ -147,10 +159,9 @@ class DeskExecutions:
 
     async def _entries_of(self, position_id: str) -> list[ExecutionRow]:
         """Return the orders that opened a position and added to it, newest first."""
-        rows = await self._reads.archive.executions(
-            MAX_ADDITIONS + 1, position_id=position_id, reduce_only="0"
+        return await self._reads.archive.executions(
+            MAX_ADDITIONS + 1, with_order=True, position_id=position_id, reduce_only="0"
         )
-        return [each for each in rows if each.client_order_id]
 
     async def _was_held_at(self, row: ExecutionRow) -> bool:
         """Whether its position was there when it was refused: then it was to enlarge it."""
@@ -307,6 +318,23 @@ def _not_retried(row: ExecutionRow) -> Refusal | None:
             f"Look at it, or close it: holdfast position {row.position_id}",
         )
     return None
+
+
+def _failed_again(row: ExecutionRow, failed: str) -> Refusal:
+    return Refusal(
+        "RETRY_FAILED",
+        f"{row.execution_id} was retried as {failed}, which failed too.",
+        f"Retry that one: holdfast retry {failed}",
+    )
+
+
+def _opened_since(row: ExecutionRow, position_id: PositionId) -> Refusal:
+    return Refusal(
+        "MADE_ALREADY",
+        f"What {row.execution_id} failed to do has been done since: position {position_id}.",
+        f"Look at it: holdfast position {position_id}. To enlarge it: holdfast add {position_id}, "
+        "with a size",
+    )
 
 
 def _made_since(row: ExecutionRow, what: str, position_id: PositionId) -> Refusal:

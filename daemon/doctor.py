@@ -20,7 +20,7 @@ from daemon import doctor_venue
 from daemon.admin_client import AdminClient, Answer, AnswerLostError, UnreachableError
 from daemon.admin_requests import AnyAdminRequest, Health, JournalVerify, Ping, Status
 from daemon.config import Loaded, load, secret_of, secrets_of
-from daemon.config_file import ConfigError, ConfigFile
+from daemon.config_file import ConfigError, ConfigFile, Use
 from daemon.config_models import Config
 from daemon.config_section import SECRET_KEY
 from daemon.config_strategies import strategies_of
@@ -77,7 +77,7 @@ def examine(
     redaction = Redaction()
     yield from map(redaction.of, machine.versions())
     try:
-        loaded = load(file)
+        loaded = load(file, Use.RUN)
     except ConfigError as error:
         yield redaction.of(_bad(error))
         yield from map(redaction.of, _without_configuration(file, socket_path))

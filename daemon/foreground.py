@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from daemon.config import Loaded, load
-from daemon.config_file import ConfigError, find
+from daemon.config_file import ConfigError, Use, find
 from daemon.errors import StartError
 from domain.errors import Refusal
 
@@ -32,7 +32,7 @@ def run(config: Path | None) -> int:
 
 def loaded_for_run(config: Path | None) -> Loaded:
     """Return what the daemon is to run with. Raises `ConfigError` and `StartError`."""
-    loaded = load(find(config))
+    loaded = load(find(config), Use.RUN)
     if loaded.config.market.source == "recorded":
         message = f"The market of {loaded.file.path} is a recording."
         remedy = "Play it with holdfast replay FILE, or set market.source."

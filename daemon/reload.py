@@ -24,7 +24,7 @@ from daemon.assembly import (
 )
 from daemon.config import Loaded, load, secrets_of
 from daemon.config_changes import Change, changes, keys, merged
-from daemon.config_file import ConfigError, ConfigFile
+from daemon.config_file import ConfigError, ConfigFile, Use
 from daemon.config_models import Config
 from daemon.config_strategies import strategies_of
 from daemon.logs import Logs
@@ -176,7 +176,7 @@ class Reloader:
 
 def _read(file: ConfigFile, in_force: Config) -> tuple[Config, tuple[str, ...]]:
     """Return the configuration and its secrets. Raises `ConfigError` with all that is wrong."""
-    loaded = load(file)
+    loaded = load(file, Use.RUN)
     if _strategies(loaded.config) != _strategies(in_force):
         strategies_of(loaded)  # they wait for a restart, but what is wrong is better told now
     return loaded.config, tuple(secrets_of(loaded).values())

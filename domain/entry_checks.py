@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.commands import EntryRequest
 from domain.errors import Refusal
@@ -253,7 +254,10 @@ def _leverage_problem(case: EntryCase) -> Refusal | None:
 def _plan_problem(case: EntryCase) -> Refusal | None:
     request, price = case.request, case.expected_price
     fee_ratio = case.account_limits.fee_ratio
-    problems = plan_problems(request.plan, request.direction, price, case.instrument, fee_ratio)
+    plan = request.plan
+    if case.holding is not None:  # its trail was judged when it was set, by the price it had then
+        plan = replace(plan, trail_ratio=None, trail_distance=None)
+    problems = plan_problems(plan, request.direction, price, case.instrument, fee_ratio)
     if problems:
         return problems[0]
     distance = loss_distance(request.plan, price)

@@ -196,24 +196,30 @@ def _trail(
         return [Check("INVALID_TRAIL", f"{plain(ratio * 100)} %", "between 0 and 100 %")]
     if distance is not None and not ZERO < distance < position.entry_price:
         return [Check("INVALID_TRAIL", plain(distance), "between 0 and the entry price")]
+    old = position.protection.trail
+    if old is None:
+        price = position.entry_price if market.last is None else market.last
+        return _too_close(command, price, rules)
+    new = _new_trail(position, command, market)
+    best = old.anchor if market.last is None else market.last
+    before, after = (each.level(position.direction, best) for each in (old, new))
+    if is_tighter(position.direction, new=after, old=before):
+        # By a price that went far since, a distance that was good to begin with may be too small.
+        return _too_close(command, min(position.entry_price, best), rules)
+    is_wider = is_tighter(position.direction, new=before, old=after)
+    if is_wider and not (command.requested_by.is_manual and command.widen):
+        return [Check("WOULD_WIDEN", "a wider trail", "a tighter one")]
+    return []
+
+
+def _too_close(command: ModifyProtection, price: Decimal, rules: ModificationRules) -> list[Check]:
+    ratio, distance = command.trail_ratio, command.trail_distance
     least = least_trail(rules.fee_ratio)
     if ratio is not None and ratio < least:
         return [Check("TRAIL_TOO_CLOSE", percent(ratio), f"{percent(least)} or more")]
-    least *= position.entry_price if market.last is None else market.last
+    least *= price
     if distance is not None and distance < least:
         return [Check("TRAIL_TOO_CLOSE", shown(distance), f"{shown(least)} or more")]
-    old = position.protection.trail
-    manual_widening = command.requested_by.is_manual and command.widen
-    if old is None or manual_widening:
-        return []
-    new = _new_trail(position, command, market)
-    best = old.anchor if market.last is None else market.last
-    if is_tighter(
-        position.direction,
-        new=old.level(position.direction, best),
-        old=new.level(position.direction, best),
-    ):
-        return [Check("WOULD_WIDEN", "a wider trail", "a tighter one")]
     return []
 
 

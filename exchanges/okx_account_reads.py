@@ -191,9 +191,23 @@ class AccountReads:
         return tuple(sorted(known.values(), key=lambda flow: (flow.at, flow.flow_id)))
 
     async def balances(self) -> tuple[Balance, ...] | Unknown:
-        """Return the money in each asset."""
+        """Return the money in each asset.
+
+        One that nothing here is paid in, and that is not told in full, is left out; of what is paid
+        with, it makes all unknown: an asset that is not named has nothing.
+        """
         details = await self._details()
-        return details if isinstance(details, Unknown) else tuple(map(balance_from_row, details))
+        if isinstance(details, Unknown):
+            return details
+        quotes = {each.quote for each in (*self.listed.values(), *self._rules.untold.values())}
+        found = []
+        for row in details:
+            try:
+                found.append(balance_from_row(row))
+            except LieError as lie:
+                if not quotes or text(row, "ccy") in quotes:
+                    return Unknown(str(lie))
+        return tuple(found)
 
     async def positions(self) -> tuple[VenuePosition, ...] | Unknown:
         """Return holdings that are not zero.
@@ -395,7 +409,8 @@ def _details(rows: Rows) -> Rows:
     if not isinstance(details, list):
         raise LieError("details is no list")
     for row in okx.rows_of(details):
-        balance_from_row(row)
+        text(row, "ccy")
+        cash_from_row(row)
         if optional(row, "uTime"):
             stamp_ms(optional(row, "uTime"))
     return details

@@ -14,7 +14,7 @@ from exchanges.port import Unknown
 from runtime.ports import Clock
 
 T = TypeVar("T")
-KEPT_S = 300.0  # an answer to a question that is older than this is of no use
+KEPT_S = 300.0  # what nobody has fetched for so long is asked for anew
 _OVERLAP = timedelta(minutes=1)
 
 
@@ -34,12 +34,12 @@ class LastingRead(Generic[T]):
         self._task: asyncio.Task[tuple[T, ...] | Unknown] | None = None
         self._since: datetime | None = None
         self._began: datetime | None = None
-        self._began_s = 0.0
+        self._ended_s = 0.0
 
     async def since(self, since: datetime) -> tuple[T, ...] | Unknown:
         """Return what happened since then, oldest first: all until now."""
         task, began = self._task, self._began
-        if task is None or began is None or _failed(task) or not self._serves(since):
+        if task is None or began is None or _failed(task) or not self._serves(task, since):
             task, began = self._begin(since), None
         answer = await asyncio.shield(task)
         if began is not None and not isinstance(answer, Unknown):
@@ -48,17 +48,23 @@ class LastingRead(Generic[T]):
             self._task = None
         return answer
 
-    def _serves(self, since: datetime) -> bool:
-        is_new = self._clock.monotonic() - self._began_s < KEPT_S
+    def _serves(self, task: asyncio.Task[Any], since: datetime) -> bool:
+        # One that is under way is let end, however long it takes: begun anew it never would.
+        is_new = not task.done() or self._clock.monotonic() - self._ended_s < KEPT_S
         return is_new and self._since is not None and self._since <= since
 
     def _begin(self, since: datetime) -> asyncio.Task[tuple[T, ...] | Unknown]:
         if self._task is not None:
             self._task.cancel()
         self._since, self._began = since, self._clock.now()
-        self._began_s = self._clock.monotonic()
-        self._task = asyncio.ensure_future(self._read(since))
+        self._task = asyncio.ensure_future(self._read_to_its_end(since))
         return self._task
+
+    async def _read_to_its_end(self, since: datetime) -> tuple[T, ...] | Unknown:
+        try:
+            return await self._read(since)
+        finally:
+            self._ended_s = self._clock.monotonic()
 
     def _joined(
         self, older: tuple[T, ...], newer: tuple[T, ...] | Unknown

@@ -297,7 +297,10 @@ def balance_from_row(row: Row) -> Balance:
 def cash_from_row(row: Row) -> Decimal:
     """Return what there is of one asset outside isolated positions. Raises `LieError`."""
     cash = maybe(row, "cashBal", signed=True)
-    return amount(row, "eq", signed=True) if cash is None else cash
+    if cash is not None:
+        return cash
+    isolated = maybe(row, "isoEq", signed=True) or ZERO  # the equity has that in it
+    return amount(row, "eq", signed=True) - isolated
 
 
 def _isolated_margin(row: Row) -> Decimal:

@@ -129,15 +129,18 @@ def executions(
     limit: int = DEFAULT_LIMIT,
     *,
     failed: bool = False,
+    with_order: bool = False,
     **equal: str | None,
 ) -> list[ExecutionRow]:
     """Return attempts to place orders, those made last first; `equal` names columns and values.
 
-    With `failed`, only those that came to nothing.
+    With `failed`, only those that came to nothing; with `with_order`, only those that got as far as
+    an order.
     """
     where, values = _equal(**equal)
-    if failed:
-        where = f"{where or 'WHERE'}{' AND' if where else ''} {FAILED}"
+    for wanted, clause in ((failed, FAILED), (with_order, "client_order_id != ''")):
+        if wanted:
+            where = f"{where} AND {clause}" if where else f"WHERE {clause}"
     return _rows(connection, ExecutionRow, f"{where} ORDER BY at DESC, seq DESC", values, limit)
 
 

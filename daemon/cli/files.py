@@ -11,7 +11,7 @@ from daemon.cli.cells import text
 from daemon.cli.console import Column, Row, clean, print_heading, print_json, print_table, say
 from daemon.cli.link import ConfigOption, JsonOption, fail_config
 from daemon.config import Loaded, load, secret_of, secrets_of
-from daemon.config_file import ConfigError, find
+from daemon.config_file import ConfigError, Use, find
 from daemon.config_section import SecretRef
 from daemon.config_strategies import strategies_of
 from daemon.config_text import as_yaml
@@ -30,18 +30,22 @@ def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Say everything that is wrong: line, key, what helps."""
     file = find(config)
     try:
-        loaded = load(file)
-        strategies_of(loaded)
+        loaded = load(file, Use.CHECK)
+        if file.distrust is None:  # else its code would run as somebody whom it is not for
+            strategies_of(loaded)
         secrets_of(loaded)
     except ConfigError as error:
         if as_json:
             print_json({"problems": _problems(error)})
         fail_config(error)
+    unseen = "" if file.distrust is None else f"{file.distrust.why}. {file.distrust.remedy}"
     if as_json:
-        print_json({"problems": []})
+        print_json({"problems": [], **({"not_loaded": unseen} if unseen else {})})
         return
     traders, symbols = len(loaded.config.traders), len(loaded.config.market.symbols)
     say(f"{file.path} is fine: {plural(traders, 'trader')}, {plural(symbols, 'symbol')}")
+    if unseen:
+        say(f"its strategies were not loaded: {unseen}")
 
 
 @configuration.command("show")

@@ -11,7 +11,7 @@ from daemon.cli.cells import said, text
 from daemon.cli.console import Column, clean, fail, print_json, print_pairs, print_table, say
 from daemon.cli.link import ConfigOption, JsonOption, fail_config
 from daemon.config import load
-from daemon.config_file import ConfigError, ConfigFile, shipped
+from daemon.config_file import ConfigError, ConfigFile, Use, shipped
 from daemon.words import short_number, signed_number
 from domain.errors import Refusal
 from exchanges.recording import RecordingError
@@ -88,7 +88,7 @@ def replay(
     """  # noqa: D301
     file = ConfigFile(config) if config else shipped("replay.yaml")
     try:
-        loaded = load(file)
+        loaded = load(file, Use.RUN)
         from daemon.replay import replay as run  # noqa: PLC0415 - all actors
 
         report = run(files, loaded, seed=seed)

@@ -9,6 +9,7 @@ from daemon import admin_requests as ask
 from domain.commands import Source
 from domain.errors import Refusal
 from domain.instrument import Direction
+from domain.position_additions import MAX_ADDITIONS
 from tests.actors.box import BTC, Box, D, pid, stop_at
 from tests.actors.desks import desk_of
 from tests.actors.faulty_venue import answer_lost, refused
@@ -280,8 +281,10 @@ def test_what_a_person_opened_after_all_is_not_offered_again(perform):
         assert await invitation(box) is None
         assert (await desk.handle(ask.Retry())).rule == "NOTHING_FAILED"
         named = await desk.handle(ask.Retry(execution="manual.1"))
+        more = await desk.handle(ask.Retry(execution="manual.1", again=True))
+        assert named == more  # nobody said whether it is to be larger, or another
         assert named.rule == "MADE_ALREADY"
-        assert pid(1) in named.message
+        assert f"holdfast add {pid(1)}" in named.remedy
         assert len(box.venue.sent) == 1
 
     perform(play)
@@ -315,6 +318,58 @@ def test_a_retry_that_the_venue_refuses_may_be_retried_itself(perform):
 
         assert told["retried"] == failed["execution_id"] != "manual.1"
         assert told["position"]["status"] == "open_protected"
+
+    perform(play)
+
+
+def test_a_retry_that_failed_too_is_named_and_not_called_done(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        box.venue.submits = [refused("51008"), refused("51008")]
+        await desk.handle(open_request(position_id=pid(1)))
+        first = (await invitation(box))["execution_id"]
+        box.say("60000")
+        await desk.handle(ask.Retry(execution=first))
+        second = (await invitation(box))["execution_id"]
+
+        twice = await desk.handle(ask.Retry(execution=first))
+
+        assert twice.rule == "RETRY_FAILED"
+        assert f"{first} was retried as {second}, which failed too" in twice.message
+        assert twice.remedy.endswith(f"holdfast retry {second}")
+        box.say("60000")
+        told = await desk.handle(ask.Retry(execution=second))
+        assert told["position"]["status"] == "open_protected"
+
+    perform(play)
+
+
+def test_an_addition_that_was_refused_often_enlarges_its_position_and_opens_no_other(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await box.open(number=1)
+        await desk.handle(ask.StopEntries())
+        for _ in range(MAX_ADDITIONS + 2):
+            await desk.handle(ask.Add(position=pid(1), quantity=D("0.02")))
+            for _ in range(11):  # the same refusal sooner is counted with the one before
+                await box.soon(1)
+                box.say("60000")
+        assert len(await listed(box, failed=True)) == MAX_ADDITIONS + 2
+        await desk.handle(ask.ResumeEntries())
+        box.say("60000")
+
+        told = await desk.handle(ask.Retry())
+        await box.soon()
+
+        assert told["position"]["id"] == pid(1)
+        assert box.position(1).remaining == D("0.03")
+        box.say("60000")
+        await desk.handle(ask.Retry(execution="manual.1", again=True))
+        await box.soon()
+        assert box.position(1).remaining == D("0.05")
+        assert len(box.parts.world.states.latest_of("position")) == 1
 
     perform(play)
 

@@ -503,6 +503,15 @@ def test_an_addition_must_match_its_position(change):
     assert rule(ask(entry("1", **change), portfolio, order="p1-E1")) == "ADDITION_DIFFERS"
 
 
+@pytest.mark.parametrize("trail", [{"trail_distance": D("0.5")}, {"trail_ratio": D("0.0001")}])
+def test_the_trail_of_what_is_held_stands_in_the_way_of_no_addition(trail):
+    plan = ProtectionPlan(**trail)
+    portfolio = filled(holding(entry("1")))
+
+    assert isinstance(ask(entry("0.1", plan=plan), portfolio, order="p1-E1"), EntryReserved)
+    assert rule(ask(entry("0.1", plan=plan))) == "TRAIL_TOO_CLOSE"
+
+
 sizes = st.one_of(
     st.tuples(st.just(SizeBy.QUANTITY), st.decimals("0.0001", "100", places=4)),
     st.tuples(st.just(SizeBy.NOTIONAL), st.decimals("1", "200000", places=2)),

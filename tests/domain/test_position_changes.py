@@ -137,6 +137,37 @@ def test_a_trail_may_follow_from_where_both_fees_take_the_price(wish):
     assert rule(change(life, ModificationType.TRAIL_SL, **wish)) is None
 
 
+@pytest.mark.parametrize(
+    ("distance", "widen", "rule_of_it"),
+    [
+        ("0.1", False, None),  # what both fees took at the entry
+        ("0.099", False, "TRAIL_TOO_CLOSE"),
+        ("0.12", False, None),  # as it is
+        ("0.15", False, "WOULD_WIDEN"),
+        ("0.15", True, None),
+    ],
+)
+@pytest.mark.parametrize("last", ["200", "100"])
+def test_a_trail_that_was_wide_enough_may_be_changed_however_far_the_price_went(
+    last, distance, widen, rule_of_it
+):
+    life = opened(protection=plan(None, trail_distance=D("0.12")))
+    life.last = last
+
+    change(life, ModificationType.TRAIL_SL, trail_distance=D(distance), widen=widen)
+
+    assert rule(life) == rule_of_it
+
+
+def test_a_trail_that_is_too_close_by_now_may_be_widened():
+    life = opened(protection=plan(None, trail_ratio=D("0.0005")))
+
+    change(life, ModificationType.TRAIL_SL, trail_ratio=D("0.0006"), widen=True)
+    assert rule(life) is None
+    change(life.arm(), ModificationType.TRAIL_SL, trail_ratio=D("0.0005"))
+    assert rule(life) == "TRAIL_TOO_CLOSE"
+
+
 def test_what_is_kept_of_a_change_is_what_came_of_it():
     life = opened()
     before = life.p.protection

@@ -931,6 +931,21 @@ async def test_coins_are_what_is_cash_of_them_and_not_what_a_position_on_margin_
     assert [each.quantity for each in positions] == [Decimal("0.5")]
 
 
+@pytest.mark.parametrize(("asset", "is_told"), [("ETH", True), ("USDT", False)])
+@on_loop
+async def test_an_asset_that_is_not_told_in_full_hides_no_other(asset: str, is_told: bool) -> None:
+    rows = {each: balance_row(ccy=each, cashBal="0.5") for each in ("USDT", "BTC", "ETH")}
+    rows[asset] |= {"isoEq": "0.2", "isoUpl": ""}
+    server = OkxServer(account__balance=said({"details": [*rows.values()]}))
+    async with trading(server, [BTC_SPOT]) as account:
+        balances, coins = await account.balances(), await account.positions()
+
+    assert isinstance(balances, Unknown) is not is_told  # none of what is paid with were a loss
+    assert isinstance(balances, Unknown) or [each.asset for each in balances] == ["USDT", "BTC"]
+    assert not isinstance(coins, Unknown)
+    assert [each.quantity for each in coins] == [Decimal("0.5")]
+
+
 @pytest.mark.parametrize(
     ("mode", "size", "told"),
     [

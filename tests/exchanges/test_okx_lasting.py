@@ -98,9 +98,22 @@ async def test_an_answer_that_came_while_nobody_waited_is_kept_for_a_while() -> 
     await asyncio.sleep(10)
     assert len(await venue.tells()) == 16
     await venue.gives_up()
-    await asyncio.sleep(KEPT_S)
+    await asyncio.sleep(8 + KEPT_S)
     await venue.gives_up()
     assert venue.asked[-1] == START
+
+
+@play
+async def test_one_that_lasts_longer_than_an_answer_is_kept_ends_all_the_same() -> None:
+    venue = Venue(KEPT_S + 60, 1)
+    for _ in range(int(KEPT_S + 60) // 30):
+        await venue.gives_up()
+        await asyncio.sleep(25)
+    await asyncio.sleep(KEPT_S - 30)  # kept from its end on, not from its beginning
+    asked = venue.clock.now()
+    assert list(await venue.tells()) == venue.until(asked)
+    assert venue.asked == [START, START - timedelta(minutes=1)]
+    assert venue.canceled == 0
 
 
 @play

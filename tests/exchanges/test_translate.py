@@ -14,6 +14,7 @@ from exchanges.translate import (
     algo_from_row,
     balance_from_row,
     base_units,
+    cash_from_row,
     children_of,
     fill_from_order_row,
     fill_from_row,
@@ -360,6 +361,16 @@ def test_a_balance_has_the_margin_of_isolated_positions_without_what_they_are_ah
 def test_without_what_isolated_positions_are_ahead_a_balance_cannot_be_told() -> None:
     with pytest.raises(LieError, match="isoUpl"):
         balance_from_row(balance_row(isoEq="610", isoUpl=""))
+
+
+@pytest.mark.parametrize(("equity", "profit"), [("610.5", "10.5"), ("0", "0"), ("", "")])
+def test_a_balance_that_tells_no_cash_has_the_margin_of_isolated_positions_once(
+    equity: str, profit: str
+) -> None:
+    row = balance_row(cashBal="", eq="10610.5", isoEq=equity, isoUpl=profit)
+
+    assert balance_from_row(row).total == Decimal("10610.5") - Decimal(profit or 0)
+    assert cash_from_row(row) == Decimal("10610.5") - Decimal(equity or 0)
 
 
 def test_rows_of_instruments_that_nobody_trades_can_be_told_apart() -> None:
