@@ -31,18 +31,17 @@ def room_for(
     position: Position,
     orders: Iterable[Order],
     positions: Callable[[], Iterable[Position]],
-    differing: Container[Symbol] | None,
+    shared: Container[Symbol] | None,
 ) -> Room:
     """Say whether an exit may leave; all `positions` are looked at only if need be.
 
-    `differing`: of which the venue holds other than ours, somebody else's perhaps; None where that
-    was not read.
+    `shared`: of which the venue holds more than ours; None where that was not read.
     """
     left, locked, leaving = _told(position, orders)
     if terms.quantity > left:
         return Room.GONE
     is_too_much = terms.quantity + locked + leaving > left
-    if locked and is_too_much and _is_shared(position, positions, differing):
+    if locked and is_too_much and _is_shared(position, positions, shared):
         return Room.LOCKED
     return Room.ENOUGH
 
@@ -86,15 +85,15 @@ def _may_sell(order: Order) -> Decimal:
 def _is_shared(
     position: Position,
     positions: Callable[[], Iterable[Position]],
-    differing: Container[Symbol] | None,
+    shared: Container[Symbol] | None,
 ) -> bool:
     """Whether the venue would take the rest from somebody else, who may hold more than is told."""
     if position.instrument.kind is Kind.SPOT:
         return False  # its balance is locked, and its position waits for that
     symbol = position.instrument.symbol
-    if differing is None:
+    if shared is None:
         return True
-    return symbol in differing or any(
+    return symbol in shared or any(
         each.id != position.id
         and each.instrument.symbol == symbol
         and (each.remaining or not each.is_closed)

@@ -131,12 +131,13 @@ class Holdings:
             hedged=self.hedged,
         )
         differing = frozenset(side.symbol for side in self.sides if side.differs)
-        self.world.differing, self.world.holdings_known = differing, True
+        self.world.differing = differing
         resting = None
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}
         asked = differing | self.dust.symbols()
         self.unsettled = unsettled(self.world, asked, positions, resting, looked.began_s)
+        self._note_who_shares(differing)
         booked = self.world.booked  # what was suspected before a change is another matter now
         fresh = {
             key: each
@@ -324,6 +325,16 @@ class Holdings:
         )
         self._did(f"{explanation.surplus} {side.symbol} adopted as position {position_id}")
         return None
+
+    def _note_who_shares(self, differing: frozenset[Symbol]) -> None:
+        """Tell exits of which symbols others hold some; what moves at this moment stays as it was.
+
+        A read from before an exit filled, judged afterward, would make everybody a sharer.
+        """
+        sharing = frozenset(side.symbol for side in self.sides if side.is_shared)
+        moving = self.world.shared & differing & self.unsettled
+        self.world.shared = moving | (sharing - self.unsettled)
+        self.world.holdings_known = True
 
     def _release_quarantine(self) -> None:
         """Open a symbol again once nothing of it is unaccounted for."""

@@ -25,6 +25,7 @@ class Ownership:
         self.world = world
         self._stop_entries = stop_entries
         self._seen: dict[ClientOrderId, None] = {}  # the last ones, so that each is told once
+        self._orphans: dict[ClientOrderId, None] = {}  # seen at least once
 
     def position_of(self, order_id: ClientOrderId, *, is_present: bool = True) -> PositionId | None:
         """Return the position that an id of ours names; a stranger at work stops entries."""
@@ -53,8 +54,17 @@ class Ownership:
         return not reconciled and len(closed) >= REMEMBERED_CLOSED
 
     def note_orphan(self, order_id: ClientOrderId) -> None:
-        """Say that an order of ours works for nobody."""
-        if self.position_of(order_id) is not None:
+        """Say that an order of ours works for nobody, once it is seen a second time.
+
+        A list may be from before its end.
+        """
+        if self.position_of(order_id) is None:
+            return
+        is_first = order_id not in self._orphans
+        self._orphans[order_id] = None
+        if len(self._orphans) > MOST_STRANGERS:
+            del self._orphans[next(iter(self._orphans))]
+        if not is_first:
             self.alarm("ORPHAN_ORDER", order_id, "rests at the venue, and its position is over")
 
     def alarm(self, code: str, order_id: ClientOrderId, what: str) -> None:

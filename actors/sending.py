@@ -49,6 +49,7 @@ from runtime.actor import handles
 log = structlog.get_logger("trade.execution")
 
 ANSWER_WITHIN_S = LEAVES_WITHIN_S
+HOLDINGS_WITHIN_S = 3.0  # of a start: so long an exit waits to know who else holds its symbol
 CANCEL_FAILING = "CANCEL_FAILING"
 _S = OrderStatus
 _WORKS = frozenset({_S.OPEN, _S.PARTIAL})
@@ -80,6 +81,7 @@ class Sender(Proving):
 
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
+        self.began_s = world.clock.monotonic()
         self.waiting: list[SubmitOrder] = []  # asked before the venue was
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
         self.locked: dict[PositionId, list[SubmitOrder]] = {}  # by a stop at the venue
@@ -133,8 +135,12 @@ class Sender(Proving):
         positions = partial(self.world.states.latest_of, "position")
         world = self.world
         is_known = world.holdings_known and UNREAD not in world.causes
-        differing = world.differing if is_known else None
-        match room_for(terms, position, orders, positions, differing):
+        shared = world.shared if is_known else None
+        room = room_for(terms, position, orders, positions, shared)
+        if room is Room.LOCKED and not world.holdings_known and self._is_young():
+            self._lock(terms.position_id, effect, "exit_waits")
+            return False
+        match room:
             case Room.GONE:
                 self._end_unsent(terms, "SUPERSEDED", "what it was to sell had been sold")
                 return False
@@ -148,6 +154,10 @@ class Sender(Proving):
                 return False
             case Room.ENOUGH:
                 return True
+
+    def _is_young(self) -> bool:
+        """Whether the venue may tell any moment what it holds; until then the stop may stay."""
+        return self.world.clock.monotonic() - self.began_s < HOLDINGS_WITHIN_S
 
     def _is_kept_out(self, effect: SubmitOrder) -> bool:
         """Whether an entry waits: a neighbor is leaving, and its stop could sell what this buys."""

@@ -27,7 +27,6 @@ class TakingStock(Sender):
 
     def __init__(self, world: World, port: Exchange) -> None:
         super().__init__(world, port)
-        self.began_s = world.clock.monotonic()
         self.booked_until: datetime | None = None  # of this life
         self.is_asking = self.is_wanted = False
         self.is_waiting = False  # to ask again

@@ -218,6 +218,7 @@ class World:
     elsewhere: dict[Symbol, Decimal] = field(default_factory=dict)  # held besides ours, signed
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     differing: frozenset[Symbol] = frozenset()  # by reconciliation: as last read, not ours alone
+    shared: frozenset[Symbol] = frozenset()  # by reconciliation: others hold of it, too
     holdings_known: bool = True  # what the venue holds was read in this life
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
     unreadable: frozenset[str] = frozenset()  # streams that do not fold, positions left alone

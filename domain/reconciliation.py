@@ -82,6 +82,15 @@ class Side(msgspec.Struct, frozen=True):
         return self.venue - self.ours
 
     @property
+    def is_shared(self) -> bool:
+        """Whether somebody else holds of it too, as far as this tells; what is missing is nobody's.
+
+        Where it cannot be told whose it is, it counts as shared.
+        """
+        is_unclear = self.in_both_margins or self.is_crossed
+        return is_unclear or (self.differs and abs(self.venue) > abs(self.ours))
+
+    @property
     def differs(self) -> bool:
         """Whether the venue contradicts us by a lot or more.
 

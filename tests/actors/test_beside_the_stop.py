@@ -5,13 +5,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors import names
+from actors.messages import ReconcileNow
+from actors.reconcile_rules import ReconcileSettings
 from domain.commands import ClosePosition
 from domain.effects import CancelOrder
+from domain.ids import NO_REQUEST
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.protection import ExitReason
 from tests.actors.box import Box, D, pid, stop_at
 from tests.actors.faulty_venue import arrives_after, broken_line, never_arrives
+from tests.actors.shared_account import SharedAccount
 from tests.actors.test_covered import held, sold, started
 
 FAR = stop_at("50000")
@@ -26,6 +30,12 @@ async def dip(box: Box) -> None:
 
 def close(box: Box, number: int = 1) -> None:
     box.tell(names.position(pid(number)), ClosePosition(pid(number)))
+
+
+async def looked(box: Box) -> None:
+    """Let the venue be asked what it holds."""
+    box.tell(names.RECONCILER, ReconcileNow(NO_REQUEST))
+    await box.soon(0.1)
 
 
 def test_a_second_exit_counts_what_the_first_one_may_still_sell(perform):
@@ -139,11 +149,55 @@ def test_after_a_crash_the_stop_of_what_was_closed_still_keeps_others_out(perfor
     perform(first, second)
 
 
+def test_right_after_a_start_an_exit_waits_for_who_else_holds_and_the_stop_stays(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.parts.world.holdings_known = False
+        close(box)
+        await box.soon(1)
+        assert len(box.venue.resting()) == 1
+        assert await held(box) == D("0.01")
+        box.parts.world.holdings_known = True
+        await box.soon(0.3)
+        assert await held(box) == 0
+        assert [each.type for each in box.venue.sent if each.reduce_only][-1] is OrderType.MARKET
+
+    perform(play)
+
+
+def test_others_share_what_the_venue_holds_more_not_less_nor_what_an_old_read_tells(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.soon(2)
+        box.venue.lag_s = 0.7
+        await box.open(number=1)
+        ever = set()
+        for _ in range(40):
+            await looked(box)
+            ever |= box.parts.world.differing
+            assert not box.parts.world.shared
+        assert ever  # an old read told other than we held
+        box.venue.lag_s = 0.0
+        await box.soon(7)
+        box.venue.tells_fills = False
+        box.venue.trades("-0.004")
+        await looked(box)
+        assert box.parts.world.differing
+        assert not box.parts.world.shared
+        box.venue.trades("0.014")
+        await looked(box)
+        assert box.parts.world.shared
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
 def test_where_the_venue_has_not_told_who_holds_the_stop_goes_first(perform):
     async def play(box: Box) -> None:
         await started(box)
         await box.open(number=1)
         box.parts.world.holdings_known = False
+        box.exchange.began_s -= 3  # so long an exit waits for that
         box.venue.cancels += [never_arrives]
         close(box)
         await box.soon(0.1)
