@@ -86,6 +86,7 @@ class Sender(Proving):
         self.superseded: dict[ClientOrderId, list[OrderTerms]] = {}  # by what works instead
         self.locked: dict[PositionId, list[SubmitOrder]] = {}  # by a stop at the venue
         self.said_to_wait: set[ClientOrderId] = set()
+        self.looking: set[PositionId] = set()  # again, soon, at what waits for a stop of theirs
         self.cancels = Cancels()
 
     def _drop(self, order_id: ClientOrderId) -> None:
@@ -181,11 +182,14 @@ class Sender(Proving):
             self.said_to_wait.add(order_id)
             log.info(event, client_order_id=order_id)
         self.locked.setdefault(position_id, []).append(effect)
-        self.after(ASK_AGAIN_AFTER_S[0], _LookAgain(position_id))
+        if position_id not in self.looking:
+            self.looking.add(position_id)
+            self.after(ASK_AGAIN_AFTER_S[0], _LookAgain(position_id))
 
     @handles(_LookAgain)
     def on_look_again(self, look: _LookAgain) -> None:
         """An entry may have expired, a stop have ended that never left."""
+        self.looking.discard(look.position_id)
         self._unlock(look.position_id)
 
     def _unlock(self, position_id: PositionId) -> None:

@@ -126,6 +126,27 @@ def test_an_entry_that_is_kept_out_expires(perform):
     perform(play)
 
 
+def test_many_entries_that_wait_are_looked_at_once_each_time(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        box.parts.world.entry_expires_s = 60.0
+        box.venue.cancels += [broken_line] * 400
+        close(box)
+        await box.soon(0.05)
+        for number in (2, 3, 4):
+            await box.open(number=number, plan=FAR)
+        looks: list[Any] = []
+        unlock = box.exchange._unlock
+        box.exchange._unlock = lambda position_id: (looks.append(position_id), unlock(position_id))
+        await box.soon(10)
+        assert len(box.exchange.locked[pid(1)]) == 3
+        assert len(looks) <= 10 / 0.2 + 10  # and as often as the venue tells of the stop
+        box.exchange._unlock = unlock
+
+    perform(play)
+
+
 def test_after_a_crash_the_stop_of_what_was_closed_still_keeps_others_out(perform):
     async def first(box: Box) -> None:
         await started(box)

@@ -11,10 +11,6 @@ from tests.actors.box import Box
 from tests.actors.test_recovery_properties import LIVES, History
 
 SEEDS = (*range(8), 10, 15, 18)
-TWO_AT_REST = pytest.mark.xfail(
-    reason="a gap through both stops, old and new, sells a neighbor's units; see decision 15",
-    strict=True,
-)
 
 
 @pytest.mark.parametrize(
@@ -24,12 +20,7 @@ TWO_AT_REST = pytest.mark.xfail(
         for seed in SEEDS
         for attaches, name in ((False, "sends"), (True, "attaches"))
     ]
-    + [
-        pytest.param(
-            seed, False, False, id=f"{seed}-replaces", marks=[TWO_AT_REST] if seed == 1 else []
-        )
-        for seed in SEEDS
-    ],
+    + [pytest.param(seed, False, False, id=f"{seed}-replaces") for seed in SEEDS],
 )
 def test_after_any_history_nothing_is_lost_doubled_or_left_unguarded(
     tmp_path, monkeypatch, seed, amends, attaches

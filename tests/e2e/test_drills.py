@@ -15,6 +15,7 @@ from daemon.drills.catalog import DRILLS
 from daemon.drills.drill import Drill, Outcome
 from daemon.drills.running import run_all
 from daemon.drills.stage import Stage
+from exchanges.sandbox import outside
 from tests.e2e.harness import HOLDFAST, wait_until
 from tests.e2e.terminal import Terminal
 
@@ -26,6 +27,13 @@ NAMES = [drill.name for drill in DRILLS]
 async def trade(stage: Stage) -> None:
     position_id = await stage.open("BTC/USDT")
     await stage.until_guarded(position_id)
+
+
+async def uncover(stage: Stage) -> None:
+    """Take the stop out on the site; the daemon puts it back."""
+    await trade(stage)
+    outside.cancel_stops(stage.account, "BTC-USDT-SWAP")
+    await stage.until_settled()
 
 
 async def meddle(stage: Stage) -> None:
@@ -41,7 +49,7 @@ async def wait(stage: Stage) -> None:
 
 
 BAD = (
-    Drill("bare", "nothing, but no time is allowed", trade, 60, unprotected_within_s=0),
+    Drill("bare", "a stop is gone, no time is allowed", uncover, 60, unprotected_within_s=0),
     Drill("meddled", "the venue's books are spoiled", meddle, 60),
     Drill("endless", "nothing ever comes", wait, 10),
 )

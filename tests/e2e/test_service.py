@@ -44,6 +44,11 @@ from strategies.base import Strategy
 class Ends(Strategy, frozen=True):
     def on_candle(self, state, candle, view):
         sys.exit(0)
+
+class EndsItself(Ends, frozen=True):
+    def on_candle(self, state, candle, view):
+        import asyncio
+        asyncio.get_running_loop().call_soon(sys.exit, 0)
 """
 
 
@@ -277,14 +282,25 @@ def test_it_runs_without_a_privilege_on_a_disk_that_is_read_only_but_for_its_dir
     assert daemon.process.stop() == 0
 
 
-def test_a_strategy_that_ends_the_process_ends_it_as_a_failure(processes: Processes):
-    """Else a service manager would not start it again."""
+def of_robot(processes: Processes, strategy: str) -> Path:
     mine = processes.directory / "mine.py"
     mine.write_text(ENDS_THE_PROCESS)
-    trader = f"{{name: robot, strategy: '{mine}:Ends', symbols: [BTC/USDT], timeframe: 1s}}"
+    trader = f"{{name: robot, strategy: '{mine}:{strategy}', symbols: [BTC/USDT], timeframe: 1s}}"
     file = processes.directory / "ends.yaml"
     file.write_text(CONFIG.replace("traders: []", f"data_dir: ends\ntraders: [{trader}]"))
-    process = processes.start("ends", "run", "--config", str(file))
+    return file
+
+
+def test_a_strategy_that_calls_for_the_end_of_the_process_has_failed(processes: Processes):
+    process = processes.start("ends", "run", "--config", str(of_robot(processes, "Ends")))
+    wait_until(lambda: "actor_crashed" in process.text(), 30, "the strategy has had a candle")
+    assert process.is_running
+    assert process.stop() == 0
+
+
+def test_code_that_ends_the_process_ends_it_as_a_failure(processes: Processes):
+    """Else a service manager would not start it again."""
+    process = processes.start("ends", "run", "--config", str(of_robot(processes, "EndsItself")))
     wait_until(lambda: not process.is_running, 30, "the strategy has had a candle")
     assert process.stop() == 1
     last = log_lines(process.text())[-1]
