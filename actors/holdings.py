@@ -329,11 +329,12 @@ class Holdings:
     def _note_who_shares(self, differing: frozenset[Symbol]) -> None:
         """Tell exits of which symbols others hold some; what moves at this moment stays as it was.
 
-        A read from before an exit filled, judged afterward, would make everybody a sharer.
+        A read from before an exit filled, judged afterward, would make everybody a sharer. Before
+        the first read of a life nothing was known.
         """
         sharing = frozenset(side.symbol for side in self.sides if side.is_shared)
-        moving = self.world.shared & differing & self.unsettled
-        self.world.shared = moving | (sharing - self.unsettled)
+        before = self.world.shared if self.world.holdings_known else sharing
+        self.world.shared = (before & differing & self.unsettled) | (sharing - self.unsettled)
         self.world.holdings_known = True
 
     def _release_quarantine(self) -> None:

@@ -294,8 +294,6 @@ def _fired_before_the_crash(decision: Draft, exit_id: ExitId, report: FillReport
         quantity = position.free_quantity
     else:
         quantity = target_quantity(position, exit_id)
-    if report.ordered is not None:
-        quantity = min(quantity, report.ordered)  # of several parts that left
     is_spot = position.instrument.kind is Kind.SPOT
     order = ExitOrder(
         exit_id=exit_id,

@@ -73,6 +73,7 @@ class Judge:
         self._adopted: dict[str, Decimal] = {}  # contracts, by what ids of a position begin with
         self._gone: dict[str, Decimal] = defaultdict(Decimal)  # closed by others, as believed here
         self._beyond: dict[str, Decimal] = defaultdict(Decimal)  # by stops of before others closed
+        self._of_strangers: dict[str, Decimal] = {}  # contracts, by a stop beside an exit
 
     def note(self, rule: str, text: str) -> None:
         """Keep a violation, the same one once."""
@@ -239,7 +240,11 @@ class Judge:
             self._expect("I14", not looser, f"the stop of {after.id} went from {old} to {new}")
 
     def _closes(self, fill: Fill, position: Position) -> None:
-        """I2: but a stop at the venue may be as large as its position was before others closed."""
+        """I2: but a stop at the venue may be as large as its position was before others closed.
+
+        And it rests beside an exit until that is told: what a person opens of the symbol by then
+        may be closed by it.
+        """
         too_much = fill.quantity - position.remaining
         if too_much <= ZERO:
             return
@@ -247,8 +252,29 @@ class Judge:
         stops = {each.client_order_id for each in position.exits if each.at_venue}
         if fill.client_order_id in stops and too_much <= by_others:
             self._beyond[position.instrument.symbol] += too_much  # gone from a neighbor
+        elif (
+            stops
+            and any(each.beside for each in position.exits)
+            and (too_much <= self._opened_by_strangers(position))
+        ):
+            self._beyond[position.instrument.symbol] += too_much
+            contracts = too_much / position.instrument.contract_size
+            self._of_strangers[position.entry.client_order_id[:OF_POSITION]] = contracts
         else:
             self.note("I2", f"{too_much} more closed than {position.id} held: {fill}")
+
+    def _opened_by_strangers(self, position: Position) -> Decimal:
+        entry_side = position.direction.exit_side.opposite.value
+        return sum(
+            (
+                each.filled * each.listing.contract_value
+                for each in self.venue.account.orders.values()
+                if not is_ours(intent_of(each))
+                and each.side == entry_side
+                and f"{each.listing.base}/USDT" == position.instrument.symbol
+            ),
+            ZERO,
+        )
 
     # --- at the end
 
@@ -281,6 +307,7 @@ class Judge:
                 self.note("I2", f"doubled: {row['leg']} filled {row['filled']} of {row['asked']}")
         for row in found["oversold"]:
             taken_in = self._adopted.get(row["position"], ZERO)  # the venue saw nobody open it
+            taken_in += self._of_strangers.get(row["position"], ZERO)
             if Decimal(row["closed"]) <= Decimal(row["opened"]) + taken_in:
                 continue
             self.note("I4", f"closed {row['closed']} of {row['opened']}: {row['position']}")
@@ -404,6 +431,8 @@ class Judge:
                 continue
             if position.status is not PositionStatus.CLOSED or position.outside_fills:
                 continue
+            if position.entry.client_order_id[:OF_POSITION] in self._of_strangers:
+                continue  # what the stop closed of somebody else's came in as well
             earned = position.realized_pnl - position.ledger.funding
             told = f"{position.id} earned {earned}, at the venue {came_in[position.id]}"
             self._expect("I5", abs(earned - came_in[position.id]) < _CENT, told)

@@ -10,10 +10,11 @@ from actors.reconcile_rules import ReconcileSettings
 from domain.commands import ClosePosition
 from domain.effects import CancelOrder
 from domain.ids import NO_REQUEST
+from domain.inputs import GridTold
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
 from domain.protection import ExitReason
-from tests.actors.box import Box, D, pid, stop_at
+from tests.actors.box import BTC, Box, D, pid, stop_at
 from tests.actors.faulty_venue import arrives_after, broken_line, never_arrives
 from tests.actors.shared_account import SharedAccount
 from tests.actors.test_covered import held, sold, started
@@ -229,3 +230,54 @@ def test_where_the_venue_has_not_told_who_holds_the_stop_goes_first(perform):
         assert box.position().status is PositionStatus.CLOSED
 
     perform(play)
+
+
+def test_somebody_who_is_found_by_the_read_that_an_exit_waits_for_counts(perform):
+    async def first(box: Box) -> None:
+        await started(box)
+        await box.soon(2)
+        await box.open(number=1)
+        await box.soon(5)
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.parts.world.holdings_known = False  # as at every start at a real venue
+        box.venue.tells_fills = False
+        box.venue.trades("0.01")
+        box.venue.failing.add("positions")
+        await started(box)
+        await box.soon(0.5)
+        close(box)
+        await box.soon(0.3)
+        assert len(box.venue.resting()) == 1
+        box.venue.failing.clear()
+        await looked(box)
+        await box.soon(0.3)
+        assert box.parts.world.shared
+        assert len(box.venue.canceled) == 1  # the stop goes first
+
+    perform(first, second, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_a_close_in_parts_that_a_crash_cuts_short_is_finished(perform):
+    async def first(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(2)
+        await box.open("0.01", number=1)
+        rules = box.parts.world.instruments[BTC]
+        most = GridTold(pid(), rules.lot_size, rules.min_quantity, D("0.005"))
+        box.tell(names.position(pid()), most)
+        await box.soon(2)
+        box.disk.hold()
+        close(box)
+        await box.soon(0.05)
+        assert await held(box) == D("0.005")  # the second part waits for the disk
+        box.kill()
+
+    async def second(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(10)
+        assert box.position().status is PositionStatus.CLOSED
+        assert await held(box) == 0
+
+    perform(first, second)
