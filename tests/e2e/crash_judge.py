@@ -18,6 +18,7 @@ from tests.e2e.crash_scale import PAPER_SCALE, Scale
 
 D = Decimal
 _TIME_EXIT_WITHIN_S = 2.0
+_TRIED_AGAIN_WITHIN_S = 0.5  # an exit that never left is proven absent, and leaves anew
 _POLL_S = 0.03
 _ROUNDING = D("0.000001")  # quote; sums of many fills, each rounded to twelve digits
 Problem = tuple[str, str]  # which counter, what
@@ -65,15 +66,20 @@ class Judge:
         due = self.ready_s + self.scale.settled_within_s
         pending: dict[str, list[Problem]] = {}
         guarded: set[str] = set()
+        bare_s: dict[str, float] = {}  # since when, monotonic
         first = True
         while waiting:
             late = time.monotonic() >= due
             for position_id in sorted(waiting):
                 problems = self._look(position_id, guarded, first=first)
                 unprotected = [each for each in problems if each[0] == "unprotected"]
-                if unprotected and time.monotonic() >= guards_due:
-                    self.book.blame(*unprotected[0])
-                    guarded.add(position_id)
+                if not unprotected:
+                    bare_s.pop(position_id, None)
+                elif time.monotonic() >= guards_due:
+                    since_s = bare_s.setdefault(position_id, time.monotonic())
+                    if time.monotonic() - since_s >= _TRIED_AGAIN_WITHIN_S:
+                        self.book.blame(*unprotected[0])
+                        guarded.add(position_id)
                 pending[position_id] = problems
                 if not problems:
                     waiting.discard(position_id)
