@@ -304,6 +304,8 @@ def _fired_before_the_crash(decision: Draft, exit_id: ExitId, report: FillReport
         beside=bool(position.at_venue.live) and not is_spot,
     )
     decision.record(ExitFired(order, decision.now))
+    symbol = position.instrument.symbol
+    decision.then(Disarm(position.id, symbol, None if order.whole else exit_id))
 
 
 def _order_ended(decision: Draft, ended: OrderEnded) -> None:

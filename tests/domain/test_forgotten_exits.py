@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
+from domain.effects import Disarm
 from domain.ids import ClientOrderId, client_order_id
 from domain.inputs import FillReported, OrderEnded, Wake
 from domain.instrument import Direction
@@ -198,3 +199,11 @@ def test_in_any_order_every_fill_counts_once_and_no_claim_is_negative(steps):
         assert len(set(ids)) == len(ids)
     for order in life.exits_sent():
         assert ZERO < order.terms.quantity <= D(1)
+
+
+def test_a_target_whose_firing_the_journal_lost_is_watched_no_longer():
+    life = opened("1", protection=plan("90", [("110", "0.4"), ("120", "0.6")]))
+    order = next(each for each in life.p.armed if each.exit_id == "target-1").client_order_id
+    life.fill("0.4", "110", order)
+    (disarm,) = [each for each in life.decision.effects if isinstance(each, Disarm)]
+    assert (disarm.position_id, disarm.exit_id) == (life.p.id, "target-1")
