@@ -41,7 +41,6 @@ from domain.inputs import (
     ResolveConflict,
     Wake,
 )
-from domain.instrument import Kind
 from domain.modifications import Market
 from domain.money import ZERO
 from domain.position import ExitOrder, Position, PositionStatus
@@ -65,6 +64,7 @@ from domain.position_exits import (
     failed_exits,
     failed_targets,
     fire_all,
+    leaves_beside,
     reason_of,
     target_quantity,
     tried_again_as,
@@ -294,14 +294,13 @@ def _fired_before_the_crash(decision: Draft, exit_id: ExitId, report: FillReport
         quantity = position.free_quantity
     else:
         quantity = target_quantity(position, exit_id)
-    is_spot = position.instrument.kind is Kind.SPOT
     order = ExitOrder(
         exit_id=exit_id,
         client_order_id=report.fill.client_order_id,
         reason=reason_of(exit_id),
         quantity=max(quantity, report.fill.quantity),
         whole=whole or quantity == position.free_quantity,
-        beside=bool(position.at_venue.live) and not is_spot,
+        beside=leaves_beside(position),
     )
     decision.record(ExitFired(order, decision.now))
     symbol = position.instrument.symbol

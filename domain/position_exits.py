@@ -136,8 +136,7 @@ def fire(
     reduce: the exit leaves, and the stop rests on until it is over.
     """
     position = decision.position
-    rests = bool(position.at_venue.live)
-    is_spot = position.instrument.kind is Kind.SPOT
+    beside = leaves_beside(position)
     rule, exit_id = exit_id, _not_under_way(position, exit_id)
     order = ExitOrder(
         exit_id=exit_id,
@@ -148,8 +147,8 @@ def fire(
         trigger=trigger,
         frame=decision.market.frame if trigger is None else trigger.frame,
         price=decision.market.last if trigger is None else trigger.price,
-        waits=rests and is_spot,
-        beside=rests and not is_spot,
+        waits=bool(position.at_venue.live) and not beside,
+        beside=beside,
         rule=None if rule == exit_id else rule,
     )
     # Only an id that was durable before may leave at once.
@@ -164,6 +163,11 @@ def fire(
             SubmitOrder(exit_terms(position, order), armed=armed and known, decided_at=decision.now)
         )
     decision.then(Disarm(position.id, symbol, None if whole else rule))
+
+
+def leaves_beside(position: Position) -> bool:
+    """Whether an exit leaves while a stop rests at the venue: on a swap, where both only reduce."""
+    return bool(position.at_venue.live) and position.instrument.kind is not Kind.SPOT
 
 
 def _not_under_way(position: Position, exit_id: ExitId) -> ExitId:

@@ -34,7 +34,11 @@ EXITS = (
         "The daemon's exit does not wait until the stop at the venue has let go.",
         "I4",
         (
-            Edit("domain.position_exits:fire", "waits=rests and is_spot,", "waits=False,"),
+            Edit(
+                "domain.position_exits:fire",
+                "waits=bool(position.at_venue.live) and not beside,",
+                "waits=False,",
+            ),
             Edit("actors.sending:Sender._submit", "if not self._has_room(effect):", "if False:"),
         ),
     ),
