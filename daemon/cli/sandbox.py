@@ -151,6 +151,8 @@ Its keys, which open nothing else:
   export OKX_API_KEY={key.key} OKX_API_SECRET={key.secret} OKX_API_PASSPHRASE={key.passphrase}
 
 For a daemon's configuration:
+  data_dir: ./practice
+  metrics: {{ port: 0 }}
   account: {{ name: practice, quote: USDT, venue: sandbox }}
   venues:
     sandbox:

@@ -7,6 +7,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from daemon.cli.program import build
 from tests.e2e.harness import HOLDFAST
 
+CONFIG = Path(__file__).parents[2] / "config.yaml"
 pytestmark = pytest.mark.e2e
 
 
@@ -69,6 +71,9 @@ def test_it_prints_the_configuration_that_a_daemon_needs(tmp_path) -> None:
         checked = CliRunner(env=dict(exported)).invoke(build(["config"]), arguments)
 
         assert config["market"]["symbols"] == ["BTC/USDT"]
+        shipped = yaml.safe_load(CONFIG.read_text())
+        assert config["data_dir"] != shipped["data_dir"], "both may run at once"
+        assert config["metrics"]["port"] == 0, "both may run at once"
         assert checked.exit_code == 0, checked.output
 
 
