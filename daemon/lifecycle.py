@@ -13,6 +13,7 @@ import faulthandler
 import gc
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -64,6 +65,7 @@ from strategies.base import Strategy
 log = structlog.get_logger("system")
 STOP_WITHIN_S = 8.0  # and for the actors; together below the 20 s a service manager is told
 SETTLE_WITHIN_S = 10.0  # of them: for answers of the venue that are on their way
+THREADS_WITHIN_S = 1.0  # for files that somebody still waits for when all is closed
 SAME_SIGNAL_S = 1.0
 ACCOUNT_WITHIN_S = 2.0  # else questions are answered with STARTING
 BLOCKED_AFTER_S = 2.0
@@ -94,12 +96,28 @@ def run_daemon(loaded: Loaded) -> int:
     stop = _Stop(Notifier())
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(_serve(loaded, strategies, logs, login, stop, began_s))
+            code = runner.run(_serve(loaded, strategies, logs, login, stop, began_s))
+            leave = threading.Timer(THREADS_WITHIN_S, _leave, (code, logs))
+            leave.daemon = True
+            leave.start()  # leaving the runner waits for its threads, for ever if need be
+        leave.cancel()
     except SystemExit as error:  # somebody's code, a strategy's say; it may call itself a success
         log.critical("failed", error=repr(error))
         return EXIT_OK if stop.is_asked else EXIT_FAILED
+    else:
+        return code
     finally:
         logs.close()
+
+
+def _leave(code: int, logs: Logs) -> None:
+    """End the process though a thread hangs, as on a file of a server that is gone.
+
+    All that is ours is closed and durable by now.
+    """
+    log.warning("threads_left")
+    logs.close()
+    os._exit(code)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -42,6 +42,7 @@ PHRASES = {
         " runs again: start it, or cancel them on the venue's site"
     ),
     "forced": "{signal} again: stopped at once",
+    "threads_left": "a file or disk that somebody waits for does not answer: stopped without it",
     "stopped": "stopped; {positions:position} in the journal",
     "failed": "failed: {error}",
     "log_lines_lost": "{lines:line} of this log could not be written",

@@ -35,6 +35,7 @@ from domain.portfolio_limits import reload_problem
 
 Result = dict[str, object]
 _MANY = 5
+_READ_WITHIN_S = 10.0
 _log = structlog.get_logger("system")
 
 
@@ -83,7 +84,8 @@ class Reloader:
         in_force = self._parts.config
         try:
             # On a thread: the file is read, and strategies that changed are run.
-            wanted, secrets = await asyncio.to_thread(_read, self._file, in_force)
+            async with asyncio.timeout(_READ_WITHIN_S):
+                wanted, secrets = await asyncio.to_thread(_read, self._file, in_force)
         except ConfigError as error:
             problems = error.lines()
             _log.error("reload_refused", problems=problems)
@@ -92,6 +94,14 @@ class Reloader:
                 "INVALID_CONFIG",
                 f"What is in force stays: {'; '.join(problems[:_MANY])}{more}.",
                 "Mend the file (holdfast config check), then reload again.",
+            )
+        except TimeoutError:
+            problem = f"{self._file.path} could not be read within {_READ_WITHIN_S:g} s"
+            _log.error("reload_refused", problems=[problem])
+            return Refusal(
+                "INVALID_CONFIG",
+                f"What is in force stays: {problem}.",
+                "See whether its disk answers, and whether it is a file.",
             )
         now = merged(in_force, wanted)
         refusal = self._closes_everything(now)

@@ -153,8 +153,9 @@ def outcome(answer: Row) -> str:
         said = f"closing {plural(len(closing), 'position')}"
         return f"{said}, NOT CLOSING {count}" if count else said
     if answer.get("draining"):
-        kept = plural(answer.get("positions"), "position")
-        return f"draining; {kept} stay and are guarded again at the next start"
+        kept, one = plural(answer.get("positions"), "position"), answer.get("positions") == 1
+        stays = "stays and is" if one else "stay and are"
+        return f"draining; {kept} {stays} guarded again at the next start"
     words = ["done"]
     if answer.get("trader"):
         words.append(f"trader {clean(answer['trader'])}")

@@ -768,6 +768,8 @@ def test_what_became_of_a_change_is_a_sentence(ask: Callable[..., Ran], filled: 
     assert (
         ask("drain").out == "draining; 4 positions stay and are guarded again at the next start\n"
     )
+    filled.desk.answers[Drain] = {"draining": True, "positions": 1}
+    assert "; 1 position stays and is guarded again" in ask("drain").out
 
 
 def test_before_the_first_fill_a_position_is_what_was_asked_for(

@@ -232,6 +232,25 @@ def test_a_file_with_an_error_changes_nothing(processes: Processes, manager: Man
     assert opened(daemon, "long", stop="0.8")  # max_positions is as it was
 
 
+def test_a_file_that_never_answers_keeps_neither_a_reload_nor_a_stop_waiting(
+    processes: Processes, manager: Manager
+):
+    daemon = managed(processes, manager)
+    daemon.config.unlink()
+    os.mkfifo(daemon.config, 0o600)
+    silent = os.open(daemon.config, os.O_RDWR)  # who opens it waits for what is never written
+    try:
+        os.kill(daemon.process.pid, signal.SIGHUP)
+        wait_until(lambda: bool(logged(daemon, "reload_refused")), 20, "it gives up reading")
+        assert daemon.process.stop() == 0
+    finally:
+        os.close(silent)
+
+    (line,) = logged(daemon, "reload_refused")
+    assert "could not be read within 10 s" in line["problems"][0]
+    assert logged(daemon, "threads_left")
+
+
 def test_a_level_of_the_log_changes_while_it_runs(processes: Processes, manager: Manager):
     daemon = managed(processes, manager)
     rewritten(daemon, CONFIG.replace("format: json", "format: json, level: warning"))
