@@ -40,6 +40,7 @@ class AdminLimits(msgspec.Struct, frozen=True):
     line_bytes: int = 64 * 1024
     connections: int = 32
     idle_s: float = 30.0  # for the whole next line to arrive
+    idle_when_full_s: float = 1.0  # then who waits longer makes room: a person may want to close
     answer_s: float = 30.0
     write_s: float = 30.0  # for the client to take the answer
     closing_s: float = 1.0  # for answers under way when the server closes
@@ -61,7 +62,8 @@ class AdminServer:
         self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._file: tuple[int, int] | None = None  # device and inode of our socket file
-        self._connections: dict[asyncio.Task[None], bool] = {}  # whether an answer is under way
+        self._connections: dict[asyncio.Task[None], float | None] = {}
+        """Since when each is idle, by the loop's time; None: an answer is under way."""
         self._refused_uids: set[int] = set()
 
     def bind(self) -> None:
@@ -91,8 +93,8 @@ class AdminServer:
             listener.close()
             return
         self._server.close()
-        for task, answering in self._connections.items():
-            if not answering:
+        for task, idle_since in self._connections.items():
+            if idle_since is not None:
                 task.cancel()
         tasks = set(self._connections)
         if tasks:
@@ -104,12 +106,13 @@ class AdminServer:
         self._server = None
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._connections[task] = False
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._serve(reader, writer))
+        self._connections[task] = loop.time()
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._connections[task]
+        self._connections.pop(task, None)
         if not task.cancelled() and (bug := task.exception()):
             _log.error("admin_connection_failed", exc_info=bug)
 
@@ -134,24 +137,40 @@ class AdminServer:
                 _log.warning("admin_peer_refused", peer_uid=peer.uid, peer_pid=peer.pid)
             why = f"This daemon belongs to another user; you are user {peer.uid}."
             return Refusal("PEER_REFUSED", why, "Ask as the user who runs it.", str(peer.uid))
-        if len(self._connections) > self._limits.connections:
-            limit = self._limits.connections
+        limit = self._limits.connections
+        if len(self._connections) > limit and not self._made_room():
             _log.warning("admin_connections_full", limit=limit)
-            why = f"{limit} connections are open already."
-            return Refusal("TOO_MANY_CONNECTIONS", why, "Close one.", limit=str(limit))
+            why = f"{limit} connections are open already, and all are in use."
+            remedy = "Try again in a few seconds; see what else asks this daemon so much."
+            return Refusal("TOO_MANY_CONNECTIONS", why, remedy, limit=str(limit))
         return None
+
+    def _made_room(self) -> bool:
+        """Hang up on the one who has been idle longest, if that is long enough."""
+        late_s = asyncio.get_running_loop().time() - self._limits.idle_when_full_s
+        idle = {
+            task: since
+            for task, since in self._connections.items()
+            if since is not None and since <= late_s and task is not asyncio.current_task()
+        }
+        if not idle:
+            return False
+        longest = min(idle, key=idle.__getitem__)
+        longest.cancel()
+        del self._connections[longest]
+        return True
 
     async def _converse(self, connection: "_Connection", peer: Peer) -> None:
         task = asyncio.current_task()
         assert task is not None  # this runs in one
         while (line := await connection.line()) is not None:
-            self._connections[task] = True
+            self._connections[task] = None
             parsed = line if isinstance(line, Parsed) else parse(line)
             result = await self._result(parsed.request)
             if isinstance(result, Refusal):
                 self._log_refusal(parsed, result, peer)
             await connection.answer(parsed, result)
-            self._connections[task] = False
+            self._connections[task] = asyncio.get_running_loop().time()
             if isinstance(line, Parsed) or self._server is None or not self._server.is_serving():
                 return
 

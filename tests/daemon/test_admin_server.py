@@ -249,7 +249,7 @@ def test_a_client_that_does_not_read_is_hung_up_on(path: Path, desk: Any) -> Non
 def test_more_connections_than_allowed_are_turned_away_by_name(path: Path, desk: Any) -> None:
     async def scenario() -> None:
         async with (
-            serving(path, desk, AdminLimits(connections=2)),
+            serving(path, desk, AdminLimits(connections=2, idle_when_full_s=60)),
             connected(path) as (first, first_writer),
             connected(path) as (second, second_writer),
         ):
@@ -266,6 +266,44 @@ def test_more_connections_than_allowed_are_turned_away_by_name(path: Path, desk:
                 if answer["ok"]:
                     return
             pytest.fail("the place was not freed")
+
+    asyncio.run(scenario())
+
+
+def test_who_is_idle_longest_makes_room_for_who_comes(path: Path, desk: Any) -> None:
+    """A program that leaks connections must not keep a person from closing."""
+
+    async def scenario() -> None:
+        async with (
+            serving(path, desk, AdminLimits(connections=2, idle_when_full_s=0)),
+            connected(path) as (leaked, _),
+            connected(path) as (used, used_writer),
+        ):
+            used_writer.write(b'{"command":"ping"}\n')
+            assert (await said(used))["ok"]
+
+            assert (await asked(path, b'{"command":"ping"}'))["ok"]
+
+            assert await leaked.read() == b""
+            used_writer.write(b'{"command":"ping"}\n')
+            assert (await said(used))["ok"]
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_an_answer_makes_no_room(path: Path, desk: Any) -> None:
+    desk.answers[Close] = 0.05
+
+    async def scenario() -> None:
+        async with (
+            serving(path, desk, AdminLimits(connections=1, idle_when_full_s=0)),
+            connected(path) as (reader, writer),
+        ):
+            writer.write(b'{"command":"close","position":"3f"}\n')
+            await desk.called.wait()
+            refused = await asked(path, b'{"command":"ping"}')
+            assert refused["error"]["rule"] == "TOO_MANY_CONNECTIONS"
+            assert (await said(reader))["message"] == "late"
 
     asyncio.run(scenario())
 
