@@ -61,19 +61,55 @@ def clean(value: object) -> str:
     return "-" if value is None else _CONTROL.sub("?", str(value))
 
 
+class _Deeds:
+    """Whether this command has changed something by now."""
+
+    done = False
+
+
+def begin() -> None:
+    """Nothing has been changed yet."""
+    _Deeds.done = False
+
+
+def changed() -> None:
+    """Something has been: who cannot be told so must not take it for a failure."""
+    _Deeds.done = True
+
+
 def is_asked() -> bool:
     """Whether somebody sits there who can answer."""
-    return sys.stdin.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def put(text: str, *, nl: bool = True) -> None:
+    """Print to stdout. Ends the command where that is full or gone."""
+    try:
+        typer.echo(text, nl=nl)
+    except OSError as error:
+        _leave_untold(error)
+
+
+def _leave_untold(error: OSError) -> NoReturn:
+    with contextlib.suppress(OSError, ValueError):  # what is left in its buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    why = f"The answer could not be printed: {error.strerror or error}."
+    if _Deeds.done:
+        remedy = "It was taken; look before you ask again: holdfast status."
+        fail(Refusal("OUTPUT_FAILED", why, remedy), Exit.UNKNOWN)
+    if isinstance(error, BrokenPipeError):  # whoever reads has read enough
+        raise typer.Exit(Exit.REFUSED)
+    fail(Refusal("OUTPUT_FAILED", why, "Make room, or print it elsewhere."))
 
 
 def say(text: str, *, indent: str = "  ") -> None:
     """Print a line; a terminal gets it folded at spaces, its further lines indented."""
     for line in _folded(_CONTROL.sub("?", text), indent, sys.stdout):
-        typer.echo(line)
+        put(line)
 
 
-def _folded(text: str, indent: str, stream: TextIO) -> list[str]:
-    width = shutil.get_terminal_size().columns if stream.isatty() else 0
+def _folded(text: str, indent: str, stream: TextIO | None) -> list[str]:
+    width = shutil.get_terminal_size().columns if stream is not None and stream.isatty() else 0
     if width <= len(indent) + _NARROWEST:
         return [text]
     return textwrap.wrap(
@@ -96,7 +132,7 @@ def printed(show: Callable[[], None]) -> str:
 
 def print_json(value: object) -> None:
     """Print an object, exactly; what is not ASCII as an escape, so that a terminal obeys none."""
-    typer.echo(json.dumps(value, indent=2))
+    put(json.dumps(value, indent=2))
 
 
 def fail(refusal: Refusal, code: Exit = Exit.REFUSED) -> NoReturn:
@@ -110,12 +146,13 @@ def fail(refusal: Refusal, code: Exit = Exit.REFUSED) -> NoReturn:
 def complain(text: str) -> None:
     """Print a line of an error; a terminal gets it folded."""
     for line in _folded(_CONTROL.sub(" ", text), "  ", sys.stderr):
-        typer.echo(line, err=True)
+        with contextlib.suppress(OSError):  # the exit code must tell it, then
+            typer.echo(line, err=True)
 
 
 def on_terminal() -> bool:
     """Whether somebody looks at stdout."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str) -> None:
@@ -153,9 +190,9 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
 def print_heading(text: str) -> None:
     """Print the title of a section."""
     if on_terminal() and not os.environ.get("NO_COLOR"):
-        typer.echo("\n" + typer.style(text, bold=True))
+        put("\n" + typer.style(text, bold=True))
     else:
-        typer.echo("\n" + text)
+        put("\n" + text)
 
 
 def _print_plain(columns: Sequence[Column], rows: list[Row]) -> None:
@@ -167,7 +204,7 @@ def _print_plain(columns: Sequence[Column], rows: list[Row]) -> None:
             text.rjust(width) if column.right else text.ljust(width)
             for text, width, column in zip(line, widths, columns, strict=True)
         )
-        typer.echo(_GAP.join(padded).rstrip())
+        put(_GAP.join(padded).rstrip())
 
 
 def _console() -> "Console":

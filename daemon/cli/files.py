@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from daemon.cli.cells import text
-from daemon.cli.console import Column, Row, clean, print_heading, print_json, print_table, say
+from daemon.cli.console import Column, Row, clean, print_heading, print_json, print_table, put, say
 from daemon.cli.link import ConfigOption, JsonOption, fail_config
 from daemon.config import Loaded, load, secret_of, secrets_of
 from daemon.config_file import ConfigError, Use, find
@@ -61,7 +61,7 @@ def show(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
         print_json({"config": _as_text(shown)})
         return
     say(f"# {file.path}")
-    typer.echo(as_yaml(shown), nl=False)
+    put(as_yaml(shown), nl=False)
 
 
 def strategies(*, as_json: JsonOption = False) -> None:

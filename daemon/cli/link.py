@@ -19,7 +19,7 @@ from daemon.admin_client import (
 from daemon.admin_grammar import check
 from daemon.admin_requests import LONG, LONG_ANSWER_S, READS, AnyAdminRequest
 from daemon.cli.cells import outcome
-from daemon.cli.console import Exit, fail, print_json, say
+from daemon.cli.console import Exit, changed, fail, print_json, say
 from daemon.config_file import ConfigError, ConfigFile, find
 from domain.errors import Refusal
 
@@ -151,6 +151,8 @@ def ask(
         fail(lost(error, afterwards), Exit.UNKNOWN)
     if isinstance(answer, Refusal):
         fail(answer, _exit_of(answer))
+    if not isinstance(request, READS):
+        changed()
     return answer
 
 
@@ -187,7 +189,9 @@ def ask_line(line: str, config: Path | None, socket: Path | None) -> Answer:
     path = socket_of(config, socket)
     try:
         with AdminClient(path) as client, _interrupted(client, None):
-            return client.ask_line(line.replace("\n", " ").encode())
+            answer = client.ask_line(line.replace("\n", " ").encode())
+            changed()  # it may have
+            return answer
     except UnreachableError as error:
         fail(nobody(path, error), Exit.UNREACHABLE)
     except AnswerLostError as error:
@@ -219,6 +223,12 @@ def nobody(path: Path, error: UnreachableError) -> Refusal:
             rule="NOT_YOUR_DAEMON",
             message=f"The socket {path} is not for you: {error}.",
             remedy="Ask as the user who runs the daemon.",
+        )
+    if isinstance(error.__cause__, BlockingIOError | TimeoutError):  # its queue is full
+        return Refusal(
+            rule="DAEMON_SILENT",
+            message=f"The daemon at {path} takes no more connections: it hangs, or is stopped.",
+            remedy="See its log, and end what asks it all the time; else restart it.",
         )
     return Refusal(
         rule="NO_DAEMON",

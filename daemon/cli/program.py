@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from daemon.cli.console import begin
 from daemon.version import installed_version
 
 _HELP = """Open, guard and close trading positions, and lose none of them.
@@ -118,9 +119,9 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 
 def _program(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback prints it
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit."),
     ] = False,
 ) -> None:
-    pass
+    begin()

@@ -10,7 +10,7 @@ from daemon.cli.link import lost, nobody
 from domain.errors import Refusal
 
 _PATIENCE_S = 3.0  # for an answer to a look; a daemon that is well needs milliseconds
-UNREACHABLE = frozenset({"NO_DAEMON", "NOT_YOUR_DAEMON"})
+UNREACHABLE = frozenset({"NO_DAEMON", "NOT_YOUR_DAEMON", "DAEMON_SILENT"})
 LOST = "ANSWER_LOST"
 
 

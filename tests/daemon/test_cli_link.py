@@ -173,3 +173,61 @@ def test_doctor_looks_at_the_daemon_of_the_configuration_that_was_typed(
 
     assert two[0].desk.asked == []
     assert Ping() in two[1].desk.asked
+
+
+# --- output that goes nowhere ---
+
+DONE = b'{"ok": true, "done": true}\n'
+
+
+def printed_to(place: str, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with daemon_that(path, DONE), Path(place).open("w") as full:
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, *arguments, "--socket", str(path)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd=ROOT,
+        )
+
+
+def test_what_was_done_and_could_not_be_printed_is_no_failure(tmp_path: Path) -> None:
+    """A script that reads 1 as "nothing changed" would do it again."""
+    for arguments in (["pause", "trend"], ["pause", "trend", "--json"], ["admin", "{}"]):
+        ran = printed_to("/dev/full", tmp_path / f"{len(arguments)}{arguments[0]}", *arguments)
+
+        assert ran.returncode == 4
+        assert "error OUTPUT_FAILED: The answer could not be printed: No space left" in ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+def test_what_was_only_looked_at_and_could_not_be_printed_is_a_failure(tmp_path: Path) -> None:
+    ran = printed_to("/dev/full", tmp_path / "s", "conflicts", "--json")
+
+    assert ran.returncode == 1
+    assert "→ Make room, or print it elsewhere." in ran.stderr
+
+
+def test_without_any_output_a_change_is_done_all_the_same(tmp_path: Path) -> None:
+    with daemon_that(tmp_path / "s", DONE):
+        command = [sys.executable, "-c", PROGRAM, "pause", "trend", "--socket", str(tmp_path / "s")]
+        ran = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *command], timeout=30, check=False, cwd=ROOT
+        )
+
+    assert ran.returncode == 0
+
+
+def test_a_daemon_whose_queue_is_full_is_not_called_absent(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as waiting:
+        server.bind(str(path))
+        server.listen(0)  # and nobody accepts: one may wait
+        waiting.connect(str(path))
+
+        ran = holdfast("status", "--socket", str(path))
+
+    assert ran.code == 3
+    assert ran.err.startswith(f"error DAEMON_SILENT: The daemon at {path} takes no more")
