@@ -80,7 +80,9 @@ def private_directory(directory: Path) -> None:
         _refuse_directory(
             directory,
             f"is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
-            f"Close it: chmod 700 {directory}",
+            "Name one of its own: that one is for all."
+            if found.st_mode & stat.S_ISVTX
+            else f"Close it, if only the daemon uses it: chmod 700 {directory}; else name another.",
         )
 
 

@@ -86,11 +86,14 @@ class ConfigFile:
             raise ConfigError(self.path, problems)
         admin = document.value.get("admin")
         named = admin.get("socket") if isinstance(admin, dict) else None
-        if isinstance(named, str):
-            return self.base / Path(named).expanduser()
         data_dir = document.value.get("data_dir")
-        directory = Path(data_dir if isinstance(data_dir, str) else DATA_DIR).expanduser()
-        return self.base / directory / SOCKET_NAME
+        directory = Path(data_dir if isinstance(data_dir, str) else DATA_DIR)
+        path = Path(named) if isinstance(named, str) else directory / SOCKET_NAME
+        try:
+            return self.base / path.expanduser()
+        except RuntimeError:  # ~somebody
+            why = f"whose home {path.parts[0]} is cannot be said"
+            raise ConfigError(self.path, (Problem(1, (), why),)) from None
 
 
 def find(named: Path | None) -> ConfigFile:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from daemon.config_file import DATA_DIR, SOCKET_NAME
-from daemon.config_section import SecretRef, Section
+from daemon.config_section import SecretRef, Section, at_home
 from daemon.config_types import (
     Amount,
     BarLength,
@@ -296,7 +296,7 @@ class Admin(Section):
     @field_validator("socket", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return None if value is None else _base(info) / value.expanduser()
+        return None if value is None else _base(info) / at_home(value)
 
 
 class LogSection(Section):
@@ -311,7 +311,7 @@ class LogSection(Section):
     @field_validator("file", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return None if value is None else _base(info) / value.expanduser()
+        return None if value is None else _base(info) / at_home(value)
 
 
 class Config(Section):
@@ -353,7 +353,7 @@ class Config(Section):
     @field_validator("data_dir", mode="after")
     @classmethod
     def _absolute(cls, value: Path, info: ValidationInfo) -> Path:
-        return _base(info) / value.expanduser()
+        return _base(info) / at_home(value)
 
     @property
     def venue(self) -> Venue | None:

@@ -21,6 +21,15 @@ class Section(BaseModel):
     )
 
 
+def at_home(path: Path) -> Path:
+    """Return a path with `~` spelled out. Raises `ValueError` where nobody knows whose that is."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        message = f"whose home {path.parts[0]} is cannot be said"
+        raise ValueError(message) from None
+
+
 class SecretRef(Section):
     """Where a secret is: in an environment variable or in a file. Never the secret itself."""
 
@@ -34,6 +43,8 @@ class SecretRef(Section):
         if (self.env is None) == (self.file is None):
             message = "a secret is named by {env: NAME} or by {file: PATH}"
             raise ValueError(message)
+        if self.file is not None:
+            at_home(self.file)
         return self
 
 

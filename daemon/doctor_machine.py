@@ -157,7 +157,9 @@ def _problems_of(path: Path, found: os.stat_result) -> Iterator[tuple[Level, str
     closed = "700" if stat.S_ISDIR(found.st_mode) else "600"
     if mode & _OTHERS:
         # The admin socket wants its directory closed, a journal file may be nobody else's.
-        yield "fail", f"{path} is open to others (mode {mode:04o})", f"chmod {closed} {path}"
+        is_for_all = mode & stat.S_ISVTX  # as /tmp, which must stay open
+        remedy = "Name another: that one is for all." if is_for_all else f"chmod {closed} {path}"
+        yield "fail", f"{path} is open to others (mode {mode:04o})", remedy
 
 
 def free(config: Config) -> Finding:

@@ -28,7 +28,7 @@ from daemon.archive import Archive
 from daemon.assembly import Assembly, Ports, assemble, open_store
 from daemon.background import Background
 from daemon.config import Loaded, Login, login_of, secrets_of
-from daemon.config_models import Config
+from daemon.config_models import Config, LogSection
 from daemon.config_strategies import strategies_of
 from daemon.config_text import portable
 from daemon.desk import Desk
@@ -84,10 +84,7 @@ def run_daemon(loaded: Loaded) -> int:
     """
     began_s = time.monotonic()
     strategies = strategies_of(loaded)
-    log_settings = loaded.config.log
-    if log_settings.file is not None:
-        log_settings.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    logs = Logs(level=log_settings.level, format=log_settings.format, file=log_settings.file)
+    logs = _logs(loaded.config.log)
     logs.start()
     faulthandler.enable()  # a service manager's watchdog kills by SIGABRT: where did it stand?
     logs.mask(*secrets_of(loaded).values())
@@ -108,6 +105,18 @@ def run_daemon(loaded: Loaded) -> int:
         return code
     finally:
         logs.close()
+
+
+def _logs(settings: LogSection) -> Logs:
+    file = settings.file
+    try:
+        if file is not None:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Logs(level=settings.level, format=settings.format, file=file)
+    except OSError as error:
+        why = f"The log {file} cannot be written: {error.strerror or error}."
+        remedy = "Set log.file to a file of yours, or leave it out."
+        raise StartError(Refusal("LOG_UNUSABLE", why, remedy)) from error
 
 
 def _leave(code: int, logs: Logs) -> None:

@@ -8,6 +8,7 @@ in every value, whatever the format. Secrets are masked by the name of their fie
 their text turns up. A log that cannot be written loses lines, and says how many; it stops nobody.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -106,7 +107,8 @@ class Logs:
         logging.getLogger().removeHandler(self._handler)
         structlog.reset_defaults()
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # a full disk: that lines are missing was said
+                self._file.close()
             self._file = None
 
     def _logger(self, *names: object) -> "_Category":

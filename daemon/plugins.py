@@ -114,7 +114,11 @@ def _class_of(spec: str, base: Path) -> type[Strategy]:
             return _from_entry_point(point)
     file, colon, name = spec.rpartition(":")
     if colon and file.endswith(".py"):
-        return _from_file(spec, (base / Path(file).expanduser()).resolve(), name)
+        try:
+            path = (base / Path(file).expanduser()).resolve()
+        except RuntimeError as error:  # ~somebody, or links in a circle
+            raise StrategyError(f"{spec}: {error}", "Name the file by its whole path.") from error
+        return _from_file(spec, path, name)
     if spec.endswith(".py"):
         message = f"Strategy {spec!r} names a file, but no class in it."
         raise StrategyError(message, f"Write {spec}:NameOfTheClass.")

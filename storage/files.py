@@ -27,7 +27,9 @@ def prepare_directory(path: Path) -> None:
             f"{path} belongs to user {found.st_uid}, not to the one running Holdfast."
         )
     if stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
-        raise UnsafeFileError(f"Others can write to {path}: run chmod 700 {path}")
+        is_for_all = found.st_mode & stat.S_ISVTX  # as /tmp, which must stay open
+        remedy = "name another, that one is for all" if is_for_all else f"run chmod 700 {path}"
+        raise UnsafeFileError(f"Others can write to {path}: {remedy}")
 
 
 def open_private(path: Path, *, creates: bool = True) -> int:

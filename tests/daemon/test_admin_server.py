@@ -373,7 +373,17 @@ def test_a_directory_open_to_others_is_refused(path: Path, desk: Any) -> None:
     refusal = refused_start(path, desk)
 
     assert refusal.rule == "DIRECTORY_NOT_PRIVATE"
-    assert refusal.remedy == f"Close it: chmod 700 {path.parent}"
+    assert f"Close it, if only the daemon uses it: chmod 700 {path.parent}" in refusal.remedy
+
+
+def test_nobody_is_told_to_close_a_directory_that_is_for_all(path: Path, desk: Any) -> None:
+    path.parent.mkdir()
+    path.parent.chmod(0o1777)  # as /tmp
+
+    refusal = refused_start(path, desk)
+
+    assert refusal.rule == "DIRECTORY_NOT_PRIVATE"
+    assert refusal.remedy == "Name one of its own: that one is for all."
 
 
 def test_a_link_to_a_directory_is_refused(tmp_path: Path, desk: Any) -> None:

@@ -517,3 +517,32 @@ def test_symbols_without_rules_of_their_own_take_those_of_the_others(write: Writ
 def test_a_document_that_is_nothing_says_what_is_expected(write, text: str) -> None:
     with pytest.raises(ConfigError, match="a mapping of keys is expected"):
         load(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("data_dir: ~nobody-is-called-so/var", "data_dir"),
+        ("admin: {socket: ~nobody-is-called-so/a}", "admin.socket"),
+        ("log: {file: ~nobody-is-called-so/a}", "log.file"),
+        ("secrets: {key: {file: ~nobody-is-called-so/a}}", "secrets.key"),
+    ],
+)
+def test_the_home_of_somebody_unknown_is_a_problem(write: Write, text: str, key: str) -> None:
+    (found,) = problems(write(f"{text}\n{MARKET}"))
+
+    assert found == f"1: {key}: whose home ~nobody-is-called-so is cannot be said"
+
+
+def test_a_socket_in_the_home_of_somebody_unknown_is_not_found(write: Write) -> None:
+    for text in ("data_dir: ~nobody-is-called-so/var", "admin: {socket: ~nobody-is-called-so/a}"):
+        with pytest.raises(ConfigError, match="cannot be said"):
+            write(text).socket_path()
+
+
+def test_a_strategy_in_the_home_of_somebody_unknown_is_a_problem(write: Write) -> None:
+    trader = TRADER.replace("ema-cross", "~nobody-is-called-so/mine.py:Mine")
+
+    (found,) = problems(write(MARKET + trader))
+
+    assert "traders[0].strategy" in found

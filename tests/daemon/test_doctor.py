@@ -77,6 +77,11 @@ def test_a_directory_that_others_may_enter_is_a_failure(examine, data):
     assert found.remedy == f"chmod 700 {data}"
 
 
+def test_nobody_is_told_to_close_a_directory_that_is_for_all(examine, data):
+    data.chmod(0o1777)  # as /tmp
+    assert examine()["data directory"].remedy == "Name another: that one is for all."
+
+
 def test_a_journal_that_others_may_read_is_a_failure(examine, data):
     (data / "holdfast.db").chmod(0o644)
     found = examine()["data directory"]

@@ -452,3 +452,20 @@ def insisted(daemon: Daemon) -> bool:
     if daemon.process.is_running:
         os.kill(daemon.process.pid, signal.SIGTERM)
     return daemon.process.is_running
+
+
+def test_a_log_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    config = config_in(
+        tmp_path, tmp_path / "d", CONFIG.replace("json}", f"json, file: {tmp_path}}}")
+    )
+
+    tried = attempt(config, "run")
+
+    tried.assert_refused("LOG_UNUSABLE", f"The log {tmp_path} cannot be written: Is a directory.")
+
+
+def test_a_full_disk_under_the_log_makes_no_failure_of_a_stop(processes: Processes) -> None:
+    daemon = running(processes, "daemon", CONFIG.replace("json}", "json, file: /dev/full}"))
+
+    assert daemon.process.stop() == 0
+    assert "Traceback" not in daemon.process.text()
