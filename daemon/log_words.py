@@ -45,6 +45,7 @@ PHRASES = {
     "threads_left": "a file or disk that somebody waits for does not answer: stopped without it",
     "stopped": "stopped; {positions:position} in the journal",
     "failed": "failed: {error}",
+    "log_not_reopened": "log.file cannot be opened anew, the old one is written on: {error}",
     "log_lines_lost": "{lines:line} of this log could not be written",
     # commands
     "admin_request": "asked: {request:asked}",

@@ -72,11 +72,10 @@ class Logs:
         self._outputs: list[_Output | Recent] = [_Output(stream, first, least), self.recent]
         self._safe = _Safe()
         self._handler = _FromLibraries()
-        self._file: TextIO | None = None
-        if file is not None:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._file = os.fdopen(descriptor, "a", encoding="utf-8")
-            self._outputs.append(_Output(self._file, _JSON, least))
+        self._path, self._file = file, None if file is None else _opened(file)
+        self._kept = None if self._file is None else _Output(self._file, _JSON, least)
+        if self._kept is not None:
+            self._outputs.append(self._kept)
 
     def set_level(self, level: str) -> None:
         """Say from this level on, from the next line on."""
@@ -101,6 +100,18 @@ class Logs:
     def mask(self, *secrets: str) -> None:
         """Never print these texts, wherever they turn up."""
         self._safe.secrets += tuple(secret for secret in secrets if secret)
+
+    def reopen(self) -> None:
+        """Open the file by its name anew, for who rotates logs has renamed it.
+
+        Raises `OSError` when it cannot be opened; what is open stays then.
+        """
+        if self._path is None or self._file is None or self._kept is None:
+            return
+        old, self._file = self._file, _opened(self._path)
+        self._kept.move_to(self._file)
+        with contextlib.suppress(OSError):
+            old.close()
 
     def close(self) -> None:
         """Let go of structlog, of the libraries and of the file."""
@@ -221,6 +232,10 @@ class _Output:
         self._least = least  # level
         self._lost = 0  # since the last line that was written
 
+    def move_to(self, stream: TextIO) -> None:
+        """Write there from now on."""
+        self._stream = stream
+
     def write(self, line: Line) -> None:
         if _LEVELS[line.level] < self._least:
             return
@@ -233,6 +248,11 @@ class _Output:
             self._lost = 0
         except (OSError, ValueError):  # full disk, closed pipe, closed stream
             self._lost += 1
+
+
+def _opened(file: Path) -> TextIO:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return os.fdopen(descriptor, "a", encoding="utf-8")
 
 
 def _lines_lost(count: int, at: datetime) -> Line:

@@ -70,6 +70,7 @@ class Reloader:
         async with self._lock:
             self._notifier.reloading()
             status = "the configuration could not be read again"
+            self._reopen_log()
             try:
                 result = await self._reload()
                 if isinstance(result, Refusal):
@@ -79,6 +80,13 @@ class Reloader:
                 return result
             finally:
                 self._notifier.ready(status)
+
+    def _reopen_log(self) -> None:
+        """Who rotates logs asks for a reload as well."""
+        try:
+            self._logs.reopen()
+        except OSError as error:
+            _log.warning("log_not_reopened", error=error.strerror or str(error))
 
     async def _reload(self) -> Result | Refusal:
         in_force = self._parts.config

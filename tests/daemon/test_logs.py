@@ -268,6 +268,39 @@ def test_a_log_that_cannot_be_written_stops_nobody_and_says_so_later(start: Any)
     ]
 
 
+def test_a_file_that_was_renamed_is_opened_anew(tmp_path: Path) -> None:
+    file, rotated = tmp_path / "log", tmp_path / "log.1"
+    logs = Logs(stream=io.StringIO(), file=file)
+    logs.start()
+    log = structlog.get_logger("system")
+    log.info("before")
+    file.rename(rotated)
+
+    logs.reopen()
+    log.info("after")
+
+    assert [json.loads(file.read_text())["event"] for file in (rotated, file)] == [
+        "before",
+        "after",
+    ]
+    logs.close()
+
+
+def test_a_file_that_cannot_be_opened_anew_is_written_on(tmp_path: Path) -> None:
+    file, rotated = tmp_path / "log", tmp_path / "log.1"
+    logs = Logs(stream=io.StringIO(), file=file)
+    logs.start()
+    file.rename(rotated)
+    file.mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        logs.reopen()
+    structlog.get_logger("system").info("after")
+
+    assert json.loads(rotated.read_text())["event"] == "after"
+    logs.close()
+
+
 def test_after_closing_nothing_is_taken_in(start: Any) -> None:
     stream = io.StringIO()
     logs = Logs(stream=stream)
