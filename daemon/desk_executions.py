@@ -152,9 +152,13 @@ class DeskExecutions:
         return _made_since(row, "position", position_id)
 
     async def _told(self, asked: EntryRequest | AddToPosition) -> Result | Refusal:
+        held = self._world.position(asked.position_id)
+        before = 0 if held is None else len(held.additions)
         result = await self._owners.tell(names.trader(_trader_of(asked, self._world)), asked)
         if isinstance(result, Refusal):
             return result
+        if isinstance(asked, AddToPosition):
+            return await self._positions.told_when_added(asked, before)
         return await self._positions.told_when_settled(asked.position_id)
 
     async def _entries_of(self, position_id: str) -> list[ExecutionRow]:

@@ -176,6 +176,17 @@ class DeskPositions:
         """Return a position whose entry has come to something, or as it stands after a while."""
         return await self._told_about(position_id, _is_settled)
 
+    async def told_when_added(self, command: AddToPosition, before: int) -> Result | Refusal:
+        """Return a position once its addition has come to something; it had `before` of them."""
+        waits_for_fill = command.limit_price is None
+        return await self._told_about(
+            command.position_id,
+            lambda found: (
+                len(found.additions) > before
+                and not (waits_for_fill and found.additions[-1].status is OrderStatus.INTENT)
+            ),
+        )
+
     async def _told_about(
         self, position_id: PositionId, is_told: Callable[[Position], bool]
     ) -> Result | Refusal:
@@ -217,14 +228,7 @@ class DeskPositions:
         result = await self._owners.tell(names.trader(position.trader), command)
         if isinstance(result, Refusal):
             return result
-        waits_for_fill = request.limit_price is None
-        return await self._told_about(
-            position.id,
-            lambda found: (
-                len(found.additions) > before
-                and not (waits_for_fill and found.additions[-1].status is OrderStatus.INTENT)
-            ),
-        )
+        return await self.told_when_added(command, before)
 
     # --- what is open ---
 

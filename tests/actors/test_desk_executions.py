@@ -88,7 +88,7 @@ def test_an_addition_is_tried_again_as_an_addition(perform):
         told = await desk.handle(ask.Retry())
 
         assert told["position"]["id"] == pid(1)
-        await box.soon()
+        assert told["position"]["remaining_quantity"] == "0.03"
         assert box.position(1).remaining == D("0.03")
 
     perform(play)
