@@ -32,7 +32,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066
 _GAP = "  "
 _NARROWEST = 20  # columns to fold text into
 _FOLDED = 36  # columns that a sentence in a table has at least, before others leave for it
-_ALWAYS = 9
+ALWAYS = 9
 
 
 class Exit(IntEnum):
@@ -51,7 +51,7 @@ class Column(msgspec.Struct, frozen=True):
     title: str
     text: Callable[[Row], str]
     right: bool = False
-    keep: int = _ALWAYS  # columns with a lower number leave a narrow terminal first
+    keep: int = ALWAYS  # columns with a lower number leave a narrow terminal first
     style: Callable[[Row], str] | None = None
     folds: bool = False  # a sentence: on a terminal it takes several lines where it must
 
@@ -221,7 +221,7 @@ def _fitting(console: "Console", columns: Sequence[Column], rows: list[Row]) -> 
     while True:
         table = _rich_table(kept, rows, _FOLDED)
         needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
-        droppable = [column for column in kept if column.keep < _ALWAYS]
+        droppable = [column for column in kept if column.keep < ALWAYS]
         if needed <= console.width or not droppable:
             return _rich_table(kept, rows)
         kept.remove(min(droppable, key=lambda column: column.keep))

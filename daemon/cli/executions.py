@@ -232,19 +232,14 @@ def latency(
         print_json(answer)
         return
     columns = [
-        Column("VENUE", text("venue")),
+        Column("VENUE", text("venue"), keep=2),
         Column("TYPE", text("type")),
         Column("STEP", said("step")),
-        Column("ORDERS", text("count"), right=True),
-        *(
-            Column(title, text(name), right=True)
-            for title, name in (
-                ("P50 MS", "p50_ms"),
-                ("P95 MS", "p95_ms"),
-                ("P99 MS", "p99_ms"),
-                ("MAX MS", "max_ms"),
-            )
-        ),
+        Column("ORDERS", text("count"), right=True, keep=3),
+        Column("P50 MS", text("p50_ms"), right=True),
+        Column("P95 MS", text("p95_ms"), right=True, keep=4),
+        Column("P99 MS", text("p99_ms"), right=True),
+        Column("MAX MS", text("max_ms"), right=True, keep=5),
     ]
     print_table(columns, rows_of(answer, "latency"), empty="no orders yet")
 

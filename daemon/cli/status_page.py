@@ -4,11 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 
 from daemon.cli.answers import causes_of, list_of
 from daemon.cli.cells import failure_said, money, short_age, short_span, short_time, text
-from daemon.cli.console import Column, Row, clean, print_heading, print_pairs, print_table
+from daemon.cli.console import (
+    ALWAYS,
+    Column,
+    Row,
+    clean,
+    print_heading,
+    print_pairs,
+    print_table,
+)
 from daemon.words import alike, signed_number
 from daemon.words import downtime as said_downtime
 
 _QUOTES = ("last", "bid", "ask", "mark")
+_KEEP = {"bid": 3, "ask": 3, "mark": 2}  # a price that is cut short would be another
 
 
 def print_status(status: Row) -> None:
@@ -92,7 +101,10 @@ def _print_prices(prices: Sequence[Row]) -> None:
     print_heading("Prices")
     columns = [
         Column("SYMBOL", text("symbol")),
-        *(Column(name.upper(), _quote(name), right=True) for name in _QUOTES),
+        *(
+            Column(name.upper(), _quote(name), right=True, keep=_KEEP.get(name, ALWAYS))
+            for name in _QUOTES
+        ),
         Column("AGE", _age, right=True),
         Column("", _reliance, style=lambda row: "" if row.get("is_fresh") else "red"),
     ]

@@ -32,6 +32,7 @@ from daemon.admin_requests import (
     CloseAll,
     Drain,
     Health,
+    Latency,
     ListConflicts,
     ListOrders,
     ListPositions,
@@ -864,6 +865,24 @@ def test_a_table_fits_the_terminal(filled: Any, columns: int) -> None:
     assert {"ID", "SYMBOL", "SIDE", "PRICE", "P&L", "STOP"} <= set(header)
     assert ("TRADER" in header) == (columns == 120)
     assert "\x1b[" in shown
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_no_figure_is_cut_short_on_a_narrow_terminal(filled: Any, columns: int) -> None:
+    took = {"p50_ms": 116.447, "p95_ms": 1122.153, "p99_ms": 1157.6, "max_ms": 1157.625}
+    kind = {"venue": "paper", "type": "market exit", "step": "decision_to_request", "count": 1712}
+    line = kind | took
+    filled.desk.answers[Latency] = {"latency": [line]}
+    price = {"symbol": "BTC/USDT", "age_s": 0.3, "is_fresh": True, "source": "stream"}
+    figures = dict.fromkeys(("last", "bid", "ask", "mark"), "162066.8")
+    filled.desk.answers[Status] = {**status(), "prices": [{**price, **figures}]}
+
+    assert "162,066.8" in on_terminal("status", filled.path, columns)
+    assert "…" not in on_terminal("status", filled.path, columns)
+    if columns == 60:
+        shown = on_terminal("latency", filled.path, columns)
+        assert "…" not in shown
+        assert "1157.6" in shown
 
 
 def test_no_color_means_no_color(filled: Any) -> None:
