@@ -216,10 +216,14 @@ class _Daemon:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pid: object = None
+        self._refusal: Refusal | None = None
         self._error: Exception | None = None
         try:
             answer = self._ask(Ping())
-            self._pid = answer.get("pid") if not isinstance(answer, Refusal) else None
+            if isinstance(answer, Refusal):
+                self._refusal = answer
+            else:
+                self._pid = answer.get("pid")
         except (UnreachableError, AnswerLostError) as error:
             self._error = error
 
@@ -229,6 +233,8 @@ class _Daemon:
 
     def finding(self) -> Finding:
         """Say whether it answers, and whether only its user can ask."""
+        if self._refusal is not None:
+            return Finding("daemon", "fail", self._refusal.message, self._refusal.remedy)
         if isinstance(self._error, AnswerLostError):
             remedy = "It may hang: look at its log; kill -9 loses nothing that was acknowledged."
             return Finding("daemon", "fail", f"{self._path} does not answer", remedy)
@@ -236,6 +242,9 @@ class _Daemon:
             if self._path.exists() and isinstance(self._error.__cause__, PermissionError):
                 remedy = "Run this as the user who runs Holdfast."
                 return Finding("daemon", "fail", f"{self._path} is not for you", remedy)
+            if isinstance(self._error.__cause__, BlockingIOError | TimeoutError):
+                found = f"{self._path} takes no more connections"
+                return Finding("daemon", "fail", found, "It may hang: look at its log.")
             found = f"none answers at {self._path}"
             return Finding("daemon", "warn", found, "Start it: holdfast run, or the service.")
         mode = stat.S_IMODE(self._path.stat().st_mode)
@@ -246,6 +255,8 @@ class _Daemon:
 
     def findings(self, *, full: bool) -> Iterator[Finding]:
         """Ask it for its health, its prices, its loop, its journal."""
+        if self._refusal is not None:
+            return
         try:
             yield from self._findings(full=full)
         except (UnreachableError, AnswerLostError) as error:
@@ -253,9 +264,12 @@ class _Daemon:
 
     def _findings(self, *, full: bool) -> Iterator[Finding]:
         health, status = self._ask(Health()), self._ask(Status())
-        if isinstance(health, Refusal) or isinstance(status, Refusal):
-            yield Finding("health", "warn", "it is still starting", "Ask again in a second.")
-            return
+        for each in (health, status):
+            if isinstance(each, Refusal):
+                yield Finding("health", "warn", each.message, each.remedy)
+                return
+        assert not isinstance(health, Refusal)
+        assert not isinstance(status, Refusal)
         yield from _health(health)
         yield _prices(status)
         yield from _link(status)

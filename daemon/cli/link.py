@@ -71,6 +71,7 @@ SocketOption = Annotated[
         envvar="HOLDFAST_SOCKET",
         callback=_named,
         metavar="PATH",
+        readable=False,  # another user's is told apart when it is asked
         help="The daemon's admin socket.  [default: as the configuration says]",
         show_default=False,
     ),

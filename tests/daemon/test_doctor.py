@@ -1,5 +1,6 @@
 """`holdfast doctor` on files of a stopped daemon: what is wrong is found, what is secret is not."""
 
+import json
 import os
 import socket
 import sqlite3
@@ -16,6 +17,7 @@ from daemon.config_file import ConfigFile
 from daemon.doctor_machine import Finding
 from runtime.disk import RealDisk
 from storage.store import Store
+from tests.daemon.test_admin_client import daemon_that
 
 CONFIG = """
 data_dir: ./data
@@ -170,6 +172,25 @@ def test_a_socket_that_nobody_answers_is_no_daemon(examine, data):
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(data / "holdfast.sock"))
     assert examine()["daemon"].level == "warn"
+
+
+def test_a_daemon_that_refuses_to_talk_is_told_in_its_own_words(examine, data):
+    refusal = {"rule": "PEER_REFUSED", "message": "It is another's.", "remedy": "Ask as them."}
+    answer = json.dumps({"ok": False, "error": refusal}).encode() + b"\n"
+    with daemon_that(data / "holdfast.sock", answer):
+        found = examine()
+    assert found["daemon"] == Finding("daemon", "fail", "It is another's.", "Ask as them.")
+    assert not {"health", "journal"} & found.keys()
+
+
+def test_a_daemon_whose_queue_is_full_is_not_called_absent(examine, data):
+    path = str(data / "holdfast.sock")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as waiting:
+        server.bind(path)
+        server.listen(0)  # and nobody accepts: one may wait
+        waiting.connect(path)
+        found = examine()["daemon"]
+    assert (found.level, found.found) == ("fail", f"{path} takes no more connections")
 
 
 def test_a_broken_configuration_is_named_by_its_lines(examine):
