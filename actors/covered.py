@@ -7,13 +7,14 @@ a stop and an exit of one position, both at the venue, nobody else may begin to 
 """
 
 from collections.abc import Callable, Container, Iterable
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
 from domain.ids import Symbol
 from domain.instrument import Kind
 from domain.money import ZERO
-from domain.order import RESTING, Order, OrderTerms
+from domain.order import RESTING, Order, OrderStatus, OrderTerms
 from domain.position import Position
 from domain.position_life import is_known_fill
 
@@ -52,6 +53,30 @@ def may_sell_others(position: Position, orders: Iterable[Order]) -> bool:
         return False
     left, locked, leaving = _told(position, orders)
     return locked > ZERO and locked + leaving > left
+
+
+def had_none_to_close(orders: Iterable[Order], codes: Container[str], since: datetime) -> bool:
+    """Whether the venue has refused an exit since then, for want of what it was to close."""
+    return any(
+        order.status is OrderStatus.REJECTED
+        and order.terms.reduce_only
+        and order.terms.type not in RESTING
+        and order.reason.partition(":")[0] in codes
+        and order.updated_at is not None
+        and order.updated_at > since
+        for order in orders
+    )
+
+
+def has_neighbor(position: Position, positions: Iterable[Position]) -> bool:
+    """Whether another position holds the same side of the same symbol."""
+    return any(
+        each.id != position.id
+        and each.instrument.symbol == position.instrument.symbol
+        and each.direction is position.direction
+        and each.remaining
+        for each in positions
+    )
 
 
 def _told(position: Position, orders: Iterable[Order]) -> tuple[Decimal, Decimal, Decimal]:

@@ -4,6 +4,7 @@ What the venue says of them is told at once, before the disk has it: it can be a
 exit may be waiting for it, and the one journal of all keeps who acted on it behind it.
 """
 
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ from domain.order import (
     OrderStatus,
     OrderTerms,
     OrderTriggered,
+    OrderType,
     evolve,
 )
 from exchanges.port import Accepted, Exchange, Refused, Unknown, VenueOrder
@@ -216,7 +218,7 @@ class RestingOrders(Sender):
             terms = replace(
                 order.terms,
                 quantity=held.quantity,
-                trigger_price=held.trigger_price,
+                trigger_price=_level(held),
                 trail_ratio=held.trail_ratio,
                 target_price=held.target_price,
             )
@@ -227,4 +229,9 @@ class RestingOrders(Sender):
 
 
 def _says(terms: OrderTerms) -> tuple[Any, ...]:
-    return terms.quantity, terms.trigger_price, terms.trail_ratio, terms.target_price
+    return terms.quantity, _level(terms), terms.trail_ratio, terms.target_price
+
+
+def _level(terms: OrderTerms) -> Decimal | None:
+    """Return the price that somebody set; that of a trail follows the market by itself."""
+    return None if terms.type is OrderType.TRAIL else terms.trigger_price

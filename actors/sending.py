@@ -5,8 +5,8 @@ An answer that does not come makes the order UNKNOWN; `doubting.py` finds out wh
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Iterable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from actors import names
 from actors.absence import Proving
 from actors.attempts import attempt_of
 from actors.cancels import CancelAgain, Cancels
-from actors.covered import Room, may_sell_others, room_for
+from actors.covered import Room, had_none_to_close, has_neighbor, may_sell_others, room_for
 from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
@@ -49,6 +49,7 @@ from runtime.actor import handles
 log = structlog.get_logger("trade.execution")
 
 ANSWER_WITHIN_S = LEAVES_WITHIN_S
+REFUSAL_COUNTS_FOR = timedelta(minutes=1)  # that nothing was held to close
 HOLDINGS_WITHIN_S = 3.0  # of a start: so long an exit waits to know who else holds its symbol
 CANCEL_FAILING = "CANCEL_FAILING"
 _S = OrderStatus
@@ -153,8 +154,23 @@ class Sender(Proving):
                 else:
                     self._lock(terms.position_id, effect, "exit_waits")
                 return False
+            case Room.ENOUGH if self._is_anothers(position, orders):
+                self._end_unsent(terms, "NOT_HELD", "the venue holds less, and had none to close")
+                return False
             case Room.ENOUGH:
                 return True
+
+    def _is_anothers(self, position: Position, orders: Iterable[Order]) -> bool:
+        """Whether an exit would close what a neighbor holds: refused here for a while.
+
+        The venue holds less than ours together, and it is not booked yet whose is missing.
+        """
+        if position.instrument.symbol not in self.world.differing:
+            return False
+        since = self.world.clock.now() - REFUSAL_COUNTS_FOR
+        not_held = self.port.abilities.not_held
+        positions: list[Position] = self.world.states.latest_of("position")
+        return had_none_to_close(orders, not_held, since) and has_neighbor(position, positions)
 
     def _is_young(self) -> bool:
         """Whether the venue may tell any moment what it holds; until then the stop may stay."""

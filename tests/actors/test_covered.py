@@ -13,6 +13,7 @@ from domain.instrument import Side
 from domain.order import OrderType
 from domain.position import PositionStatus
 from domain.protection import ExitReason
+from exchanges.port import Abilities
 from tests.actors.box import Box, D, pid
 from tests.actors.faulty_venue import answer_lost, broken_line, never_arrives, refused
 from tests.actors.shared_account import SharedAccount
@@ -279,3 +280,24 @@ def test_dust_of_a_swap_does_not_stand_in_the_way_of_proving_that_an_order_never
         assert "DISPUTED_POSITION" not in box.ears.codes()
 
     perform(play)
+
+
+def test_an_exit_of_what_a_person_closed_does_not_sell_what_a_neighbor_holds(perform):
+    class SaysWhatIsNotHeld(SharedAccount):
+        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(number=1)
+        await box.soon(7)
+        await box.open(number=2)  # just now: until that has settled nothing missing is booked
+        box.venue.trades("-0.01")  # a person closes what the first one holds
+        await box.soon(1)
+        box.venue.submits += [refused("51169")]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(20)
+        assert await sold(box, 1) == 0
+        assert box.position(1).status is PositionStatus.CLOSED_EXTERNAL
+        assert box.position(2).status is PositionStatus.OPEN_PROTECTED
+
+    perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())

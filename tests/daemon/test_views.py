@@ -223,6 +223,16 @@ def test_averages_are_printed_to_eight_decimals_and_set_prices_exactly() -> None
     assert row["entry_price"] == "1.66666667"
 
 
+def test_money_that_was_booked_is_told_to_the_last_digit() -> None:
+    life = opened("1", at="100", protection=plan("90")).after(30)
+    life.cross("stop", "89.5").fill_exit(at="89", fee="0.000123456789")
+
+    shown = view(life.p, NOTHING_SEEN)
+
+    assert shown["fees"] == "0.000123456789"
+    assert shown["realized_pnl"] == "-11.000123456789"
+
+
 def an_order(**changes: object) -> Order:
     fields: dict[str, object] = {
         "client_order_id": "c1",

@@ -96,6 +96,24 @@ def test_a_trailing_stop_follows_the_price_at_the_venue(desk: Desk, processes: P
     wait_until(lambda: not held(desk), WITHIN_S, "it fires 2 % below the best price")
 
 
+def test_a_trailing_stop_that_follows_the_price_was_changed_by_nobody(
+    desk: Desk, processes: Processes
+) -> None:
+    daemon = processes.run(desk.config())
+    ready(daemon)
+    position = daemon.cli("open", "BTC/USDT", "long", "--quantity", "0.02", "--trail", "2%")[
+        "position"
+    ]["id"]
+    first = until(daemon, position, status="open_protected", stop_lives="venue")["stop_at"]
+
+    for price in ("61000", "61500", "62000"):
+        desk.price("BTC-USDT-SWAP", price)
+        daemon.cli("reconcile")  # the venue tells another level each time
+
+    assert until(daemon, position, status="open_protected")["stop_at"] == first
+    assert "STOP_CHANGED_OUTSIDE" not in daemon.process.text()
+
+
 @pytest.mark.parametrize("action", ["canceled", "moved"])
 def test_what_a_person_does_to_it_on_the_site_is_undone(
     desk: Desk, processes: Processes, action: str
