@@ -30,7 +30,7 @@ from actors.messages import (
 )
 from actors.wishes import DECISION_EXPIRES_S
 from actors.world import World
-from domain.candles import Candle
+from domain.candles import Candle, Timeframe
 from domain.commands import AddToPosition, ClosePosition, EntryRequest, ModifyProtection, Source
 from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
@@ -222,9 +222,7 @@ class TraderActor(Journaled):
         or decision the journal could not give back, and one that would end the process.
         """
         try:
-            known = view.symbol in self.memory
-            state = self.memory[view.symbol] if known else strategy.initial()
-            step = strategy.on_candle(state, candle, view)
+            step = strategy.on_candle(self._remembered(strategy, candle), candle, view)
             saved = strategy.save(step.state)
             strategy.decoded(saved)
             return step.state, saved, None if step.decision is None else checked(step.decision)
@@ -235,6 +233,29 @@ class TraderActor(Journaled):
         except Exception:
             self.world.telemetry.evaluated("failed")
             raise
+
+    def _remembered(self, strategy: Strategy, candle: Candle) -> Any:
+        """Return what the strategy remembers.
+
+        Nothing where as many candles are missing as it looks back on: then all that it remembers is
+        of another market, and the way from there to here would look like a move of this one.
+        """
+        symbol = candle.symbol
+        if symbol not in self.memory:
+            return strategy.initial()
+        lengths = map(Timeframe.parse, (self.settings.timeframe, *strategy.timeframes))
+        looks_back_ms = strategy.warm_up * max(lengths).ms
+        keys = (series_key(symbol, series) for series in ("", *strategy.timeframes))
+        missing_ms = candle.open_ms - max(self.trader.seen_until_ms.get(key, 0) for key in keys)
+        if not 0 < looks_back_ms <= missing_ms:
+            return self.memory[symbol]
+        log.info(
+            "strategy_begins_anew",
+            trader=self.settings.name,
+            symbol=symbol,
+            missing_s=missing_ms / 1000,
+        )
+        return strategy.initial()
 
     def _view(self, symbol: Symbol) -> View | None:
         last = self.world.prices.last(symbol)

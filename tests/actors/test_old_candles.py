@@ -72,3 +72,40 @@ def test_but_it_is_closed(trade):
         assert not own(box)
 
     trade("L--C", play)
+
+
+class LooksBack(Scripted, frozen=True):
+    """The same, over so many candles."""
+
+    bars: int = 0
+
+    @property
+    def warm_up(self) -> int:
+        return self.bars
+
+
+@pytest.mark.parametrize(
+    ("bars", "off_s", "remembered"),
+    [
+        (10, 45, 2),  # nine candles are missing
+        (10, 55, 0),
+        (0, 10_000, 2),  # it does not say how far it looks back
+    ],
+)
+def test_what_a_strategy_remembers_from_before_as_long_as_it_looks_back_is_forgotten(
+    perform, bars, off_s, remembered
+):
+    async def before(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 2)
+
+    async def after(box: Box) -> None:
+        await box.start("60000")
+        await candles(box, 1)
+        await box.restarted(NAME)
+        await candles(box, 1)
+        assert box.actor(NAME).memory["BTC/USDT"].candles == remembered + 2
+
+    perform(
+        before, after, config=WITH_ROBOT, strategies={ROBOT: LooksBack(bars=bars)}, pause_s=off_s
+    )
