@@ -200,6 +200,32 @@ def test_a_loss_does_not_hide_behind_the_mark_of_a_stream_that_is_down(perform):
     perform(play, reads=reads)
 
 
+def test_nor_behind_one_that_nobody_tells_any_more_while_the_symbol_trades(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open("1", stop_at("30000"))
+        for number in range(30):
+            box.say(str(59_900 - 100 * number))
+            await box.soon(1.1)
+        worth = equity(box.portfolio, box.parts.world.prices.marks())
+        assert worth == box.portfolio.balance - 3000
+        box.market.mark("57050")
+        assert box.parts.world.prices.marks()[BTC] == 57_050
+
+    perform(play)
+
+
+def test_a_mark_counts_as_long_as_it_is_told_though_nobody_trades(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("59900")
+        await box.soon(100)
+        assert box.parts.world.prices.marks()[BTC] == 59_900
+
+    perform(play)
+
+
 def test_a_recovered_trail_knows_the_best_price_that_was_asked_for(perform):
     reads = Asked(BTC="60900")
 
