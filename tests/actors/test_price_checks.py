@@ -180,6 +180,43 @@ def test_an_exit_that_watches_another_price_is_not_blind_either(perform, source)
     perform(play, reads=reads)
 
 
+@pytest.mark.parametrize("source", [PriceSource.MARK, PriceSource.BID])
+def test_nor_is_it_where_the_stream_tells_trades_and_nothing_else_any_more(perform, source):
+    reads = Asked(BTC="60000")
+    reads.marks[BTC] = "60000"
+    reads.books[BTC] = ("59999", "60001")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=source))
+        await live(box, 14)
+        assert not reads.count("mark") + reads.count("book")
+        reads.marks[BTC] = "58999"
+        reads.books[BTC] = ("58999", "59001")
+        await live(box, 3)
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+        assert box.position().exits[0].trigger.source is source
+
+    perform(play, reads=reads)
+
+
+def test_a_mark_that_is_asked_for_beside_trades_is_asked_for_every_three_seconds(perform):
+    reads = Asked(BTC="60000")
+    reads.marks[BTC] = "60000"
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=PriceSource.MARK))
+        await live(box, 45)
+        assert 9 <= reads.count("mark") <= 11
+        assert price(box).trust is Trust.LIVE
+
+    perform(play, reads=reads)
+
+
 def test_a_loss_does_not_hide_behind_the_mark_of_a_stream_that_is_down(perform):
     reads = Asked(BTC="59100")
 
