@@ -141,6 +141,11 @@ class PriceBoard:
         last = self.last(symbol)
         return NO_MARKET if last is None else Market(last, self.is_fresh(symbol), self.frames)
 
+    def mark(self, symbol: Symbol) -> Decimal | None:
+        """Return the value of one base unit, as `marks` does; None before there is a price."""
+        value = self.prices[symbol].value if symbol in self.prices else ""
+        return Decimal(value) if value else None
+
     def marks(self) -> Mapping[Symbol, Decimal]:
         """Return the value of one base unit of every symbol that has a price.
 
