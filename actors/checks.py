@@ -36,6 +36,8 @@ from exchanges.market_reads import BookRead, MarketReads, PriceRead
 log = structlog.get_logger("market.data")
 FEED_STALE = "FEED_STALE"
 AT_ONCE = 6  # questions under way
+UNHEARD_S = 15.0  # venues tell a mark every ten seconds at least
+OTHERS_EVERY_S = 3.0
 RENEW_EVERY_S = 30.0  # a stream that stays wrong is not connected anew faster
 
 
@@ -66,6 +68,7 @@ class PriceChecks:
         self.answers: Counter[str] = Counter()  # "same", "other", "failed"
         self._renewed_s = -RENEW_EVERY_S
         self._warned: set[Symbol] = set()
+        self._others_s: dict[Symbol, float] = {}  # when they were asked for, monotonic
         for line in lines.values():
             self._show(line, Freshness())
 
@@ -107,6 +110,24 @@ class PriceChecks:
             self.known[symbol] = asked(self.known[symbol], now_s)
         return chosen
 
+    def unheard(self) -> list[Symbol]:
+        """Return symbols whose mark, bid or ask an exit watches and the stream tells no more.
+
+        It may have lost that and go on with trades: their last price is no sign of it. What is
+        stale is asked for anyway.
+        """
+        now_s = self._now_s()
+        found = [
+            symbol
+            for symbol, positions in self.held.items()
+            if positions
+            and not self._is_stale(symbol)
+            and now_s - self._others_s.get(symbol, -inf) >= OTHERS_EVERY_S
+            and _has_unheard(self._lines[symbol], now_s)
+        ]
+        self._others_s |= dict.fromkeys(found, now_s)
+        return found
+
     def renewal(self) -> str:
         """Return why the stream should be connected anew now; empty when it should not."""
         now_s = self._now_s()
@@ -136,7 +157,7 @@ class PriceChecks:
             line.book.checked = self._now_s()
         elif fresh.trust is Trust.STALE and isinstance(answer, PriceRead):
             self._act(line, answer, asked_ms)
-            await self._ask_others(line)
+            await self.ask_others(symbol)
 
     def _venue_ms(self, line: PriceLine) -> int:
         """Return the venue's time by its last tick of the symbol, at least; 0: there was none.
@@ -160,26 +181,24 @@ class PriceChecks:
         if line.on_asked(read.price, event_ms, board.frames, self._now_s(), asked_ms):
             self._hold_back(line.symbol, read.price)
 
-    async def _ask_others(self, line: PriceLine) -> None:
+    async def ask_others(self, symbol: Symbol) -> None:
         """Ask for bid, ask and mark as well where an exit watches them.
 
         What the stream told since the question is newer than the answer.
         """
-        board, symbol = self._world.prices, line.symbol
+        board, line = self._world.prices, self._lines[symbol]
         if not self.held[symbol]:
             return
         if PriceSource.MARK in line.others:
             asked_s = self._now_s()
             mark = await self._reads.mark(symbol)
-            is_newer = line.book.marked < asked_s and self._is_stale(symbol)
-            if isinstance(mark, PriceRead) and is_newer:
+            if isinstance(mark, PriceRead) and line.book.marked < asked_s:
                 event_ms = mark.event_ms or board.venue_ms()
                 line.on_asked_other(PriceSource.MARK, mark.price, event_ms, board.frames)
         if PriceSource.BID in line.others or PriceSource.ASK in line.others:
             asked_s = self._now_s()
             book = await self._reads.book(symbol, 1)
-            is_newer = line.book.quoted < asked_s and self._is_stale(symbol)
-            if isinstance(book, BookRead) and is_newer:
+            if isinstance(book, BookRead) and line.book.quoted < asked_s:
                 event_ms = book.event_ms or board.venue_ms()
                 for source, levels in ((PriceSource.BID, book.bids), (PriceSource.ASK, book.asks)):
                     line.on_asked_other(source, plain(levels[0].price), event_ms, board.frames)
@@ -228,3 +247,13 @@ class PriceChecks:
         line.book.trust = fresh.trust
         line.book.why = fresh.why
         line.book.since = fresh.since_s
+
+
+def _has_unheard(line: PriceLine, now_s: float) -> bool:
+    book = line.book
+    told_s = {
+        PriceSource.MARK: book.marked,
+        PriceSource.BID: book.quoted,
+        PriceSource.ASK: book.quoted,
+    }
+    return any(now_s - told_s[source] > UNHEARD_S for source in line.others)

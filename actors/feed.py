@@ -7,7 +7,7 @@ beat) comes as messages.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -418,7 +418,9 @@ class FeedActor(Journaled):
         if checks is None:
             return
         for symbol in checks.due():
-            self.run(self._ask(checks, symbol))
+            self.run(self._ask(checks.ask, symbol))
+        for symbol in checks.unheard():
+            self.run(self._ask(checks.ask_others, symbol))
         why = checks.renewal()
         if why:
             log.warning("stream_renewal", why=why)
@@ -427,8 +429,8 @@ class FeedActor(Journaled):
             self.on_disconnected(why)
             self.reader = self.run(self._read())
 
-    async def _ask(self, checks: PriceChecks, symbol: Symbol) -> None:
-        await checks.ask(symbol)
+    async def _ask(self, question: Callable[[Symbol], Awaitable[None]], symbol: Symbol) -> None:
+        await question(symbol)
         if self.woke:
             self._let_act()
 

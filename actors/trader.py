@@ -30,7 +30,7 @@ from actors.messages import (
 )
 from actors.wishes import DECISION_EXPIRES_S
 from actors.world import World
-from domain.candles import Candle
+from domain.candles import Candle, Timeframe
 from domain.commands import AddToPosition, ClosePosition, EntryRequest, ModifyProtection, Source
 from domain.effects import AnnounceClosed, AnnounceOpened
 from domain.errors import Refusal
@@ -61,6 +61,7 @@ from strategies.base import Action, Decision, Strategy, View, checked
 
 log = structlog.get_logger("trade.intent")
 ENTRY_WITHIN_S = 30.0  # an entry nobody heard of for this long is no longer waited for
+OLD_CANDLE_MS = 5_000  # so old, and as old as it is long, a candle opens nothing
 PRICE_AGAIN_S = 0.2  # between looks for the first price of a symbol
 
 
@@ -186,7 +187,7 @@ class TraderActor(Journaled):
         self.memory[symbol] = state
         now = self.world.clock.now()
         advanced = StrategyAdvanced(symbol, candle.close_ms, saved, now, series)
-        wish = None if decision is None else self._wish(decision, view)
+        wish = None if decision is None else self._wish(decision, view, candle)
         self.world.telemetry.evaluated("decision" if wish else "nothing")
         if wish is None:
             self._record(advanced)
@@ -221,9 +222,7 @@ class TraderActor(Journaled):
         or decision the journal could not give back, and one that would end the process.
         """
         try:
-            known = view.symbol in self.memory
-            state = self.memory[view.symbol] if known else strategy.initial()
-            step = strategy.on_candle(state, candle, view)
+            step = strategy.on_candle(self._remembered(strategy, candle), candle, view)
             saved = strategy.save(step.state)
             strategy.decoded(saved)
             return step.state, saved, None if step.decision is None else checked(step.decision)
@@ -234,6 +233,29 @@ class TraderActor(Journaled):
         except Exception:
             self.world.telemetry.evaluated("failed")
             raise
+
+    def _remembered(self, strategy: Strategy, candle: Candle) -> Any:
+        """Return what the strategy remembers.
+
+        Nothing where as many candles are missing as it looks back on: then all that it remembers is
+        of another market, and the way from there to here would look like a move of this one.
+        """
+        symbol = candle.symbol
+        if symbol not in self.memory:
+            return strategy.initial()
+        lengths = map(Timeframe.parse, (self.settings.timeframe, *strategy.timeframes))
+        looks_back_ms = strategy.warm_up * max(lengths).ms
+        keys = (series_key(symbol, series) for series in ("", *strategy.timeframes))
+        missing_ms = candle.open_ms - max(self.trader.seen_until_ms.get(key, 0) for key in keys)
+        if not 0 < looks_back_ms <= missing_ms:
+            return self.memory[symbol]
+        log.info(
+            "strategy_begins_anew",
+            trader=self.settings.name,
+            symbol=symbol,
+            missing_s=missing_ms / 1000,
+        )
+        return strategy.initial()
 
     def _view(self, symbol: Symbol) -> View | None:
         last = self.world.prices.last(symbol)
@@ -274,7 +296,9 @@ class TraderActor(Journaled):
         position = self.world.position(position_id)
         return None if position is None or position.is_closed else position
 
-    def _wish(self, decision: Decision, view: View) -> tuple[DecisionMade, tuple[Any, ...]] | None:
+    def _wish(
+        self, decision: Decision, view: View, candle: Candle
+    ) -> tuple[DecisionMade, tuple[Any, ...]] | None:
         """Return what to keep of a decision and what to ask for.
 
         None when there is nothing to keep.
@@ -289,7 +313,7 @@ class TraderActor(Journaled):
         if decision.action in {Action.LONG, Action.SHORT}:
             position_id = PositionId(self.world.ids.uuid())
             request = wishes.entry(self.settings, decision, view, position_id, decision_id)
-            refusal = self._why_not(view)
+            refusal = self._why_not_now(candle) or self._why_not(view)
             if refusal is not None:
                 self._decline(self._refused(request, refusal))
                 return None
@@ -299,7 +323,10 @@ class TraderActor(Journaled):
             if position_id is None:
                 return None
             command = wishes.addition(self.settings, decision, view, position_id, decision_id)
-            if self._is_paused(addition_asked(self.world, command), is_addition=True):
+            refusal = self._why_not_now(candle)
+            if refusal is not None:
+                asked = addition_asked(self.world, command)
+                self._decline(self._refused(asked, refusal, is_addition=True))
                 return None
             message = RequestAddition(command, self.limits)
         elif position_id is not None:
@@ -318,11 +345,26 @@ class TraderActor(Journaled):
         )
         return made, (() if message is None else (message,))
 
+    def _why_not_now(self, candle: Candle) -> Refusal | None:
+        """Refuse whatever opens or enlarges.
+
+        A stream that comes back closes the candles of its absence all at once: what was to be
+        bought at one of those was to be bought then, not now.
+        """
+        if self.trader.paused:
+            return _paused(self.settings.name)
+        age_ms = self.world.prices.venue_ms() - candle.close_ms
+        if age_ms <= max(candle.timeframe.ms, OLD_CANDLE_MS):
+            return None
+        return Refusal(
+            "OLD_CANDLE",
+            f"The candle of {candle.symbol} that it goes by closed {age_ms / 1000:.0f} s ago.",
+            "The strategy may want it again at the next candle.",
+        )
+
     def _why_not(self, view: View) -> Refusal | None:
         """Refuse an entry that the trader itself does not want now."""
         name, symbol = self.settings.name, view.symbol
-        if self.trader.paused:
-            return _paused(name)
         if not view.is_free:
             return Refusal(
                 "ALREADY_IN_POSITION",

@@ -33,6 +33,7 @@ from exchanges.market_reads import MarketReads
 from runtime.ports import Clock, Ids
 
 AHEAD_MS = 60_000  # a stamp further ahead of both clocks, the venue's and ours, is wrong
+MARK_BEHIND_S = 30.0  # venues tell a mark every ten seconds at least; then it is left behind
 QUIET_IS_GOOD_S = 30.0  # a quiet price that was not confirmed for so long is none to rely on
 
 
@@ -67,7 +68,8 @@ class Price:
     @property
     def value(self) -> str:
         """What one base unit is worth; empty: not known."""
-        return self.last if self.source == "fallback" else self.mark or self.last
+        is_old = self.traded - self.marked > MARK_BEHIND_S or self.source == "fallback"
+        return self.last if is_old and self.last else self.mark or self.last
 
     @property
     def source(self) -> str:
@@ -139,11 +141,17 @@ class PriceBoard:
         last = self.last(symbol)
         return NO_MARKET if last is None else Market(last, self.is_fresh(symbol), self.frames)
 
+    def mark(self, symbol: Symbol) -> Decimal | None:
+        """Return the value of one base unit, as `marks` does; None before there is a price."""
+        value = self.prices[symbol].value if symbol in self.prices else ""
+        return Decimal(value) if value else None
+
     def marks(self) -> Mapping[Symbol, Decimal]:
         """Return the value of one base unit of every symbol that has a price.
 
         The mark, else the last. A mark that came with a stream that is stale is older than a last
-        price that was asked for: a loss must not hide behind it.
+        price that was asked for, and one that nobody tells any more is older than the last trade: a
+        loss must not hide behind it.
         """
         return {
             symbol: Decimal(price.value) for symbol, price in self.prices.items() if price.value

@@ -166,7 +166,8 @@ class DeskReads:
             if pair is not None:
                 long = position.direction.sign > 0
                 best = max(trail.anchor, pair[1]) if long else min(trail.anchor, pair[0])
-        return Seen(market.last, market.is_fresh, low, high, best)
+        mark = self.world.prices.mark(symbol)
+        return Seen(market.last, market.is_fresh, low, high, best, mark)
 
     def _feed_state(self) -> FeedState:
         held = self.world.states.durable.get(names.feed(self.world.venue))

@@ -73,6 +73,9 @@ PHRASES = {
     "addition_reserved": "{position_id:id} {quantity:n} {symbol} to be added: approved",
     "limits_changed": "limits of {whose} changed by {by}",
     "kill_switch_reset": "kill switch reset by {by}; drawdown counts from now on",
+    "strategy_begins_anew": (
+        "{trader} forgets what it remembered of {symbol}: candles of {missing_s} s are missing"
+    ),
     "entry_refused": "{trader} may not open {symbol}: {reason} ({rule})",
     "close_expired": (
         "{position_id:id} {trader}'s close could not be made in time: dropped, its guards stand; "

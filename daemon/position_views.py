@@ -34,6 +34,12 @@ class Seen(msgspec.Struct, frozen=True):
     low: Decimal | None = None  # since the entry
     high: Decimal | None = None
     trail_best: Decimal | None = None  # since the trail was armed
+    mark: Decimal | None = None  # what a unit counts in the account, where that is not the price
+
+    @property
+    def worth(self) -> Decimal | None:
+        """Quote that a unit counts: as in the account, or positions would not add up to it."""
+        return self.price if self.mark is None else self.mark
 
 
 NOTHING_SEEN = Seen()
@@ -43,6 +49,7 @@ def position_row(position: Position, seen: Seen, now: datetime) -> View:
     """Return a position on one line of a list."""
     protection = position.protection
     price = None if position.is_closed else seen.price
+    worth = None if position.is_closed else seen.worth
     return {
         "id": position.id,
         "trader": position.trader,
@@ -56,8 +63,8 @@ def position_row(position: Position, seen: Seen, now: datetime) -> View:
         "remaining_quantity": plain(position.remaining),
         "current_price": exact(price),
         "price_is_fresh": seen.is_fresh,
-        "unrealized_pnl": None if price is None else computed(position.unrealized_pnl(price)),
-        "unrealized_pnl_pct": _gain_pct(position, price),
+        "unrealized_pnl": None if worth is None else computed(position.unrealized_pnl(worth)),
+        "unrealized_pnl_pct": _gain_pct(position, worth),
         "realized_pnl": plain(position.realized_pnl),
         "initial_stop": exact(position.plan.stop_price),
         "stop": exact(protection.stop.price) if protection.stop else None,

@@ -11,7 +11,7 @@ import msgspec
 
 from domain.commands import ProtectionPlan, TargetPlan
 from domain.errors import Refusal
-from domain.instrument import Direction, Instrument
+from domain.instrument import Direction, Instrument, Kind, PriceSource
 from domain.money import HUNDRED, ONE, ZERO, plain
 from domain.pnl import breakeven_price
 
@@ -123,6 +123,7 @@ def plan_problems(
     once and is on the wrong side.
     """
     problems: list[Refusal] = []
+    problems.extend(_watch_problems(plan, instrument))
     problems.extend(_stop_problems(plan, direction, price, instrument))
     problems.extend(_targets_problems(plan, direction, price, instrument, fee_ratio))
     problems.extend(_trail_problems(plan, price, instrument, fee_ratio))
@@ -153,6 +154,19 @@ def invalid_price(what: str, price: Decimal, instrument: Instrument) -> Refusal:
 
 def _side(direction: Direction, *, favorable: bool) -> str:
     return "above" if (direction is Direction.LONG) == favorable else "below"
+
+
+def _watch_problems(plan: ProtectionPlan, instrument: Instrument) -> Iterator[Refusal]:
+    """Nobody tells a mark of spot: what watches it never fires."""
+    if instrument.kind is Kind.SPOT and PriceSource.MARK in {plan.guard_source, plan.target_source}:
+        yield Refusal(
+            rule="NO_MARK",
+            message=f"{instrument.symbol} is spot and has no mark price: what watches it never "
+            "fires.",
+            remedy="Let stop and targets watch last, bid or ask.",
+            actual=PriceSource.MARK.value,
+            limit=PriceSource.LAST.value,
+        )
 
 
 def _stop_problems(

@@ -3,7 +3,8 @@
 One frame a line, `<local receive time, ns since 1970> <raw JSON>`, plain or gzip (`.gz`). A
 recording is replayed by sleeping on the loop until each frame's receive time, measured from the
 first one: on a real loop that takes as long as it took, on a virtual-time loop no time at all, and
-everything else behaves the same.
+everything else behaves the same. Where nothing was recorded for half a minute the line was down, or
+one recording ends and another begins: that is told as it was told then, as a line that is down.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ Tap = Callable[[int, bytes], None]  # sees each frame as it comes; `FrameWriter.
 
 _MAX_LINE = 16 * 2**20  # a full snapshot of a book is some 100 kB
 _MAX_STAMP_DIGITS = 19
+_HOLE_S = 30.0  # no stream that is up is silent for so long
 _TURN_FRAMES = 256  # so many frames in a row, then the loop gets its turn
 _ENVELOPE = b'{"stream":"'
 _OKX_ENVELOPE = re.compile(rb'\{"arg":\{"channel":"([\w-]+)","instId":"([\w-]+)"\},"')
@@ -202,11 +204,15 @@ class RecordedStream:
         in_a_row = 0
         for stamp_ns, raw in merge(self._paths):
             if stamp_ns != last_ns:  # frames of one instant belong together
-                last_ns = stamp_ns
+                gap_s, last_ns = (stamp_ns - last_ns) / _NS, stamp_ns
+                if gap_s >= _HOLE_S:
+                    sink.on_disconnected(f"nothing was recorded for {gap_s:.0f} s")
                 wait_s = (stamp_ns - first_ns) / _NS - (loop.time() - start_s)
                 if wait_s > 0 or in_a_row >= _TURN_FRAMES:
                     await asyncio.sleep(max(0.0, wait_s))
                     in_a_row = 0
+                if gap_s >= _HOLE_S:
+                    sink.on_connected()
             in_a_row += 1
             read(raw)
 

@@ -162,7 +162,10 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def warm_up(self) -> int:
-        """Return how many candles it must see before it can decide anything."""
+        """Return how many candles it must see before it can decide anything.
+
+        After a hole of so many candles, of its longest timeframe, its state begins anew.
+        """
         return 0
 
     @property

@@ -63,12 +63,6 @@ def price_from(text: str) -> Decimal | None:
         return None
 
 
-def is_marketable(terms: OrderTerms, last: Decimal) -> bool:
-    """Whether a limit order would execute at once."""
-    assert terms.price is not None  # checked at the door
-    return terms.price >= last if terms.side is Side.BUY else terms.price <= last
-
-
 def is_touched(terms: OrderTerms, last: Decimal) -> bool:
     """Whether the trigger of a stop or target is reached."""
     assert terms.trigger_price is not None  # checked at the door
@@ -86,7 +80,9 @@ class Book:
     """One symbol: its last price and what waits for another one. Every tick reads it."""
 
     __slots__ = (
+        "ask",
         "asks",
+        "bid",
         "bids",
         "falling",
         "high_edge",
@@ -103,6 +99,7 @@ class Book:
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.last = ""  # text of the last trade's price, empty before the first
+        self.bid = self.ask = ""  # text of the best quotes, empty before the first
         self.clear()
 
     @property
@@ -110,8 +107,22 @@ class Book:
         """The last trade's price, if there was one."""
         return price_from(self.last)
 
+    def is_marketable(self, terms: OrderTerms) -> bool:
+        """Whether a limit order executes at once: it reaches the last price, and the other side.
+
+        The last trade may have been a sale at the bid. Who then asks to buy at that price gets in
+        line behind it, where somebody quotes; where nobody does, the last price is all there is.
+        """
+        last = self.price
+        assert terms.price is not None  # checked at the door
+        if last is None:
+            return False
+        if terms.side is Side.BUY:
+            return terms.price >= max(last, price_from(self.ask) or last)
+        return terms.price <= min(last, price_from(self.bid) or last)
+
     def clear(self) -> None:
-        """Forget what rests, keep the price."""
+        """Forget what rests, keep the prices."""
         self.bids = Ladder(below=True)
         self.asks = Ladder(below=False)
         self.falling = Ladder(below=True)

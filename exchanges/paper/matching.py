@@ -3,10 +3,10 @@
 How orders meet the market, which here is the stream of executed trades:
 
 - MARKET executes at the last price, moved against the order by a drawn slippage.
-- LIMIT at or beyond the last price executes like a market order, but never beyond its limit.
-  Otherwise it rests and fills as maker at its limit when a trade goes *through* it, or a quote
-  crosses it; a mere touch does not fill it, because at a real venue others queue before it. IOC:
-  what cannot execute at once is canceled.
+- LIMIT at or beyond the last price and the other side's best quote, where one is known, executes
+  like a market order, but never beyond its limit. Otherwise it rests and fills as maker at its
+  limit when a trade goes *through* it, or a quote crosses it; a mere touch does not fill it,
+  because at a real venue others queue before it. IOC: what cannot execute at once is canceled.
 - STOP and TARGET rest with a trigger on the last price and become market orders when it is
   touched; one that is already touched when it arrives fires at once. The child may be rejected.
 - Some orders fill in parts (`partial_fill_chance`): market orders in two or three, each at its own
@@ -33,7 +33,7 @@ from domain.instrument import Instrument, Side
 from domain.money import ZERO, Fee
 from domain.order import Fill, OrderStatus, OrderTerms, OrderType, TimeInForce
 from exchanges.paper.account import Account
-from exchanges.paper.book import Book, is_marketable, is_touched, price_from
+from exchanges.paper.book import Book, is_touched, price_from
 from exchanges.paper.draws import Draws
 from exchanges.paper.records import Cash, Changes, Execution, PaperOrder, Records, charged
 from exchanges.paper.rules import PaperRules, notional_refusal, refusal_of, slipped
@@ -194,7 +194,7 @@ class Matching:
             case OrderType.MARKET:
                 self._go_to_market(order, book, now)
             case OrderType.LIMIT:
-                if last is not None and is_marketable(order.terms, last):
+                if book.is_marketable(order.terms):
                     quantity = self._draws.parts(order.remaining, book.instrument.lot_size)[0]
                     price = self._taker_price(order.terms, book)
                     order = self._fill(order, quantity, price, now=now)

@@ -143,7 +143,10 @@ class PaperVenue:
     ) -> None:
         """Take best bid and ask, which may cross a resting limit order."""
         book = self._books.get(symbol)
-        if book is None or book.quiet:
+        if book is None:
+            return
+        book.bid, book.ask = bid, ask
+        if book.quiet:
             return
         if float(ask) > book.highest_bid and float(bid) < book.lowest_ask:
             return

@@ -180,6 +180,43 @@ def test_an_exit_that_watches_another_price_is_not_blind_either(perform, source)
     perform(play, reads=reads)
 
 
+@pytest.mark.parametrize("source", [PriceSource.MARK, PriceSource.BID])
+def test_nor_is_it_where_the_stream_tells_trades_and_nothing_else_any_more(perform, source):
+    reads = Asked(BTC="60000")
+    reads.marks[BTC] = "60000"
+    reads.books[BTC] = ("59999", "60001")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=source))
+        await live(box, 14)
+        assert not reads.count("mark") + reads.count("book")
+        reads.marks[BTC] = "58999"
+        reads.books[BTC] = ("58999", "59001")
+        await live(box, 3)
+        assert box.position().exit_reason is ExitReason.STOP_LOSS
+        assert box.position().exits[0].trigger.source is source
+
+    perform(play, reads=reads)
+
+
+def test_a_mark_that_is_asked_for_beside_trades_is_asked_for_every_three_seconds(perform):
+    reads = Asked(BTC="60000")
+    reads.marks[BTC] = "60000"
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=PriceSource.MARK))
+        await live(box, 45)
+        assert 9 <= reads.count("mark") <= 11
+        assert price(box).trust is Trust.LIVE
+
+    perform(play, reads=reads)
+
+
 def test_a_loss_does_not_hide_behind_the_mark_of_a_stream_that_is_down(perform):
     reads = Asked(BTC="59100")
 
@@ -198,6 +235,32 @@ def test_a_loss_does_not_hide_behind_the_mark_of_a_stream_that_is_down(perform):
         assert box.parts.world.prices.marks()[BTC] == 60_010
 
     perform(play, reads=reads)
+
+
+def test_nor_behind_one_that_nobody_tells_any_more_while_the_symbol_trades(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open("1", stop_at("30000"))
+        for number in range(30):
+            box.say(str(59_900 - 100 * number))
+            await box.soon(1.1)
+        worth = equity(box.portfolio, box.parts.world.prices.marks())
+        assert worth == box.portfolio.balance - 3000
+        box.market.mark("57050")
+        assert box.parts.world.prices.marks()[BTC] == 57_050
+
+    perform(play)
+
+
+def test_a_mark_counts_as_long_as_it_is_told_though_nobody_trades(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("59900")
+        await box.soon(100)
+        assert box.parts.world.prices.marks()[BTC] == 59_900
+
+    perform(play)
 
 
 def test_a_recovered_trail_knows_the_best_price_that_was_asked_for(perform):

@@ -99,6 +99,33 @@ def test_a_strategy_in_a_file_of_ones_own_trades_in_a_replay(recording, tmp_path
     assert report["positions_opened"] >= 1
 
 
+def test_nobody_buys_what_a_hole_in_the_recording_looks_like(recording, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from strategies import Step, Strategy, go_long\n"
+        "class Calm(Strategy, frozen=True):\n"
+        '    """Buys where nobody trades."""\n'
+        "    def on_candle(self, state, candle, view):\n"
+        "        if candle.trades or not candle.whole or not view.is_free:\n"
+        "            return Step(state)\n"
+        "        return Step(state, go_long('calm', stop_price=candle.close * 99 / 100))\n"
+    )
+    (tmp_path / "mine.yaml").write_text(
+        "market: {source: recorded, kind: swap, symbols: [BTC/USDT], stale_after_s: 500}\n"
+        "traders:\n"
+        "  - {name: mine, strategy: './mine.py:Calm', symbols: [BTC/USDT], timeframe: 5s}\n"
+    )
+    path = tmp_path / "hole.gz"
+    begin_ns = next(iter(frames(recording)))[0]
+    with FrameWriter(path) as writer:
+        for stamp_ns, raw in frames(recording):
+            if not 30 <= (stamp_ns - begin_ns) / 1e9 < 90:
+                writer.write(stamp_ns, raw)
+
+    report = played(path, config=tmp_path / "mine.yaml")
+
+    assert report["positions_opened"] == 0
+
+
 def test_the_same_market_tells_the_same_story_in_the_frames_of_either_venue(recording, tmp_path):
     (tmp_path / "same-rules.yaml").write_text(
         (ROOT / "replay.yaml").read_text() + "instruments:\n"

@@ -186,7 +186,11 @@ def test_a_replay_gives_every_frame_at_its_time(sink, record, make, virtual_loop
     in_virtual_time(stream.run(sink))
 
     assert heard == pytest.approx([0, 0, 3.25, 3.25, 3603])
-    assert [event[0] for event in sink.events] == ["connected", "trade", "quote", "trade", "trade"]
+    assert [event[0] for event in sink.events] == [
+        *("connected", "trade", "quote", "trade"),
+        *("disconnected", "connected", "trade"),  # an hour of which nothing is known
+    ]
+    assert sink.of("disconnected") == [("nothing was recorded for 3600 s",)]
     assert len(sink.bad) == 1
 
 

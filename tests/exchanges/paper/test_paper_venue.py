@@ -104,6 +104,35 @@ def test_a_quote_fills_a_resting_limit(house, side, limit, bid, ask):
     assert [str(fill.price) for fill in fills_in(house.updates)] == [limit]
 
 
+@pytest.mark.parametrize(
+    ("side", "through", "beyond"), [("buy", "99.9", "100.1"), ("sell", "100.1", "99.9")]
+)
+def test_who_asks_for_the_last_price_waits_in_line_where_the_other_side_wants_more(
+    house, side, through, beyond
+):
+    house.venue.on_quote(BTC, "99.9", "100.1", "u1", 0)
+
+    house.send(side, "1", limit="100", id="waits")
+    house.send(side, "1", limit=beyond, id="pays")
+    assert house.order("waits").status is OrderStatus.OPEN
+    assert house.order("pays").status is OrderStatus.FILLED
+    house.price(through)
+    house.turn()
+
+    (paid, waited) = fills_in(house.updates)
+    assert (paid.client_order_id, paid.maker) == ("pays", False)
+    assert (waited.client_order_id, waited.maker, waited.price) == ("waits", True, 100)
+
+
+@pytest.mark.parametrize(("bid", "ask"), [("99.9", "100"), ("99", "99.9"), ("99.9", "0")])
+def test_whom_the_other_side_meets_or_nobody_quotes_gets_the_last_price_at_once(house, bid, ask):
+    house.venue.on_quote(BTC, bid, ask, "u1", 0)
+
+    house.send("buy", "1", limit="100", id="pays")
+
+    assert house.order("pays").status is OrderStatus.FILLED
+
+
 def test_prices_of_symbols_it_does_not_list_and_mark_prices_are_ignored(house):
     house.send("sell", "1", stop="95")
 
