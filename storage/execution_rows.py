@@ -132,17 +132,22 @@ def _size_by(attempt: Attempt | None) -> str:
 
 def declined_rows(change: Change) -> Iterator[Row]:
     """Yield the attempts of a trader that were refused before an order existed."""
-    numbers: dict[int, tuple[Trader, int]] = {}
+    told: dict[int, tuple[Decline, int]] = {}
     for step in change.steps:
         if isinstance(step.event, EntryDeclined | DeclinedAgain):
-            numbers[step.event.number] = step.state, step.seq
+            decline = _numbered(step.state, step.event.number)
+            if decline is not None:  # else another one has taken its place, and it stays as it is
+                told[step.event.number] = decline, step.seq
         elif step.event is None:
             for decline in step.state.declines.values():
                 yield RebornExecution(*astuple(_declined(change.key, step.seq, decline)))
-    for number, (trader, seq) in numbers.items():
-        for decline in trader.declines.values():
-            if decline.event.number == number:
-                yield _declined(change.key, seq, decline)
+    for decline, seq in told.values():
+        yield _declined(change.key, seq, decline)
+
+
+def _numbered(trader: Trader, number: int) -> Decline | None:
+    declines = trader.declines.values()
+    return next((each for each in declines if each.event.number == number), None)
 
 
 def _declined(trader: str, seq: int, decline: Decline) -> DeclinedRow:

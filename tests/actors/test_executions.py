@@ -222,6 +222,23 @@ def test_rows_rebuilt_from_the_journal_equal_those_written_live(perform):
     perform(play)
 
 
+def test_a_refusal_whose_place_another_took_before_it_was_counted_stays_in_rebuilt_rows(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for pause_s in (0, 11, 61):  # again at once, then as a new one; then the first is counted
+            await ask(box, quantity="0.0001")
+            await box.soon(pause_s)
+        live = rows(box)
+
+        rebuild(box.store.database, box.store.registry, ReadTables(PROJECTIONS))
+
+        assert "DeclinedAgain" in [type(each).__name__ for each in box.journal("trader/manual")]
+        assert [row.execution_id for row in rows(box)] == ["manual.1", "manual.2"]
+        assert rows(box) == live
+
+    perform(play)
+
+
 def test_the_steps_of_orders_are_measured_by_venue_and_type(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
