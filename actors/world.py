@@ -31,6 +31,7 @@ from domain.position_draft import PositionRules
 from domain.risk import AccountLimits
 from exchanges.market_reads import MarketReads
 from runtime.ports import Clock, Ids
+from runtime.time_limit import NoLimit, TimeLimit
 
 AHEAD_MS = 60_000  # a stamp further ahead of both clocks, the venue's and ours, is wrong
 QUIET_IS_GOOD_S = 30.0  # a quiet price that was not confirmed for so long is none to rely on
@@ -209,6 +210,7 @@ class World:
     failures: FailureBook = field(default_factory=FailureBook)
     causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
+    time_limit: TimeLimit = field(default_factory=NoLimit)  # of a strategy's call
     entry_expires_s: float = 5.0
     is_reconciled: bool = False  # the venue has told what it knows; the exchange actor's
     started_at: datetime | None = None

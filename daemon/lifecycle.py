@@ -56,6 +56,7 @@ from runtime.chance import SeededChance, SystemIds
 from runtime.clocks import SystemClock
 from runtime.disk import RealDisk
 from runtime.threads import ThreadWorker
+from runtime.time_limit import RealLimit
 from runtime.watchdog import LoopWatchdog
 from storage.errors import AlreadyRunningError, StorageError
 from storage.store import Store
@@ -187,6 +188,8 @@ def _real_ports(
     stack.callback(journal_worker.close)  # finishes what it was asked, before the store closes
     stack.callback(paper_worker.close)
     chance = SeededChance(time.time_ns())
+    time_limit = RealLimit(config.data_dir)
+    stack.callback(time_limit.close)
     return Ports(
         loop=loop,
         clock=SystemClock(),
@@ -198,6 +201,7 @@ def _real_ports(
         paper_worker=paper_worker,
         stream=stream_of(config, chance),
         reads=reads_of(config),
+        time_limit=time_limit,
         account=account_of(config, login, chance),
     )
 

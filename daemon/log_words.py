@@ -121,6 +121,10 @@ PHRASES = {
     "position_born_twice": "{position_id:id} was approved twice; the second did nothing",
     "actor_crashed": "{name} crashed, a bug; it is restored from the journal",
     "arming_failed": "the levels of {position_id:id} cannot be watched, a bug; the others are",
+    "strategy_hung": (
+        "the strategy of {trader} did not come back in time: {trader} is paused, its positions are "
+        "guarded on; holdfast resume {trader}"
+    ),
     "actor_killed": "{name} was killed, as a drill; it is restored from the journal",
     "actor_given_up": "{name} failed too often and is left alone: {error}",
     "position_quarantined": "{name} keeps failing, hands off: {error}",
