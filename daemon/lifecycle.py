@@ -34,6 +34,7 @@ from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
 from daemon.desk_watch import DeskWatch
 from daemon.errors import StartError, named
+from daemon.file_watch import FileWatch
 from daemon.logs import Logs
 from daemon.markets import reads_of, stream_of
 from daemon.metrics import Metrics
@@ -173,6 +174,7 @@ async def _serve(
         stack.push_async_callback(upkeep.close)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())
         stop.on_hangup = reloader.on_signal
+        _watch_files(parts, config, stack)
         keep_alive = KeepAlive(pulse, notifier, loop)
         stack.callback(keep_alive.stop)
         keep_alive.start()
@@ -204,6 +206,12 @@ def _real_ports(
         time_limit=time_limit,
         account=account_of(config, login, chance),
     )
+
+
+def _watch_files(parts: Assembly, config: Config, stack: AsyncExitStack) -> None:
+    file_watch = FileWatch(parts, config.socket_path)
+    stack.callback(file_watch.stop)
+    file_watch.start()
 
 
 async def _account_opened(parts: Assembly) -> None:

@@ -40,6 +40,7 @@ _ALARMS = (
     "FEED_DOWN",
     "FEED_STALE",
     "FENCED",
+    "FILES_GONE",
     "JOURNAL_DOWN",
     "KILL_SWITCH",
     "NOT_ARMED",
