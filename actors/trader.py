@@ -47,6 +47,7 @@ from domain.trader_state import (
     DecisionMade,
     DecisionRefused,
     StrategyAdvanced,
+    StrategyHung,
     Trader,
     TraderConfigured,
     TraderPaused,
@@ -57,6 +58,7 @@ from domain.trader_state import (
     series_key,
 )
 from runtime.actor import Restarted, handles
+from runtime.time_limit import OvertimeError
 from strategies.base import Action, Decision, Strategy, View, checked
 
 log = structlog.get_logger("trade.intent")
@@ -94,8 +96,9 @@ class TraderActor(Journaled):
         """Remember; find own positions; ask for candles."""
         if self.strategy is None:
             return
-        for symbol, saved in self.trader.saved.items():
-            self.memory[symbol] = self.strategy.restored(saved)
+        if self.trader.hung is None and self.world.time_limit.is_noted(self.settings.name):
+            self._hung(killed=True)
+        self._remember()
         for position in self.world.states.latest_of("position"):
             if position.trader == self.settings.name and not position.is_closed:
                 self.held[position.instrument.symbol] = position.id
@@ -103,6 +106,29 @@ class TraderActor(Journaled):
         self._close_on()
         self.watch(names.FEED)
         self._subscribe()
+
+    def _remember(self) -> None:
+        """Give the strategy back what it made of each symbol, unless it is not asked any more."""
+        strategy = self.strategy
+        if strategy is None or self.trader.hung is not None:
+            return
+        saved = self.trader.saved
+        try:
+            self.memory = self.world.time_limit.call(
+                self.settings.name,
+                lambda: {symbol: strategy.restored(each) for symbol, each in saved.items()},
+            )
+        except OvertimeError as error:
+            self._hung(error)
+
+    def _hung(self, error: OvertimeError | None = None, *, killed: bool = False) -> None:
+        """Ask the strategy no more: nobody was on guard while it ran. A person resumes it."""
+        name = self.settings.name
+        self.world.telemetry.evaluated("failed")
+        log.error("strategy_hung", trader=name, killed=killed, exc_info=error)
+        text = f"{name} is paused: its strategy did not come back; holdfast resume {name}"
+        self.world.telemetry.alarm("STRATEGY_HUNG", text)
+        self._record(StrategyHung(killed, self.world.clock.now()))
 
     def _close_on(self) -> None:
         """Tell a close again that was decided just before a crash: perhaps nobody was told.
@@ -178,12 +204,18 @@ class TraderActor(Journaled):
         series = str(candle.timeframe)
         if series == self.settings.timeframe:
             series = ""
-        if strategy is None or self._has_seen(candle, series):
+        if strategy is None or self.trader.hung is not None or self._has_seen(candle, series):
             return
         view = self._view(symbol)
         if view is None:
             return
-        state, saved, decision = self._evaluated(strategy, candle, view)
+        try:
+            state, saved, decision = self.world.time_limit.call(
+                self.settings.name, lambda: self._evaluated(strategy, candle, view)
+            )
+        except OvertimeError as error:
+            self._hung(error)
+            return
         self.memory[symbol] = state
         now = self.world.clock.now()
         advanced = StrategyAdvanced(symbol, candle.close_ms, saved, now, series)
@@ -507,9 +539,13 @@ class TraderActor(Journaled):
             note = "it was not paused"
             self.tell(names.EDGE, Answered(command.request_id, note=note))
             return
+        was_hung = self.trader.hung is not None
         self._record(
             TraderResumed(command.by, self.world.clock.now()), then=(Answered(command.request_id),)
         )
+        if was_hung:
+            self.world.time_limit.forget(self.settings.name)
+            self._remember()
 
     @handles(SettingsChanged)
     def on_settings(self, changed: SettingsChanged) -> None:

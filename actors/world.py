@@ -31,6 +31,7 @@ from domain.position_draft import PositionRules
 from domain.risk import AccountLimits
 from exchanges.market_reads import MarketReads
 from runtime.ports import Clock, Ids
+from runtime.time_limit import NoLimit, TimeLimit
 
 AHEAD_MS = 60_000  # a stamp further ahead of both clocks, the venue's and ours, is wrong
 MARK_BEHIND_S = 30.0  # venues tell a mark every ten seconds at least; then it is left behind
@@ -217,6 +218,7 @@ class World:
     failures: FailureBook = field(default_factory=FailureBook)
     causes: dict[str, ModeCause] = field(default_factory=dict)  # of this run; the portfolio's
     extremes: dict[tuple[Symbol, PriceSource], Extremes] = field(default_factory=dict)  # durable
+    time_limit: TimeLimit = field(default_factory=NoLimit)  # of a strategy's call
     entry_expires_s: float = 5.0
     is_reconciled: bool = False  # the venue has told what it knows; the exchange actor's
     started_at: datetime | None = None

@@ -12,7 +12,7 @@ What differs between a service and a replay is in `Ports`: time, chance, ids, wo
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -57,6 +57,7 @@ from exchanges.port import Abilities, Balance, DistantExchange, Exchange
 from runtime.ports import Chance, Clock, Disk, Ids, Worker
 from runtime.specs import Backoff, ChildSpec, Exhausted, Intensity, Restart, Strategy
 from runtime.system import ActorSystem
+from runtime.time_limit import NoLimit, TimeLimit
 from storage.store import Store
 from strategies.base import Strategy as TradingStrategy
 
@@ -89,6 +90,7 @@ class Ports:
     reads: Callable[["World"], MarketReads | None] = lambda _world: None
     recorded_at: str = ""  # the venue whose instruments a recording has
     reconcile: ReconcileSettings | None = None  # None: as the configuration says
+    time_limit: TimeLimit = field(default_factory=NoLimit)  # of a strategy's call
     account: Callable[["World"], DistantExchange] | None = None  # at a venue; None: the paper venue
 
 
@@ -162,6 +164,7 @@ def assemble(
     for each in held_by:
         instruments.setdefault(each.symbol, each)  # no longer configured, but guarded to its end
     world = world_of(config, ports.clock, ports.ids, instruments, telemetry)
+    world.time_limit = ports.time_limit
     world.states.latest = dict(store.recovered.streams)
     world.states.durable = dict(store.recovered.streams)
     set_aside(world, store.recovered)

@@ -39,8 +39,10 @@ from domain.ids import (
 )
 from domain.instrument import Direction
 from domain.money import ONE, ceil_to
+from domain.order import OrderStatus
 from domain.position import Position
 from domain.position_additions import MAX_ADDITIONS
+from domain.position_life import entry_filled
 from domain.protection import ExitReason
 from storage.rows import ExecutionRow
 
@@ -120,6 +122,8 @@ class DeskExecutions:
         if is_open and (row.client_order_id or await self._was_held_at(row)):
             since = await self._added_since(row)
             if since is not None and not again:
+                if _came_to_nothing(held, since):
+                    return _in_vain(row, f"addition {since}", request.position_id)
                 return _made_since(row, f"addition {since}", request.position_id)
             return await self._told(_addition(request))
         if is_known and not _is_first_entry(row):
@@ -149,6 +153,7 @@ class DeskExecutions:
             )
             if failed:
                 return _failed_again(row, failed[0].execution_id)
+            return _in_vain(row, f"position {position_id}", position_id)
         return _made_since(row, "position", position_id)
 
     async def _told(self, asked: EntryRequest | AddToPosition) -> Result | Refusal:
@@ -348,6 +353,25 @@ def _made_since(row: ExecutionRow, what: str, position_id: PositionId) -> Refusa
         f"What {row.execution_id} failed to do has been done since: {which}.",
         f"Look at it: holdfast position {position_id}. "
         f"For one more: holdfast retry {row.execution_id} --again",
+    )
+
+
+def _in_vain(row: ExecutionRow, what: str, position_id: PositionId) -> Refusal:
+    return Refusal(
+        "RETRIED_IN_VAIN",
+        f"{row.execution_id} was retried as {what}, which was canceled or expired unfilled.",
+        f"Look at it: holdfast position {position_id}. "
+        f"For one more: holdfast retry {row.execution_id} --again",
+    )
+
+
+def _came_to_nothing(position: Position | None, client_order_id: str) -> bool:
+    """Whether that order of the position is over, and filled nothing."""
+    return position is not None and any(
+        each.client_order_id == client_order_id
+        and each.status is not OrderStatus.INTENT
+        and not entry_filled(position, each)
+        for each in position.entries
     )
 
 

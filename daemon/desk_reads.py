@@ -48,6 +48,7 @@ from domain.portfolio_events import (
 from domain.position import Position
 from domain.trader_state import (
     DecisionRefused,
+    StrategyHung,
     Trader,
     TraderLimitsChanged,
     TraderPaused,
@@ -59,6 +60,7 @@ Result = dict[str, object]
 # What people and limits did to a trader or the account; `why NAME` tells them.
 _CHANGES: tuple[type, ...] = (
     TraderPaused,
+    StrategyHung,
     TraderResumed,
     TraderLimitsChanged,
     DecisionRefused,

@@ -13,6 +13,7 @@ from daemon.vitals import liveness, passed, readiness
 from domain.money import ZERO
 from domain.order import OrderStatus
 from domain.position import Position, PositionStatus
+from domain.trader_state import Trader
 from exchanges.breaker import BreakerState
 from runtime.ref import State
 
@@ -101,9 +102,17 @@ def _inside(assembly: Assembly, name: str) -> tuple[bool, str]:
             return _positions(assembly)
         case _ if name.startswith(_TRADER):
             held = assembly.world.states.durable.get(name)
-            return True, "paused" if held is not None and held[1].paused else ""
+            return _trader(None if held is None else held[1])
         case _:
             return True, ""
+
+
+def _trader(trader: Trader | None) -> tuple[bool, str]:
+    if trader is None or not trader.paused:
+        return True, ""
+    if trader.hung is not None:
+        return False, "its strategy hung; it is not asked until the trader is resumed"
+    return True, "paused"
 
 
 def _journal(assembly: Assembly) -> tuple[bool, str]:

@@ -35,6 +35,7 @@ from daemon.desk import Desk
 from daemon.desk_reads import DeskReads
 from daemon.desk_watch import DeskWatch
 from daemon.errors import StartError, named
+from daemon.file_watch import FileWatch
 from daemon.logs import Logs
 from daemon.markets import reads_of, stream_of
 from daemon.metrics import Metrics
@@ -57,6 +58,7 @@ from runtime.chance import SeededChance, SystemIds
 from runtime.clocks import SystemClock
 from runtime.disk import RealDisk
 from runtime.threads import ThreadWorker
+from runtime.time_limit import RealLimit
 from runtime.watchdog import LoopWatchdog
 from storage.errors import AlreadyRunningError, StorageError
 from storage.store import Store
@@ -199,6 +201,7 @@ async def _serve(
         stack.push_async_callback(upkeep.close)
         log.info("ready", socket=str(config.socket_path), pid=os.getpid())
         stop.on_hangup = reloader.on_signal
+        _watch_files(parts, config, stack)
         keep_alive = KeepAlive(pulse, notifier, loop)
         stack.callback(keep_alive.stop)
         keep_alive.start()
@@ -214,6 +217,8 @@ def _real_ports(
     stack.callback(journal_worker.close)  # finishes what it was asked, before the store closes
     stack.callback(paper_worker.close)
     chance = SeededChance(time.time_ns())
+    time_limit = RealLimit(config.data_dir)
+    stack.callback(time_limit.close)
     return Ports(
         loop=loop,
         clock=SystemClock(),
@@ -225,8 +230,15 @@ def _real_ports(
         paper_worker=paper_worker,
         stream=stream_of(config, chance),
         reads=reads_of(config),
+        time_limit=time_limit,
         account=account_of(config, login, chance),
     )
+
+
+def _watch_files(parts: Assembly, config: Config, stack: AsyncExitStack) -> None:
+    file_watch = FileWatch(parts, config.socket_path)
+    stack.callback(file_watch.stop)
+    file_watch.start()
 
 
 async def _account_opened(parts: Assembly) -> None:

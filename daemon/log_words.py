@@ -33,6 +33,11 @@ PHRASES = {
         "{overridden:overridden}"
     ),
     "reload_refused": "configuration not taken, what is in force stays: {problems:listed}",
+    "files_gone": (
+        "{files:listed}: gone from {directory} or replaced; what is written there ends with this "
+        "process: holdfast backup FILE"
+    ),
+    "files_back": "the files of the data directory are back",
     "not_alive": "not well, and a restart would help: {failures:listed}",
     "alive_again": "all is well again",
     "manager_not_told": "the service manager cannot be told how it goes: {error}",
@@ -126,6 +131,10 @@ PHRASES = {
     "position_born_twice": "{position_id:id} was approved twice; the second did nothing",
     "actor_crashed": "{name} crashed, a bug; it is restored from the journal",
     "arming_failed": "the levels of {position_id:id} cannot be watched, a bug; the others are",
+    "strategy_hung": (
+        "the strategy of {trader} did not come back in time: {trader} is paused, its positions are "
+        "guarded on; holdfast resume {trader}"
+    ),
     "actor_killed": "{name} was killed, as a drill; it is restored from the journal",
     "actor_given_up": "{name} failed too often and is left alone: {error}",
     "position_quarantined": "{name} keeps failing, hands off: {error}",

@@ -148,6 +148,7 @@ def trader_view(
         "size": {"by": settings.size_by.value, "value": plain(settings.size)},
         "leverage": plain(settings.leverage),
         "paused": state.paused,
+        "hung": None if state.hung is None else time_text(state.hung.at),
         "open_positions": open_positions,
         "max_positions": applied(settings.limits, state.overrides).max_positions,
         **limits,
@@ -245,7 +246,8 @@ def status_view(  # noqa: PLR0913 - the whole on one page
         "orders_working": len(working),
         "orders_unknown": sum(one.status is OrderStatus.UNKNOWN for one in working),
         "traders": [
-            {name: one[name] for name in ("name", "paused", "open_positions")} for one in traders
+            {name: one[name] for name in ("name", "paused", "hung", "open_positions")}
+            for one in traders
         ],
         "downtime": downtime_view(downtime),
         "latest_execution_error": failure_view(failure),

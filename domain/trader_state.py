@@ -46,6 +46,16 @@ class TraderResumed(TraderEvent, frozen=True):
     at: datetime
 
 
+class StrategyHung(TraderEvent, frozen=True):
+    """Its strategy did not come back in time: paused, and the strategy is not asked any more.
+
+    While a strategy runs nothing else does, no guard either.
+    """
+
+    killed: bool  # the process was ended over it, or else it was interrupted
+    at: datetime
+
+
 class StrategyAdvanced(TraderEvent, frozen=True):
     """Its strategy has seen a candle; `saved` is all it remembers of that symbol."""
 
@@ -132,6 +142,7 @@ class TraderLimitsChanged(TraderEvent, frozen=True):
 AnyTraderEvent = (
     TraderPaused
     | TraderResumed
+    | StrategyHung
     | StrategyAdvanced
     | DecisionMade
     | CooldownBegan
@@ -161,6 +172,7 @@ class Trader(msgspec.Struct, frozen=True):
     """A trader as of its last event."""
 
     paused: bool = False
+    hung: StrategyHung | None = None  # why it is paused, until it is resumed
     saved: dict[Symbol, bytes] = {}
     seen_until_ms: dict[str, int] = {}  # close of the last candle, by `series_key`
     evaluations: int = 0
@@ -259,7 +271,9 @@ def evolve(trader: Trader | None, event: AnyTraderEvent) -> Trader:
         case TraderPaused():
             return msgspec.structs.replace(trader, paused=True)
         case TraderResumed():
-            return msgspec.structs.replace(trader, paused=False)
+            return msgspec.structs.replace(trader, paused=False, hung=None)
+        case StrategyHung():
+            return msgspec.structs.replace(trader, paused=True, hung=event)
         case StrategyAdvanced(symbol=symbol, close_ms=close_ms, saved=saved, series=series):
             return msgspec.structs.replace(
                 trader,

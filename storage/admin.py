@@ -29,6 +29,7 @@ from storage.errors import (
     unavailable,
 )
 from storage.fold import Fold
+from storage.lock import NAME as LOCK
 from storage.lock import DirectoryLock
 from storage.read_tables import ReadTables
 from storage.rebuild import Rebuilt, rebuild, rewrite
@@ -91,6 +92,8 @@ def stopped(directory: Path) -> Iterator[Database]:
     Raises `NoJournalError`, `AlreadyRunningError` and what opening raises.
     """
     if not (directory / NAME).exists():
+        if (directory / LOCK).exists():  # a daemon whose file was removed runs on
+            DirectoryLock(directory).release()
         raise NoJournalError(f"There is no journal in {directory}.")
     with DirectoryLock(directory):
         database = Database(directory / NAME, claim=False)

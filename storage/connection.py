@@ -98,6 +98,11 @@ class Database:
         return self._connection
 
     @property
+    def identity(self) -> Identity | None:
+        """Which file is open: its device and inode; None while none is."""
+        return self._identity
+
+    @property
     def is_suspect(self) -> bool:
         """Whether an error left it unknown what the file holds; `reopen` finds out."""
         return self._is_suspect

@@ -16,6 +16,7 @@ INSIDE = ("domain", "strategies", "actors", "exchanges", "storage", "runtime", "
 MAKES_THEM = {
     "runtime/clocks.py": "the clock of the machine",
     "runtime/chance.py": "seeded, and ids unlike any other",
+    "runtime/time_limit.py": "signals and threads that interrupt what really hangs",
     "runtime/watchdog.py": "a thread that watches the real loop",
     "exchanges/ccxt_wire.py": "the real connection; the simulated one replaces these parts",
     "exchanges/real_http.py": "the real network",

@@ -73,6 +73,13 @@ def gain_style(name: str) -> Callable[[Row], str]:
     return style
 
 
+def trader_state(trader: Row) -> str:
+    """Return whether a trader trades, in a word."""
+    if trader.get("hung"):
+        return "hung"
+    return "paused" if trader.get("paused") else "active"
+
+
 def word_style(name: str, styles: Mapping[str, str]) -> Callable[[Row], str]:
     """Return a style by the value's text."""
     return lambda row: styles.get(str(row.get(name)), "")

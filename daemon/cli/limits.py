@@ -9,7 +9,7 @@ import typer
 
 from daemon.admin_requests import ListTraders, SetAccountLimits, SetTraderLimits, ShowPortfolio
 from daemon.cli import limit_words, numbers
-from daemon.cli.cells import gain_style, listed_words, price, signed, text
+from daemon.cli.cells import gain_style, listed_words, price, signed, text, trader_state
 from daemon.cli.console import Column, Row, clean, print_json, print_table, say
 from daemon.cli.link import ConfigOption, JsonOption, SocketOption, ask, rows_of
 from daemon.cli.portfolio_page import print_portfolio
@@ -52,7 +52,7 @@ def list_traders(
         Column("STRATEGY", text("strategy"), keep=7),
         Column("SYMBOLS", listed_words("symbols"), keep=5),
         Column("BARS", text("timeframe"), keep=4),
-        Column("STATE", _state, style=_state_style),
+        Column("STATE", trader_state, style=_state_style),
         Column("OPEN", text("open_positions"), right=True),
         Column("MOST", _most, right=True, keep=9),
         Column("CLOSED", text("closed_positions"), right=True, keep=6),
@@ -73,6 +73,9 @@ def list_traders(
         changed = limit_words.limits_set(row)
         if changed:
             say(f"{clean(row.get('name'))}: {changed}")
+        if row.get("hung"):
+            name = clean(row.get("name"))
+            say(f"{name}: its strategy hung and is not asked any more; holdfast resume {name}")
 
 
 @traders.command("set-limits", context_settings=_NUMBERS)
@@ -197,12 +200,8 @@ def _set(
         say(clean(answer["note"]))
 
 
-def _state(row: Row) -> str:
-    return "paused" if row.get("paused") else "active"
-
-
 def _state_style(row: Row) -> str:
-    return "yellow" if row.get("paused") else "green"
+    return "red" if row.get("hung") else "yellow" if row.get("paused") else "green"
 
 
 def _most(row: Row) -> str:

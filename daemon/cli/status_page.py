@@ -3,7 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon.cli.answers import causes_of, list_of
-from daemon.cli.cells import failure_said, money, short_age, short_span, short_time, text
+from daemon.cli.cells import (
+    failure_said,
+    money,
+    short_age,
+    short_span,
+    short_time,
+    text,
+    trader_state,
+)
 from daemon.cli.console import (
     ALWAYS,
     Column,
@@ -115,7 +123,7 @@ def _print_traders(traders: Sequence[Row]) -> None:
     print_heading("Traders")
     columns = [
         Column("TRADER", text("name")),
-        Column("STATE", lambda row: "paused" if row.get("paused") else "active"),
+        Column("STATE", trader_state),
         Column("OPEN", text("open_positions"), right=True),
     ]
     print_table(columns, traders, empty="none")

@@ -295,6 +295,11 @@ _SILENT = {
 _REASONS = ("why", "message", "text", "evidence")
 
 
+def _hung(fields: Row) -> str:
+    how = "the process was ended over it" if fields.get("killed") else "it was interrupted"
+    return f"its strategy did not come back in time, {how}: paused until it is resumed"
+
+
 def _at_market(fields: Row) -> str:
     most = fields.get("max_market")
     return "" if most is None else f", at market at most {short_number(most)}"
@@ -325,6 +330,7 @@ _TOLD: dict[str, Callable[[Row], str]] = {
     ),
     "AdditionIntended": _added,
     "TraderPaused": lambda fields: f"paused by {fields.get('by')}",
+    "StrategyHung": _hung,
     "TraderResumed": lambda fields: f"resumed by {fields.get('by')}",
     "TraderLimitsChanged": _limits_changed,
     "AccountLimitsChanged": _limits_changed,

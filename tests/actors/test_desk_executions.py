@@ -417,3 +417,51 @@ def test_an_addition_to_what_is_closed_by_now_opens_nothing(perform, again):
         assert len(box.venue.sent) == 2
 
     perform(play)
+
+
+def test_a_retry_whose_entry_was_canceled_is_not_called_done(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await refused_once(box, limit_price=D(59_500))
+        resting = await desk.handle(ask.Retry(execution="manual.1"))
+        assert (await desk.handle(ask.Retry(execution="manual.1"))).rule == "MADE_ALREADY"
+        await desk.handle(ask.Close(position=resting["position"]["id"]))
+        await box.soon()
+
+        twice = await desk.handle(ask.Retry(execution="manual.1"))
+
+        assert twice.rule == "RETRIED_IN_VAIN"
+        assert "has been done" not in twice.message
+        assert resting["position"]["id"] in twice.message
+        box.say("60000")
+        again = await desk.handle(ask.Retry(execution="manual.1", again=True))
+        assert again["position"]["id"] != resting["position"]["id"]
+
+    perform(play)
+
+
+def test_a_retried_addition_that_was_canceled_is_not_called_done(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await box.open(number=1)
+        await desk.handle(ask.StopEntries())
+        await desk.handle(ask.Add(position=pid(1), quantity=D("0.02"), limit_price=D(59_500)))
+        await desk.handle(ask.ResumeEntries())
+        box.say("60000")
+        await desk.handle(ask.Retry(execution="manual.1"))
+        assert (await desk.handle(ask.Retry(execution="manual.1"))).rule == "MADE_ALREADY"
+        await desk.handle(ask.StopEntries())  # cancels what rests
+        await box.soon()
+        await desk.handle(ask.ResumeEntries())
+        box.say("60000")
+
+        twice = await desk.handle(ask.Retry(execution="manual.1"))
+
+        assert twice.rule == "RETRIED_IN_VAIN"
+        assert len(box.position(1).additions) == 1
+        await desk.handle(ask.Retry(execution="manual.1", again=True))
+        assert len(box.position(1).additions) == 2
+
+    perform(play)

@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -324,6 +325,67 @@ def test_code_that_ends_the_process_ends_it_as_a_failure(processes: Processes):
     assert process.stop() == 1
     last = log_lines(process.text())[-1]
     assert (last["event"], last["error"]) == ("failed", "SystemExit(0)")
+
+
+HANGS = """
+import time
+from strategies.base import Strategy
+
+class Spins(Strategy, frozen=True):
+    def on_candle(self, state, candle, view):
+        while True:
+            pass
+
+class CallsIntoC(Strategy, frozen=True):
+    def on_candle(self, state, candle, view):
+        sum(range(10**15))
+"""
+
+
+def with_hanging_robot(processes: Processes, strategy: str) -> str:
+    mine = processes.directory / "mine.py"
+    mine.write_text(HANGS)
+    trader = f"{{name: robot, strategy: '{mine}:{strategy}', symbols: [BTC/USDT], timeframe: 5s}}"
+    return CONFIG.replace("traders: []", f"traders: [{trader}]")
+
+
+def robot(daemon: Daemon) -> dict[str, Any]:
+    traders = daemon.cli("traders")["traders"]
+    return next(each for each in traders if each["name"] == "robot")
+
+
+def test_a_strategy_that_hangs_is_interrupted_and_its_trader_paused(processes: Processes):
+    daemon = processes.run(with_hanging_robot(processes, "Spins"))
+    wait_until(lambda: "strategy_hung" in daemon.process.text(), 40, "it is interrupted")
+    wait_until(lambda: is_ready(daemon), 20, "entries are open again")
+
+    assert robot(daemon)["paused"]
+    assert robot(daemon)["hung"] is not None
+    assert opened(daemon, "long", stop="0.8")
+    (line,) = logged(daemon, "strategy_hung")
+    assert "in on_candle" in line["exception"]
+    said = attempt(daemon.config, "traders").out
+    assert "holdfast resume robot" in said
+    assert "paused until it is resumed" in attempt(daemon.config, "why", "robot").out
+    daemon.cli("resume", "robot")
+    assert not robot(daemon)["paused"]
+
+
+def test_whose_strategy_stood_when_the_process_was_killed_is_known_at_the_next_start(
+    processes: Processes,
+):
+    config = with_hanging_robot(processes, "CallsIntoC")
+    daemon = processes.run(config)
+    note = daemon.client.path.parent / "hung-robot"
+    wait_until(lambda: note.exists() and note.stat().st_size > 0, 60, "it is noted")
+    daemon.process.kill()  # as a service manager does whose watchdog is not fed
+
+    again = processes.run(config)
+    wait_until(lambda: is_ready(again), 20, "entries are open")
+
+    assert robot(again)["hung"] is not None
+    again.cli("resume", "robot")
+    assert note.stat().st_size == 0
 
 
 def test_a_terminal_that_is_closed_stops_it_in_good_order(tmp_path: Path):
