@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from actors.holdings import Holdings
-from actors.looking import Looked
+from actors.looking import Depth, Looked
 from actors.money import TOLERANCE, Money
 from actors.world import World
 from domain.ids import NO_ORDER, ClientOrderId, Symbol, account_tag, identity_of
@@ -18,6 +18,7 @@ from domain.reconciliation import Side
 from exchanges.port import VenueOrder
 
 _STOPS = frozenset({OrderType.STOP, OrderType.TARGET, OrderType.TRAIL})
+NOT_READ = "not read"
 _RESTING = frozenset({OrderStatus.OPEN, OrderStatus.PARTIAL})
 
 
@@ -27,18 +28,18 @@ class SideRow(msgspec.Struct, frozen=True):
     symbol: Symbol
     side: str  # long, short, or net
     ours: Decimal  # base units, signed
-    venue: Decimal
+    venue: Decimal | None  # None: not read
     orders_ours: int  # that rest, stops and targets not counted
-    orders_venue: int
+    orders_venue: int | None  # None: not read
     stops_ours: int  # stops, targets and trails that rest at the venue
-    stops_venue: int
-    state: str  # equal, in flight, being checked, differs, quarantine, not ours
+    stops_venue: int | None
+    state: str  # equal, in flight, differs, quarantine, not ours, not read
     action: str  # what is to be done; empty: nothing
 
     @property
     def differs(self) -> bool:
         """Whether both sides are not the same."""
-        return self.state not in {"equal", "not ours"}
+        return self.state not in {"equal", "not ours", NOT_READ}
 
 
 class StrangeOrder(msgspec.Struct, frozen=True):
@@ -81,35 +82,37 @@ def report_of(
     portfolio = world.portfolio()
     mine = [each for each in orders if each.status in _RESTING]
     theirs = looked.orders or ()
+    is_told = looked.balances is not None or looked.depth < Depth.MONEY
     return Report(
         at=looked.began,
         seconds=round(looked.ended_s - looked.began_s, 3),
-        rows=tuple(_row(side, holdings, mine, theirs) for side in holdings.sides),
+        rows=tuple(_row(side, holdings, mine, looked) for side in holdings.sides),
         strange=tuple(strange for each in theirs if (strange := _strange(world, each)) is not None),
         asset="" if portfolio is None else portfolio.quote,
         balance_ours=money.ours,
-        balance_venue=money.told,
+        balance_venue=money.told if is_told else None,
         failed=looked.failed,
         done=tuple(done),
         drifts=holdings.drifts,
     )
 
 
-def _row(
-    side: Side, holdings: Holdings, mine: list[Order], theirs: Iterable[VenueOrder]
-) -> SideRow:
+def _row(side: Side, holdings: Holdings, mine: list[Order], looked: Looked) -> SideRow:
+    theirs, is_read = looked.orders, looked.positions is not None
     ours = [each.terms.type in _STOPS for each in mine if each.terms.symbol == side.symbol]
-    venue = [each.terms.type in _STOPS for each in theirs if each.terms.symbol == side.symbol]
-    state, action = _state(side, holdings)
+    venue = [each.terms.type in _STOPS for each in theirs or () if each.terms.symbol == side.symbol]
+    state, action = _state(side, holdings)  # of the last holdings that were read
+    if not is_read and not side.differs:
+        state = NOT_READ  # what was equal then is not known to be so now
     return SideRow(
         symbol=side.symbol,
         side="net" if side.direction is None else side.direction.value,
         ours=side.ours,
-        venue=side.venue,
+        venue=side.venue if is_read else None,
         orders_ours=ours.count(False),
-        orders_venue=venue.count(False),
+        orders_venue=None if theirs is None else venue.count(False),
         stops_ours=ours.count(True),
-        stops_venue=venue.count(True),
+        stops_venue=None if theirs is None else venue.count(True),
         state=state,
         action=action,
     )

@@ -28,6 +28,7 @@ from domain.commands import (
 from domain.errors import Refusal
 from domain.ids import MANUAL, ExitId, PositionId, Symbol
 from domain.inputs import ResolveConflict
+from domain.money import ONE
 from domain.order import OrderStatus
 from domain.position import Position, PositionStatus
 from domain.position_additions import quarantined
@@ -187,6 +188,24 @@ class DeskPositions:
             ),
         )
 
+    async def _told_when_closed(
+        self, position_id: PositionId, part: Decimal, before: int
+    ) -> Result | Refusal:
+        """Return a position once the part is out, and say so where it is not yet.
+
+        Its exit is journaled and tried until it is through; `before` is how many it had.
+        """
+
+        def is_out(found: Position) -> bool:
+            is_sold = any(each.done and each.filled for each in found.exits[before:])
+            return found.is_closed or (part < ONE and is_sold)
+
+        answer = await self._told_about(position_id, is_out)
+        found = self._reads.position_by_id(position_id)
+        if isinstance(answer, Refusal) or found is None or is_out(found):
+            return answer
+        return {**answer, "under_way": True, "note": "NOT CLOSED YET: it is tried until it is done"}
+
     async def _told_about(
         self, position_id: PositionId, is_told: Callable[[Position], bool]
     ) -> Result | Refusal:
@@ -258,9 +277,7 @@ class DeskPositions:
         if isinstance(result, Refusal):
             return result
         if isinstance(request, ask.Close):
-            return await self._told_about(
-                position.id, lambda found: len(found.exits) > before and found.exits[-1].done
-            )
+            return await self._told_when_closed(position.id, request.part, before)
         return await self._told_when_armed(position)
 
     async def _tell(self, position_id: PositionId, message: Any) -> Result | Refusal:

@@ -72,6 +72,8 @@ def read_yaml(text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = error.problem or error.context or "not YAML"
+        if mark and _is_tab(text, line):
+            what = "a line may begin with spaces, not with a tab"
         return Document(None, {}, (Problem(line, (), f"not valid YAML: {what}"),))
     except yaml.YAMLError as error:
         return Document(None, {}, (Problem(1, (), f"not valid YAML: {_first_line(error)}"),))
@@ -80,6 +82,12 @@ def read_yaml(text: str) -> Document:
     builder = _Builder()
     value = {} if node is None else builder.build(node, ())
     return Document(value, builder.lines, tuple(builder.problems))
+
+
+def _is_tab(text: str, line: int) -> bool:
+    lines = text.splitlines()
+    found = lines[line - 1] if line <= len(lines) else ""
+    return "\t" in found[: len(found) - len(found.lstrip())]
 
 
 def _too_deep(text: str) -> int:

@@ -150,7 +150,8 @@ def outcome(answer: Row) -> str:
     """Say in a sentence what became of a change."""
     position = answer.get("position")
     if isinstance(position, dict):
-        return _position_line(position)
+        line = _position_line(position)
+        return f"{line}; {clean(answer['note'])}" if answer.get("note") else line
     closing = answer.get("closing")
     if isinstance(closing, list):
         refused = answer.get("refused")

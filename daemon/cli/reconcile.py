@@ -27,6 +27,7 @@ STATE_STYLES = {
     "equal": "green",
     "not ours": "dim",
     "in flight": "yellow",
+    "not read": "yellow",
     "differs": "bold red",
     "quarantine": "bold red",
 }
@@ -126,6 +127,8 @@ def _both(name: str) -> Callable[[Row], str]:
 
     def cell(row: Row) -> str:
         ours, venue = row.get(f"{name}_ours"), row.get(f"{name}_venue")
+        if venue is None:
+            return f"{clean(ours)} here"
         return clean(ours) if ours == venue else f"{clean(ours)} here, {clean(venue)} there"
 
     return cell

@@ -1,5 +1,6 @@
 """Commands that change positions: open, close, and what guards them."""
 
+from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
@@ -196,7 +197,8 @@ def close(
 ) -> None:
     """Close a position at market, a part of it, or all.
 
-    With --all, exit code 1 if one of them cannot be closed, 4 if it is not known of one.
+    Exit code 4 if it is not through after two seconds; it is tried until it is. With --all it is
+    not waited for: exit code 1 if one of them cannot be closed, 4 if it is not known of one.
 
     \b
     holdfast close 3f2a --part 50%
@@ -208,7 +210,7 @@ def close(
     if not everything:
         assert position is not None  # one of the two
         share = ONE if part is None else numbers.fraction("part", part)
-        do(Close(position=position, part=share), config, socket, as_json=as_json)
+        _close_one(Close(position=position, part=share), config, socket, as_json=as_json)
         return
     if not yes and is_asked() and not typer.confirm("Close every position at market?"):
         fail(Refusal("NOT_CONFIRMED", "Nothing was closed.", "Answer y, or give --yes."))
@@ -222,6 +224,18 @@ def close(
     rules = {str(each.get("rule")) for each in rows_of(answer, "refused")}
     if rules:
         raise typer.Exit(Exit.UNKNOWN if "NO_ANSWER" in rules else Exit.REFUSED)
+
+
+def _close_one(request: Close, config: Path | None, socket: Path | None, *, as_json: bool) -> None:
+    answer = ask(request, config, socket, afterwards="Look: holdfast positions.")
+    if as_json:
+        print_json(answer)
+    else:
+        say(outcome(answer))
+    if answer.get("under_way"):
+        if not as_json:
+            complain(f"→ See why: holdfast position {request.position}, holdfast mode")
+        raise typer.Exit(Exit.UNKNOWN)
 
 
 def move_stop(

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from daemon import admin_requests as ask
+from domain.errors import Refusal
 from domain.instrument import Direction
 from tests.actors.box import BTC, ETH, Box, D, pid
 from tests.actors.desks import desk_of
-from tests.actors.faulty_venue import answer_lost
+from tests.actors.faulty_venue import answer_lost, refused
 
 
 def request(**others: Any) -> ask.Open:
@@ -168,5 +169,39 @@ def test_a_repeated_request_for_an_entry_in_doubt_sends_no_second_order(perform)
 
         assert {each["position"]["id"] for each in answers} == {pid(1)}
         assert len(box.venue.sent) == 1
+
+    perform(play)
+
+
+def test_a_close_that_does_not_get_through_is_not_told_as_done(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await box.open(number=1)
+        box.venue.submits = [refused("51008")] * 20
+
+        told = await desk.handle(ask.Close(position=pid(1)))
+        part = await desk.handle(ask.Close(position=pid(1), part=D("0.5")))
+
+        assert told["under_way"]
+        assert "NOT CLOSED YET" in told["note"]
+        assert isinstance(part, Refusal) or part["under_way"]
+
+    perform(play)
+
+
+def test_a_close_that_gets_through_is_done(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        desk = desk_of(box)
+        await box.open(number=1)
+
+        part = await desk.handle(ask.Close(position=pid(1), part=D("0.5")))
+        box.say("60000")
+        told = await desk.handle(ask.Close(position=pid(1)))
+
+        assert "under_way" not in part
+        assert "under_way" not in told
+        assert told["position"]["status"] == "closed"
 
     perform(play)

@@ -586,6 +586,22 @@ async def reconciled(box: Box, **wishes):
     return answered.refusal, box.actor(names.RECONCILER).report
 
 
+def test_what_could_not_be_read_is_not_called_equal(share):
+    async def play(box: Box) -> None:
+        await opened(box)
+        _, report = await reconciled(box)
+        assert [row.state for row in report.rows] == ["equal"]
+        box.venue.reads_fail = True
+        _, report = await reconciled(box)
+        (row,) = report.rows
+        assert (row.ours, row.venue, row.state) == (D("0.01"), None, "not read")
+        assert (row.orders_venue, row.stops_venue, report.balance_venue) == (None, None, None)
+        assert not report.agrees
+        assert not row.differs
+
+    share(play)
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(share):
     async def play(box: Box) -> None:
         await opened(box)

@@ -769,6 +769,10 @@ def test_what_became_of_a_change_is_a_sentence(ask: Callable[..., Ran], filled: 
     assert (
         ask("drain").out == "draining; 4 positions stay and are guarded again at the next start\n"
     )
+    filled.desk.answers[Close] = {**filled.desk.answers[Open], "under_way": True, "note": "NOT YET"}
+    closing = ask("close", "3f")
+    assert (closing.code, closing.out.rstrip().endswith("; NOT YET")) == (4, True)
+    assert ask("close", "3f", "--json").code == 4
     filled.desk.answers[Drain] = {"draining": True, "positions": 1}
     assert "; 1 position stays and is guarded again" in ask("drain").out
 

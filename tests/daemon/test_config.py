@@ -546,3 +546,9 @@ def test_a_strategy_in_the_home_of_somebody_unknown_is_a_problem(write: Write) -
     (found,) = problems(write(MARKET + trader))
 
     assert "traders[0].strategy" in found
+
+
+def test_a_tab_is_called_by_its_name(write: Write) -> None:
+    (found,) = problems(write("market:\n\tsource: simulated\n"))
+
+    assert found == "2: not valid YAML: a line may begin with spaces, not with a tab"
