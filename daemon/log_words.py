@@ -132,7 +132,7 @@ PHRASES = {
     "actor_crashed": "{name} crashed, a bug; it is restored from the journal",
     "arming_failed": "the levels of {position_id:id} cannot be watched, a bug; the others are",
     "strategy_hung": (
-        "the strategy of {trader} did not come back in time: {trader} is paused, its positions are "
+        "the strategy of {trader} did not come back: {trader} is paused, its positions are "
         "guarded on; holdfast resume {trader}"
     ),
     "actor_killed": "{name} was killed, as a drill; it is restored from the journal",

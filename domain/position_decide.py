@@ -43,6 +43,7 @@ from domain.inputs import (
 )
 from domain.modifications import Market
 from domain.money import ZERO
+from domain.order import OrderStatus
 from domain.position import ExitOrder, Position, PositionStatus
 from domain.position_additions import add, entry_terms
 from domain.position_changes import close, modify, resolve, withdraw
@@ -343,7 +344,7 @@ def _order_ended(decision: Draft, ended: OrderEnded) -> None:
     pause_s = _pause_s(failures, decision.rules)
     if order.beside and failures <= 1:
         pause_s = decision.rules.retry_first_s  # the stop may have sold it, and be told of next
-    else:
+    elif ended.status is not OrderStatus.FILLED:  # of that, it was a part, and left before a crash
         text = f"{order.exit_id}: {ended.status.value} {ended.why}"
         decision.then(Alarm("EXIT_FAILED", text, position.id))
     decision.then(WakeAfter(pause_s, "retry_exit", again))

@@ -47,12 +47,12 @@ class TraderResumed(TraderEvent, frozen=True):
 
 
 class StrategyHung(TraderEvent, frozen=True):
-    """Its strategy did not come back in time: paused, and the strategy is not asked any more.
+    """Its strategy did not come back: paused, and the strategy is not asked any more.
 
     While a strategy runs nothing else does, no guard either.
     """
 
-    killed: bool  # the process was ended over it, or else it was interrupted
+    killed: bool  # the process ended over it; else it was interrupted
     at: datetime
 
 

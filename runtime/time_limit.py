@@ -3,8 +3,8 @@
 While it runs nothing else does, no guard either. Two hands end that. A signal interrupts it
 wherever Python can be interrupted: in loops, sleeps, waits. A long call into C cannot be, and
 holds up our threads too; so a thread of the interpreter's own, which needs nothing of ours, writes
-where it stands into a file that bears the name of who was called. Whoever starts after the process
-was killed finds it there.
+where it stands into a file that bears the name of who was called. So it does when the process
+crashes meanwhile, in C. Whoever starts after that finds it there.
 """
 
 import faulthandler
@@ -35,7 +35,7 @@ class TimeLimit(Protocol):
         """Return what `function` returns. Raises `OvertimeError` in it once its time is over."""
 
     def is_noted(self, who: str) -> bool:
-        """Whether an earlier process ended while `who` took too long."""
+        """Whether an earlier process ended over `who`, which took too long or crashed it."""
 
     def forget(self, who: str) -> None:
         """Take the note of `who` away."""
@@ -84,6 +84,7 @@ class RealLimit:
         began_s = time.monotonic()
         if file is not None:
             faulthandler.dump_traceback_later(self._note_s, file=file)
+            faulthandler.enable(file=file)
         self._is_inside = True
         signal.setitimer(signal.ITIMER_REAL, self._interrupt_s, AGAIN_S)
         try:
@@ -93,11 +94,12 @@ class RealLimit:
             signal.setitimer(signal.ITIMER_REAL, 0)
             if file is not None:
                 faulthandler.cancel_dump_traceback_later()
+                faulthandler.enable()  # to stderr, as before
             if time.monotonic() - began_s >= self._note_s:
                 self.forget(who)  # it came back after all
 
     def is_noted(self, who: str) -> bool:
-        """Whether an earlier process ended while `who` took too long."""
+        """Whether an earlier process ended over `who`, which took too long or crashed it."""
         try:
             return self._path(who).stat().st_size > 0
         except OSError:

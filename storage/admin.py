@@ -13,7 +13,6 @@ from typing import TextIO
 
 import msgspec
 
-from runtime.disk import RealDisk
 from runtime.ports import Disk
 from storage.archive import archives_of, path_of, read_archive
 from storage.archiving import Archiving, Outcome, Wish
@@ -296,6 +295,7 @@ def rebuild_directory(
     directory: Path,
     registry: StreamRegistry,
     tables: ReadTables,
+    disk: Disk,
     prune: Callable[[Database], None] = lambda _: None,
 ) -> Rebuilt:
     """Write the read tables of a stopped daemon anew; a malformed file is rewritten as a whole.
@@ -305,17 +305,17 @@ def rebuild_directory(
     """
     with stopped(directory) as database:
         if _is_well_formed(database.connection):
-            rebuilt = rebuild(database, registry, tables)
+            rebuilt = rebuild(database, registry, tables, disk)
             prune(database)
             return rebuilt
         problems: list[str] = []
         last, first_bad = _verify_chain(database.connection, problems)
-        known = known_up_to(directory, RealDisk(), lambda seq: hash_at(database.connection, seq))
+        known = known_up_to(directory, disk, lambda seq: hash_at(database.connection, seq))
         if first_bad is not None and first_bad <= known:
             why = f"{problems[-1]}, and a rewritten journal would end before that"
             why = f"{why}, though the snapshot of record {known} is good"
             raise JournalDamagedError(database.path, why)
-        kept, rebuilt = rewrite(database, registry, tables, last)
+        kept, rebuilt = rewrite(database, registry, tables, disk, last)
         prune(database)
         note = f"the malformed database is kept as {kept}; the new one ends with record {last.seq}"
         return Rebuilt(rebuilt.records, (note, *problems, *rebuilt.problems))

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from runtime.disk import RealDisk
 from runtime.ports import Disk
 from runtime.wal import wal_path
 from storage.archive import archives_of, insert, whole_past
@@ -42,7 +41,6 @@ from storage.streams import StreamRegistry, Streams
 _BATCH = 1_000  # records
 _ALL = 2**62
 _SET_INTENT = "INSERT OR REPLACE INTO intents VALUES (?, ?)"
-_DISK = RealDisk()
 
 
 class Rebuilt(NamedTuple):
@@ -53,7 +51,7 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(
-    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk = _DISK
+    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk
 ) -> Rebuilt:
     """Write read tables and intents anew from archives and journal, in one transaction.
 
@@ -156,7 +154,7 @@ class _Past:
 
 
 def rewrite(
-    database: Database, registry: StreamRegistry, tables: ReadTables, last: Tail
+    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk, last: Tail
 ) -> tuple[Path, Rebuilt]:
     """Copy the journal up to `last` into a new file that takes the place of the malformed one.
 
@@ -171,7 +169,7 @@ def rewrite(
     try:
         lost = _copy_past(database.connection, target)
         _copy(database.connection, target, registry, last)
-        rebuilt = rebuild(target, registry, tables)
+        rebuilt = rebuild(target, registry, tables, disk)
         rebuilt = rebuilt._replace(problems=(*lost, *rebuilt.problems))
         with target.transaction() as connection:
             _set_epoch(connection, database.epoch)

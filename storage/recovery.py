@@ -84,9 +84,9 @@ def _recover(
     unread = _without_state(fold)
     if damage is not None:
         _check_not_known_better(database, disk, damage)
-        problems.append(_set_aside(database, registry, tables, damage, last, fold.streams))
+        problems.append(_set_aside(database, registry, tables, disk, damage, last, fold.streams))
     elif mark_of(database.connection) != last.seq:
-        problems.append(_cut_off(database, registry, tables, last))
+        problems.append(_cut_off(database, registry, tables, disk, last))
     for path in refused:  # only now: before, a start may yet be refused
         _put_away(path)
     problems.extend(database.problems_of_log())
@@ -192,6 +192,7 @@ def _set_aside(
     database: Database,
     registry: StreamRegistry,
     tables: ReadTables,
+    disk: Disk,
     damage: DamagedRecordError,
     last: Tail,
     streams: Streams,
@@ -202,20 +203,24 @@ def _set_aside(
         if error.kind is not Trouble.DAMAGED:
             raise
         database.reopen()
-        return f"{damage}. {_rewrite(database, registry, tables, last)}"
+        return f"{damage}. {_rewrite(database, registry, tables, disk, last)}"
     return (
         f"{damage}. The journal ends with record {last.seq}; {moved} record(s) from there on were"
         " moved to the table quarantine."
     )
 
 
-def _cut_off(database: Database, registry: StreamRegistry, tables: ReadTables, last: Tail) -> str:
+def _cut_off(
+    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk, last: Tail
+) -> str:
     """A page lost its last records, or the note of how many there are is damaged."""
     committed = mark_of(database.connection)
     said = f"the journal ends with record {last.seq}, but {committed} is noted as the last one. "
-    return said + _rewrite(database, registry, tables, last)
+    return said + _rewrite(database, registry, tables, disk, last)
 
 
-def _rewrite(database: Database, registry: StreamRegistry, tables: ReadTables, last: Tail) -> str:
-    kept, _ = rewrite(database, registry, tables, last)
+def _rewrite(
+    database: Database, registry: StreamRegistry, tables: ReadTables, disk: Disk, last: Tail
+) -> str:
+    kept, _ = rewrite(database, registry, tables, disk, last)
     return f"The journal ends with record {last.seq}, in a new file; the malformed one is {kept}."

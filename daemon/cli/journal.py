@@ -135,7 +135,10 @@ def rebuild(*, config: ConfigOption = None, as_json: JsonOption = False) -> None
         nonlocal pruned
         pruned = Pruning(database, retention, datetime.now(UTC)).finish()
 
-    rebuilt = _stopped(lambda: admin.rebuild_directory(loaded.data_dir, registry(), tables, prune))
+    disk = RealDisk()
+    rebuilt = _stopped(
+        lambda: admin.rebuild_directory(loaded.data_dir, registry(), tables, disk, prune)
+    )
     if as_json:
         counts = msgspec.structs.asdict(pruned)
         print_json(

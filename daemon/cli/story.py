@@ -296,8 +296,8 @@ _REASONS = ("why", "message", "text", "evidence")
 
 
 def _hung(fields: Row) -> str:
-    how = "the process was ended over it" if fields.get("killed") else "it was interrupted"
-    return f"its strategy did not come back in time, {how}: paused until it is resumed"
+    how = "the process ended over it" if fields.get("killed") else "it was interrupted"
+    return f"its strategy did not come back, {how}: paused until it is resumed"
 
 
 def _at_market(fields: Row) -> str:

@@ -15,6 +15,7 @@ from domain.commands import RequestedBy, Source
 from domain.ids import MANUAL, Symbol
 from domain.trader_state import SAME_WITHIN
 from exchanges.port import VenueOrder
+from runtime.disk import RealDisk
 from storage import queries
 from storage.projections import PROJECTIONS
 from storage.read_tables import ReadTables
@@ -214,7 +215,7 @@ def test_rows_rebuilt_from_the_journal_equal_those_written_live(perform):
         await box.soon(61)
         live = rows(box)
 
-        rebuild(box.store.database, box.store.registry, ReadTables(PROJECTIONS))
+        rebuild(box.store.database, box.store.registry, ReadTables(PROJECTIONS), RealDisk())
 
         assert rows(box) == live
         assert [row.times for row in live] == [1, 1, 2]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.commands import ClosePosition, ModificationType, ModifyProtection
-from domain.effects import Disarm
+from domain.effects import Disarm, WakeAfter
 from domain.ids import ClientOrderId, client_order_id
 from domain.inputs import FillReported, OrderEnded, Wake
 from domain.instrument import Direction
@@ -207,3 +207,27 @@ def test_a_target_whose_firing_the_journal_lost_is_watched_no_longer():
     life.fill("0.4", "110", order)
     (disarm,) = [each for each in life.decision.effects if isinstance(each, Disarm)]
     assert (disarm.position_id, disarm.exit_id) == (life.p.id, "target-1")
+
+
+def test_a_part_of_an_exit_that_filled_has_not_failed_and_the_rest_leaves():
+    """An exit in several orders, of which the first left before the crash."""
+    life = told(opened(protection=TARGETS), leg("stop-0"), "0.4", "0.4")
+    end(life, leg("stop-0"), OrderStatus.FILLED)
+    assert alarms(life) == []
+    (wake,) = [each for each in life.effects if getattr(each, "purpose", "") == "retry_exit"]
+    assert isinstance(wake, WakeAfter)
+    life.tell(Wake(wake.purpose, wake.exit_id))
+    assert life.last_exit().terms.quantity == D("0.6")
+    life.fill_exit("90")
+    assert life.p.status is PositionStatus.CLOSED
+    assert alarms(life) == []
+
+
+def test_a_part_of_a_target_that_filled_has_not_failed_and_its_rest_is_watched_again():
+    life = told(opened(protection=TARGETS), leg("target-1"), "0.2", "0.2")
+    end(life, leg("target-1"), OrderStatus.FILLED)
+    assert alarms(life) == []
+    life.tell(Wake("retry_exit", "target-1"))
+    assert life.p.protection.target("target-1") is not None
+    life.arm().cross("target-1", "110")
+    assert life.last_exit().terms.quantity == D("0.3")

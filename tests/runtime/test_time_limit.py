@@ -75,6 +75,19 @@ call(stands_still)
     assert (again.stdout, forgotten.stdout) == ("True False\n", "False\n")
 
 
+def test_what_crashes_the_process_from_c_leaves_a_note(tmp_path: Path) -> None:
+    done = ran(tmp_path, "import ctypes\ncall(lambda: ctypes.string_at(0))")
+    assert done.returncode == -11, done.stderr
+    assert "Segmentation fault" in (tmp_path / "hung-robot").read_text()
+    assert ran(tmp_path, "print(limit.is_noted('robot'))").stdout == "True\n"
+
+
+def test_of_a_crash_at_any_other_time_stderr_tells(tmp_path: Path) -> None:
+    done = ran(tmp_path, "import ctypes\ncall(lambda: 7)\nctypes.string_at(0)")
+    assert "Segmentation fault" in done.stderr
+    assert (tmp_path / "hung-robot").read_text() == ""
+
+
 def test_a_note_of_what_came_back_is_taken_away(tmp_path: Path) -> None:
     body = """
 def slow():

@@ -333,7 +333,7 @@ def test_whatever_happened_archives_and_journal_are_the_whole(
             assert read_tables(store.database) == tables
         with open_store(directory) as store:
             assert store.recovered.streams == live(writer.streams)
-            rebuild(store.database, REGISTRY, TABLES)
+            rebuild(store.database, REGISTRY, TABLES, DISK)
             assert read_tables(store.database) == tables
 
 
@@ -392,7 +392,7 @@ def test_tables_are_rebuilt_with_the_help_of_the_archives(archived: Callable[[],
         for table in before:
             store.database.connection.execute(f"DELETE FROM {table}")
 
-        rebuilt = rebuild(store.database, REGISTRY, TABLES)
+        rebuilt = rebuild(store.database, REGISTRY, TABLES, DISK)
 
         assert rebuilt.problems == ()
         assert read_tables(store.database) == before
@@ -408,7 +408,7 @@ def test_without_the_archives_tables_are_rebuilt_from_the_oldest_snapshot_on(
         for table in before:
             store.database.connection.execute(f"DELETE FROM {table} WHERE seq > {anchor}")
 
-        rebuilt = rebuild(store.database, REGISTRY, TABLES)
+        rebuilt = rebuild(store.database, REGISTRY, TABLES, DISK)
 
         assert "kept as they were" in rebuilt.problems[0]
         assert read_tables(store.database) == before
@@ -443,7 +443,7 @@ def test_a_malformed_file_is_rewritten_from_the_anchor_on(archived: Callable[[],
     data[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
     (directory / NAME).write_bytes(data)
 
-    admin.rebuild_directory(directory, REGISTRY, TABLES)
+    admin.rebuild_directory(directory, REGISTRY, TABLES, DISK)
 
     with archived() as store:
         connection = store.database.connection

@@ -38,7 +38,7 @@ def test_a_changed_row_is_noticed_and_rebuilding_mends_it(
     (problem,) = report.problems
     assert f"row(s) of {table} are not what the journal says" in problem
     assert "holdfast journal rebuild" in problem
-    rebuild_directory(directory, REGISTRY, TABLES)
+    rebuild_directory(directory, REGISTRY, TABLES, DISK)
     assert sound(directory)
 
 

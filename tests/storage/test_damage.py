@@ -159,7 +159,7 @@ def test_read_tables_follow_the_journal_when_records_are_set_aside(
 
     with open_store(directory) as store:
         after = read_tables(store.database)
-        rebuild(store.database, REGISTRY, TABLES)
+        rebuild(store.database, REGISTRY, TABLES, DISK)
         assert read_tables(store.database) == after
 
 
@@ -199,7 +199,7 @@ def test_records_missing_swapped_or_unreadable_are_set_aside(
         assert store.recovered.streams == live(states[4])
         assert "journal record 5" in store.recovered.problems[0]
         after = read_tables(store.database)
-        rebuild(store.database, REGISTRY, TABLES)
+        rebuild(store.database, REGISTRY, TABLES, DISK)
         assert read_tables(store.database) == after
 
 
@@ -323,7 +323,7 @@ def test_a_rebuilding_does_not_cut_off_what_a_snapshot_has_outlived(directory: P
     data = (directory / NAME).read_bytes()
 
     with pytest.raises(JournalDamagedError, match="though the snapshot of record 400 is good"):
-        rebuild_directory(directory, REGISTRY, TABLES)
+        rebuild_directory(directory, REGISTRY, TABLES, DISK)
 
     assert (directory / NAME).read_bytes() == data
     with open_store(directory) as store:
@@ -440,7 +440,7 @@ def test_records_lost_at_the_end_are_missed(directory: Path) -> None:
             "the journal ends with record 8, but 10 is noted as the last one."
         )
         after = read_tables(store.database)
-        rebuild(store.database, REGISTRY, TABLES)
+        rebuild(store.database, REGISTRY, TABLES, DISK)
         assert read_tables(store.database) == after
         Writer(store.journal, store.recovered.streams).append(order_stream(3), sent())
 

@@ -30,6 +30,7 @@ from storage.rebuild import rebuild
 from storage.store import Store
 from tests.builders import ACCOUNT, BTC, NOW, D, Life, opened, plan, position_id
 from tests.storage.words import (
+    DISK,
     REGISTRY,
     TABLES,
     Writer,
@@ -66,7 +67,7 @@ def test_rebuilt_tables_equal_those_written_live(steps: list[tuple[int, int, boo
             store.journal.append(batch)
         live = read_tables(store.database)
 
-        rebuilt = rebuild(store.database, REGISTRY, TABLES)
+        rebuilt = rebuild(store.database, REGISTRY, TABLES, DISK)
 
         assert read_tables(store.database) == live
         assert rebuilt.records == store.journal.tail.seq
@@ -81,7 +82,7 @@ def test_rebuilding_covers_positions_modifications_and_equity(store: Store, writ
     assert live["closed_positions"]
     assert live["equity"]
 
-    rebuild(store.database, REGISTRY, TABLES)
+    rebuild(store.database, REGISTRY, TABLES, DISK)
 
     assert read_tables(store.database) == live
 
@@ -117,7 +118,7 @@ def test_an_order_that_was_changed_is_listed_as_it_is_and_its_attempt_as_it_was(
     assert (order.quantity, order.price) == ("0.4", "99")
     (attempt,) = queries.executions(store.database.connection)
     assert attempt.quantity == "1"
-    rebuild(store.database, REGISTRY, TABLES)
+    rebuild(store.database, REGISTRY, TABLES, DISK)
     assert read_tables(store.database) == live
 
 
@@ -316,7 +317,7 @@ def test_decisions_are_kept_with_what_became_of_them(
     ]
     assert json.loads(found[0].plan)["stop_price"] == "95"
     live = read_tables(store.database)
-    rebuild(store.database, REGISTRY, TABLES)
+    rebuild(store.database, REGISTRY, TABLES, DISK)
     assert read_tables(store.database) == live
 
 
@@ -334,7 +335,7 @@ def test_a_refused_addition_or_close_leaves_the_decision_that_opened_as_it_was(
 
     assert [(row.action, row.status) for row in found] == [("ADD", "REFUSED"), ("LONG", "MADE")]
     live = read_tables(store.database)
-    rebuild(store.database, REGISTRY, TABLES)
+    rebuild(store.database, REGISTRY, TABLES, DISK)
     assert read_tables(store.database) == live
 
 

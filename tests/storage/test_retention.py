@@ -14,6 +14,7 @@ from storage.retention import LOOKED_AT, POSITIONS, Pruned, Pruning, Retention
 from storage.store import Store
 from tests.builders import ACCOUNT, BTC, NOW, D, Life, opened, plan, position_id
 from tests.storage.words import (
+    DISK,
     REGISTRY,
     TABLES,
     Writer,
@@ -96,7 +97,7 @@ def test_rebuilding_brings_rows_back_and_pruning_takes_them_out_again(
     pruned(store, 91 * DAY)
     before = read_tables(store.database)
 
-    rebuild(store.database, REGISTRY, TABLES)
+    rebuild(store.database, REGISTRY, TABLES, DISK)
     assert read_tables(store.database) != before
     pruned(store, 91 * DAY)
 

@@ -89,7 +89,7 @@ def test_a_damaged_index_is_a_problem_of_the_file(directory: Path) -> None:
     assert report.first_bad is None
     assert any(problem.startswith("database file: ") for problem in report.problems)
 
-    rebuilt = rebuild_directory(directory, REGISTRY, TABLES)
+    rebuilt = rebuild_directory(directory, REGISTRY, TABLES, DISK)
 
     assert rebuilt.records == 7
     assert "is kept as" in rebuilt.problems[0]
@@ -145,7 +145,7 @@ def test_lost_read_rows_come_back_by_rebuilding(directory: Path) -> None:
     edit(directory, "DELETE FROM orders")
     edit(directory, "UPDATE fills SET price = '1'")
 
-    rebuilt = rebuild_directory(directory, REGISTRY, TABLES)
+    rebuilt = rebuild_directory(directory, REGISTRY, TABLES, DISK)
 
     assert rebuilt == (7, ())
     with open_store(directory) as store:
@@ -160,7 +160,7 @@ def test_rebuilding_from_a_damaged_journal_changes_nothing(directory: Path) -> N
     connection.close()
 
     with pytest.raises(DamagedRecordError, match="record 3"):
-        rebuild_directory(directory, REGISTRY, TABLES)
+        rebuild_directory(directory, REGISTRY, TABLES, DISK)
 
     with sqlite3.connect(directory / NAME) as connection:
         assert connection.execute("SELECT * FROM orders").fetchall() == before
@@ -172,7 +172,7 @@ def test_a_running_daemon_is_left_alone(directory: Path) -> None:
         for work in (
             lambda: verify(directory, REGISTRY, DISK),
             lambda: dump(directory, io.StringIO()),
-            lambda: rebuild_directory(directory, REGISTRY, TABLES),
+            lambda: rebuild_directory(directory, REGISTRY, TABLES, DISK),
         ):
             with pytest.raises(AlreadyRunningError, match="process"):
                 work()
