@@ -69,8 +69,24 @@ class Price:
     @property
     def value(self) -> str:
         """What one base unit is worth; empty: not known."""
-        is_old = self.traded - self.marked > MARK_BEHIND_S or self.source == "fallback"
-        return self.last if is_old and self.last else self.mark or self.last
+        if self.source == "fallback":
+            return self.last
+        is_behind = bool(self.last) and self.traded - self.marked > MARK_BEHIND_S
+        return self.mark if self.mark and not is_behind else self._within_quotes
+
+    @property
+    def _within_quotes(self) -> str:
+        """The last price; the ask or the bid where that has been told since and contradicts it.
+
+        One trade far above the market would make a peak that nobody could have sold at, and the way
+        back from it a drawdown: the kill switch would close everything.
+        """
+        if not (self.last and self.bid and self.ask) or self.quoted <= self.traded:
+            return self.last
+        last, bid, ask = float(self.last), float(self.bid), float(self.ask)
+        if not 0 < bid <= ask or bid <= last <= ask:
+            return self.last
+        return self.ask if last > ask else self.bid
 
     @property
     def source(self) -> str:
@@ -150,9 +166,9 @@ class PriceBoard:
     def marks(self) -> Mapping[Symbol, Decimal]:
         """Return the value of one base unit of every symbol that has a price.
 
-        The mark, else the last. A mark that came with a stream that is stale is older than a last
-        price that was asked for, and one that nobody tells any more is older than the last trade: a
-        loss must not hide behind it.
+        The mark, else the last, within the quotes that came after it. A mark that came with a
+        stream that is stale is older than a last price that was asked for, and one that nobody
+        tells any more is older than the last trade: a loss must not hide behind it.
         """
         return {
             symbol: Decimal(price.value) for symbol, price in self.prices.items() if price.value

@@ -88,6 +88,7 @@ class Book:
         "high_edge",
         "highest_bid",
         "instrument",
+        "is_quoted",
         "last",
         "low_edge",
         "lowest_ask",
@@ -100,6 +101,7 @@ class Book:
         self.instrument = instrument
         self.last = ""  # text of the last trade's price, empty before the first
         self.bid = self.ask = ""  # text of the best quotes, empty before the first
+        self.is_quoted = False  # since the last trade: then they are the newer ones
         self.clear()
 
     @property
@@ -120,6 +122,16 @@ class Book:
         if terms.side is Side.BUY:
             return terms.price >= max(last, price_from(self.ask) or last)
         return terms.price <= min(last, price_from(self.bid) or last)
+
+    def no_better(self, side: Side, price: Decimal) -> Decimal:
+        """Return what a taker pays or gets: `price`, but no better than what is quoted by now.
+
+        A market may have moved far since its last trade, and nobody sells below the ask.
+        """
+        quote = price_from(self.ask if side is Side.BUY else self.bid) if self.is_quoted else None
+        if quote is None:
+            return price
+        return max(price, quote) if side is Side.BUY else min(price, quote)
 
     def clear(self) -> None:
         """Forget what rests, keep the prices."""

@@ -2,7 +2,8 @@
 
 How orders meet the market, which here is the stream of executed trades:
 
-- MARKET executes at the last price, moved against the order by a drawn slippage.
+- MARKET executes at the last price, moved against the order by a drawn slippage, but no better than
+  what the other side has quoted since that trade.
 - LIMIT at or beyond the last price and the other side's best quote, where one is known, executes
   like a market order, but never beyond its limit. Otherwise it rests and fills as maker at its
   limit when a trade goes *through* it, or a quote crosses it; a mere touch does not fill it,
@@ -184,7 +185,8 @@ class Matching:
         last = book.price if terms.type is OrderType.MARKET else None
         if last is None or terms.side is Side.SELL:
             return last
-        return slipped(last, self._rules.slippage_high, Side.BUY, book.instrument.tick_size)
+        price = slipped(last, self._rules.slippage_high, Side.BUY, book.instrument.tick_size)
+        return book.no_better(Side.BUY, price)
 
     # How orders live
 
@@ -346,6 +348,7 @@ class Matching:
         assert last is not None  # an order executes only after a price was seen
         ratio = self._draws.slippage()
         price = slipped(last, ratio, terms.side, book.instrument.tick_size)
+        price = book.no_better(terms.side, price)
         if terms.type is not OrderType.LIMIT or terms.price is None:
             return price
         return (min if terms.side is Side.BUY else max)(price, terms.price)

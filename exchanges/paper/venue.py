@@ -127,6 +127,7 @@ class PaperVenue:
         if book is None:
             return
         book.last = price
+        book.is_quoted = False
         if book.quiet or book.low_edge < float(price) < book.high_edge:
             return
         if self._life is _Life.UP:
@@ -145,7 +146,7 @@ class PaperVenue:
         book = self._books.get(symbol)
         if book is None:
             return
-        book.bid, book.ask = bid, ask
+        book.bid, book.ask, book.is_quoted = bid, ask, True
         if book.quiet:
             return
         if float(ask) > book.highest_bid and float(bid) < book.lowest_ask:

@@ -13,7 +13,7 @@ from domain.position import PositionStatus
 from domain.protection import ExitReason
 from exchanges.port import Unknown
 from tests.actors.asked import Asked
-from tests.actors.box import BTC, ETH, Box, D, stop_at
+from tests.actors.box import BTC, CONFIG, ETH, Box, D, stop_at
 
 MANUAL = names.trader("manual")
 
@@ -249,6 +249,48 @@ def test_nor_behind_one_that_nobody_tells_any_more_while_the_symbol_trades(perfo
         assert worth == box.portfolio.balance - 3000
         box.market.mark("57050")
         assert box.parts.world.prices.marks()[BTC] == 57_050
+
+    perform(play)
+
+
+def test_one_trade_far_above_the_market_is_no_peak_to_fall_from(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("1.5", stop_at("50000"))
+        before = box.portfolio.high_water_mark
+        box.say("80000")
+        await box.soon(0.4)  # longer than a suspected spike waits, and no beat in between
+        box.market.quote("60090", "60100")
+        await box.soon(2)
+        assert box.portfolio.high_water_mark < before + 200
+        box.say("60000")
+        await box.soon(2)
+        assert not box.portfolio.causes
+        assert box.position().remaining
+
+    perform(play, config=CONFIG.replace("total_drawdown_ratio: 1", "total_drawdown_ratio: 0.2"))
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "worth"),
+    [
+        ("59000", "59100", "59100"),
+        ("60900", "61000", "60900"),
+        ("59990", "60010", "60000"),
+        ("1", "90000", "60000"),  # an empty book contradicts nothing
+        ("59100", "59000", "60000"),  # nor does nonsense
+        ("0", "59000", "60000"),
+    ],
+)
+def test_without_a_mark_the_last_price_counts_within_the_quotes_since(perform, bid, ask, worth):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.soon(0.1)
+        box.market.quote(bid, ask)
+        assert box.parts.world.prices.marks()[BTC] == D(worth)
+        await box.soon(0.1)
+        box.say("60001")
+        assert box.parts.world.prices.marks()[BTC] == 60_001
 
     perform(play)
 

@@ -133,6 +133,35 @@ def test_whom_the_other_side_meets_or_nobody_quotes_gets_the_last_price_at_once(
     assert house.order("pays").status is OrderStatus.FILLED
 
 
+@pytest.mark.parametrize(("side", "price"), [("buy", "105.1"), ("sell", "104.9")])
+def test_an_order_at_market_gets_no_price_that_the_market_has_left_without_a_trade(
+    house, side, price
+):
+    house.venue.on_quote(BTC, "104.9", "105.1", "u1", 0)
+    house.price("105")  # a sale at the middle: slippage is nothing here
+    house.venue.on_quote(BTC, "104.9", "105.1", "u2", 0)
+
+    house.send(side, "0.1")
+
+    assert [str(fill.price) for fill in fills_in(house.updates)] == [price]
+
+
+def test_a_quote_from_before_the_last_trade_says_nothing_of_the_price_after_it(house):
+    house.venue.on_quote(BTC, "104.9", "105.1", "u1", 0)
+    house.price("90")
+
+    house.send("buy", "0.1")
+
+    assert [str(fill.price) for fill in fills_in(house.updates)] == ["90"]
+
+
+def test_what_it_costs_by_the_quotes_must_be_there(open_house):
+    house = open_house(starting_balance=D(100))
+    house.venue.on_quote(BTC, "104.9", "105.1", "u1", 0)
+
+    assert house.send("buy", "1").code == "INSUFFICIENT_BALANCE"
+
+
 def test_prices_of_symbols_it_does_not_list_and_mark_prices_are_ignored(house):
     house.send("sell", "1", stop="95")
 

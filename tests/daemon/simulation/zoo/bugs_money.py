@@ -115,7 +115,7 @@ MONEY = (
         "pause_ignored",
         "A trader that a person has paused goes on opening.",
         "I14",
-        (Edit("actors.trader:TraderActor._why_not", "if self.trader.paused:", "if False:"),),
+        (Edit("actors.trader:TraderActor._why_not_now", "if self.trader.paused:", "if False:"),),
     ),
     Bug(
         "mode_ignored",
