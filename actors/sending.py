@@ -131,9 +131,14 @@ class Sender(Proving):
         if is_entry(terms):
             return not self._is_kept_out(effect)
         position = self.world.position(terms.position_id)
-        if position is None or not terms.reduce_only or terms.type in RESTING:
+        if position is None or not terms.reduce_only:
             return True
         orders = self._orders_of(terms.position_id)
+        if self._is_anothers(position, orders):
+            self._end_unsent(terms, "NOT_HELD", "the venue holds less, and had none to close")
+            return False
+        if terms.type in RESTING:
+            return True
         positions = partial(self.world.states.latest_of, "position")
         world = self.world
         is_known = world.holdings_known and UNREAD not in world.causes
@@ -154,14 +159,11 @@ class Sender(Proving):
                 else:
                     self._lock(terms.position_id, effect, "exit_waits")
                 return False
-            case Room.ENOUGH if self._is_anothers(position, orders):
-                self._end_unsent(terms, "NOT_HELD", "the venue holds less, and had none to close")
-                return False
             case Room.ENOUGH:
                 return True
 
     def _is_anothers(self, position: Position, orders: Iterable[Order]) -> bool:
-        """Whether an exit would close what a neighbor holds: refused here for a while.
+        """Whether an exit, or a stop, would close what a neighbor holds: refused for a while.
 
         The venue holds less than ours together, and it is not booked yet whose is missing.
         """

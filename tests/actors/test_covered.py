@@ -301,3 +301,27 @@ def test_an_exit_of_what_a_person_closed_does_not_sell_what_a_neighbor_holds(per
         assert box.position(2).status is PositionStatus.OPEN_PROTECTED
 
     perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())
+
+
+def test_nor_is_its_stop_put_back_to_sell_what_a_neighbor_holds(perform):
+    class SaysWhatIsNotHeld(SharedAccount):
+        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
+
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        await box.soon(7)
+        await box.open(number=2)
+        (_, other) = box.venue.resting()
+        box.venue.trades("-0.01")  # a person closes what the first one holds
+        await box.soon(1)
+        box.venue.submits += [refused("51169")]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(1)
+        assert [each.client_order_id for each in box.venue.resting()] == [other.client_order_id]
+        await box.soon(20)
+        assert await sold(box, 1) == 0
+        assert box.position(1).status is PositionStatus.CLOSED_EXTERNAL
+        assert box.position(2).status is PositionStatus.OPEN_PROTECTED
+
+    perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())
