@@ -85,4 +85,76 @@ ELUSIVE = (
             ),
         ),
     ),
+    Bug(
+        "withdrawn_entry_rests_on",
+        "Who takes back an entry is told so, and it rests at the venue until it fills.",
+        "I11",
+        (
+            Edit(
+                "domain.position_changes:close",
+                "        decision.then(*cancel_entries(position))\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "cancel_not_tried_again",
+        "A cancel whose answer is lost is not sent again.",
+        "I11",
+        (
+            Edit(
+                "actors.cancels:Cancels.note_answer",
+                "            self.go_on(order_id)\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "breakeven_never_moves",
+        "The price reaches where the stop is to move to breakeven, and it stays.",
+        "I12",
+        (
+            Edit(
+                "domain.position_guards:crossed_level",
+                "        to_breakeven(decision)\n        return",
+                "        return",
+            ),
+        ),
+    ),
+    Bug(
+        "downtime_not_looked_at",
+        "What the market crossed while the daemon was down, and came back from, does not count.",
+        "I12",
+        (
+            Edit(
+                "actors.catch_up:CatchUpActor.on_start",
+                "if alive_at is None or not positions:",
+                "if True:",
+            ),
+        ),
+    ),
+    Bug(
+        "failed_exit_forgotten_at_a_start",
+        "An exit that came to nothing before a crash is not tried again after it.",
+        "I3",
+        (
+            Edit(
+                "domain.position_decide:resume",
+                "for exit_id in failed_exits(position)",
+                "for exit_id in ()",
+            ),
+        ),
+    ),
+    Bug(
+        "orders_gone_there_not_noticed",
+        "A stop that is not in the venue's list any more counts as resting.",
+        "I3",
+        (
+            Edit(
+                "actors.order_list:OrderList.on_orders_seen",
+                "for stream in list(self.streams.values()):",
+                "for stream in ():",
+            ),
+        ),
+    ),
 )
