@@ -86,18 +86,6 @@ ELUSIVE = (
         ),
     ),
     Bug(
-        "withdrawn_entry_rests_on",
-        "Who takes back an entry is told so, and it rests at the venue until it fills.",
-        "I11",
-        (
-            Edit(
-                "domain.position_changes:close",
-                "        decision.then(*cancel_entries(position))\n",
-                "",
-            ),
-        ),
-    ),
-    Bug(
         "cancel_not_tried_again",
         "A cancel whose answer is lost is not sent again.",
         "I11",
@@ -106,18 +94,6 @@ ELUSIVE = (
                 "actors.cancels:Cancels.note_answer",
                 "            self.go_on(order_id)\n",
                 "",
-            ),
-        ),
-    ),
-    Bug(
-        "breakeven_never_moves",
-        "The price reaches where the stop is to move to breakeven, and it stays.",
-        "I12",
-        (
-            Edit(
-                "domain.position_guards:crossed_level",
-                "        to_breakeven(decision)\n        return",
-                "        return",
             ),
         ),
     ),

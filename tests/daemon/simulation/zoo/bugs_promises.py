@@ -186,4 +186,28 @@ PROMISES = (
             ),
         ),
     ),
+    Bug(
+        "withdrawn_entry_rests_on",
+        "Who takes back an entry is told so, and it rests at the venue until it fills.",
+        "I11",
+        (
+            Edit(
+                "domain.position_changes:close",
+                "        decision.then(*cancel_entries(position))\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "breakeven_never_moves",
+        "The price reaches where the stop is to move to breakeven, and it stays.",
+        "I12",
+        (
+            Edit(
+                "domain.position_guards:crossed_level",
+                "        to_breakeven(decision)\n        return",
+                "        return",
+            ),
+        ),
+    ),
 )
