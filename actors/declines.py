@@ -38,8 +38,11 @@ class Declines:
 
     def of(
         self, trader: Trader, settings: TraderSettings, refused: EntryRefused
-    ) -> EntryDeclined | None:
-        """Return what to journal of a refusal; None when it repeats one, and is counted."""
+    ) -> tuple[DeclinedAgain | EntryDeclined, ...]:
+        """Return what to journal of a refusal; nothing when it repeats one, and is counted.
+
+        A new one takes the place of an older one of its kind, whose count comes before it.
+        """
         now = self.world.clock.now()
         request, refusal = refused.request, refused.refusal
         key = decline_key(request, refusal.rule, is_addition=refused.is_addition)
@@ -48,7 +51,9 @@ class Declines:
             times, _ = self._again.get(known.event.number, (0, now))
             self._again[known.event.number] = times + 1, now
             self.world.failures.note(failure_from(replace(known.event, at=now)))
-            return None
+            return ()
+        before = trader.declines.get(key)
+        counted = () if before is None else self._counted_of(before.event.number)
         asked = replace(request, trader=settings.name, request_id=NO_REQUEST, rationale="")
         declined = EntryDeclined(
             number=trader.declined + 1,
@@ -61,7 +66,11 @@ class Declines:
             is_addition=refused.is_addition,
         )
         self.world.failures.note(failure_from(declined))
-        return declined
+        return (*counted, declined)
+
+    def _counted_of(self, number: int) -> tuple[DeclinedAgain, ...]:
+        again = self._again.pop(number, None)
+        return () if again is None else (DeclinedAgain(number, *again),)
 
     def counted(self) -> tuple[DeclinedAgain, ...]:
         """Return the counts, and begin new ones."""

@@ -439,8 +439,8 @@ class TraderActor(Journaled):
         """Keep a refusal for the audit; one that repeats another is counted."""
         waits = self.declines.is_waiting
         declined = self.declines.of(self.trader, self.settings, refused)
-        if declined is not None:
-            self._record(declined)
+        if declined:
+            self._record(*declined)
         elif not waits:
             self.after(COUNT_EVERY_S, Beat())
 

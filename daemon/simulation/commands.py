@@ -33,9 +33,10 @@ from domain.commands import (
     SizeBy,
     TargetPlan,
 )
-from domain.ids import MANUAL, PositionId, RequestId, Symbol, TraderName
+from domain.ids import MANUAL, NO_REQUEST, PositionId, RequestId, Symbol, TraderName
 from domain.instrument import Direction
 from domain.limit_changes import AccountOverrides, TraderOverrides
+from domain.money import ZERO
 from domain.position import Position, PositionStatus
 
 _D = Decimal
@@ -56,6 +57,22 @@ class Question:
     to: str
     answer: "asyncio.Future[Answered]"
     keeper: Any = None  # the actor that keeps the question until it has looked
+    message: Any = None
+    before: Position | None = None  # whom it is about, as it was
+    price: Decimal = ZERO  # of its symbol, then
+    is_done: bool = False  # so it was answered
+
+    @property
+    def subject(self) -> str:
+        """What a later question may be about, too: then that one counts."""
+        if isinstance(self.message, SetTraderLimits):
+            return f"limits of {self.to}"
+        return self.to if self.position_id is None else f"position {self.position_id}"
+
+    @property
+    def position_id(self) -> PositionId | None:
+        """The position that it is about, if it is about one."""
+        return getattr(self.message, "position_id", None)
 
     @property
     def may_go_unanswered(self) -> bool:
@@ -81,6 +98,8 @@ class Commands:
         self._plan = plan
         self._opened = 0
         self.asked: list[Question] = []
+        self.last: dict[str, Question] = {}  # by what they are about
+        self._done: list[Question] = []
         self.answers = 0
         self.refusals: dict[str, int] = {}
 
@@ -238,13 +257,25 @@ class Commands:
         text = f"{step.do} {about}".strip()
         life.outside.tell(f"asked: {text}")
         keeper = life.actor(to) if to == names.RECONCILER else None
-        self.asked.append(Question(text, life.outside.now_s, life, to, answer, keeper))
+        question = Question(text, life.outside.now_s, life, to, answer, keeper)
+        question.message = make(NO_REQUEST)
+        if question.position_id is not None:
+            question.before = life.world.position(question.position_id)
+        question.price = _price(life, question)
+        self.asked.append(question)
+        self.last[question.subject] = question
+
+    def take_done(self) -> list[Question]:
+        """Return what was answered with yes since the last time."""
+        done, self._done = self._done, []
+        return done
 
     def overdue(self, now_s: float) -> list[str]:
         """Return questions that nobody answered in time, and forget what is settled."""
         late, waiting = [], []
         for one in self.asked:
             if one.life.is_dead or one.answer.cancelled():
+                self._note_last_words(one)
                 continue  # who asked sees the connection end
             if one.answer.done():
                 self._note(one)
@@ -259,8 +290,27 @@ class Commands:
         answered = one.answer.result()
         self.answers += 1
         rule = "" if answered.refusal is None else answered.refusal.rule
+        self._take(one, answered)
         self.refusals[rule] = self.refusals.get(rule, 0) + 1
         one.life.outside.tell(f"answered: {one.text}: {rule or 'done'}")
+
+    def _note_last_words(self, one: Question) -> None:
+        """What was answered just before a crash counts, too."""
+        if one.answer.done() and not one.answer.cancelled():
+            self._take(one, one.answer.result())
+
+    def _take(self, one: Question, answered: Answered) -> None:
+        if answered.refusal is None:
+            one.is_done = True
+            self._done.append(one)
+
+
+def _price(life: Life, question: Question) -> Decimal:
+    """Return the price of what a question is about; 0: of nothing that has one."""
+    symbol = getattr(question.message, "symbol", None)
+    if symbol is None and question.before is not None:
+        symbol = question.before.instrument.symbol
+    return ZERO if symbol is None else life.venue.price(symbol.partition("/")[0])
 
 
 def _limit(position: Position, price: Decimal) -> Decimal:

@@ -140,6 +140,7 @@ class Day:
         self.outside.tell(f"the daemon starts (life {number})")
         try:
             self.judge.recovered(life.store)
+            self.venue.asleep_since_s = None
             self.market.wake()
             life.start()
             await self._until(life, span.end - (self.plan.calm_s if is_last else 0.0))
@@ -166,6 +167,7 @@ class Day:
             self.life = None
             life.kill()
             self.market.sleep()
+            self.venue.missed, self.venue.asleep_since_s = {}, self.outside.now_s
             self.awake_s += self.outside.now_s - began_s
 
     def _is_moving(self, life: Life) -> bool:

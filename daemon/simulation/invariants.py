@@ -12,7 +12,10 @@ from typing import Any
 
 from actors import names
 from actors.money import TOLERANCE
+from daemon.simulation import slow_cancel
 from daemon.simulation.commands import Commands
+from daemon.simulation.events import wrong_with
+from daemon.simulation.kept import Kept
 from daemon.simulation.life import Life
 from daemon.simulation.network import parameters
 from daemon.simulation.promises import Promises, held_there
@@ -38,11 +41,13 @@ from exchanges.sandbox.endpoints import Endpoint
 from exchanges.sandbox.judge import OF_POSITION, intent_of, is_ours
 from exchanges.sandbox.records import Algo
 from storage.chain import Tail
+from storage.compare import row_problems
 from storage.store import Store
 
 GUARDED_WITHIN_S = 12.0  # after two alarms' time a position is closed; and what a round trip takes
 _CENT = Decimal("0.01")  # quote
 _PLACES = frozenset({"trade/order", "trade/order-algo"})
+_ENDED = frozenset({PositionStatus.CLOSED, PositionStatus.CLOSED_WITH_DUST})
 # Reasons for a safer mode that a day may leave behind and that are no fault of the daemon.
 _LASTING = frozenset({"DAILY_DRAWDOWN", "TOTAL_DRAWDOWN", "KILL_SWITCH", "CLOSING_ALL"})
 
@@ -69,6 +74,7 @@ class Judge:
         self._bare_since: dict[tuple[str, int], float] = {}
         self._life: Life | None = None
         self._promises = Promises(venue, self.note)
+        self._kept = Kept(commands, self.note)
         self._closed_with: dict[str, Decimal] = {}  # what the account booked of a position, quote
         self._adopted: dict[str, Decimal] = {}  # contracts, by what ids of a position begin with
         self._gone: dict[str, Decimal] = defaultdict(Decimal)  # closed by others, as believed here
@@ -90,11 +96,14 @@ class Judge:
 
     def on_change(self, life: Life, endpoint: Endpoint, fields: Any) -> None:
         """I1: whatever is placed was intended durably before, or is an exit that was armed so."""
+        row = parameters(fields)
+        if endpoint.path == slow_cancel.PATH:
+            self._promises.cancels.update(str(row.get(each)) for each in ("ordId", "clOrdId"))
         if endpoint.path not in _PLACES:
             return
-        row = parameters(fields)
         order_id = ClientOrderId(str(row.get("clOrdId") or row.get("algoClOrdId") or ""))
         self._only_reduces(order_id, row)
+        self._as_intended(life, order_id, row)
         durable = life.world.states.durable
         if names.order_stream(order_id) in durable:
             held = durable[names.order_stream(order_id)][1]
@@ -114,6 +123,19 @@ class Judge:
             each.client_order_id == order_id for each in (*position.armed, *position.exits)
         )
         self._expect("I1", named, f"{order_id} was sent and is not durable")
+
+    def _as_intended(self, life: Life, order_id: ClientOrderId, row: Any) -> None:
+        """I14: what leaves for the book is what was decided: side, price, size."""
+        _, order = life.world.states.latest.get(names.order_stream(order_id), (0, None))
+        if order is None or "sz" not in row or "clOrdId" not in row:
+            return
+        terms = order.terms
+        listing = self.venue.world.venue.market.quotes[row["instId"]].listing
+        size = Decimal(str(row["sz"])) * listing.contract_value
+        price = row.get("px")
+        sent = (row["side"], None if price is None else Decimal(str(price)), size)
+        meant = (terms.side.value, terms.price, terms.quantity)
+        self._expect("I14", sent == meant, f"{order_id} was sent as {sent}, and meant as {meant}")
 
     def _only_reduces(self, order_id: ClientOrderId, row: Any) -> None:
         """I4: an exit of a swap cannot turn the position."""
@@ -138,6 +160,7 @@ class Judge:
         self._promises.look(life, positions)
         for text in self.commands.overdue(life.outside.now_s):
             self.note("I11", f"nobody answered: {text}")
+        self._kept.look(life)
 
     def errors(self, life: Life) -> None:
         """No actor crashes but by murder."""
@@ -206,6 +229,7 @@ class Judge:
             self._expect("I7", same, f"{stream} is not recovered as it was journaled")
         for stream in store.registry.without_retired(self.folded):
             self._expect("I7", stream in store.recovered.streams, f"{stream} is not recovered")
+        self._promises.on_start(store.recovered.streams)
 
     def _fold(self, store: Store) -> None:
         registry = store.registry
@@ -220,11 +244,14 @@ class Judge:
                 continue
             self._event(event, state, after)
             self.folded[record.stream] = (record.version, after)
+        self._kept.folded(self.folded)
 
     def _event(self, event: Any, before: Any, after: Any) -> None:
-        """I2: nothing closes more than is held. I14: no program loosens a stop."""
+        """I2: nothing closes more than is held. I14: no program loosens a stop. And `events.py`."""
         if isinstance(event, PositionFilled) and event.exit_id is not None:
             self._closes(event.fill, before)
+        for rule, text in wrong_with(event, before, after):
+            self.note(rule, text)
         if isinstance(event, HoldingClosed):
             self._closed_with[event.position_id] = event.realized_pnl
         if isinstance(event, PositionAdopted):
@@ -289,8 +316,10 @@ class Judge:
         self._stops(life)
         self._taken()
         self._earned()
+        self._accounted(life)
         self._money(life)
         self._mode(life)
+        self._tables(life.store)
 
     def recovered_live(self, life: Life) -> None:
         """I7: what lives in memory is a fold of the journal, but for what is being written."""
@@ -398,7 +427,8 @@ class Judge:
         rules = life.world.rules
         armed = [one for some in self.venue.account.armed.values() for one in some.values()]
         for position in life.world.states.latest_of("position"):
-            if position.status not in HOLDS or life.world.quarantined:
+            is_left_alone = position.instrument.symbol in life.world.quarantined
+            if position.status not in HOLDS or is_left_alone:
                 continue
             there = [each for each in armed if _position_of(each.client_id) == position.id]
             rests = [(each.size * each.listing.contract_value, each.sl_trigger) for each in there]
@@ -429,16 +459,40 @@ class Judge:
         for stream, (_, position) in self.folded.items():
             if not stream.startswith("position/") or position.outside is not None:
                 continue
-            if position.status is not PositionStatus.CLOSED or position.outside_fills:
+            if position.status not in _ENDED or position.outside_fills:
                 continue
             if position.entry.client_order_id[:OF_POSITION] in self._of_strangers:
                 continue  # what the stop closed of somebody else's came in as well
-            earned = position.realized_pnl - position.ledger.funding
+            # What is left over was paid for, and has brought nothing yet.
+            left_over = position.ledger.cost * position.direction.sign
+            earned = position.realized_pnl - position.ledger.funding - left_over
             told = f"{position.id} earned {earned}, at the venue {came_in[position.id]}"
             self._expect("I5", abs(earned - came_in[position.id]) < _CENT, told)
             booked = self._closed_with.get(position.id, position.realized_pnl)
             told = f"{position.id} earned {position.realized_pnl}, in the account {booked}"
             self._expect("I5", booked == position.realized_pnl, told)
+
+    def _accounted(self, life: Life) -> None:
+        """I5: the account holds what its positions hold, and nothing for those that are over."""
+        portfolio = life.world.portfolio()
+        if portfolio is None:
+            return
+        open_ones = {
+            each.id: each.remaining
+            for each in life.world.states.latest_of("position")
+            if each.fills and not each.is_closed
+        }
+        held = {
+            position_id: each.ledger.remaining
+            for position_id, each in portfolio.holdings.items()
+            if each.ledger.quantity
+        }
+        self._expect("I5", held == open_ones, f"the account holds {held}, positions {open_ones}")
+
+    def _tables(self, store: Store) -> None:
+        """I7: the tables that people read say what the journal says."""
+        problems = row_problems(store.database, store.registry, store.tables, store.disk)
+        self._expect("I7", not problems, "; ".join(problems))
 
     def _money(self, life: Life) -> None:
         """I5: the same money."""

@@ -5,22 +5,24 @@ to being kept; one that has been broken at every look for its time is a violatio
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from actors import names
+from actors.catch_up import DOWNTIME_UNCHECKED
 from actors.persistence import JOURNAL_DOWN
 from daemon.simulation.life import Life
+from daemon.simulation.trails import FIRES_WITHIN_S, TrailWatch, is_calm
 from daemon.simulation.venue import SimVenue
 from domain.ids import ClientOrderId, ExitId, PositionId, Symbol, account_tag, identity_of
 from domain.instrument import Instrument, Kind
 from domain.money import ZERO
-from domain.order import Order, is_entry
+from domain.order import Order, OrderStatus, is_entry
 from domain.portfolio_state import limits_of
 from domain.position import Position, PositionStatus
 from domain.position_draft import HOLDS, PositionRules
-from domain.protection import TRAIL, ExitReason, has_crossed, levels_of
+from domain.protection import BREAKEVEN, STOP, ExitReason, has_crossed, levels_of
 from domain.triggers import Watched
 from domain.venue_stop import Resting
 from domain.venue_stop_align import should_rest
@@ -29,15 +31,18 @@ from exchanges.sandbox.records import Algo
 
 WATCHED_WITHIN_S = 20.0
 RESTS_WITHIN_S = 60.0  # through refusals that follow each other
-FIRES_WITHIN_S = 30.0  # of being crossed, through silences and partitions
+MADE_UP_WITHIN_S = 60.0  # of a start: candles are asked for when all else has been told
+CANCELS_WITHIN_S = 25.0  # tries it, that is: the venue is asked first after a start
 LEAVES_WITHIN_S = 60.0  # of the end of its position, a stop has left the venue
 TRIES_WITHIN_S = 45.0  # of its failure, an exit is tried again: its pause, and what it waits for
 BOOKED_WITHIN_S = 45.0  # while neither stream nor list may tell of it for a while
 RESERVED_WITHIN_S = 10.0
+UNKNOWN_WITHIN_S = (
+    60.0  # so long fills may be missing that a position has, or an entry be asked for
+)
 IN_FORCE_S = 10.0  # after this a pause, a limit, a mode or a stale price stops every entry
+_RESTS = frozenset({OrderStatus.OPEN, OrderStatus.PARTIAL})
 TRIES_AGAIN = HOLDS | {PositionStatus.CLOSING}
-_SEEN_S = 5.0  # an extreme this old is on the disk
-_OFF_TRAIL = 1e-9
 _OFF_PRICE = Decimal("0.1")
 # What the daemon says when money has moved in spite of what it believed.
 _SAID_OF_A_POSITION = "the rest was not this position's"  # the judge of its fills knows better
@@ -61,6 +66,7 @@ class Promises:
     def __init__(self, venue: SimVenue, note: Note) -> None:
         self.venue = venue
         self.note = note
+        self.cancels: set[str] = set()  # orders of which this life has tried to cancel one
         self._life: Life | None = None
         self._heard = 0
         self._is_guessed = False  # the cost of something that others did
@@ -69,10 +75,12 @@ class Promises:
         self._even: set[str] = set()  # orders of which all that filled is booked
         self._fired: set[str] = set()  # orders of exits
         self._limits: dict[str, deque[tuple[float, int]]] = {}
-        self._feed: Any = None
-        self._followed_s = 0.0  # when that was looked at last, and could be written
-        self._trails: dict[tuple[Any, ...], deque[tuple[float, float]]] = {}
+        self._trails = TrailWatch(venue, note, self._within)
         self._due: dict[PositionId, Due] = {}
+        self._missed: dict[PositionId, frozenset[str]] = {}  # exits, before this life
+        # Levels that have been crossed, at how many looks one after the other.
+        self._crossing: dict[PositionId, dict[str, tuple[Decimal, int]]] = {}
+        self._kills = 0  # of actors, in this life
 
     def look(self, life: Life, positions: list[Position]) -> None:
         """Look at everything."""
@@ -81,13 +89,16 @@ class Promises:
             self._fired.update(one.client_order_id for each in positions for one in each.exits)
             self._broken.clear()
             self._limits.clear()
+            self.cancels.clear()
+            self._crossing.clear()
         self._seen = set()
         orders: list[Order] = life.world.states.latest_of("order")
         self._alarms(life)
         self._reservations(life, orders)
         self._booked(life)
         self._left_behind(life, orders)
-        held = [each for each in positions if each.status in HOLDS and _is_calm(each)]
+        self._taken_back(life)
+        held = [each for each in positions if each.status in HOLDS and is_calm(each)]
         for each in positions:
             is_given_up = each.is_closed or each.status is PositionStatus.QUARANTINED
             if not is_given_up and life.actor(names.position(each.id)) is None:
@@ -99,11 +110,36 @@ class Promises:
         self._watched(life, held, None if feed is None else armed)
         self._quarantines(life, positions)
         self._levels(life, positions)
+        self._made_up_for(life, positions)
         if feed is not None:
-            is_kept = JOURNAL_DOWN not in life.world.causes
-            self._follow_trails(feed, armed, positions, is_kept=is_kept)
+            self._trails.look(life, feed, armed, positions)
         self._forbidden(life, traders)
         self._broken = {key: at for key, at in self._broken.items() if key in self._seen}
+
+    def on_start(self, streams: Mapping[str, tuple[int, Any]]) -> None:
+        """Take down what targets the market has reached while nobody was there."""
+        self._missed = {}
+        for name, (_, position) in streams.items():
+            if not name.startswith("position/") or position.status not in HOLDS:
+                continue
+            extremes = self.venue.missed.get(position.instrument.symbol.partition("/")[0])
+            if extremes is not None and not position.exits:
+                far = extremes[position.direction.sign > 0]
+                targets = (each for each in _crossed(position, far) if each != STOP)
+                self._missed[position.id] = frozenset(targets)
+
+    def _made_up_for(self, life: Life, positions: list[Position]) -> None:
+        """I12: what was crossed while nobody was there fires after the start."""
+        if any(code == DOWNTIME_UNCHECKED for _, code, _ in life.ears.alarms):
+            return
+        for position in positions:
+            missed = self._missed.get(position.id, frozenset())
+            if position.status not in HOLDS or not is_calm(position):
+                continue
+            for exit_id, _ in _levels_of(position):
+                if exit_id in missed:
+                    text = f"{exit_id} of {position.id} was crossed while nobody was there"
+                    self._within(MADE_UP_WITHIN_S, "I12", text)
 
     def _within(self, seconds: float, rule: str, text: str) -> None:
         """Note what is broken if it has been for so long."""
@@ -124,8 +160,7 @@ class Promises:
             if code in _BELIEVED_WRONGLY and not text.endswith(_SAID_OF_A_POSITION):
                 self.note(_BELIEVED_WRONGLY[code], text)
             self._is_guessed |= code == "ADOPTED" or "is a guess" in text
-            is_corrected = code == "BALANCE_CORRECTED" and self.venue.kind == "swap"
-            if is_corrected and not self._is_guessed and not self._others_opened():
+            if code == "BALANCE_CORRECTED" and not self._is_guessed and not self._others_opened():
                 self.note("I5", f"nothing explains {text}")
         self._heard = len(alarms)
 
@@ -152,6 +187,22 @@ class Promises:
             gone = known.get(order_id)
             if gone is not None and gone.is_terminal:
                 self._within(RESERVED_WITHIN_S, "I6", f"{order_id} is over, and reserved for")
+            elif gone is None and not self._is_wanted(life, order_id):
+                self._within(UNKNOWN_WITHIN_S, "I6", f"{order_id} is nobody's, and reserved for")
+        for position_id, holding in portfolio.holdings.items():
+            _, position = life.world.states.latest.get(names.position(position_id), (0, None))
+            if holding.ledger.quantity and (position is None or position.is_closed):
+                self._within(UNKNOWN_WITHIN_S, "I5", f"{position_id} is over, and in the account")
+
+    def _is_wanted(self, life: Life, order_id: ClientOrderId) -> bool:
+        """Whether a position lives that has this entry, which may wait to leave."""
+        identity = identity_of(order_id)
+        position = None if identity is None else life.world.position(identity.position_id)
+        return (
+            position is not None
+            and not position.is_closed
+            and position.entry_of(order_id) is not None
+        )
 
     def _is_over(self, order_id: ClientOrderId, order: Order) -> None:
         one = self.venue.account.order_by_client.get(order_id)
@@ -187,6 +238,30 @@ class Promises:
                 if algo.client_id not in live or position is None or position.is_closed:
                     text = f"{algo.client_id} rests there for what is over here"
                     self._within(LEAVES_WITHIN_S, "I5", text)
+
+    def _taken_back(self, life: Life) -> None:
+        """I11: an entry that nobody wants any more leaves the venue."""
+        for some in self.venue.account.working.values():
+            for one in some.values():
+                identity = identity_of(ClientOrderId(intent_of(one)))
+                if identity is None or not identity.leg.startswith("entry"):
+                    continue
+                position = life.world.position(identity.position_id)
+                is_unwanted = position is not None and (
+                    position.withdrawn is not None
+                    or position.is_closed
+                    or position.status is PositionStatus.CLOSING
+                )
+                if not is_unwanted:
+                    continue
+                text = f"{one.client_id} rests there, and nobody wants it"
+                self._within(LEAVES_WITHIN_S, "I11", text)
+                _, order = life.world.states.latest.get(
+                    names.order_stream(ClientOrderId(one.client_id)), (0, None)
+                )
+                is_known = order is not None and order.status in _RESTS
+                if is_known and self.cancels.isdisjoint({one.client_id, one.order_id}):
+                    self._within(CANCELS_WITHIN_S, "I11", f"{text}, nor cancels it")
 
     def _tried_again(self, position: Position, life: Life) -> None:
         """I3: a close that came to nothing is tried again until nothing remains."""
@@ -262,11 +337,13 @@ class Promises:
                 fired_at = price if trigger is None or trigger.while_down else trigger.price
                 if abs(fired_at - price) > _OFF_PRICE * price:
                     self.note("I10", f"{order.client_order_id} fired at {fired_at}, not {price}")
-            if position.status not in HOLDS or not _is_calm(position):
+            if position.status not in HOLDS or not is_calm(position):
+                self._crossing.pop(position.id, None)
                 continue
             for exit_id in _crossed(position, price):
                 text = f"{exit_id} of {position.id} is crossed and does not fire"
                 self._within(FIRES_WITHIN_S, "I12", text)
+            self._note_crossed(life, position, price)
             limit_s = position.plan.max_holding_s
             if limit_s is None:
                 continue
@@ -275,36 +352,29 @@ class Promises:
                 text = f"{position.id} is held for longer than {limit_s:.0f} s"
                 self._within(FIRES_WITHIN_S, "I12", text)
 
-    def _follow_trails(
-        self, feed: Any, armed: list[Watched], positions: list[Position], *, is_kept: bool
-    ) -> None:
-        """I3: a trailing stop never goes back.
+    def _note_crossed(self, life: Life, position: Position, price: Decimal) -> None:
+        """I12: what was crossed at two looks, and told, fires though the price comes back.
 
-        A feed that ends may forget what it saw in its last moments, and while nothing could be
-        written (`is_kept`: it can); then older levels count.
+        Unless an actor was killed, which may have known of it alone.
         """
-        now_s = self.venue.outside.now_s
-        if feed is not self._feed:
-            self._feed = feed
-            for levels in self._trails.values():
-                while levels and levels[-1][0] > self._followed_s - _SEEN_S:
-                    levels.pop()
-        if is_kept:
-            self._followed_s = now_s
-        trails = {each.id: each.protection.trail for each in positions}
-        for each in armed:
-            trail = trails.get(each.key) if each.exit_id == TRAIL else None
-            if trail is None:
-                continue
-            below, level = each.below, each.level
-            key = (each.key, trail.ratio, trail.distance)
-            levels = self._trails.setdefault(key, deque())
-            if levels:
-                before = levels[-1][1]
-                looser = before - level if below else level - before
-                if looser > before * _OFF_TRAIL:
-                    self.note("I3", f"the trail of {each.key} went from {before} to {level}")
-            levels.append((now_s, level))
+        if self._kills != len(life.kills):
+            self._kills = len(life.kills)
+            self._crossing.clear()
+        known = life.world.prices.prices.get(position.instrument.symbol)
+        is_told = known is not None and bool(known.last) and Decimal(known.last) == price
+        levels = dict(_levels_of(position))
+        crossed = set(_crossed(position, price)) if is_told else set()
+        before = self._crossing.pop(position.id, {})
+        now = self._crossing[position.id] = {}
+        for exit_id, level in levels.items():
+            known_level, looks = before.get(exit_id, (level, 0))
+            looks = looks if known_level == level else 0
+            if looks > 1:
+                now[exit_id] = level, looks
+                text = f"{exit_id} of {position.id} was crossed and does not fire"
+                self._within(FIRES_WITHIN_S, "I12", text)
+            elif exit_id in crossed:
+                now[exit_id] = level, looks + 1
 
     # --- entries ---
 
@@ -386,11 +456,6 @@ def held_there(venue: SimVenue, instrument: Instrument) -> Decimal:
     return sum((one.signed * one.listing.contract_value for one in there), ZERO)
 
 
-def _is_calm(position: Position) -> bool:
-    """Whether nothing of it is being closed, and nothing of that has failed."""
-    return not position.failed_exits and all(order.done for order in position.exits)
-
-
 def _is_it(algo: Algo, position: Position, wanted: Resting) -> bool:
     """Whether an order at the venue is the stop that should rest there."""
     identity = identity_of(ClientOrderId(algo.client_id))
@@ -401,14 +466,23 @@ def _is_it(algo: Algo, position: Position, wanted: Resting) -> bool:
 
 
 def _crossed(position: Position, price: Decimal) -> Iterator[str]:
-    """Yield the stop and the targets that a price is beyond."""
+    """Yield the stop, the targets and the move to breakeven that a price is beyond."""
     below = position.direction.sign > 0
-    stop = position.protection.stop
-    if stop is not None and has_crossed(level=stop.price, below=below, price=price):
-        yield "stop"
-    for target in position.protection.open_targets():
-        if has_crossed(level=target.price, below=not below, price=price):
-            yield target.exit_id
+    for exit_id, level in _levels_of(position):
+        if has_crossed(level=level, below=below is (exit_id == STOP), price=price):
+            yield exit_id
+
+
+def _levels_of(position: Position) -> Iterator[tuple[str, Decimal]]:
+    """Yield what is to fire, and where; trails are looked at elsewhere."""
+    protection = position.protection
+    if protection.stop is not None:
+        yield STOP, protection.stop.price
+    for target in protection.open_targets():
+        yield target.exit_id, target.price
+    even = protection.breakeven
+    if even is not None and not even.done:
+        yield BREAKEVEN, even.trigger_price
 
 
 def _armed(feed: Any) -> Iterator[Watched]:

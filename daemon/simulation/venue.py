@@ -21,6 +21,7 @@ from exchanges.sandbox.sockets import Socket
 from exchanges.sandbox.world import World
 
 _REGULAR_S = 15.0  # between snapshots of account and positions, while somebody listens
+_OF_LIFE_S = 60.0  # the candle of the last moment of a life tells of what it saw, too
 BASES = ("BTC", "ETH", "SOL")
 MAINTENANCE: dict[str, Any] = {"code": "50001", "data": [], "msg": "Service unavailable"}
 
@@ -57,6 +58,8 @@ class SimVenue:
         self.sockets = self.pushing.sockets
         self.names = {one.base: one.inst_id for one in chosen}
         self.requests = 0
+        self.asleep_since_s: float | None = None  # nobody watches prices
+        self.missed: dict[str, tuple[Decimal, Decimal]] = {}  # extremes meanwhile, of bases
         self._endpoints: dict[str, Endpoint] = {}
         self._number = 0
         prefill(self.world)
@@ -90,6 +93,10 @@ class SimVenue:
         """Let an instrument trade."""
         self.world.advance()
         self.world.venue.set_price(self.names[base], price)
+        since_s = self.asleep_since_s
+        if since_s is not None and self.outside.now_s > since_s + _OF_LIFE_S:
+            low, high = self.missed.get(base, (price, price))
+            self.missed[base] = min(low, price), max(high, price)
 
     def price(self, base: str) -> Decimal:
         """Return what it costs."""

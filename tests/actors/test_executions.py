@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors import names
-from actors.latency import Step
+from actors import latency, names
 from actors.messages import PauseTrader, RequestApproval
 from daemon.assembly import MANUAL_LIMITS
 from daemon.execution_views import execution_view, last_failures
 from domain.commands import RequestedBy, Source
 from domain.ids import MANUAL, Symbol
-from domain.trader_state import SAME_WITHIN
+from domain.trader_state import SAME_WITHIN, DeclinedAgain, EntryDeclined, evolve
 from exchanges.port import VenueOrder
 from runtime.disk import RealDisk
 from storage import queries
+from storage.execution_rows import declined_rows
 from storage.projections import PROJECTIONS
-from storage.read_tables import ReadTables
+from storage.read_tables import Change, ReadTables, Step
 from storage.rebuild import rebuild
 from tests.actors.box import Box, pid
 from tests.actors.faulty_venue import answer_lost, broken_line, refused, reset
@@ -223,19 +223,39 @@ def test_rows_rebuilt_from_the_journal_equal_those_written_live(perform):
     perform(play)
 
 
-def test_a_refusal_whose_place_another_took_before_it_was_counted_stays_in_rebuilt_rows(perform):
+def test_a_refusal_is_counted_before_another_takes_its_place(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
-        for pause_s in (0, 11, 61):  # again at once, then as a new one; then the first is counted
+        for pause_s in (0, 11, 61):  # again at once, then as a new one
             await ask(box, quantity="0.0001")
             await box.soon(pause_s)
         live = rows(box)
 
         rebuild(box.store.database, box.store.registry, ReadTables(PROJECTIONS))
 
-        assert "DeclinedAgain" in [type(each).__name__ for each in box.journal("trader/manual")]
-        assert [row.execution_id for row in rows(box)] == ["manual.1", "manual.2"]
+        assert [(row.execution_id, row.times) for row in live] == [("manual.1", 2), ("manual.2", 1)]
         assert rows(box) == live
+
+    perform(play)
+
+
+def test_a_count_that_comes_after_another_took_its_place_hides_no_row(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        for _ in range(2):
+            await ask(box, quantity="0.0001")
+            await box.soon(11)
+        first, second = (
+            event for event in box.journal("trader/manual") if isinstance(event, EntryDeclined)
+        )
+        steps, state = [], None
+        for event in (first, second, DeclinedAgain(first.number, 1, second.at)):  # an old journal
+            state = evolve(state, event)
+            steps.append(Step(seq=len(steps) + 1, version=len(steps) + 1, event=event, state=state))
+
+        found = declined_rows(Change("manual", steps))
+
+        assert [row.execution_id for row in found] == ["manual.1", "manual.2"]
 
     perform(play)
 
@@ -248,11 +268,11 @@ def test_the_steps_of_orders_are_measured_by_venue_and_type(perform):
         series = {key: each.count for key, each in box.parts.world.latency}
 
         assert series == {
-            ("paper", "market", Step.SEND): 20,
-            ("paper", "market", Step.ANSWER): 20,
-            ("paper", "market", Step.FILL): 20,
+            ("paper", "market", latency.Step.SEND): 20,
+            ("paper", "market", latency.Step.ANSWER): 20,
+            ("paper", "market", latency.Step.FILL): 20,
         }
-        sent = dict(box.parts.world.latency)["paper", "market", Step.SEND]
+        sent = dict(box.parts.world.latency)["paper", "market", latency.Step.SEND]
         assert 0 < sent.quantile(0.5) < 0.02  # three commits of a millisecond
 
     perform(play)

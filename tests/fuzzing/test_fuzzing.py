@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.fuzzing.engine import Fuzzer, Target
+from tests.fuzz import is_good
+from tests.fuzzing.engine import Fuzzer, Result, Target
 from tests.fuzzing.targets import targets
 
 EXECUTIONS = 250
@@ -69,3 +70,9 @@ def test_the_same_seed_makes_the_same_inputs() -> None:
         Fuzzer(Target("same", [b'{"a":[1,2]}'], kept.append, ()), seed=3).run(SECONDS, 200)
 
     assert inputs[0] == inputs[1]
+
+
+def test_a_target_of_which_nothing_was_tried_is_not_good() -> None:
+    assert is_good({"tried": Result(executions=1)})
+    assert not is_good({"tried": Result(executions=1), "not tried": Result()})
+    assert not is_good({}), "there is no target of that name"

@@ -10,7 +10,7 @@ from tests.mutating.core import CORE, path_of
 from tests.mutating.equivalent import NotOneMutantError, equivalents_of, listed
 from tests.mutating.mutants import code_of, mutants_of
 from tests.mutating.session import KILLED, SURVIVED, Verdict, function_in
-from tests.mutation import figures, told
+from tests.mutation import figures, is_good, told
 
 SOURCE = '''
 LIMIT = 3
@@ -150,3 +150,10 @@ def test_equivalents_are_counted_apart_and_one_that_is_killed_is_told() -> None:
     assert (found["survived"], found["no_equivalent"]) == (1, 1)
     assert len(told(verdict)) == 2
     assert "listed as equivalent, and killed" in "".join(told(verdict))
+
+
+def test_what_was_not_tried_for_want_of_time_is_not_good() -> None:
+    whole, cut_short = Verdict("domain.pnl"), Verdict("domain.pnl", untried=1)
+
+    assert is_good(figures(whole))
+    assert not is_good(figures(cut_short))

@@ -85,4 +85,52 @@ ELUSIVE = (
             ),
         ),
     ),
+    Bug(
+        "cancel_not_tried_again",
+        "A cancel whose answer is lost is not sent again.",
+        "I11",
+        (
+            Edit(
+                "actors.cancels:Cancels.note_answer",
+                "            self.go_on(order_id)\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "downtime_not_looked_at",
+        "What the market crossed while the daemon was down, and came back from, does not count.",
+        "I12",
+        (
+            Edit(
+                "actors.catch_up:CatchUpActor.on_start",
+                "if alive_at is None or not positions:",
+                "if True:",
+            ),
+        ),
+    ),
+    Bug(
+        "failed_exit_forgotten_at_a_start",
+        "An exit that came to nothing before a crash is not tried again after it.",
+        "I3",
+        (
+            Edit(
+                "domain.position_decide:resume",
+                "for exit_id in failed_exits(position)",
+                "for exit_id in ()",
+            ),
+        ),
+    ),
+    Bug(
+        "orders_gone_there_not_noticed",
+        "A stop that is not in the venue's list any more counts as resting.",
+        "I3",
+        (
+            Edit(
+                "actors.order_list:OrderList.on_orders_seen",
+                "for stream in list(self.streams.values()):",
+                "for stream in ():",
+            ),
+        ),
+    ),
 )

@@ -5,13 +5,14 @@ from msgspec.structs import replace
 from daemon.simulation.plan import Plan, Span, Step, planned
 
 # u=0.1 is a long of the first base, 0.101 a short. What v draws: the stop nearest to the price;
-# an entry that rests 0.3 % away; at market with a stop 2 % away; that with a time limit; and one
-# with a move to breakeven.
+# an entry that rests 0.3 % away; at market with a stop 2 % away; that with a time limit; one
+# with a move to breakeven; one with two targets.
 OPENS = Step(at=5.0, do="open", u=0.1, v=0.2)
 RESTS = replace(OPENS, v=0.01715)
 STAYS = replace(OPENS, v=0.00435)
 LIMITED = replace(OPENS, v=0.01475)
 EVENS = replace(OPENS, v=0.01065)
+PARTS = replace(OPENS, v=0.00385)
 FALLS = Step(at=20.0, do="gap", u=0.1, v=0.0)
 
 
@@ -38,6 +39,11 @@ def unread(seconds: float, path: float) -> Step:
     return at(seconds, "read_one", u=path, lasts=20.0)
 
 
+QUIET = 0.00001  # volatility
+LONG = (Span(0.0, 240.0, "stop"),)
+KILLED = (Span(0.0, 11.0, "kill"), Span(12.0, 252.0, "stop"))
+DOWN = (Span(0.0, 30.0, "kill"), Span(400.0, 640.0, "stop"))
+RISES = at(10.0, "gap", v=0.95)
 THIN = at(9.0, "thin", v=0.1, lasts=8.0)
 CLOSES = at(10.0, "close")
 
@@ -142,6 +148,68 @@ SEEN: dict[str, tuple[str, Plan]] = {
             unread(9.9, 0.6),
             CLOSES,
             *(at(10.5 + number * 0.3, "reconcile") for number in range(20)),
+        ),
+    ),
+    "pause_answered_and_not_kept": ("I14", short(at(10.0, "pause"), traders=1)),
+    "limits_answered_and_not_kept": ("I14", short(at(15.0, "limits", u=0.9, v=0.1))),
+    "change_answered_and_not_made": ("I11", short(STAYS, at(12.0, "move_stop"))),
+    "close_answered_and_not_made": ("I11", short(STAYS, at(12.0, "close"))),
+    "withdrawn_entry_rests_on": (
+        "I11",
+        short(RESTS, at(12.0, "withdraw"), volatility=QUIET, lives=LONG),
+    ),
+    "cancel_not_tried_again": (
+        "I11",
+        short(
+            RESTS,
+            at(11.9, "unsent", count=2, lasts=20.0),
+            at(12.0, "withdraw"),
+            volatility=QUIET,
+            lives=LONG,
+        ),
+    ),
+    "part_closes_everything": ("I11", short(STAYS, at(12.0, "part"))),
+    "twice_the_size": ("I11", short(STAYS)),
+    "limit_price_ignored": ("I11", short(RESTS)),
+    "target_sells_everything": ("I4", short(PARTS, at(14.0, "gap", v=0.65))),
+    "trail_never_follows": (
+        "I3",
+        short(STAYS, at(10.0, "trail"), at(20.0, "gap", v=0.6), at(60.0, "gap", v=0.4)),
+    ),
+    "trail_never_fires": (
+        "I12",
+        short(STAYS, at(10.0, "trail"), at(20.0, "gap", v=0.6), at(30.0, "gap", v=0.38)),
+    ),
+    "breakeven_never_moves": ("I12", short(EVENS, RISES)),
+    "breakeven_on_the_wrong_side": ("I14", short(EVENS, RISES)),
+    "fires_before_it_is_crossed": ("I10", short(OPENS, at(14.0, "gap", v=0.485))),
+    "downtime_not_looked_at": (
+        "I12",
+        short(
+            PARTS,
+            at(200.0, "gap", v=0.65),
+            at(260.0, "gap", v=0.35),
+            lives=DOWN,
+            volatility=QUIET,
+        ),
+    ),
+    "failed_exit_forgotten_at_a_start": ("I3", short(STAYS, THIN, CLOSES, lives=KILLED)),
+    "orders_gone_there_not_noticed": (
+        "I3",
+        short(STAYS, dropped(9.9), at(9.95, "push_drop", u=0.99, count=6), at(10.0, "cancel_stop")),
+    ),
+    "funding_of_the_first_position": (
+        "I5",
+        short(STAYS, replace(STAYS, at=8.0), at(20.0, "funding")),
+    ),
+    "fee_in_coins_is_no_cost": ("I5", short(STAYS, at(20.0, "close"), kind="spot")),
+    "limits_of_the_account_not_checked": (
+        "I14",
+        short(
+            STAYS,
+            replace(STAYS, at=8.0),
+            at(15.0, "account_limits", v=0.1),
+            replace(STAYS, at=30.0),
         ),
     ),
 }
