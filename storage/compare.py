@@ -9,11 +9,10 @@ import sqlite3
 from collections.abc import Iterator
 
 from runtime.ports import Disk
-from storage.chain import anchor_of
 from storage.connection import Database
 from storage.errors import ArchiveNeededError, DamagedRecordError, SqliteError
 from storage.read_tables import ReadTables
-from storage.rebuild import intents_of, past_rows
+from storage.rebuild import past_rows
 from storage.rows import READ_ROWS
 from storage.streams import StreamRegistry
 
@@ -33,9 +32,8 @@ def row_problems(
         for table in _KEYS:
             scratch.execute(*database.connection.execute(_SCHEMA, (table,)).fetchone())
         with scratch:
-            since = past_rows(database, registry, tables, disk, scratch)
-            scratch.executemany("INSERT INTO intents VALUES (?, ?)", intents_of(database, registry))
-        return list(_differences(database.connection, scratch, since))
+            since, intents_from = past_rows(database, registry, tables, disk, scratch)
+        return list(_differences(database.connection, scratch, since, intents_from))
     except (ArchiveNeededError, DamagedRecordError, TypeError, *SqliteError) as error:
         return [f"the read tables cannot be compared with the journal: {error}"]
     finally:
@@ -43,14 +41,13 @@ def row_problems(
 
 
 def _differences(
-    found: sqlite3.Connection, scratch: sqlite3.Connection, since: int
+    found: sqlite3.Connection, scratch: sqlite3.Connection, since: int, intents_from: int
 ) -> Iterator[str]:
     """Compare table by table; of rows up to record `since` nothing is known."""
-    anchor = anchor_of(found).seq
     for table, key in _KEYS.items():
-        start = anchor if table == "intents" else since
-        # Rows that were written again from a state tell the anchor, not the record they are from.
-        columns = _columns(scratch, table, but_for=() if "seq" in key or not anchor else ("seq",))
+        start = intents_from if table == "intents" else since
+        # Rows that were written again from a state do not tell the record that they are from.
+        columns = _columns(scratch, table, but_for=() if "seq" in key or not since else ("seq",))
         ours = _rows(found, table, columns, start)
         due = _rows(scratch, table, columns, start)
         wrong = len(ours - due)

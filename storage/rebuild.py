@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,9 +64,8 @@ def rebuild(
         for name in READ_TABLES:
             connection.execute(f"DELETE FROM {name} WHERE seq > ?", (past.kept.seq,))  # noqa: S608
         records, broken = _write_all(connection, past, registry, tables)
-        anchor = anchor_of(connection).seq
-        connection.execute("DELETE FROM intents WHERE seq > ?", (anchor,))
-        connection.executemany(_SET_INTENT, intents_of(database, registry))
+        connection.execute("DELETE FROM intents WHERE seq > ?", (past.intents_from,))
+        connection.executemany(_SET_INTENT, past.intents(registry))
     return Rebuilt(records, (*past.problems, *broken))
 
 
@@ -76,20 +75,16 @@ def past_rows(
     tables: ReadTables,
     disk: Disk,
     scratch: sqlite3.Connection,
-) -> int:
+) -> tuple[int, int]:
     """Write what `rebuild` would write into the empty tables of `scratch` instead.
 
-    Return the record up to which rows are not known, 0 if they all are. Raises like `rebuild`.
+    Return the record up to which rows are not known, and that of intents; 0 if they all are.
+    Raises like `rebuild`.
     """
     past = _Past(database, registry, disk)
     _write_all(scratch, past, registry, tables)
-    return past.kept.seq
-
-
-def intents_of(database: Database, registry: StreamRegistry) -> Iterator[tuple[str, int]]:
-    """Yield what the records in the journal intend: order id and number. Raises like `verified`."""
-    for batch in _batches(verified(database.connection)):
-        yield from _intents(batch, registry)
+    scratch.executemany(_SET_INTENT, past.intents(registry))
+    return past.kept.seq, past.intents_from
 
 
 def _write_all(
@@ -146,11 +141,30 @@ class _Past:
         for stream, held in self.streams.items():
             yield reborn(stream, held, self.kept.seq)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that ever was journaled can be read."""
+        return self.kept == Tail()
+
+    @property
+    def intents_from(self) -> int:
+        """Return the record up to which the ids of orders stay: nothing else knows them."""
+        return 0 if self.is_whole else anchor_of(self.connection).seq
+
     def records(self) -> Iterator[Record]:
         """Yield what is to be folded."""
-        if self.kept == Tail():
-            yield from whole_past(self._directory, self._archives)
+        yield from self._archived()
         yield from verified(self.connection, self.kept if self.kept.seq else None)
+
+    def intents(self, registry: StreamRegistry) -> Iterator[tuple[str, int]]:
+        """Yield what records after `intents_from` intend: order id and number."""
+        records = chain(self._archived(), verified(self.connection))
+        for batch in _batches(records):
+            yield from _intents(batch, registry)
+
+    def _archived(self) -> Iterator[Record]:
+        if self.is_whole:
+            yield from whole_past(self._directory, self._archives)
 
 
 def rewrite(

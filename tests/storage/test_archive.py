@@ -20,6 +20,7 @@ from storage.archive import archives_of, past_of, path_of, whole_past
 from storage.archiving import Archiving, Outcome, Wish
 from storage.backup import Staging, copy_database, restore
 from storage.chain import Record, anchor_of
+from storage.compare import row_problems
 from storage.connection import NAME
 from storage.errors import (
     ArchivedError,
@@ -396,6 +397,44 @@ def test_tables_are_rebuilt_with_the_help_of_the_archives(archived: Callable[[],
 
         assert rebuilt.problems == ()
         assert read_tables(store.database) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE intents SET client_order_id = '?' WHERE seq = (SELECT min(seq) FROM intents)",
+        "DELETE FROM intents WHERE seq = (SELECT min(seq) FROM intents)",
+        "UPDATE orders SET seq = seq + 1 WHERE seq = (SELECT min(seq) FROM orders)",
+    ],
+)
+def test_rows_that_archived_records_wrote_are_compared_and_written_anew(
+    archived: Callable[[], Store], damage: str
+) -> None:
+    with archived() as store:
+        connection = store.database.connection
+        intents = "SELECT * FROM intents ORDER BY seq"
+        before = read_tables(store.database), connection.execute(intents).fetchall()
+        connection.execute(damage)
+
+        (problem,) = row_problems(store.database, REGISTRY, TABLES, DISK)
+        rebuild(store.database, REGISTRY, TABLES, DISK)
+
+        assert "not what the journal says" in problem or "missing" in problem
+        assert row_problems(store.database, REGISTRY, TABLES, DISK) == []
+        assert (read_tables(store.database), connection.execute(intents).fetchall()) == before
+
+
+def test_without_the_archives_the_ids_of_their_orders_stay(
+    archived: Callable[[], Store],
+) -> None:
+    with archived() as store:
+        connection = store.database.connection
+        shutil.rmtree(store.directory / "archive")
+        before = connection.execute("SELECT * FROM intents ORDER BY seq").fetchall()
+
+        rebuild(store.database, REGISTRY, TABLES, DISK)
+
+        assert connection.execute("SELECT * FROM intents ORDER BY seq").fetchall() == before
 
 
 def test_without_the_archives_tables_are_rebuilt_from_the_oldest_snapshot_on(
