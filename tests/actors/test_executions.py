@@ -231,7 +231,7 @@ def test_a_refusal_is_counted_before_another_takes_its_place(perform):
             await box.soon(pause_s)
         live = rows(box)
 
-        rebuild(box.store.database, box.store.registry, ReadTables(PROJECTIONS))
+        rebuild(box.store.database, box.store.registry, ReadTables(PROJECTIONS), RealDisk())
 
         assert [(row.execution_id, row.times) for row in live] == [("manual.1", 2), ("manual.2", 1)]
         assert rows(box) == live
