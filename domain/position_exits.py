@@ -106,17 +106,17 @@ def target_quantity(position: Position, exit_id: ExitId) -> Decimal:
     instrument = position.instrument
     orders = [each for each in position.exits if each.stands_for == exit_id]
     done = sum((each.filled + each.outstanding for each in orders), ZERO)  # or on its way
-    quantity = instrument.whole_lots(target.part * position.entry_quantity - done)
-    quantity = max(
-        quantity, instrument.lot_size, ceil_to(instrument.min_quantity, instrument.lot_size)
-    )
+    due = instrument.whole_lots(target.part * position.entry_quantity - done)
+    quantity = max(due, instrument.lot_size, ceil_to(instrument.min_quantity, instrument.lot_size))
     free = instrument.whole_lots(position.free_quantity)
     rest = free - quantity
     parts = sum((each.part for each in position.protection.targets), ZERO)
     others_open = [each for each in position.protection.open_targets() if each.exit_id != exit_id]
     last = not others_open and parts >= ONE
     dust = rest * target.price < instrument.min_notional or rest < instrument.min_quantity
-    return free if last or dust else min(quantity, free)
+    if last or dust:
+        return free
+    return ZERO if done > ZERO >= due else min(quantity, free)
 
 
 def fire(

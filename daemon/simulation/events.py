@@ -41,10 +41,16 @@ def _not_crossed(order: ExitOrder, position: Position) -> Iterator[Wrong]:
 
 
 def _too_large(order: ExitOrder, position: Position) -> Iterator[Wrong]:
-    """I4: a target before the last closes its part, or what could not be closed after it."""
+    """I4: a target before the last closes its part, or what could not be closed after it.
+
+    Where its order at the venue was to close all, and failed, all of the rest leaves.
+    """
     target = position.protection.target(order.stands_for)
     others = [each for each in position.protection.open_targets() if each != target]
     if target is None or order.at_venue or not others:
+        return
+    same = [each for each in position.exits if each.stands_for == order.stands_for]
+    if any(each.at_venue and each.whole for each in same):
         return
     instrument = position.instrument
     least = max(instrument.lot_size, instrument.min_quantity)

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from domain.commands import ModificationType, ModifyProtection
 from domain.effects import Alarm, AmendOrder, CancelOrder, SubmitOrder, WakeAfter
 from domain.ids import ExitId
+from domain.inputs import OrderEnded
 from domain.instrument import PriceSource
 from domain.order import OrderStatus, OrderType
 from domain.position import PositionStatus
@@ -14,7 +15,7 @@ from domain.protection import ExitReason
 from domain.venue_stop import Resting
 from tests.builders import D, Life, plan
 from tests.domain import stop_words
-from tests.domain.stop_words import at_market, end, of, report, stops_sent
+from tests.domain.stop_words import amended, at_market, end, locked_out, of, report, stops_sent
 
 RULES = PositionRules(stops_at_venue=True, amends_stops=True, targets_at_venue=True)
 ONE_TARGET = plan("90", [("110", "1")])
@@ -89,6 +90,17 @@ def test_a_crossed_target_gives_the_venue_a_grace_and_its_fill_is_the_exit():
     assert life.p.status is PositionStatus.CLOSED
     assert life.p.exit_reason is ExitReason.TAKE_PROFIT
     assert not at_market(life)
+
+
+def test_a_target_whose_order_there_has_fired_sells_no_lot_besides():
+    life = locked_out(guarded(TWO_TARGETS).cross("target-1", "105"))
+    both = stops_sent(amended(life))[-1]  # the second target's
+    report(life, both)
+    life.tell(OrderEnded(life.p.id, life.p.exits[-1].client_order_id, _S.REJECTED, "BUSY"))
+    before = len(at_market(life))
+    report(life, both, status=_S.TRIGGERED, at_target=True)
+    assert (prices(both), both.quantity) == ((90, 110), D("0.6"))
+    assert at_market(life)[before:] == []
 
 
 @pytest.mark.parametrize(

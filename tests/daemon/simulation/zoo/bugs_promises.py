@@ -97,8 +97,8 @@ PROMISES = (
         (
             Edit(
                 "domain.position_exits:target_quantity",
-                "return free if last or dust else min(quantity, free)",
-                "return free",
+                "if last or dust:",
+                "if True:",
             ),
         ),
     ),
