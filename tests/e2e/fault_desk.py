@@ -157,7 +157,10 @@ class Desk:
     def _open(self, rules: Rules) -> None:
         position = self.daemon.ask(_request(rules))["position"]
         entry, quantity = D(position["entry_price"]), D(position["entry_quantity"])
-        assert (entry, quantity) == (self.price, QUANTITY)
+        quote = D(self.shown()["ask" if rules.sign > 0 else "bid"] or self.price)
+        worst = max(self.price * rules.sign, quote * rules.sign) * rules.sign
+        assert entry in {self.price, worst}  # the other side may have moved since the last trade
+        assert quantity == QUANTITY
         brute = BruteForce(rules, MARKET, entry, quantity)
         self.guarded.append(Guarded(position["id"], brute))
 
