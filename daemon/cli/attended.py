@@ -17,6 +17,7 @@ from types import FrameType
 from typing import IO, Any, Self
 
 import msgspec
+import typer
 
 from daemon.admin_client import AdminClient, AnswerLostError, UnreachableError
 from daemon.admin_requests import Status
@@ -242,7 +243,7 @@ class _Signals:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # the terminal is gone; the daemon still has to be stopped
+    with suppress(typer.Exit):  # the terminal is gone; the daemon still has to be stopped
         say(text, indent=_INDENT)
 
 
