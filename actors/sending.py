@@ -167,7 +167,8 @@ class Sender(Proving):
 
         The venue holds less than ours together, and it is not booked yet whose is missing.
         """
-        if position.instrument.symbol not in self.world.differing:
+        symbol = position.instrument.symbol
+        if self.world.lacking.isdisjoint({(symbol, None), (symbol, position.direction)}):
             return False
         since = self.world.clock.now() - REFUSAL_COUNTS_FOR
         not_held = self.port.abilities.not_held

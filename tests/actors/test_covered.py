@@ -325,3 +325,21 @@ def test_nor_is_its_stop_put_back_to_sell_what_a_neighbor_holds(perform):
         assert box.position(2).status is PositionStatus.OPEN_PROTECTED
 
     perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())
+
+
+def test_where_the_venue_holds_more_than_ours_a_refused_exit_is_tried_again(perform):
+    class SaysWhatIsNotHeld(SharedAccount):
+        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
+
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        await box.open(number=2)
+        box.venue.trades("0.01")  # a person buys beside them: in quarantine, for as long as it is
+        await box.soon(40)
+        box.venue.submits += [refused("51169")]  # for once, by an old look at what is held
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(5)
+        assert await sold(box, 1) == D("0.01")
+
+    perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())
