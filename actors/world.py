@@ -245,6 +245,7 @@ class World:
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     differing: frozenset[Symbol] = frozenset()  # by reconciliation: as last read, not ours alone
     lacking: frozenset[tuple[Symbol, Direction | None]] = frozenset()  # likewise: holds less; net
+    holdings_at: datetime | None = None  # by reconciliation: when that read began; None: not yet
     shared: frozenset[Symbol] = frozenset()  # by reconciliation: others hold of it, too
     holdings_known: bool = True  # what the venue holds was read in this life
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why
