@@ -202,6 +202,46 @@ def test_nor_is_it_where_the_stream_tells_trades_and_nothing_else_any_more(perfo
     perform(play, reads=reads)
 
 
+@pytest.mark.parametrize("source", [PriceSource.MARK, PriceSource.ASK])
+def test_what_nobody_tells_and_nobody_answers_is_said_once(perform, source):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=source))
+        await live(box, 29)
+        assert "FEED_STALE" not in box.ears.codes()
+        await live(box, 30)
+        assert box.ears.codes().count("FEED_STALE") == 1
+        reads.marks[BTC] = "60000"
+        reads.books[BTC] = ("59999", "60001")
+        await live(box, 30)
+        reads.marks.clear()
+        reads.books.clear()
+        await live(box, 40)  # and again, when it is so again
+        assert box.ears.codes().count("FEED_STALE") == 2
+
+    perform(play, reads=reads)
+
+
+def test_what_no_exit_watches_any_more_is_neither_asked_for_nor_missed(perform):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open(number=1, plan=stop_at("59000", watches=PriceSource.MARK))
+        await box.open(number=2, plan=stop_at("59000"))
+        await box.close(number=1)
+        await live(box, 60)
+        assert not reads.count("mark")
+        assert "FEED_STALE" not in box.ears.codes()
+
+    perform(play, reads=reads)
+
+
 def test_a_mark_that_is_asked_for_beside_trades_is_asked_for_every_three_seconds(perform):
     reads = Asked(BTC="60000")
     reads.marks[BTC] = "60000"
