@@ -311,6 +311,38 @@ def test_one_trade_far_above_the_market_is_no_peak_to_fall_from(perform):
     perform(play, config=CONFIG.replace("total_drawdown_ratio: 1", "total_drawdown_ratio: 0.2"))
 
 
+@pytest.mark.parametrize(("bid", "ask"), [("30000", "30001"), ("90000", "90001")])
+def test_nor_is_a_quote_far_from_all_others_a_loss_or_a_peak(perform, bid, ask):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        await box.open("1.5", stop_at("50000"))
+        for _ in range(30):  # at some of them equity is judged
+            box.market.quote(bid, ask)
+            await box.soon(0.1)
+            box.market.quote("59999", "60001")
+            await box.soon(0.97)
+        assert not box.portfolio.causes
+        assert box.position().remaining
+
+    perform(play, config=CONFIG.replace("total_drawdown_ratio: 1", "total_drawdown_ratio: 0.2"))
+
+
+def test_a_fall_that_only_quotes_tell_counts_once_they_have_stood(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        await box.soon(0.1)
+        for _ in range(3):
+            box.market.quote("57000", "57001")
+            assert box.parts.world.prices.marks()[BTC] == 60_000
+            await box.soon(0.12)
+        box.market.quote("56990", "56995")
+        assert box.parts.world.prices.marks()[BTC] == 56_995
+
+    perform(play)
+
+
 @pytest.mark.parametrize(
     ("bid", "ask", "worth"),
     [
