@@ -38,6 +38,7 @@ FEED_STALE = "FEED_STALE"
 AT_ONCE = 6  # questions under way
 UNHEARD_S = 15.0  # venues tell a mark every ten seconds at least
 OTHERS_EVERY_S = 3.0
+BLIND_AFTER_S = 30.0  # so long neither told nor answered: what watches it does not see
 RENEW_EVERY_S = 30.0  # a stream that stays wrong is not connected anew faster
 
 
@@ -69,6 +70,8 @@ class PriceChecks:
         self._renewed_s = -RENEW_EVERY_S
         self._warned: set[Symbol] = set()
         self._others_s: dict[Symbol, float] = {}  # when they were asked for, monotonic
+        self._answered_s: dict[tuple[Symbol, PriceSource], float] = {}  # likewise
+        self._blind: set[tuple[Symbol, PriceSource]] = set()  # said so
         for line in lines.values():
             self._show(line, Freshness())
 
@@ -192,16 +195,36 @@ class PriceChecks:
         if PriceSource.MARK in line.others:
             asked_s = self._now_s()
             mark = await self._reads.mark(symbol)
+            self._note_other(line, PriceSource.MARK, is_answered=isinstance(mark, PriceRead))
             if isinstance(mark, PriceRead) and line.book.marked < asked_s:
                 event_ms = mark.event_ms or board.venue_ms()
                 line.on_asked_other(PriceSource.MARK, mark.price, event_ms, board.frames)
         if PriceSource.BID in line.others or PriceSource.ASK in line.others:
             asked_s = self._now_s()
             book = await self._reads.book(symbol, 1)
+            for source in (PriceSource.BID, PriceSource.ASK):
+                self._note_other(line, source, is_answered=isinstance(book, BookRead))
             if isinstance(book, BookRead) and line.book.quoted < asked_s:
                 event_ms = book.event_ms or board.venue_ms()
                 for source, levels in ((PriceSource.BID, book.bids), (PriceSource.ASK, book.asks)):
                     line.on_asked_other(source, plain(levels[0].price), event_ms, board.frames)
+
+    def _note_other(self, line: PriceLine, source: PriceSource, *, is_answered: bool) -> None:
+        """Say it, once, where an exit watches what has neither been told nor answered for long."""
+        if not _is_watched(line, source):
+            return
+        symbol, now_s = line.symbol, self._now_s()
+        key = symbol, source
+        if is_answered:
+            self._answered_s[key] = now_s
+        known_s = max(_told_s(line, source), self._answered_s.get(key, -inf), self._connected_s)
+        if now_s - known_s <= BLIND_AFTER_S:
+            self._blind.discard(key)
+        elif key not in self._blind:
+            self._blind.add(key)
+            log.warning("price_unheard", symbol=symbol, source=source.value)
+            text = f"{symbol}: nobody tells its {source.value} price, which an exit watches"
+            self._world.telemetry.alarm(FEED_STALE, text)
 
     # --- what is known ---
 
@@ -250,10 +273,18 @@ class PriceChecks:
 
 
 def _has_unheard(line: PriceLine, now_s: float) -> bool:
-    book = line.book
-    told_s = {
-        PriceSource.MARK: book.marked,
-        PriceSource.BID: book.quoted,
-        PriceSource.ASK: book.quoted,
-    }
-    return any(now_s - told_s[source] > UNHEARD_S for source in line.others)
+    return any(
+        now_s - _told_s(line, source) > UNHEARD_S
+        for source in line.others
+        if _is_watched(line, source)
+    )
+
+
+def _is_watched(line: PriceLine, source: PriceSource) -> bool:
+    """Whether anything waits for a level of it: what once did leaves its index behind."""
+    return source in line.others and len(line.others[source][0]) > 0
+
+
+def _told_s(line: PriceLine, source: PriceSource) -> float:
+    """Return when the stream last told of it, monotonic."""
+    return line.book.marked if source is PriceSource.MARK else line.book.quoted

@@ -55,17 +55,22 @@ def may_sell_others(position: Position, orders: Iterable[Order]) -> bool:
     return locked > ZERO and locked + leaving > left
 
 
-def had_none_to_close(orders: Iterable[Order], codes: Container[str], since: datetime) -> bool:
-    """Whether the venue has refused an exit since then, for want of what it was to close."""
-    return any(
-        order.status is OrderStatus.REJECTED
+def had_none_to_close(
+    orders: Iterable[Order], codes: Container[str], since: datetime, now: datetime
+) -> datetime | None:
+    """Return when the venue last had nothing for an exit to close; None: not since.
+
+    What a clock has stamped that was set back meanwhile does not count.
+    """
+    refused = (
+        order.updated_at
+        for order in orders
+        if order.status is OrderStatus.REJECTED
         and order.terms.reduce_only
         and order.terms.type not in RESTING
         and order.reason.partition(":")[0] in codes
-        and order.updated_at is not None
-        and order.updated_at > since
-        for order in orders
     )
+    return max((at for at in refused if at is not None and since < at <= now), default=None)
 
 
 def has_neighbor(position: Position, positions: Iterable[Position]) -> bool:

@@ -132,6 +132,8 @@ class Holdings:
         )
         differing = frozenset(side.symbol for side in self.sides if side.differs)
         self.world.differing = differing
+        self.world.holdings_at = looked.began
+        self.world.lacking = frozenset(side.key for side in self.sides if side.lacks)
         resting = None
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}

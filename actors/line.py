@@ -201,9 +201,7 @@ class PriceLine:
         """Take best bid and ask."""
         self.ticks += 1
         book = self.book
-        book.bid = bid
-        book.ask = ask
-        book.received = book.quoted = now_s
+        book.on_quote(bid, ask, now_s)
         if event_ms:
             book.event_ms = event_ms
             book.stamped = now_s

@@ -206,6 +206,12 @@ class Uncompared(msgspec.Struct, frozen=True):
     lane: ClassVar[int] = EXITS
 
 
+class NoneToClose(msgspec.Struct, frozen=True):
+    """The venue had nothing for an exit to close: what does it hold?"""
+
+    lane: ClassVar[int] = EXITS
+
+
 class HoldingsRead(msgspec.Struct, frozen=True):
     """What the venue holds, by a read that began at `began_s`, monotonic; where it differs."""
 

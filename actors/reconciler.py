@@ -21,6 +21,7 @@ from actors.messages import (
     ClearCause,
     Compared,
     HoldingsRead,
+    NoneToClose,
     OrdersSeen,
     ReconcileNow,
     SetCause,
@@ -137,6 +138,13 @@ class ReconcilerActor(Actor):
         del message
         if self.settings.active:
             self._want(Depth.MONEY)
+
+    @handles(NoneToClose)
+    def on_none_to_close(self, message: NoneToClose) -> None:
+        """Look at holdings now: whose is missing?"""
+        del message
+        if self.settings.active:
+            self._want(Depth.HOLDINGS)
 
     @handles(Beat)
     def on_beat(self, beat: Beat) -> None:

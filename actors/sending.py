@@ -20,13 +20,14 @@ from actors.covered import Room, had_none_to_close, has_neighbor, may_sell_other
 from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
-from actors.messages import AmendAnswered, CancelAnswered, ResolveOrder, Submitted
+from actors.messages import AmendAnswered, CancelAnswered, NoneToClose, ResolveOrder, Submitted
 from actors.orders import LEAVES_WITHIN_S
 from actors.reconcile_rules import UNREAD
 from actors.world import World
 from domain.effects import CancelOrder, SubmitOrder
 from domain.ids import ClientOrderId, PositionId, identity_of
 from domain.inputs import EXITS, ExitLocked, OrderEnded
+from domain.instrument import Kind
 from domain.order import (
     RESTING,
     Order,
@@ -135,7 +136,8 @@ class Sender(Proving):
             return True
         orders = self._orders_of(terms.position_id)
         if self._is_anothers(position, orders):
-            self._end_unsent(terms, "NOT_HELD", "the venue holds less, and had none to close")
+            why = "the venue had none to close: what is there may be a neighbor's"
+            self._end_unsent(terms, "NOT_HELD", why)
             return False
         if terms.type in RESTING:
             return True
@@ -165,14 +167,19 @@ class Sender(Proving):
     def _is_anothers(self, position: Position, orders: Iterable[Order]) -> bool:
         """Whether an exit, or a stop, would close what a neighbor holds: refused for a while.
 
-        The venue holds less than ours together, and it is not booked yet whose is missing.
+        The venue holds less than ours together, or has not been looked at since, and it is not
+        booked yet whose is missing. On spot the same is said of coins that a stop has not let go of
+        yet: there only a look counts.
         """
-        if position.instrument.symbol not in self.world.differing:
+        world, now = self.world, self.world.clock.now()
+        codes = self.port.abilities.not_held
+        refused_at = had_none_to_close(orders, codes, now - REFUSAL_COUNTS_FOR, now)
+        if refused_at is None or not has_neighbor(position, world.states.latest_of("position")):
             return False
-        since = self.world.clock.now() - REFUSAL_COUNTS_FOR
-        not_held = self.port.abilities.not_held
-        positions: list[Position] = self.world.states.latest_of("position")
-        return had_none_to_close(orders, not_held, since) and has_neighbor(position, positions)
+        if world.holdings_at is None or world.holdings_at < refused_at:
+            return position.instrument.kind is not Kind.SPOT
+        symbol = position.instrument.symbol
+        return not world.lacking.isdisjoint({(symbol, None), (symbol, position.direction)})
 
     def _is_young(self) -> bool:
         """Whether the venue may tell any moment what it holds; until then the stop may stay."""
@@ -313,6 +320,8 @@ class Sender(Proving):
                 code=outcome.code,
                 text=outcome.text,
             )
+            if code in self.port.abilities.not_held and order.terms.reduce_only:
+                self.tell(names.RECONCILER, NoneToClose())
             self._ended(stream)
             return
         why = outcome.why if isinstance(outcome, Unknown) else outcome.text

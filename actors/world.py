@@ -22,7 +22,7 @@ from domain.errors import Refusal
 from domain.extremes import Extremes
 from domain.freshness import Trust
 from domain.ids import AccountName, PositionId, Symbol
-from domain.instrument import Instrument, PriceSource
+from domain.instrument import Direction, Instrument, PriceSource
 from domain.modes import ModeCause
 from domain.modifications import NO_MARKET, Market
 from domain.portfolio_state import Portfolio
@@ -35,6 +35,8 @@ from runtime.time_limit import NoLimit, TimeLimit
 
 AHEAD_MS = 60_000  # a stamp further ahead of both clocks, the venue's and ours, is wrong
 MARK_BEHIND_S = 30.0  # venues tell a mark every ten seconds at least; then it is left behind
+LEAP_RATIO = 0.01  # quotes further from those before may be wrong …
+LEAP_STANDS_S = 0.3  # … until one this much later says so too, as a suspected spike of a trade
 QUIET_IS_GOOD_S = 30.0  # a quiet price that was not confirmed for so long is none to rely on
 
 
@@ -60,6 +62,19 @@ class Price:
     traded: float = -inf  # monotonic seconds of the last trade, quote, mark
     quoted: float = -inf
     marked: float = -inf
+    leapt: float = -inf  # monotonic seconds of the last quotes that were far from those before
+    ask_from: float = inf  # quotes below or above these are
+    bid_to: float = -inf
+
+    def on_quote(self, bid: str, ask: str, now_s: float) -> None:
+        """Take the best quotes."""
+        if float(ask) < self.ask_from or float(bid) > self.bid_to:
+            self.leapt = now_s if self.bid else -inf  # the first ones have none before them
+            self.ask_from = float(ask) * (1 - LEAP_RATIO)
+            self.bid_to = float(bid) * (1 + LEAP_RATIO)
+        self.bid = bid
+        self.ask = ask
+        self.received = self.quoted = now_s
 
     @property
     def is_stale(self) -> bool:
@@ -79,9 +94,12 @@ class Price:
         """The last price; the ask or the bid where that has been told since and contradicts it.
 
         One trade far above the market would make a peak that nobody could have sold at, and the way
-        back from it a drawdown: the kill switch would close everything.
+        back from it a drawdown: the kill switch would close everything. So would one wrong quote:
+        those that leap count once others that come later say so, too.
         """
         if not (self.last and self.bid and self.ask) or self.quoted <= self.traded:
+            return self.last
+        if self.quoted - self.leapt < LEAP_STANDS_S:
             return self.last
         last, bid, ask = float(self.last), float(self.bid), float(self.ask)
         if not 0 < bid <= ask or bid <= last <= ask:
@@ -244,6 +262,8 @@ class World:
     elsewhere: dict[Symbol, Decimal] = field(default_factory=dict)  # held besides ours, signed
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     differing: frozenset[Symbol] = frozenset()  # by reconciliation: as last read, not ours alone
+    lacking: frozenset[tuple[Symbol, Direction | None]] = frozenset()  # likewise: holds less; net
+    holdings_at: datetime | None = None  # by reconciliation: when that read began; None: not yet
     shared: frozenset[Symbol] = frozenset()  # by reconciliation: others hold of it, too
     holdings_known: bool = True  # what the venue holds was read in this life
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why

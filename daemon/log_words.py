@@ -62,6 +62,7 @@ PHRASES = {
     "disconnected": "no prices: {why}; connecting again",
     "stream_connected": "connected to {url}, {streams:stream}",
     "price_stale": "{symbol}: stale, entries refused: {why}",
+    "price_unheard": "{symbol}: nobody tells its {source} price, which an exit watches",
     "price_reliable": "{symbol}: its price can be relied on again ({trust})",
     "downtime_checked": "{said}",
     "stream_renewal": "the stream is connected anew: {why}",

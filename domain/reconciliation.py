@@ -105,6 +105,11 @@ class Side(msgspec.Struct, frozen=True):
         return self.lacks_or_exceeds
 
     @property
+    def lacks(self) -> bool:
+        """Whether the venue holds less than ours together, by a lot or more."""
+        return self.lacks_or_exceeds and self.gap * self.ours < ZERO
+
+    @property
     def lacks_or_exceeds(self) -> bool:
         """Whether the sums are apart by a lot or more."""
         return abs(self.gap) >= max(self.lot_size, QUANTUM)

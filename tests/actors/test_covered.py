@@ -1,5 +1,6 @@
 """Exits and stops of positions that share a symbol: nobody sells what is another's."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ from actors.reconcile_rules import ReconcileSettings
 from domain.commands import ClosePosition, ModificationType
 from domain.inputs import GridTold
 from domain.instrument import Side
-from domain.order import OrderType
+from domain.order import OrderTerms, OrderType
 from domain.position import PositionStatus
 from domain.protection import ExitReason
-from exchanges.port import Abilities
-from tests.actors.box import Box, D, pid
+from exchanges.port import Abilities, Refused, Submission
+from tests.actors.box import CONFIG, Box, D, pid
 from tests.actors.faulty_venue import answer_lost, broken_line, never_arrives, refused
 from tests.actors.shared_account import SharedAccount
 
@@ -325,3 +326,107 @@ def test_nor_is_its_stop_put_back_to_sell_what_a_neighbor_holds(perform):
         assert box.position(2).status is PositionStatus.OPEN_PROTECTED
 
     perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())
+
+
+def test_where_the_venue_holds_more_than_ours_a_refused_exit_is_tried_again(perform):
+    class SaysWhatIsNotHeld(SharedAccount):
+        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
+
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        await box.open(number=2)
+        box.venue.trades("0.01")  # a person buys beside them: in quarantine, for as long as it is
+        await box.soon(40)
+        box.venue.submits += [refused("51169")]  # for once, by an old look at what is held
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(5)
+        assert await sold(box, 1) == D("0.01")
+
+    perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())
+
+
+class RefusesWhatIsNotHeld(SharedAccount):
+    """As a real one: where nothing is held, there is nothing to close."""
+
+    abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
+
+    def submit(self, terms: OrderTerms) -> Awaitable[Submission]:
+        return self._judged(terms)
+
+    async def _judged(self, terms: OrderTerms) -> Submission:
+        there = sum((each.quantity for each in await self._positions()), D(0))
+        if terms.reduce_only and there <= 0:
+            return Refused("51169", "nothing there")
+        return await super().submit(terms)
+
+
+def test_nor_is_it_where_the_venue_has_not_been_asked_since(perform):
+    async def first(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        await box.soon(7)
+        box.venue.tells = False  # its stream says nothing, and no read is answered
+        box.venue.failing = {"positions"}
+        box.venue.trades("-0.01")
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.3)
+        await box.open(number=2)
+        await box.soon(6)
+        assert await sold(box, 1) == 0
+        box.kill()
+
+    async def second(box: Box) -> None:
+        box.venue.tells = False
+        box.venue.trades("-0.01")
+        await started(box)
+        await box.soon(20)
+        assert await sold(box, 1) == 0
+        assert box.position(1).status is PositionStatus.CLOSED_EXTERNAL
+        assert box.position(2).status is PositionStatus.OPEN_PROTECTED
+
+    perform(first, second, venue=RefusesWhatIsNotHeld, reconcile=ReconcileSettings())
+
+
+def test_what_the_venue_holds_is_asked_at_once_where_it_had_none_to_close(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        await box.soon(7)
+        box.venue.tells = False
+        box.venue.trades("-0.01")
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.5)
+        assert box.position(1).status is PositionStatus.CLOSED_EXTERNAL
+
+    perform(play, venue=RefusesWhatIsNotHeld, reconcile=ReconcileSettings())
+
+
+def test_an_exit_that_the_venue_refuses_for_once_waits_a_minute_at_most(perform):
+    async def play(box: Box) -> None:
+        await two(box)
+        await box.soon(7)
+        box.venue.failing = {"positions"}
+        box.venue.submits += [refused("51169")]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(55)
+        assert await sold(box, 1) == 0
+        await box.soon(15)
+        assert await sold(box, 1) == D("0.01")
+
+    perform(play, venue=RefusesWhatIsNotHeld, reconcile=ReconcileSettings())
+
+
+def test_an_exit_of_spot_whose_coins_were_not_free_yet_does_not_wait_for_that(perform):
+    async def play(box: Box) -> None:
+        await two(box)
+        await box.soon(7)
+        box.venue.failing = {"positions"}
+        box.venue.submits += [refused("51169")]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(2)
+        assert await sold(box, 1) == D("0.01")
+
+    spot = CONFIG.replace("market: {", "market: {kind: spot, ")
+    options = {"venue": RefusesWhatIsNotHeld, "reconcile": ReconcileSettings()}
+    perform(play, config=spot, **options)

@@ -202,6 +202,46 @@ def test_nor_is_it_where_the_stream_tells_trades_and_nothing_else_any_more(perfo
     perform(play, reads=reads)
 
 
+@pytest.mark.parametrize("source", [PriceSource.MARK, PriceSource.ASK])
+def test_what_nobody_tells_and_nobody_answers_is_said_once(perform, source):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        box.market.mark("60000")
+        await box.open(plan=stop_at("59000", watches=source))
+        await live(box, 29)
+        assert "FEED_STALE" not in box.ears.codes()
+        await live(box, 30)
+        assert box.ears.codes().count("FEED_STALE") == 1
+        reads.marks[BTC] = "60000"
+        reads.books[BTC] = ("59999", "60001")
+        await live(box, 30)
+        reads.marks.clear()
+        reads.books.clear()
+        await live(box, 40)  # and again, when it is so again
+        assert box.ears.codes().count("FEED_STALE") == 2
+
+    perform(play, reads=reads)
+
+
+def test_what_no_exit_watches_any_more_is_neither_asked_for_nor_missed(perform):
+    reads = Asked(BTC="60000")
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.mark("60000")
+        await box.open(number=1, plan=stop_at("59000", watches=PriceSource.MARK))
+        await box.open(number=2, plan=stop_at("59000"))
+        await box.close(number=1)
+        await live(box, 60)
+        assert not reads.count("mark")
+        assert "FEED_STALE" not in box.ears.codes()
+
+    perform(play, reads=reads)
+
+
 def test_a_mark_that_is_asked_for_beside_trades_is_asked_for_every_three_seconds(perform):
     reads = Asked(BTC="60000")
     reads.marks[BTC] = "60000"
@@ -269,6 +309,38 @@ def test_one_trade_far_above_the_market_is_no_peak_to_fall_from(perform):
         assert box.position().remaining
 
     perform(play, config=CONFIG.replace("total_drawdown_ratio: 1", "total_drawdown_ratio: 0.2"))
+
+
+@pytest.mark.parametrize(("bid", "ask"), [("30000", "30001"), ("90000", "90001")])
+def test_nor_is_a_quote_far_from_all_others_a_loss_or_a_peak(perform, bid, ask):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        await box.open("1.5", stop_at("50000"))
+        for _ in range(30):  # at some of them equity is judged
+            box.market.quote(bid, ask)
+            await box.soon(0.1)
+            box.market.quote("59999", "60001")
+            await box.soon(0.97)
+        assert not box.portfolio.causes
+        assert box.position().remaining
+
+    perform(play, config=CONFIG.replace("total_drawdown_ratio: 1", "total_drawdown_ratio: 0.2"))
+
+
+def test_a_fall_that_only_quotes_tell_counts_once_they_have_stood(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        box.market.quote("59999", "60001")
+        await box.soon(0.1)
+        for _ in range(3):
+            box.market.quote("57000", "57001")
+            assert box.parts.world.prices.marks()[BTC] == 60_000
+            await box.soon(0.12)
+        box.market.quote("56990", "56995")
+        assert box.parts.world.prices.marks()[BTC] == 56_995
+
+    perform(play)
 
 
 @pytest.mark.parametrize(
