@@ -69,6 +69,7 @@ class RealLimit:
         self._note_s = note_s
         self._files: dict[str, int] = {}
         self._is_inside = False
+        self._late: OvertimeError | None = None
         self._before = signal.signal(signal.SIGALRM, self._on_alarm)
 
     def close(self) -> None:
@@ -85,7 +86,7 @@ class RealLimit:
         if file is not None:
             faulthandler.dump_traceback_later(self._note_s, file=file)
             faulthandler.enable(file=file)
-        self._is_inside = True
+        self._late, self._is_inside = None, True
         signal.setitimer(signal.ITIMER_REAL, self._interrupt_s, AGAIN_S)
         try:
             return function()
@@ -97,6 +98,9 @@ class RealLimit:
                 faulthandler.enable()  # to stderr, as before
             if time.monotonic() - began_s >= self._note_s:
                 self.forget(who)  # it came back after all
+            late, self._late = self._late, None
+            if late is not None:
+                raise late  # though it caught that, as an `except:` does, and went on
 
     def is_noted(self, who: str) -> bool:
         """Whether an earlier process ended over `who`, which took too long or crashed it."""
@@ -119,7 +123,8 @@ class RealLimit:
         """Interrupt what was called; never `call` itself, which has to put all back in order."""
         is_ours = frame is None or frame.f_code is RealLimit.call.__code__
         if self._is_inside and not is_ours:
-            raise OvertimeError
+            self._late = OvertimeError()
+            raise self._late
 
     def _file(self, who: str) -> int | None:
         """Return where its note goes; None on a disk that takes none."""

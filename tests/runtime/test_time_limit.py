@@ -26,6 +26,16 @@ def swallow():
             stubborn -= 1
             if not stubborn:
                 raise
+def shrug():
+    try:
+        time.sleep(100)
+    except:
+        return "all is well"
+def complain():
+    try:
+        time.sleep(100)
+    except BaseException as error:
+        raise ValueError("no answer") from error
 def call(function):
     try:
         return limit.call("robot", function)
@@ -44,7 +54,9 @@ def ran(
     )
 
 
-@pytest.mark.parametrize("function", ["spin", "swallow", "lambda: time.sleep(1000)"])
+@pytest.mark.parametrize(
+    "function", ["spin", "swallow", "shrug", "complain", "lambda: time.sleep(1000)"]
+)
 def test_what_does_not_come_back_is_interrupted(tmp_path: Path, function: str) -> None:
     done = ran(tmp_path, f"print(call({function}), call(lambda: 7), limit.is_noted('robot'))")
     assert done.stdout.split() == ["interrupted", "7", "False"], done.stderr
