@@ -62,6 +62,23 @@ def test_what_does_not_come_back_is_interrupted(tmp_path: Path, function: str) -
     assert done.stdout.split() == ["interrupted", "7", "False"], done.stderr
 
 
+def test_who_is_called_right_after_has_less_time_and_later_all_of_it_again(tmp_path: Path) -> None:
+    body = """
+from runtime.time_limit import RIGHT_AFTER_S
+limit = RealLimit(Path(sys.argv[1]), interrupt_s=2, next_s=0.1)
+def took(function):
+    began = time.monotonic()
+    said = call(function)
+    return said, time.monotonic() - began < 1
+print(took(spin), took(spin), took(spin), took(lambda: 7))
+time.sleep(RIGHT_AFTER_S)
+print(took(spin))
+"""
+    done = ran(tmp_path, body)
+    short, full = "('interrupted', True)", "('interrupted', False)"
+    assert done.stdout == f"{full} {short} {short} (7, True)\n{full}\n", done.stderr
+
+
 def test_nothing_is_interrupted_afterwards(tmp_path: Path) -> None:
     body = "print(call(lambda: 7))\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
     done = ran(tmp_path, body)
