@@ -5,6 +5,7 @@ for nobody else: everything is written, told as durable, and gone with the proce
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,10 @@ WAY_OUT = (
     "Put them back by moving, not by copying, and it ends by itself. Else: holdfast backup FILE at"
     " once, holdfast drain, then restore FILE."
 )
+ANEW = (
+    "Nothing is lost: stop it (holdfast drain; where no command reaches it, kill {pid}), then start"
+    " it again. No backup is needed."
+)
 _Identity = tuple[int, int]  # device and inode
 _log = structlog.get_logger("system")
 
@@ -34,6 +39,9 @@ class FileWatch:
         directory = parts.store.directory
         self._database = directory / NAME
         self._log_file = directory / f"{NAME}-wal"
+        self._directory = directory
+        self._made_anew = {self._name(directory / LOCK), self._name(socket)}
+        """What a start makes again, and nobody misses by then."""
         kept = [directory / LOCK, socket]
         if parts.paper is not None:
             kept.append(parts.ledger_path)
@@ -64,14 +72,18 @@ class FileWatch:
             _log.info("files_back")
             tell(names.PORTFOLIO, ClearCause(FILES_GONE))
             return
-        listed = ", ".join(gone)
-        message = (
-            f"{listed} in {self._parts.store.directory} is not the file that this process has open:"
-            " what it writes there ends with it."
-        )
-        _log.error("files_gone", files=list(gone), directory=str(self._parts.store.directory))
-        self._parts.world.telemetry.alarm(FILES_GONE, f"{message} {WAY_OUT}")
-        tell(names.PORTFOLIO, SetCause(ModeCause(FILES_GONE, Mode.NO_ENTRY, message, WAY_OUT)))
+        message, way_out = self._told(gone)
+        _log.error("files_gone", files=list(gone), directory=str(self._directory), remedy=way_out)
+        self._parts.world.telemetry.alarm(FILES_GONE, f"{message} {way_out}")
+        tell(names.PORTFOLIO, SetCause(ModeCause(FILES_GONE, Mode.NO_ENTRY, message, way_out)))
+
+    def _told(self, gone: tuple[str, ...]) -> tuple[str, str]:
+        """Return what is wrong, and the way out of it."""
+        what = f"{', '.join(gone)} in {self._directory} is not the file that this process has open:"
+        if self._made_anew.issuperset(gone):
+            why = "a command may not reach it, and a second daemon may start."
+            return f"{what} {why}", ANEW.format(pid=os.getpid())
+        return f"{what} what it writes there ends with it.", WAY_OUT
 
     def _gone(self) -> tuple[str, ...]:
         """Name the files that are not there, or are others."""
@@ -80,10 +92,13 @@ class FileWatch:
         is_sound = persistence is not None and persistence.trouble is None
         if is_sound:  # else it is told already
             kept[self._database] = self._parts.store.database.identity
-        gone = [path.name for path, known in kept.items() if _identity(path) != known]
+        gone = [self._name(path) for path, known in kept.items() if _identity(path) != known]
         if is_sound and _identity(self._log_file) is None:
             gone.append(self._log_file.name)
         return tuple(sorted(gone))
+
+    def _name(self, path: Path) -> str:
+        return path.name if path.parent == self._directory else str(path)
 
 
 def _identity(path: Path) -> _Identity | None:

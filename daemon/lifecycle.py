@@ -253,7 +253,10 @@ def _opened(config: Config, disk: RealDisk) -> Store:
     try:
         return open_store(config.data_dir, disk)
     except AlreadyRunningError as error:
-        remedy = "Stop it first (holdfast drain), or give this one its own data_dir."
+        remedy = (
+            "Stop it first (holdfast drain), or give this one its own data_dir."
+            " Where drain finds no daemon, its socket was removed: end that process (kill, not -9)."
+        )
         raise StartError(named(error, remedy)) from error
     except StorageError as error:
         raise StartError(named(error)) from error

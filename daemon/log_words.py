@@ -33,10 +33,7 @@ PHRASES = {
         "{overridden:overridden}"
     ),
     "reload_refused": "configuration not taken, what is in force stays: {problems:listed}",
-    "files_gone": (
-        "{files:listed}: gone from {directory} or replaced; what is written there ends with this "
-        "process: holdfast backup FILE"
-    ),
+    "files_gone": ("{files:listed} of {directory}: gone or replaced under this process. {remedy}"),
     "files_back": "the files of the data directory are back",
     "not_alive": "not well, and a restart would help: {failures:listed}",
     "alive_again": "all is well again",

@@ -251,7 +251,10 @@ class _Output:
 
 
 def _opened(file: Path) -> TextIO:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    # A pipe that nobody reads is an error so, instead of a wait in which nothing is guarded.
+    descriptor = os.open(file, flags | os.O_NONBLOCK, 0o600)
+    os.set_blocking(descriptor, True)
     return os.fdopen(descriptor, "a", encoding="utf-8")
 
 

@@ -34,6 +34,7 @@ from domain.limit_changes import given
 from domain.portfolio_limits import reload_problem
 
 Result = dict[str, object]
+_Wanted = tuple[Config, tuple[str, ...]]  # with its secrets
 _MANY = 5
 _READ_WITHIN_S = 10.0
 _log = structlog.get_logger("system")
@@ -55,6 +56,7 @@ class Reloader:
         self._logs = logs
         self._notifier = notifier
         self._lock = asyncio.Lock()
+        self._reading: asyncio.Future[_Wanted] | None = None
         self._tasks: set[asyncio.Task[Result | Refusal]] = set()
 
     def on_signal(self) -> None:
@@ -88,12 +90,23 @@ class Reloader:
         except OSError as error:
             _log.warning("log_not_reopened", error=error.strerror or str(error))
 
+    async def _wanted(self, in_force: Config) -> _Wanted:
+        """Read the file on a thread; strategies that changed are run there, too.
+
+        Raises `ConfigError`, and `TimeoutError`: at once while an earlier reload still waits for
+        it. A thread more for each would leave none for a backup.
+        """
+        if self._reading is not None and not self._reading.done():
+            raise TimeoutError
+        self._reading = asyncio.ensure_future(asyncio.to_thread(_read, self._file, in_force))
+        self._reading.add_done_callback(_seen)
+        async with asyncio.timeout(_READ_WITHIN_S):
+            return await asyncio.shield(self._reading)
+
     async def _reload(self) -> Result | Refusal:
         in_force = self._parts.config
         try:
-            # On a thread: the file is read, and strategies that changed are run.
-            async with asyncio.timeout(_READ_WITHIN_S):
-                wanted, secrets = await asyncio.to_thread(_read, self._file, in_force)
+            wanted, secrets = await self._wanted(in_force)
         except ConfigError as error:
             problems = error.lines()
             _log.error("reload_refused", problems=problems)
@@ -192,7 +205,13 @@ class Reloader:
                 tell(names.trader(name), SettingsChanged(settings))
 
 
-def _read(file: ConfigFile, in_force: Config) -> tuple[Config, tuple[str, ...]]:
+def _seen(reading: asyncio.Future[_Wanted]) -> None:
+    """What became of one that nobody waited for any more is no matter."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+def _read(file: ConfigFile, in_force: Config) -> _Wanted:
     """Return the configuration and its secrets. Raises `ConfigError` with all that is wrong."""
     loaded = load(file, Use.RUN)
     if _strategies(loaded.config) != _strategies(in_force):

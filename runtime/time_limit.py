@@ -19,6 +19,8 @@ from typing import Final, Protocol, TypeVar
 T = TypeVar("T")
 
 INTERRUPT_S: Final = 8.0
+NEXT_S: Final = 2.0  # for who is called right after: traders of one strategy hang one by one
+RIGHT_AFTER_S: Final = 1.0
 AGAIN_S: Final = 1.0  # for code that catches everything
 NOTE_S: Final = 12.0  # before a service manager that waits for 30 s, and is told each 15 s, kills
 NOTE = "hung-"
@@ -62,13 +64,21 @@ class RealLimit:
     """The limit of a daemon; on the main thread, where signals are heard. Notes in `directory`."""
 
     def __init__(
-        self, directory: Path, *, interrupt_s: float = INTERRUPT_S, note_s: float = NOTE_S
+        self,
+        directory: Path,
+        *,
+        interrupt_s: float = INTERRUPT_S,
+        next_s: float = NEXT_S,
+        note_s: float = NOTE_S,
     ) -> None:
         self._directory = directory
         self._interrupt_s = interrupt_s
+        self._next_s = next_s
         self._note_s = note_s
         self._files: dict[str, int] = {}
         self._is_inside = False
+        self._late: OvertimeError | None = None
+        self._late_until_s = float("-inf")  # by the steady clock
         self._before = signal.signal(signal.SIGALRM, self._on_alarm)
 
     def close(self) -> None:
@@ -85,8 +95,8 @@ class RealLimit:
         if file is not None:
             faulthandler.dump_traceback_later(self._note_s, file=file)
             faulthandler.enable(file=file)
-        self._is_inside = True
-        signal.setitimer(signal.ITIMER_REAL, self._interrupt_s, AGAIN_S)
+        self._late, self._is_inside = None, True
+        signal.setitimer(signal.ITIMER_REAL, self._limit_s(began_s), AGAIN_S)
         try:
             return function()
         finally:
@@ -97,6 +107,19 @@ class RealLimit:
                 faulthandler.enable()  # to stderr, as before
             if time.monotonic() - began_s >= self._note_s:
                 self.forget(who)  # it came back after all
+            self._insist()
+
+    def _insist(self) -> None:
+        """Raise what interrupted it, though it caught that, as an `except:` does, and went on."""
+        late, self._late = self._late, None
+        if late is not None:
+            self._late_until_s = time.monotonic()
+            raise late
+
+    def _limit_s(self, now_s: float) -> float:
+        """Return how long a call may take; guards have waited for one that was late already."""
+        is_right_after = now_s - self._late_until_s < RIGHT_AFTER_S
+        return min(self._next_s, self._interrupt_s) if is_right_after else self._interrupt_s
 
     def is_noted(self, who: str) -> bool:
         """Whether an earlier process ended over `who`, which took too long or crashed it."""
@@ -119,7 +142,8 @@ class RealLimit:
         """Interrupt what was called; never `call` itself, which has to put all back in order."""
         is_ours = frame is None or frame.f_code is RealLimit.call.__code__
         if self._is_inside and not is_ours:
-            raise OvertimeError
+            self._late = OvertimeError()
+            raise self._late
 
     def _file(self, who: str) -> int | None:
         """Return where its note goes; None on a disk that takes none."""

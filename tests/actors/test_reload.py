@@ -1,5 +1,6 @@
 """Another configuration, put in force while the actors run: each owner goes by its part."""
 
+import asyncio
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -264,5 +265,31 @@ def test_a_limit_that_a_person_has_set_is_not_called_in_force(perform, inline):
                 "ends_by": "holdfast traders set-limits trend --reset",
             },
         ]
+
+    played(perform, play)
+
+
+def test_a_file_that_never_answers_is_waited_for_on_one_thread_only(perform, monkeypatch):
+    waiting, answers = [], asyncio.Event()
+
+    async def call(function: Any, *args: Any) -> Any:
+        waiting.append(function)
+        await answers.wait()
+        return function(*args)
+
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        monkeypatch.setattr("asyncio.to_thread", call)
+        loaded = load(ConfigFile(box.directory / "config.yaml"))
+        with closing(Notifier({})) as notifier:
+            reloader = Reloader(loaded, box.parts, Logs(stream=StringIO()), notifier)
+
+            refused = [await reloader.reload() for _ in range(3)]
+            assert [each.rule for each in refused] == ["INVALID_CONFIG"] * 3
+            assert len(waiting) == 1
+
+            answers.set()
+            await box.soon()
+            assert isinstance(await reloader.reload(), dict)
 
     played(perform, play)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -283,6 +284,18 @@ def test_a_file_that_was_renamed_is_opened_anew(tmp_path: Path) -> None:
         "before",
         "after",
     ]
+    logs.close()
+
+
+def test_a_pipe_that_nobody_reads_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    logs = Logs(stream=io.StringIO(), file=file)
+    file.unlink()
+    os.mkfifo(file)
+
+    with pytest.raises(OSError, match="No such device"):
+        logs.reopen()
+
     logs.close()
 
 

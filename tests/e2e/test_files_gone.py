@@ -49,3 +49,22 @@ def test_what_was_removed_is_rescued_by_a_backup(processes: Processes, tmp_path:
     process = processes.start("restored", "run", "--config", str(daemon.config))
     wait_until(lambda: '"event":"ready"' in process.text(), 30, "it starts")
     assert '"positions":1' in process.text()
+
+
+def test_a_socket_that_was_removed_costs_a_start_and_no_backup(processes: Processes):
+    daemon = running(processes)
+    opened(daemon.client)
+    (data_of(daemon) / "holdfast.sock").unlink()
+    wait_until(lambda: bool(logged(daemon, "files_gone")), 20, "it is told")
+    (line,) = logged(daemon, "files_gone")
+    assert line["files"] == ["holdfast.sock"]
+    assert f"kill {daemon.process.pid}" in line["remedy"]
+    assert "restore" not in line["remedy"]
+    second = attempt(daemon.config, "run")
+    assert second.rule == "ALREADY_RUNNING"
+    assert "its socket was removed" in second.err
+
+    assert daemon.process.stop() == 0
+    process = processes.start("again", "run", "--config", str(daemon.config))
+    wait_until(lambda: '"event":"ready"' in process.text(), 30, "it starts")
+    assert '"positions":1' in process.text()

@@ -26,6 +26,16 @@ def swallow():
             stubborn -= 1
             if not stubborn:
                 raise
+def shrug():
+    try:
+        time.sleep(100)
+    except:
+        return "all is well"
+def complain():
+    try:
+        time.sleep(100)
+    except BaseException as error:
+        raise ValueError("no answer") from error
 def call(function):
     try:
         return limit.call("robot", function)
@@ -44,10 +54,29 @@ def ran(
     )
 
 
-@pytest.mark.parametrize("function", ["spin", "swallow", "lambda: time.sleep(1000)"])
+@pytest.mark.parametrize(
+    "function", ["spin", "swallow", "shrug", "complain", "lambda: time.sleep(1000)"]
+)
 def test_what_does_not_come_back_is_interrupted(tmp_path: Path, function: str) -> None:
     done = ran(tmp_path, f"print(call({function}), call(lambda: 7), limit.is_noted('robot'))")
     assert done.stdout.split() == ["interrupted", "7", "False"], done.stderr
+
+
+def test_who_is_called_right_after_has_less_time_and_later_all_of_it_again(tmp_path: Path) -> None:
+    body = """
+from runtime.time_limit import RIGHT_AFTER_S
+limit = RealLimit(Path(sys.argv[1]), interrupt_s=2, next_s=0.1)
+def took(function):
+    began = time.monotonic()
+    said = call(function)
+    return said, time.monotonic() - began < 1
+print(took(spin), took(spin), took(spin), took(lambda: 7))
+time.sleep(RIGHT_AFTER_S)
+print(took(spin))
+"""
+    done = ran(tmp_path, body)
+    short, full = "('interrupted', True)", "('interrupted', False)"
+    assert done.stdout == f"{full} {short} {short} (7, True)\n{full}\n", done.stderr
 
 
 def test_nothing_is_interrupted_afterwards(tmp_path: Path) -> None:
