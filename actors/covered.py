@@ -68,6 +68,18 @@ def had_none_to_close(orders: Iterable[Order], codes: Container[str], since: dat
     )
 
 
+def never_left(orders: Iterable[Order], since: datetime) -> bool:
+    """Whether an exit was proven absent since then: what it was to close may be gone without it."""
+    return any(
+        order.status is OrderStatus.ABSENT
+        and order.terms.reduce_only
+        and order.terms.type not in RESTING
+        and order.updated_at is not None
+        and order.updated_at > since
+        for order in orders
+    )
+
+
 def has_neighbor(position: Position, positions: Iterable[Position]) -> bool:
     """Whether another position holds the same side of the same symbol."""
     return any(

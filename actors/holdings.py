@@ -135,6 +135,7 @@ class Holdings:
         )
         differing = frozenset(side.symbol for side in self.sides if side.differs)
         self.world.differing = differing
+        self.world.lacking = frozenset((side.symbol, side.lacks) for side in self.sides)
         resting = None
         if looked.orders is not None:
             resting = {each.terms.client_order_id: each.filled for each in looked.orders}

@@ -16,7 +16,14 @@ from actors import names
 from actors.absence import Proving
 from actors.attempts import attempt_of
 from actors.cancels import CancelAgain, Cancels
-from actors.covered import Room, had_none_to_close, has_neighbor, may_sell_others, room_for
+from actors.covered import (
+    Room,
+    had_none_to_close,
+    has_neighbor,
+    may_sell_others,
+    never_left,
+    room_for,
+)
 from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
@@ -50,6 +57,7 @@ log = structlog.get_logger("trade.execution")
 
 ANSWER_WITHIN_S = LEAVES_WITHIN_S
 REFUSAL_COUNTS_FOR = timedelta(minutes=1)  # that nothing was held to close
+ABSENCE_COUNTS_FOR = timedelta(seconds=15)  # that an exit never left, while others closed
 HOLDINGS_WITHIN_S = 3.0  # of a start: so long an exit waits to know who else holds its symbol
 CANCEL_FAILING = "CANCEL_FAILING"
 _S = OrderStatus
@@ -167,12 +175,16 @@ class Sender(Proving):
 
         The venue holds less than ours together, and it is not booked yet whose is missing.
         """
-        if position.instrument.symbol not in self.world.differing:
+        symbol, now = position.instrument.symbol, self.world.clock.now()
+        if symbol not in self.world.differing:
             return False
-        since = self.world.clock.now() - REFUSAL_COUNTS_FOR
-        not_held = self.port.abilities.not_held
+        orders, not_held = list(orders), self.port.abilities.not_held
+        is_lacking = (symbol, position.direction) in self.world.lacking
+        is_gone = had_none_to_close(orders, not_held, now - REFUSAL_COUNTS_FOR) or (
+            is_lacking and never_left(orders, now - ABSENCE_COUNTS_FOR)
+        )
         positions: list[Position] = self.world.states.latest_of("position")
-        return had_none_to_close(orders, not_held, since) and has_neighbor(position, positions)
+        return is_gone and has_neighbor(position, positions)
 
     def _is_young(self) -> bool:
         """Whether the venue may tell any moment what it holds; until then the stop may stay."""

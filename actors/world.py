@@ -22,7 +22,7 @@ from domain.errors import Refusal
 from domain.extremes import Extremes
 from domain.freshness import Trust
 from domain.ids import AccountName, PositionId, Symbol
-from domain.instrument import Instrument, PriceSource
+from domain.instrument import Direction, Instrument, PriceSource
 from domain.modes import ModeCause
 from domain.modifications import NO_MARKET, Market
 from domain.portfolio_state import Portfolio
@@ -246,6 +246,7 @@ class World:
     others: tuple[Seen, ...] = ()  # by reconciliation: what others traded, not booked
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     differing: frozenset[Symbol] = frozenset()  # by reconciliation: as last read, not ours alone
+    lacking: frozenset[tuple[Symbol, Direction | None]] = frozenset()  # likewise: less than ours
     shared: frozenset[Symbol] = frozenset()  # by reconciliation: others hold of it, too
     holdings_known: bool = True  # what the venue holds was read in this life
     barred: dict[Symbol, Refusal] = field(default_factory=dict)  # by the venue: no entries, and why

@@ -82,6 +82,14 @@ class Side(msgspec.Struct, frozen=True):
         return self.venue - self.ours
 
     @property
+    def lacks(self) -> Direction | None:
+        """Of which direction the venue holds less than we believe; None: of neither."""
+        if not self.differs or not self.gap:
+            return None
+        direction = self.direction or (Direction.LONG if self.gap < ZERO else Direction.SHORT)
+        return direction if self.gap * direction.sign < ZERO else None
+
+    @property
     def is_shared(self) -> bool:
         """Whether somebody else holds of it too, as far as this tells; what is missing is nobody's.
 
