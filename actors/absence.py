@@ -25,7 +25,7 @@ DENIED_FOR_S = 60.0  # by look-up and fills alone: no venue's books are so late
 STOP_DENIED_FOR_S = 20.0  # likewise, of one that rests: only if it has fired is anything changed
 DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
 DONE_AFTER_ALL_S = 120.0  # likewise, though the order may look as if it had been executed
-CLOCKS_APART = timedelta(seconds=5)
+UNBOOKED_FOR = timedelta(seconds=30)  # what others traded before an order, and nobody booked
 NOTHING = Net(ZERO)
 Verdicts = dict[Symbol, bool | None]
 
@@ -100,10 +100,11 @@ class Proving(Doubting):
         if order.terms.side is Side.SELL:
             change = -change
         if instrument.kind is Kind.SPOT:
-            gap = net.quantity - self._held(symbol) - self._besides(symbol, asked_s)
+            gap = net.quantity - self._held(symbol) - self._besides(symbol)
             return abs(gap - change) < abs(gap)
         ours = sum((moved_by(fill, instrument) for fill in self._fills_of(symbol)), ZERO)
-        return net.quantity - ours - self._besides(symbol, asked_s) == change
+        gap = net.quantity - ours - self._besides(symbol)
+        return change in {gap, gap - self._traded_by_others(symbol, asked_s)}
 
     def _held(self, symbol: Symbol) -> Decimal:
         """Return what open positions hold of a symbol, base units."""
@@ -120,18 +121,16 @@ class Proving(Doubting):
             if position.instrument.symbol == symbol and not position.is_settled:
                 yield from position.outside_fills
 
-    def _besides(self, symbol: Symbol, asked_s: float) -> Decimal:
+    def _besides(self, symbol: Symbol) -> Decimal:
         """Return what is held that no fill here tells of: others' and the dust of what is over."""
-        elsewhere = self.world.elsewhere.get(symbol)
-        if elsewhere is None:
-            elsewhere = self._traded_by_others(symbol, asked_s)
-        return dust_of(self.world).get(symbol, ZERO) + elsewhere
+        dust = dust_of(self.world).get(symbol, ZERO)
+        return dust + (self.world.elsewhere.get(symbol) or ZERO)
 
     def _traded_by_others(self, symbol: Symbol, asked_s: float) -> Decimal:
-        """Return by how much others have changed a swap since the first order in doubt was sent.
+        """Return by how much others may have changed a swap of which nothing is learned.
 
-        While one is, what others hold is not learned; of a busy symbol it never would be. Only what
-        was told before the venue was asked counts: what it holds was read after that.
+        While an order is in doubt nothing is, nor booked; of a busy symbol it never would be. Only
+        what was told before the venue was asked counts: what it holds was read after that.
         """
         instrument = self.world.instruments[symbol]
         orders = (stream.state for stream in self.streams.values() if stream.state is not None)
@@ -140,9 +139,9 @@ class Proving(Doubting):
             for each in orders
             if each.terms.symbol == symbol and each.status is OrderStatus.UNKNOWN
         ]
-        if instrument.kind is Kind.SPOT or not doubts:
+        if instrument.kind is Kind.SPOT or symbol in self.world.elsewhere or not doubts:
             return ZERO
-        since = min(doubts) - CLOCKS_APART
+        since = min(doubts) - UNBOOKED_FOR
         others = (
             replace(each.outside.fill, quantity=each.left)
             for each in self.world.others
@@ -170,7 +169,8 @@ class Proving(Doubting):
         late = [fill for fill in fills if at is not None and fill.at > at]
         after = sum((moved_by(fill, instrument) for fill in late), ZERO)
         if instrument.kind is not Kind.SPOT:
-            return net.quantity == ours - after + self._besides(symbol, asked_s)
+            known = ours - after + self._besides(symbol)
+            return net.quantity in {known, known + self._traded_by_others(symbol, asked_s)}
         positions = {each.id: each for each in self.world.states.latest_of("position")}
         orders = (stream.state for stream in self.streams.values() if stream.state is not None)
         if any(untold(order, positions) for order in orders if order.terms.symbol == symbol):

@@ -311,3 +311,18 @@ def test_one_that_left_stays_in_doubt_though_a_person_closes_as_much_of_another(
         assert box.order(exit_id).status is _S.UNKNOWN
 
     perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_what_a_person_closed_some_time_before_an_exit_that_never_left_counts_too(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("0.02")
+        box.venue.trades("-0.01")
+        for number in (2, 3):  # each keeps what is missing from being booked
+            await box.soon(3.5)
+            await box.open("0.01", number=number)
+        exit_id = await closes_unheard(box, broken_line)
+        await box.soon(8)
+        assert box.order(exit_id).status is _S.ABSENT
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
