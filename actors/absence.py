@@ -6,7 +6,10 @@ it has learned them a position proves nothing, and the other two have to deny fo
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from actors.doubting import Doubting
 from actors.elsewhere import moved_by
@@ -22,6 +25,7 @@ DENIED_FOR_S = 60.0  # by look-up and fills alone: no venue's books are so late
 STOP_DENIED_FOR_S = 20.0  # likewise, of one that rests: only if it has fired is anything changed
 DISPUTED_AFTER_S = 30.0  # holdings that others change too prove nothing any more
 DONE_AFTER_ALL_S = 120.0  # likewise, though the order may look as if it had been executed
+UNBOOKED_FOR = timedelta(seconds=30)  # what others traded before an order, and nobody booked
 NOTHING = Net(ZERO)
 Verdicts = dict[Symbol, bool | None]
 
@@ -46,9 +50,11 @@ class Proving(Doubting):
         if waited_s < self._window_s(found.client_order_id) or order.filled:
             return
         if symbol not in verdicts:
-            verdicts[symbol] = self._agrees(symbol, nets.get(symbol, NOTHING))
+            verdicts[symbol] = self._agrees(symbol, nets.get(symbol, NOTHING), found.asked_s)
         agrees = verdicts[symbol]
-        if agrees is False and not self._is_disputed(order, nets.get(symbol, NOTHING), waited_s):
+        if agrees is False and not self._is_disputed(
+            order, nets.get(symbol, NOTHING), waited_s, found.asked_s
+        ):
             return
         came_along = found.client_order_id in self.attached  # and would not change the position
         denied_s = STOP_DENIED_FOR_S if order.terms.type in RESTING else DENIED_FOR_S
@@ -59,7 +65,7 @@ class Proving(Doubting):
         self._record(stream, OrderFoundAbsent(text, self.world.clock.now()))
         self._ended(stream)
 
-    def _is_disputed(self, order: Order, net: Net, waited_s: float) -> bool:
+    def _is_disputed(self, order: Order, net: Net, waited_s: float, asked_s: float) -> bool:
         """Whether a lost order may be given up though the position does not agree.
 
         Where others trade the same symbol what is held may never agree with ours, and an exit must
@@ -70,7 +76,7 @@ class Proving(Doubting):
         instrument = self.world.instruments.get(terms.symbol)
         if instrument is None:
             return False
-        if self._is_as_if_done(order, net, instrument):
+        if self._is_as_if_done(order, net, instrument, asked_s):
             wait_s = DONE_AFTER_ALL_S
         elif terms.type in RESTING:
             wait_s = STOP_DENIED_FOR_S
@@ -83,7 +89,9 @@ class Proving(Doubting):
         self.world.telemetry.alarm("DISPUTED_POSITION", f"{text} it counts as never sent")
         return True
 
-    def _is_as_if_done(self, order: Order, net: Net, instrument: Instrument) -> bool:
+    def _is_as_if_done(
+        self, order: Order, net: Net, instrument: Instrument, asked_s: float
+    ) -> bool:
         """Whether what is held is what it would be had the order filled.
 
         Of coins, with their dust: whether it is nearer to that than to what is known.
@@ -95,7 +103,8 @@ class Proving(Doubting):
             gap = net.quantity - self._held(symbol) - self._besides(symbol)
             return abs(gap - change) < abs(gap)
         ours = sum((moved_by(fill, instrument) for fill in self._fills_of(symbol)), ZERO)
-        return net.quantity - ours - self._besides(symbol) == change
+        gap = net.quantity - ours - self._besides(symbol)
+        return change in {gap, gap - self._traded_by_others(symbol, asked_s)}
 
     def _held(self, symbol: Symbol) -> Decimal:
         """Return what open positions hold of a symbol, base units."""
@@ -117,12 +126,35 @@ class Proving(Doubting):
         dust = dust_of(self.world).get(symbol, ZERO)
         return dust + (self.world.elsewhere.get(symbol) or ZERO)
 
+    def _traded_by_others(self, symbol: Symbol, asked_s: float) -> Decimal:
+        """Return by how much others may have changed a swap of which nothing is learned.
+
+        While an order is in doubt nothing is, nor booked; of a busy symbol it never would be. Only
+        what was told before the venue was asked counts: what it holds was read after that.
+        """
+        instrument = self.world.instruments[symbol]
+        orders = (stream.state for stream in self.streams.values() if stream.state is not None)
+        doubts = [
+            each.intended_at
+            for each in orders
+            if each.terms.symbol == symbol and each.status is OrderStatus.UNKNOWN
+        ]
+        if instrument.kind is Kind.SPOT or symbol in self.world.elsewhere or not doubts:
+            return ZERO
+        since = min(doubts) - UNBOOKED_FOR
+        others = (
+            replace(each.outside.fill, quantity=each.left)
+            for each in self.world.others
+            if each.noted_s < asked_s and each.outside.fill.at >= since
+        )
+        return sum((moved_by(fill, instrument) for fill in others if fill.symbol == symbol), ZERO)
+
     def _is_hedged(self) -> bool:
         """Whether long and short of a swap are two holdings there; a flat one is not told of."""
         facts = self.world.link.facts
         return facts is not None and facts.position_mode is PositionMode.HEDGE
 
-    def _agrees(self, symbol: Symbol, net: Net) -> bool | None:
+    def _agrees(self, symbol: Symbol, net: Net, asked_s: float) -> bool | None:
         """Whether the venue holds what it would hold if no order in doubt had done anything.
 
         None: that cannot be said, coins were there before anybody looked.
@@ -137,7 +169,8 @@ class Proving(Doubting):
         late = [fill for fill in fills if at is not None and fill.at > at]
         after = sum((moved_by(fill, instrument) for fill in late), ZERO)
         if instrument.kind is not Kind.SPOT:
-            return net.quantity == ours - after + self._besides(symbol)
+            known = ours - after + self._besides(symbol)
+            return net.quantity in {known, known + self._traded_by_others(symbol, asked_s)}
         positions = {each.id: each for each in self.world.states.latest_of("position")}
         orders = (stream.state for stream in self.streams.values() if stream.state is not None)
         if any(untold(order, positions) for order in orders if order.terms.symbol == symbol):

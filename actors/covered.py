@@ -73,6 +73,18 @@ def had_none_to_close(
     return max((at for at in refused if at is not None and since < at <= now), default=None)
 
 
+def never_left(orders: Iterable[Order], since: datetime, now: datetime) -> bool:
+    """Whether an exit was proven absent since then: what it was to close may be gone without it."""
+    return any(
+        order.status is OrderStatus.ABSENT
+        and order.terms.reduce_only
+        and order.terms.type not in RESTING
+        and order.updated_at is not None
+        and since < order.updated_at <= now
+        for order in orders
+    )
+
+
 def has_neighbor(position: Position, positions: Iterable[Position]) -> bool:
     """Whether another position holds the same side of the same symbol."""
     return any(

@@ -82,7 +82,6 @@ class Holdings:
         self.quarantined: dict[Key, Side] = {}
         self.adopt_wanted: set[Symbol] = set()
         self.seen: dict[TradeId, Seen] = {}
-        self.noted_s: dict[TradeId, float] = {}  # monotonic, of those
         self.done: deque[str] = deque(maxlen=MOST_TOLD)  # about it, since somebody asked
         self.deeds = 0  # since the start
         self.drifts = 0  # since the start
@@ -102,9 +101,14 @@ class Holdings:
         for each in new:
             trade_id = each.fill.trade_id
             used = each.fill.quantity if trade_id in over else booked.get(trade_id, ZERO)
-            self.seen[trade_id] = Seen(each, min(used, each.fill.quantity))
-            self.noted_s[trade_id] = self.world.clock.monotonic()
+            now_s = self.world.clock.monotonic()
+            self.seen[trade_id] = Seen(each, min(used, each.fill.quantity), now_s)
+        self._show_others()
         return True
+
+    def _show_others(self) -> None:
+        """Let the proof that an order never was know what others changed, and nobody has booked."""
+        self.world.others = tuple(each for each in self.seen.values() if each.left)
 
     def _forget_old(self, now: datetime) -> None:
         """Drop what explained nothing for long, or is used up and will not be told again."""
@@ -113,7 +117,6 @@ class Holdings:
             for trade_id, each in self.seen.items()
             if each.outside.fill.at > now - KEPT
         }
-        self.noted_s = {trade_id: self.noted_s[trade_id] for trade_id in self.seen}
 
     # --- judging ---
 
@@ -161,6 +164,7 @@ class Holdings:
         if not self.suspicions:
             self._settle_seen()
             self._forget_old(looked.began)
+        self._show_others()
 
     def _judge_dust(self, looked: Looked, *, act: bool) -> None:
         for each in self.dust.judge(
@@ -174,7 +178,7 @@ class Holdings:
         """What others traded in a symbol in which nothing is missing has explained itself away."""
         before_s = self.world.clock.monotonic() - EXPLAINS_WITHIN_S
         for trade_id, each in self.seen.items():
-            is_old = self.noted_s[trade_id] < before_s
+            is_old = each.noted_s < before_s
             if is_old and each.left and each.outside.fill.symbol not in self.unsettled:
                 self.seen[trade_id] = replace(each, used=each.outside.fill.quantity)
 

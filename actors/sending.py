@@ -5,7 +5,7 @@ An answer that does not come makes the order UNKNOWN; `doubting.py` finds out wh
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,7 +16,14 @@ from actors import names
 from actors.absence import Proving
 from actors.attempts import attempt_of
 from actors.cancels import CancelAgain, Cancels
-from actors.covered import Room, had_none_to_close, has_neighbor, may_sell_others, room_for
+from actors.covered import (
+    Room,
+    had_none_to_close,
+    has_neighbor,
+    may_sell_others,
+    never_left,
+    room_for,
+)
 from actors.doubting import ASK_AGAIN_AFTER_S
 from actors.journaled import Stream
 from actors.latency import Step
@@ -51,6 +58,7 @@ log = structlog.get_logger("trade.execution")
 
 ANSWER_WITHIN_S = LEAVES_WITHIN_S
 REFUSAL_COUNTS_FOR = timedelta(minutes=1)  # that nothing was held to close
+ABSENCE_COUNTS_FOR = timedelta(seconds=15)  # that an exit never left, while others closed
 HOLDINGS_WITHIN_S = 3.0  # of a start: so long an exit waits to know who else holds its symbol
 CANCEL_FAILING = "CANCEL_FAILING"
 _S = OrderStatus
@@ -164,7 +172,7 @@ class Sender(Proving):
             case Room.ENOUGH:
                 return True
 
-    def _is_anothers(self, position: Position, orders: Iterable[Order]) -> bool:
+    def _is_anothers(self, position: Position, orders: Sequence[Order]) -> bool:
         """Whether an exit, or a stop, would close what a neighbor holds: refused for a while.
 
         The venue holds less than ours together, or has not been looked at since, and it is not
@@ -174,9 +182,11 @@ class Sender(Proving):
         world, now = self.world, self.world.clock.now()
         codes = self.port.abilities.not_held
         refused_at = had_none_to_close(orders, codes, now - REFUSAL_COUNTS_FOR, now)
-        if refused_at is None or not has_neighbor(position, world.states.latest_of("position")):
+        if refused_at is None and not never_left(orders, now - ABSENCE_COUNTS_FOR, now):
             return False
-        if world.holdings_at is None or world.holdings_at < refused_at:
+        if not has_neighbor(position, world.states.latest_of("position")):
+            return False
+        if refused_at is not None and (world.holdings_at is None or world.holdings_at < refused_at):
             return position.instrument.kind is not Kind.SPOT
         symbol = position.instrument.symbol
         return not world.lacking.isdisjoint({(symbol, None), (symbol, position.direction)})

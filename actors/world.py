@@ -28,6 +28,7 @@ from domain.modifications import NO_MARKET, Market
 from domain.portfolio_state import Portfolio
 from domain.position import Position
 from domain.position_draft import PositionRules
+from domain.reconciliation import Seen
 from domain.risk import AccountLimits
 from exchanges.market_reads import MarketReads
 from runtime.ports import Clock, Ids
@@ -260,6 +261,7 @@ class World:
     watched_only: frozenset[Symbol] = frozenset()  # no entries in these
     booked: dict[Symbol, float] = field(default_factory=dict)  # last fill booked, monotonic seconds
     elsewhere: dict[Symbol, Decimal] = field(default_factory=dict)  # held besides ours, signed
+    others: tuple[Seen, ...] = ()  # by reconciliation: what others traded, not booked
     quarantined: dict[Symbol, Refusal] = field(default_factory=dict)  # by reconciliation: why
     differing: frozenset[Symbol] = frozenset()  # by reconciliation: as last read, not ours alone
     lacking: frozenset[tuple[Symbol, Direction | None]] = frozenset()  # likewise: holds less; net

@@ -258,6 +258,7 @@ class Seen(msgspec.Struct, frozen=True):
 
     outside: OutsideFill
     used: Decimal = ZERO  # base units
+    noted_s: float = 0.0  # monotonic, when it was told
 
     @property
     def left(self) -> Decimal:

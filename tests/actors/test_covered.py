@@ -430,3 +430,38 @@ def test_an_exit_of_spot_whose_coins_were_not_free_yet_does_not_wait_for_that(pe
     spot = CONFIG.replace("market: {", "market: {kind: spot, ")
     options = {"venue": RefusesWhatIsNotHeld, "reconcile": ReconcileSettings()}
     perform(play, config=spot, **options)
+
+
+def test_an_exit_that_never_left_does_not_leave_again_to_sell_what_a_neighbor_bought(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open(number=1)
+        await box.soon(7)
+        box.venue.submits += [broken_line]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(0.5)
+        box.venue.trades("-0.01")  # a person closes it instead
+        await box.open(number=2)
+        await box.soon(30)
+        assert await sold(box, 1) == 0
+        assert box.position(1).status is PositionStatus.CLOSED_EXTERNAL
+        assert box.position(2).status is PositionStatus.OPEN_PROTECTED
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_it_leaves_again_where_the_venue_holds_more_than_ours(perform):
+    async def play(box: Box) -> None:
+        await started(box)
+        await box.open(number=1)
+        await box.open(number=2)
+        await box.soon(7)
+        box.venue.trades("0.5")  # a person opens some more, which differs too
+        await box.soon(40)
+        box.venue.submits += [broken_line]
+        box.tell(NAME, ClosePosition(pid()))
+        await box.soon(7)
+        assert await sold(box, 1) == D("0.01")
+        assert box.position(1).status is PositionStatus.CLOSED
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())

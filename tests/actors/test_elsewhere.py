@@ -6,10 +6,11 @@ from msgspec.structs import replace
 from actors import names
 from actors.absence import STOP_DENIED_FOR_S
 from actors.reconcile_rules import ReconcileSettings
+from domain.commands import ClosePosition
 from domain.ids import MANUAL
 from domain.order import OrderStatus
 from exchanges.port import CashFlow, CashKind
-from tests.actors.box import BTC, CONFIG, Box, D
+from tests.actors.box import BTC, CONFIG, Box, D, pid
 from tests.actors.faulty_venue import broken_line, passed, reset
 from tests.actors.shared_account import SharedAccount
 
@@ -270,3 +271,58 @@ def test_of_a_swap_what_a_person_closed_meanwhile_does_not_keep_an_order_in_doub
         assert elsewhere(box) == 0
 
     share(play, config=CONFIG)
+
+
+async def closes_unheard(box: Box, fault, *, hidden: bool = False) -> str:
+    """A position just opened is closed; whatever becomes of that, nobody is told."""
+    before = len(box.venue.sent)
+    box.venue.submits, box.venue.pushes = [fault], lambda _update: ()
+    box.tell(names.position(pid()), ClosePosition(pid()))
+    while len(box.venue.sent) == before:
+        await box.soon(0.0001)
+    if hidden:
+        box.venue.forgotten.add(box.venue.sent[before].client_order_id)
+    await box.soon(0.5)
+    box.venue.pushes = lambda update: (update,)
+    return box.venue.sent[before].client_order_id
+
+
+def test_an_exit_that_never_left_is_known_soon_though_a_person_closed_as_much(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("0.01")  # so early that nothing of others is learned
+        exit_id = await closes_unheard(box, broken_line)
+        box.venue.trades("-0.01")
+        await box.soon(10)
+        assert box.order(exit_id).status is _S.ABSENT
+        assert "position agree" in box.order(exit_id).reason
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_one_that_left_stays_in_doubt_though_a_person_closes_as_much_of_another(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("0.01")
+        await box.open("0.01", number=2)
+        exit_id = await closes_unheard(box, reset, hidden=True)
+        box.venue.trades("-0.01")
+        await box.soon(90)
+        assert box.order(exit_id).status is _S.UNKNOWN
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
+
+
+def test_what_a_person_closed_some_time_before_an_exit_that_never_left_counts_too(perform):
+    async def play(box: Box) -> None:
+        await box.start("60000")
+        await box.open("0.02")
+        box.venue.trades("-0.01")
+        for number in (2, 3):  # each keeps what is missing from being booked
+            await box.soon(3.5)
+            await box.open("0.01", number=number)
+        exit_id = await closes_unheard(box, broken_line)
+        await box.soon(8)
+        assert box.order(exit_id).status is _S.ABSENT
+
+    perform(play, venue=SharedAccount, reconcile=ReconcileSettings())
