@@ -16,6 +16,7 @@ from daemon.cli.console import (
     Column,
     Exit,
     Row,
+    complain,
     fail,
     live_table,
     on_terminal,
@@ -107,7 +108,7 @@ class _Table:
 
 @contextlib.contextmanager
 def _lines() -> Iterator[Callable[[], None]]:
-    """Show nothing before the end: no terminal, or JSON."""
+    """Show no table before the end: no terminal, or JSON."""
     yield lambda: None
 
 
@@ -126,9 +127,16 @@ def _run(
         table.begin(drill)
         told()
 
+    ended_by_now = 0
+
     def ended(outcome: "Outcome") -> None:
+        nonlocal ended_by_now
+        ended_by_now += 1
         table.end(outcome)
         told()
+        if not on_terminal():  # a minute is long
+            result = "passed" if outcome.passed else "FAILED"
+            complain(f"{ended_by_now}/{len(drills)} {outcome.name}: {result}")
 
     async def run() -> "list[Outcome]":
         this = asyncio.current_task()
