@@ -31,6 +31,7 @@ from domain.position_events import ExitEnded, ExitFired, ProtectionModified, Pro
 from domain.position_exits import (
     armed_exits,
     arming,
+    cancel_entries,
     exit_timer,
     fire_all,
     fire_target,
@@ -286,6 +287,9 @@ def _fire_the_rest(decision: Draft, order: ExitOrder) -> None:
         fire_all(decision, order.exit_id, order.reason, armed=True)
         return
     fire_target(decision, order.exit_id, None, None)
+    position = decision.position
+    if not position.instrument.whole_lots(position.free_quantity):  # it closes all
+        decision.then(*cancel_entries(position))
     if decision.position.status in HOLDS:
         decision.then(arming(decision.position))
 

@@ -92,6 +92,13 @@ def test_a_crossed_target_gives_the_venue_a_grace_and_its_fill_is_the_exit():
     assert not at_market(life)
 
 
+def test_a_target_that_closes_all_there_takes_back_what_the_entry_would_still_buy():
+    life = report(Life(RULES).begin("1", ONE_TARGET, limit="100").fill("0.6", "100").arm())
+    report(life, status=_S.TRIGGERED, at_target=True)
+    (cancel,) = of(life.decision.effects, CancelOrder)
+    assert cancel.client_order_id == life.p.entry.client_order_id
+
+
 def test_a_target_whose_order_there_has_fired_sells_no_lot_besides():
     life = locked_out(guarded(TWO_TARGETS).cross("target-1", "105"))
     both = stops_sent(amended(life))[-1]  # the second target's
