@@ -1,8 +1,10 @@
 """Makes a failing day smaller: fewer faults, then fewer traders, then shorter; it must fail alike.
 
-Alike: the same invariant is violated. What is left is a plan that a test can keep and run.
+Alike: the same invariant is violated in the same way, whatever the ids and figures. What is left is
+a plan that a test can keep and run.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -14,6 +16,7 @@ from daemon.simulation.plan import CALM_S, COMMANDS, Plan, Span, Step
 Fails = Callable[[Plan], bool]
 Patch = Callable[[Assembly], None]
 _SHORT_CALM_S = (120.0, 300.0)
+_FIGURE = re.compile(r"\S*\d\S*")  # ids have digits, too
 
 
 def shrunk(
@@ -23,12 +26,12 @@ def shrunk(
     note: Callable[[str], None] = lambda _: None,
     patch: Patch | None = None,
 ) -> Plan:
-    """Return a smaller plan that violates an invariant that `plan` violates.
+    """Return a smaller plan that violates an invariant as `plan` does.
 
     At most so many runs. Returns `plan` itself when it violates none.
     """
-    rules = rules_of(plan, patch)
-    if not rules:
+    ways = ways_of(plan, patch)
+    if not ways:
         return plan
     left = [runs]
 
@@ -36,7 +39,7 @@ def shrunk(
         if left[0] <= 0:
             return False
         left[0] -= 1
-        return bool(rules_of(candidate, patch) & rules)
+        return bool(ways_of(candidate, patch) & ways)
 
     faults = tuple(step for step in plan.steps if step.do not in COMMANDS)
     plan = _fewer(plan, faults, fails, note)
@@ -55,9 +58,15 @@ def shrunk(
     return plan
 
 
-def rules_of(plan: Plan, patch: Patch | None = None) -> set[str]:
-    """Return the invariants that a plan violates."""
-    return {text.partition(":")[0] for text in run(plan, patch=patch).violations}
+def ways_of(plan: Plan, patch: Patch | None = None) -> set[str]:
+    """Return which invariants a plan violates, and how, without ids and figures."""
+    return {way_of(text) for text in run(plan, patch=patch).violations}
+
+
+def way_of(violation: str) -> str:
+    """Return what a violation has in common with others of its kind."""
+    rule, _, how = violation.partition(":")
+    return f"{rule}:{_FIGURE.sub('#', how)}"
 
 
 def _fewer(
