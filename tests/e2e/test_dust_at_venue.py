@@ -20,7 +20,7 @@ def left_over(daemon: Daemon, *opened: str, before_closing: Any = None) -> None:
     until(daemon, position, status="open_protected")
     if before_closing is not None:
         before_closing()
-    daemon.cli("close", position)
+    daemon.cli_anyhow("close", position)  # refused until new lots are read
     until(daemon, position, status="closed_with_dust")
 
 

@@ -212,6 +212,7 @@ def test_an_account_without_positions_moves_to_a_venue_and_back(
     position = daemon.cli("open", "BTC/USDT", "long", "--notional", "500", "--trail", "5%")
     daemon.cli("close", position["position"]["id"])
     until(daemon, position["position"]["id"], status="closed")
+    wait_until(lambda: D(daemon.status()["equity"]) < 10_000, WITHIN_S, "its costs are booked")
     left = daemon.status()["equity"]
     daemon.process.stop()
 
