@@ -179,7 +179,7 @@ def invalid(argument: str, value: object, why: str) -> Refusal:
 
 def _is_printable(number: Decimal) -> bool:
     """Whether it is short without an exponent."""
-    return number.is_finite() and (not number or _SMALLEST <= abs(number) <= MAX_NUMBER)
+    return number.is_finite() and (not number or _SMALLEST <= number.copy_abs() <= MAX_NUMBER)
 
 
 def _spoken(argument: str) -> str:

@@ -186,7 +186,7 @@ def _not_one_of(given: object, found: ErrorDetails) -> str:
 
 # What only the whole can tell. It reads the raw mapping, so it speaks even when a model failed.
 
-_SOURCES = frozenset({"simulated", "binance", "okx", "recorded"})
+_KNOWN_SOURCES = ("simulated", "binance", "okx", "recorded")  # asked of what may be a list
 _ONLY_OF = {
     "seed": ("simulated",),
     "ticks_per_second": ("simulated",),
@@ -208,7 +208,8 @@ def _whole(raw: Mapping[str, object]) -> Iterator[Fault]:
     yield from _traders(raw, [*symbols, *watch])
     yield from _venue(raw)
     for key, sources in _ONLY_OF.items():
-        if market.get(key) is not None and market.get("source") in _SOURCES.difference(sources):
+        others = [each for each in _KNOWN_SOURCES if each not in sources]
+        if market.get(key) is not None and market.get("source") in others:
             named = " or ".join(map(repr, sources))
             yield ("market", key), f"only the source {named} has it"
 
@@ -258,7 +259,7 @@ def _venue(raw: Mapping[str, object]) -> Iterator[Fault]:
         return
     exchange = _mapping(venues[wanted]).get("exchange", "okx")
     source = _mapping(raw.get("market")).get("source")
-    if source in _SOURCES and source not in {exchange, "recorded"}:
+    if source in _KNOWN_SOURCES and source not in (exchange, "recorded"):
         yield (
             ("market", "source"),
             f"an account at {wanted} trades at the prices of {exchange}, not of {source}",

@@ -216,6 +216,9 @@ def _packed_states(data: bytes, registry: StreamRegistry) -> list[tuple[str, msg
                 f"its {kind} states have version {version}, those of this Holdfast"
                 f" {known.get(kind)}"
             )
+    for kind, _ in packed:
+        if kind not in versions:
+            raise SnapshotError(f"it has {kind!r} states and no version of them")
     return packed
 
 

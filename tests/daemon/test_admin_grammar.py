@@ -271,3 +271,8 @@ def test_bytes_that_are_not_utf_8_are_refused_wherever_they_are() -> None:
 
     assert isinstance(parsed.request, Refusal)
     assert parsed.request.rule == "MALFORMED"
+
+
+def test_a_part_beyond_all_numbers_is_refused() -> None:
+    line = '{"command":"add-target","position":"p","price":"61000","part":"11e999999"}'
+    assert refusal(line).rule == "INVALID_PART"

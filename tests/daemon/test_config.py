@@ -238,6 +238,11 @@ def test_every_error_is_told_at_once_in_the_order_of_the_file(write: Write) -> N
             "market: {source: simulated, symbols: [BTC/USDT], url: 'ws://127.0.0.1:1'}",
             "market.url: only the source 'binance' or 'okx' has it",
         ),
+        ("market: {source: {}, symbols: [BTC/USDT], seed: 3}", "market.source: "),
+        (
+            "{market: {source: [okx], symbols: [BTC/USDT]}, account: {venue: v}, venues: {v: {}}}",
+            "market.source: ",
+        ),
         (
             "market: {source: okx, symbols: [PEPE/USDT]}",
             "give tick_size, lot_size, min_notional, contract_size under instruments",

@@ -284,19 +284,28 @@ def test_a_journal_emptied_beside_a_snapshot_is_no_new_beginning(directory: Path
     assert len(snapshot_paths(directory)) == 2
 
 
-def test_a_state_that_is_not_utf_8_is_refused_though_its_hash_is_right(directory: Path) -> None:
+@pytest.mark.parametrize(
+    ("good", "bad", "why"),
+    [
+        (b"\xc3\xa9", b"\xff\xff", "its states are of another version"),
+        (b"\x92\xa5count", b"\x92\xa5covnt", "it has 'covnt' states and no version of them"),
+    ],
+)
+def test_what_cannot_be_is_refused_though_its_hash_is_right(
+    directory: Path, good: bytes, bad: bytes, why: str
+) -> None:
     """As a bug of ours would write it: damage does not keep the hash."""
     with open_store(directory) as store:
         store.journal.append(Writer(store.journal).entries("count/a", Counted(1)))
         path = SnapshotWriter(REGISTRY, store.journal.tail, {"count/\u00e9": (1, Count(1))}).write(
             DISK, directory
         )
-        data = path.read_bytes().replace("\u00e9".encode(), b"\xff\xff")
+        data = path.read_bytes().replace(good, bad)
         start = _PREFIX.unpack_from(data)[4]
         digest = sha256(data[start:] + data[: _PREFIX.size] + data[_HEADER_BYTES:start]).digest()
         path.write_bytes(data[: _PREFIX.size] + digest + data[_HEADER_BYTES:])
 
-        with pytest.raises(SnapshotError, match="its states are of another version"):
+        with pytest.raises(SnapshotError, match=why):
             load_snapshot(path, DISK, REGISTRY, lambda _: store.journal.tail.hash)
 
 
