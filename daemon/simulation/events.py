@@ -7,7 +7,7 @@ from typing import Any
 from domain.money import ZERO
 from domain.portfolio_events import CashMoved
 from domain.portfolio_state import Portfolio
-from domain.position import ExitOrder, Modification, Position
+from domain.position import ExitOrder, Modification, Position, PositionStatus
 from domain.position_events import ExitFired, ProtectionModified
 from domain.protection import STOP, has_crossed
 from domain.venue import CashKind
@@ -43,14 +43,17 @@ def _not_crossed(order: ExitOrder, position: Position) -> Iterator[Wrong]:
 def _too_large(order: ExitOrder, position: Position) -> Iterator[Wrong]:
     """I4: a target before the last closes its part, or what could not be closed after it.
 
-    Where its order at the venue was to close all, and failed, all of the rest leaves.
+    Where its order at the venue was to close all, and failed, all of the rest leaves; so it does
+    when what failed is tried again once the whole closes.
     """
     target = position.protection.target(order.stands_for)
     others = [each for each in position.protection.open_targets() if each != target]
     if target is None or order.at_venue or not others:
         return
     same = [each for each in position.exits if each.stands_for == order.stands_for]
-    if any(each.at_venue and each.whole for each in same):
+    if position.status is PositionStatus.CLOSING or any(
+        each.at_venue and each.whole for each in same
+    ):
         return
     instrument = position.instrument
     least = max(instrument.lot_size, instrument.min_quantity)
