@@ -119,6 +119,38 @@ def test_held_in_both_margin_modes_it_differs_whatever_the_sum_is(isolated, diff
     assert (first.in_both_margins, first.differs) == (differs, differs)
 
 
+@pytest.mark.parametrize(
+    ("mine", "direction", "theirs", "lacks", "shared"),
+    [
+        ("2", LONG, "2", False, False),
+        ("2", LONG, "1.9", True, False),
+        ("2", LONG, "-2", True, False),
+        ("2", LONG, "-3", True, True),
+        ("2", LONG, "2.1", False, True),
+        ("2", SHORT, "-1.9", True, False),
+        ("2", SHORT, "-2.1", False, True),
+    ],
+)
+def test_less_than_ours_is_missing_and_more_is_shared(mine, direction, theirs, lacks, shared):
+    side = the_side([held(1, mine, direction)], told(theirs))
+    assert (side.lacks, side.is_shared) == (lacks, shared)
+
+
+def test_where_nothing_is_ours_nothing_is_missing():
+    assert not the_side([], told("2")).lacks
+
+
+def test_less_than_a_lot_neither_misses_nor_shares():
+    side = the_side([held(1, "2")], told("1.9995"))
+    assert (side.lacks, side.is_shared) == (False, False)
+
+
+@pytest.mark.parametrize("unclear", ["in_both_margins", "is_crossed"])
+def test_what_cannot_be_told_apart_counts_as_shared(unclear):
+    side = replace(the_side([held(1, "2")], told("2")), **{unclear: True})
+    assert side.is_shared
+
+
 def test_both_sides_of_one_symbol_are_two_in_hedge_mode():
     long, short = sides([held(1, "3"), held(2, "1", SHORT)], told("2", "-1"), hedged=True)
     assert (long.direction, long.gap, long.differs) == (LONG, -1, True)
