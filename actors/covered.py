@@ -6,7 +6,7 @@ hears of fills first, so it looks once more before an exit leaves, and before an
 a stop and an exit of one position, both at the venue, nobody else may begin to hold the symbol.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -62,27 +62,24 @@ def had_none_to_close(
 
     What a clock has stamped that was set back meanwhile does not count.
     """
-    refused = (
-        order.updated_at
-        for order in orders
-        if order.status is OrderStatus.REJECTED
-        and order.terms.reduce_only
-        and order.terms.type not in RESTING
-        and order.reason.partition(":")[0] in codes
-    )
-    return max((at for at in refused if at is not None and since < at <= now), default=None)
+    refused = _exits_ended(orders, OrderStatus.REJECTED, since, now)
+    return max((at for code, at in refused if code in codes), default=None)
 
 
 def never_left(orders: Iterable[Order], since: datetime, now: datetime) -> bool:
     """Whether an exit was proven absent since then: what it was to close may be gone without it."""
-    return any(
-        order.status is OrderStatus.ABSENT
-        and order.terms.reduce_only
-        and order.terms.type not in RESTING
-        and order.updated_at is not None
-        and since < order.updated_at <= now
-        for order in orders
-    )
+    return any(_exits_ended(orders, OrderStatus.ABSENT, since, now))
+
+
+def _exits_ended(
+    orders: Iterable[Order], status: OrderStatus, since: datetime, now: datetime
+) -> Iterator[tuple[str, datetime]]:
+    """Yield by which code and when exits, stops at the venue apart, have ended so since then."""
+    for order in orders:
+        at, terms = order.updated_at, order.terms
+        is_exit = terms.reduce_only and terms.type not in RESTING
+        if is_exit and order.status is status and at is not None and since < at <= now:
+            yield order.reason.partition(":")[0], at
 
 
 def has_neighbor(position: Position, positions: Iterable[Position]) -> bool:

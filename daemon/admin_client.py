@@ -26,6 +26,11 @@ Answer = dict[str, object]
 class UnreachableError(Exception):
     """No daemon listens at the socket; nothing was sent."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is one, but its queue is full: it hangs, or is stopped."""
+        return isinstance(self.__cause__, BlockingIOError | TimeoutError)
+
 
 class AnswerLostError(Exception):
     """The request was sent and no answer came; whether it was done is not known."""

@@ -217,7 +217,7 @@ class _Daemon:
         self._path = path
         self._pid: object = None
         self._refusal: Refusal | None = None
-        self._error: Exception | None = None
+        self._error: UnreachableError | AnswerLostError | None = None
         try:
             answer = self._ask(Ping())
             if isinstance(answer, Refusal):
@@ -242,7 +242,7 @@ class _Daemon:
             if self._path.exists() and isinstance(self._error.__cause__, PermissionError):
                 remedy = "Run this as the user who runs Holdfast."
                 return Finding("daemon", "fail", f"{self._path} is not for you", remedy)
-            if isinstance(self._error.__cause__, BlockingIOError | TimeoutError):
+            if self._error.is_busy:
                 found = f"{self._path} takes no more connections"
                 return Finding("daemon", "fail", found, "It may hang: look at its log.")
             found = f"none answers at {self._path}"

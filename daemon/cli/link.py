@@ -225,7 +225,7 @@ def nobody(path: Path, error: UnreachableError) -> Refusal:
             message=f"The socket {path} is not for you: {error}.",
             remedy="Ask as the user who runs the daemon.",
         )
-    if isinstance(error.__cause__, BlockingIOError | TimeoutError):  # its queue is full
+    if error.is_busy:
         return Refusal(
             rule="DAEMON_SILENT",
             message=f"The daemon at {path} takes no more connections: it hangs, or is stopped.",
