@@ -283,10 +283,13 @@ def test_dust_of_a_swap_does_not_stand_in_the_way_of_proving_that_an_order_never
     perform(play)
 
 
-def test_an_exit_of_what_a_person_closed_does_not_sell_what_a_neighbor_holds(perform):
-    class SaysWhatIsNotHeld(SharedAccount):
-        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
+class SaysWhatIsNotHeld(SharedAccount):
+    """A venue that has a code for an exit of what is not there."""
 
+    abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
+
+
+def test_an_exit_of_what_a_person_closed_does_not_sell_what_a_neighbor_holds(perform):
     async def play(box: Box) -> None:
         await box.start("60000")
         await box.open(number=1)
@@ -305,9 +308,6 @@ def test_an_exit_of_what_a_person_closed_does_not_sell_what_a_neighbor_holds(per
 
 
 def test_nor_is_its_stop_put_back_to_sell_what_a_neighbor_holds(perform):
-    class SaysWhatIsNotHeld(SharedAccount):
-        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
-
     async def play(box: Box) -> None:
         await started(box)
         await box.open(number=1)
@@ -329,9 +329,6 @@ def test_nor_is_its_stop_put_back_to_sell_what_a_neighbor_holds(perform):
 
 
 def test_where_the_venue_holds_more_than_ours_a_refused_exit_is_tried_again(perform):
-    class SaysWhatIsNotHeld(SharedAccount):
-        abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
-
     async def play(box: Box) -> None:
         await started(box)
         await box.open(number=1)
@@ -346,10 +343,8 @@ def test_where_the_venue_holds_more_than_ours_a_refused_exit_is_tried_again(perf
     perform(play, venue=SaysWhatIsNotHeld, reconcile=ReconcileSettings())
 
 
-class RefusesWhatIsNotHeld(SharedAccount):
+class RefusesWhatIsNotHeld(SaysWhatIsNotHeld):
     """As a real one: where nothing is held, there is nothing to close."""
-
-    abilities = Abilities(spot_is_paid=False, not_held=frozenset({"51169"}))
 
     def submit(self, terms: OrderTerms) -> Awaitable[Submission]:
         return self._judged(terms)
