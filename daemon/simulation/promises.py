@@ -37,9 +37,7 @@ LEAVES_WITHIN_S = 60.0  # of the end of its position, a stop has left the venue
 TRIES_WITHIN_S = 45.0  # of its failure, an exit is tried again: its pause, and what it waits for
 BOOKED_WITHIN_S = 45.0  # while neither stream nor list may tell of it for a while
 RESERVED_WITHIN_S = 10.0
-UNKNOWN_WITHIN_S = (
-    60.0  # so long fills may be missing that a position has, or an entry be asked for
-)
+UNKNOWN_WITHIN_S = 60.0  # so long a position's fills may be missing, or its entry be asked for
 IN_FORCE_S = 10.0  # after this a pause, a limit, a mode or a stale price stops every entry
 _RESTS = frozenset({OrderStatus.OPEN, OrderStatus.PARTIAL})
 TRIES_AGAIN = HOLDS | {PositionStatus.CLOSING}
